@@ -1,0 +1,1 @@
+"""Who runs the stages, where and when: the command line, Prefect flows and deployments."""

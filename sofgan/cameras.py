@@ -1,0 +1,150 @@
+"""Cameras: poses, rays, projections and orbits.
+
+Axes are OpenCV's: x right, y down, z forward. `cam2world` is (..., 4, 4), its rotation columns are the
+camera's axes in the world. Intrinsics are (3, 3), in units of the image's width, so that they serve every
+resolution; pixel centres lie at half integers. World +Y is up and the face looks along +Z.
+
+Every function takes NumPy arrays or torch tensors and returns the same kind; with tensors it is
+differentiable.
+"""
+
+import math
+import sys
+
+import numpy as np
+
+WORLD_UP = (0.0, 1.0, 0.0)
+
+
+def _backend(array):
+    """NumPy or torch, whichever `array` belongs to (torch is not imported for NumPy's sake)."""
+    torch = sys.modules.get("torch")
+    return torch if torch is not None and isinstance(array, torch.Tensor) else np
+
+
+def _like(values, reference):
+    """`values` as an array of the reference's kind, type and device."""
+    if _backend(reference) is np:
+        return np.asarray(values, dtype=reference.dtype)
+    torch = sys.modules["torch"]
+    return torch.as_tensor(values, dtype=reference.dtype, device=reference.device)
+
+
+def _normalize(vectors):
+    return vectors / (vectors * vectors).sum(-1)[..., None] ** 0.5
+
+
+def _cross(a, b):
+    stack = _backend(a).stack
+    ax, ay, az = a[..., 0], a[..., 1], a[..., 2]
+    bx, by, bz = b[..., 0], b[..., 1], b[..., 2]
+    return stack([ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx], -1)
+
+
+def look_at(position, target=(0.0, 0.0, 0.0), up=WORLD_UP):
+    """Poses of roll-free cameras that look at a target.
+
+    Args:
+        position: (..., 3) camera centres, float.
+        target: (3,) or (..., 3) points in the middle of the image.
+        up: (3,) world direction that appears upright.
+
+    Returns:
+        (..., 4, 4) `cam2world` of the position's kind.
+
+    Raises:
+        ValueError: a NumPy camera sits at its target, or looks along `up`.
+    """
+    xp = _backend(position)
+    target = _like(target, position) if not hasattr(target, "dtype") else target
+    up = _like(up, position)
+    forward = target - position
+    right = _cross(forward, up + 0 * forward)
+    if xp is np and (np.sqrt((right * right).sum(-1)) < 1e-6 * np.sqrt((forward * forward).sum(-1))).any():
+        raise ValueError("look_at: the camera looks along its up direction, roll is undefined")
+    if xp is np and (np.abs(forward).sum(-1) == 0).any():
+        raise ValueError("look_at: the camera sits at its target")
+    forward, right = _normalize(forward), _normalize(right)
+    down = _cross(forward, right)
+    rotation = xp.stack([right, down, forward, position + 0 * forward], -1)
+    last = _like([0.0, 0.0, 0.0, 1.0], position) + 0 * rotation[..., :1, :]
+    return (xp.concatenate if xp is np else xp.cat)([rotation, last], -2)
+
+
+def orbit(yaw, pitch, radius, target=(0.0, 0.0, 0.0)):
+    """Poses on a sphere around a target.
+
+    Args:
+        yaw: radians, NumPy array or tensor of any shape; 0 faces the head, positive moves the camera to +X.
+        pitch: radians, same shape; positive moves the camera up.
+        radius: distance to the target.
+        target: (3,) or (..., 3).
+
+    Returns:
+        (..., 4, 4) `cam2world`.
+    """
+    xp = _backend(yaw)
+    if xp is np:
+        yaw, pitch = np.broadcast_arrays(np.asarray(yaw, np.float64), np.asarray(pitch, np.float64))
+        radius = np.asarray(radius, np.float64)
+    offset = xp.stack([xp.sin(yaw) * xp.cos(pitch), xp.sin(pitch), xp.cos(yaw) * xp.cos(pitch)], -1)
+    target = _like(target, offset) if not hasattr(target, "dtype") else target
+    offset = offset * (radius[..., None] if hasattr(radius, "shape") else radius)
+    return look_at(offset + target, target + 0 * offset)
+
+
+def intrinsics_from_fov(fov_degrees: float) -> np.ndarray:
+    """(3, 3) float64 intrinsics of a square image with the given full field of view, in image widths."""
+    if not 0 < fov_degrees < 180:
+        raise ValueError(f"a field of view lies between 0 and 180 degrees, not {fov_degrees}")
+    focal = 0.5 / math.tan(math.radians(fov_degrees) / 2)
+    return np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1.0]])
+
+
+def pixel_centres(height: int, width: int, like):
+    """(H, W, 2) image coordinates (x, y) of pixel centres, both in units of the width."""
+    xp = _backend(like)
+    kind = {"dtype": like.dtype} if xp is np else {"dtype": like.dtype, "device": like.device}
+    y, x = xp.meshgrid(xp.arange(height, **kind) + 0.5, xp.arange(width, **kind) + 0.5, indexing="ij")
+    return xp.stack([x, y], -1) / width
+
+
+def unproject(points, intrinsics):
+    """Camera-space directions with z = 1 through image points (..., 2) given in image widths."""
+    x = (points[..., 0] - intrinsics[..., 0, 2]) / intrinsics[..., 0, 0]
+    y = (points[..., 1] - intrinsics[..., 1, 2]) / intrinsics[..., 1, 1]
+    return _backend(x).stack([x, y, 0 * x + 1], -1)
+
+
+def rays(cam2world, intrinsics, height: int, width: int):
+    """Rays through all pixel centres.
+
+    Args:
+        cam2world: (..., 4, 4).
+        intrinsics: (3, 3), in image widths.
+        height, width: pixels.
+
+    Returns:
+        origins (..., 3) and directions (..., H, W, 3). Directions have camera z = 1, not unit length: the
+        point at camera depth `t` is `origin + t * direction`.
+    """
+    directions = unproject(pixel_centres(height, width, cam2world), intrinsics)
+    rotation = cam2world[..., None, None, :3, :3]
+    return cam2world[..., :3, 3], (rotation @ directions[..., None])[..., 0]
+
+
+def project(points, cam2world, intrinsics):
+    """Image points (..., 2), in image widths, and camera depths (...) of world points (..., 3).
+
+    `cam2world` is (4, 4) or broadcasts against the points' leading axes.
+    """
+    in_camera = ((points - cam2world[..., :3, 3])[..., None, :] @ cam2world[..., :3, :3])[..., 0, :]
+    depth = in_camera[..., 2]
+    x = in_camera[..., 0] / depth * intrinsics[..., 0, 0] + intrinsics[..., 0, 2]
+    y = in_camera[..., 1] / depth * intrinsics[..., 1, 1] + intrinsics[..., 1, 2]
+    return _backend(points).stack([x, y], -1), depth
+
+
+def to_opengl(cam2world):
+    """The same camera with OpenGL's axes (y up, z backward), as pyrender and glTF want it."""
+    return cam2world * _like([1.0, -1.0, -1.0, 1.0], cam2world)

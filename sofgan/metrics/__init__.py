@@ -1,0 +1,1 @@
+"""Segmentation scores, Frechet and kernel distances, control and consistency scores."""

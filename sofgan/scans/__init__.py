@@ -1,0 +1,1 @@
+"""Meshes: reading, checking, normalising, labelling; the avatar generator."""

@@ -1,0 +1,1 @@
+"""The SIW StyleGAN: operators, generator, discriminators, style mixing, losses, training."""

@@ -1,0 +1,1 @@
+"""The semantic occupancy field: hypernetwork, field, ray marchers, training, inversion, the geometric space."""

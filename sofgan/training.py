@@ -1,0 +1,124 @@
+"""What both trainers share: checkpoints and models on disk, EMA, schedules, throughput."""
+
+import hashlib
+import io
+import json
+import math
+import re
+import time
+from pathlib import Path
+
+import torch
+
+from sofgan.files import write_bytes
+
+
+def _serialize(value) -> bytes:
+    # torch.save names the archive's root after the file, so a temporary name would leak into the bytes.
+    buffer = io.BytesIO()
+    torch.save(value, buffer)
+    return buffer.getvalue()
+
+
+def save_model(path: str | Path, state_dict: dict[str, torch.Tensor], config: dict) -> None:
+    """Write a state dict, on the CPU, with its configuration as plain data. Equal models are equal bytes."""
+    state_dict = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
+    write_bytes(path, _serialize({"state_dict": state_dict, "config": config}))
+
+
+def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[dict[str, torch.Tensor], dict]:
+    """The state dict and the configuration that `save_model` wrote; runs no code from the file."""
+    content = torch.load(path, map_location=device, weights_only=True)
+    return content["state_dict"], content["config"]
+
+
+class Checkpoints:
+    """The resume states of one training, in a folder outside the stage's outs.
+
+    Args:
+        folder: made when the first state is saved.
+        fingerprint: plain data that the training depends on (its configuration, hashes of its inputs).
+            States with another fingerprint are not resumed, since they would give another result.
+        keep: how many of the newest states stay.
+    """
+
+    def __init__(self, folder: str | Path, fingerprint, keep: int = 2):
+        self.folder, self.keep = Path(folder), keep
+        text = json.dumps(fingerprint, sort_keys=True, default=str)
+        self.prefix = hashlib.sha256(text.encode()).hexdigest()[:12]
+
+    def _states(self) -> list[tuple[int, Path]]:
+        pattern = re.compile(rf"{self.prefix}-(\d+)\.pt")
+        found = [(pattern.fullmatch(path.name), path) for path in self.folder.glob(f"{self.prefix}-*.pt")]
+        return sorted((int(match[1]), path) for match, path in found if match)
+
+    def save(self, step: int, state: dict) -> None:
+        """Keep a state (tensors and plain data, RNG states included) and drop older ones."""
+        write_bytes(self.folder / f"{self.prefix}-{step:09d}.pt", _serialize(state))
+        for _, path in self._states()[: -self.keep]:
+            path.unlink()
+        for path in self.folder.glob("*.pt"):  # States of an abandoned configuration are of no use.
+            if not path.name.startswith(self.prefix):
+                path.unlink()
+
+    def latest(self, device: str | torch.device = "cpu") -> tuple[int, dict] | None:
+        """The newest state of this very training with its step, or None."""
+        states = self._states()
+        if not states:
+            return None
+        step, path = states[-1]
+        return step, torch.load(path, map_location=device, weights_only=True)
+
+    def clear(self) -> None:
+        """Remove this training's states, once its result is on disk."""
+        for _, path in self._states():
+            path.unlink()
+
+
+def ema_beta(batch: int, halflife_images: float) -> float:
+    """Weight of the old average such that its half-life is that many images, whatever the batch."""
+    return 0.5 ** (batch / max(halflife_images, 1e-8))
+
+
+@torch.no_grad()
+def update_ema(ema: torch.nn.Module, model: torch.nn.Module, beta: float) -> None:
+    """Move the averaged parameters towards the model's; buffers are copied."""
+    averages, values = list(ema.parameters()), list(model.parameters())
+    torch._foreach_lerp_(averages, values, 1 - beta)
+    for average, value in zip(ema.buffers(), model.buffers()):
+        average.copy_(value)
+
+
+def warmup_cosine(step: int, total: int, warmup: int, floor: float = 0.0) -> float:
+    """Learning-rate factor: linear from 0 to 1 over `warmup` steps, then a cosine down to `floor`."""
+    if step < warmup:
+        return (step + 1) / warmup
+    progress = min(1.0, (step - warmup) / max(1, total - warmup))
+    return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+class Throughput:
+    """Rate and time left of a loop, for status lines."""
+
+    def __init__(self, total: int, done: int = 0):
+        self.total, self.first, self.done = total, done, done
+        self.started = time.monotonic()
+
+    def update(self, done: int) -> None:
+        """Tell how many items are done."""
+        self.done = done
+
+    @property
+    def per_second(self) -> float:
+        """Items a second since this object was made."""
+        return (self.done - self.first) / max(1e-9, time.monotonic() - self.started)
+
+    @property
+    def eta_seconds(self) -> float:
+        """Seconds left at this rate."""
+        return (self.total - self.done) / max(1e-9, self.per_second)
+
+    def line(self, unit: str) -> str:
+        """For example "120/2000 steps  12.3 steps/s  2:33 left"."""
+        left = int(self.eta_seconds) if self.done > self.first else 0
+        return f"{self.done}/{self.total} {unit}  {self.per_second:.1f} {unit}/s  {left // 60}:{left % 60:02d} left"

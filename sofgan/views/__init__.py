@@ -1,0 +1,1 @@
+"""Rendering label maps and photos of scans; the multi-view dataset on disk."""

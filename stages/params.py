@@ -1,0 +1,121 @@
+"""`params.yaml`, read once, into typed blocks: one a stage, and `runtime`, which no result depends on."""
+
+import dataclasses
+import importlib
+import os
+from functools import cache
+from pathlib import Path
+
+import yaml
+
+from sofgan.config import ConfigError, from_mapping
+
+# Where each block's dataclass lives. None of these modules imports torch: `pipelines` checks all blocks.
+BLOCKS = {
+    "make_avatars": "sofgan.scans.config:MakeAvatars",
+    "make_portraits": "sofgan.views.config:MakePortraits",
+    "ingest_scans": "sofgan.scans.config:IngestScans",
+    "render_views": "sofgan.views.config:RenderViews",
+    "import_photos": "sofgan.faces.config:ImportPhotos",
+    "train_parser": "sofgan.faces.config:TrainParser",
+    "parse_faces": "sofgan.faces.config:ParseFaces",
+    "train_sof": "sofgan.sof.config:TrainSof",
+    "invert_masks": "sofgan.sof.config:InvertMasks",
+    "train_siw": "sofgan.siw.config:TrainSiw",
+    "evaluate": "sofgan.metrics.config:Evaluate",
+    "report": "stages.params:Report",
+    "runtime": "stages.params:Runtime",
+    "avatars": "stages.params:AvatarBatches",
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Runtime:
+    """How the stages run. Not a DVC dependency: nothing here may change a result."""
+
+    device: str  # auto, cpu, cuda or cuda:N
+    workers: int  # processes of a stage; 0: one a core
+    threads: int  # of torch on the CPU in one process; 0: one a core
+
+
+@dataclasses.dataclass(frozen=True)
+class AvatarBatches:
+    """Which batches `make_avatars` makes; they are used once they are listed in `batches` too."""
+
+    batches: tuple[str, ...]
+
+
+@dataclasses.dataclass(frozen=True)
+class Report:
+    """The report's title and the width of its pictures."""
+
+    title: str
+    max_image_width_px: int
+
+
+def params_file() -> Path:
+    """`params.yaml` of the project, wherever DVC runs the stage."""
+    return Path(os.environ.get("DVC_ROOT", ".")) / "params.yaml"
+
+
+@cache
+def _document(path: Path) -> dict:
+    if not path.exists():
+        raise ConfigError(f"{path} is not there: run stages from the project's root")
+    document = yaml.safe_load(path.read_text())
+    known = {*BLOCKS, "seed", "batches", "profile"}
+    for key in document:
+        if key not in known:
+            import difflib
+
+            near = difflib.get_close_matches(str(key), known, n=1)
+            raise ConfigError(
+                f"{path}: unknown block '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
+            )
+    return document
+
+
+def read_params(block: str, path: Path | None = None):
+    """The block of that name as its frozen dataclass.
+
+    Raises:
+        ConfigError: the file or the block is missing, or a key is unknown, missing or of the wrong type.
+    """
+    path = path or params_file()
+    document = _document(path)
+    if block not in document:
+        raise ConfigError(f"{path}: no block '{block}'")
+    module, name = BLOCKS[block].split(":")
+    return from_mapping(
+        getattr(importlib.import_module(module), name), document[block], f"{path.name}: {block}"
+    )
+
+
+def seed() -> int:
+    """The one seed of the run."""
+    value = _document(params_file()).get("seed")
+    if not isinstance(value, int) or isinstance(value, bool):
+        raise ConfigError(f"{params_file()}: seed is a whole number, not {value!r}")
+    return value
+
+
+def batches() -> list[str]:
+    """Names of the scan batches in use."""
+    value = _document(params_file()).get("batches")
+    if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
+        raise ConfigError(
+            f"{params_file()}: batches is a list of folder names under data/raw/scans, not {value!r}"
+        )
+    return value
+
+
+def runtime() -> Runtime:
+    """The `runtime` block with 0 and `auto` resolved for this machine (asks torch only for `auto`)."""
+    block = read_params("runtime")
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    device = os.environ.get("SOFGAN_DEVICE", block.device)
+    if device == "auto":
+        import torch
+
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    return Runtime(device, block.workers or cores, block.threads or cores)
