@@ -1,0 +1,116 @@
+"""Feature extractors for distribution distances, each with its fixed resize and normalisation.
+
+An extractor's name is the name of its metric: `fd_lite0` is EfficientNet-lite0's pooled last convolution
+(1,280 numbers) of images resized to 96x96 (antialiased bilinear) and normalised with ImageNet's mean and
+deviation; `fd_lite2` the same of lite2 at 64x64. "FID" is the name of one extractor only, Inception-v3 with
+the weights of 2015-12-05.
+"""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sofgan.metrics.lite import FrozenLite
+
+
+class LiteFeatures(nn.Module):
+    """`lite0` at 96 pixels, `lite2` at 64: the settings of the project's published numbers."""
+
+    SIZES = {"lite0": 96, "lite2": 64}
+
+    def __init__(self, kind: str) -> None:
+        super().__init__()
+        self.net = FrozenLite(kind)
+        self.size = self.SIZES[kind]
+        self.name = f"fd_{kind}"
+        self.dim = self.net.dim
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to (B, dim)."""
+        return self.net(resize(images, self.size))
+
+
+class NetworkFeatures(nn.Module):
+    """Features of any network through a function of it, such as a parser's pooled last layer.
+
+    An extractor outside the family of a training loss's feature network: a distance whose extractor is in
+    the loss is biased.
+    """
+
+    def __init__(self, name: str, function: Callable[[Tensor], Tensor], size: int) -> None:
+        super().__init__()
+        self.name = name
+        self.function = function
+        self.size = size
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to (B, d)."""
+        return self.function(resize(images, self.size))
+
+
+class InceptionFeatures(nn.Module):
+    """The 2,048 features of FID, by torch-fidelity from a weights file on disk.
+
+    Args:
+        weights: path of `weights-inception-2015-12-05-6726825d.pth`.
+
+    Raises:
+        FileNotFoundError: there is no such file. Nothing is ever downloaded.
+    """
+
+    name = "fid"
+    dim = 2048
+
+    def __init__(self, weights: str | Path) -> None:
+        super().__init__()
+        if not Path(weights).is_file():
+            raise FileNotFoundError(f"no Inception weights at {weights}")
+        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+        self.net = FeatureExtractorInceptionV3(
+            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
+        )
+
+    def forward(self, images: Tensor) -> Tensor:
+        """(B, 3, H, W) in [-1, 1] to (B, 2048); it resizes to 299x299 itself, the TensorFlow way."""
+        return self.net((images * 127.5 + 128).clamp(0, 255).to(torch.uint8))[0]
+
+
+def resize(images: Tensor, size: int) -> Tensor:
+    """Antialiased bilinear resize of (B, 3, H, W) to size x size; the images themselves if they fit."""
+    if images.shape[-2:] == (size, size):
+        return images
+    return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
+
+
+def to_network_range(images: np.ndarray) -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1]."""
+    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+
+
+@torch.inference_mode()
+def extract(
+    batches: Iterable[Tensor], extractors: Iterable[nn.Module], device: torch.device | str = "cpu"
+) -> dict[str, np.ndarray]:
+    """Features of every image by every extractor, reading the images once.
+
+    Args:
+        batches: tensors (B, 3, H, W) in [-1, 1].
+        extractors: modules with a `name`, already on `device`.
+
+    Returns:
+        {name: (N, d) float32}.
+    """
+    extractors = list(extractors)
+    features: dict[str, list[np.ndarray]] = {extractor.name: [] for extractor in extractors}
+    for images in batches:
+        images = images.to(device)
+        for extractor in extractors:
+            features[extractor.name].append(extractor(images).float().cpu().numpy())
+    if not any(features.values()):
+        raise ValueError("no images to take features of")
+    return {name: np.concatenate(parts) for name, parts in features.items()}

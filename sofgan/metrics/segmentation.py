@@ -1,0 +1,113 @@
+"""Segmentation scores from one confusion matrix.
+
+The standard mean IoU is meant throughout: intersections and unions are summed over the whole set, and the
+mean runs over the classes that occur in the truth or in the prediction. A class that is missed altogether
+counts as 0; a class that is in neither is left out. (The authors' code has three other definitions; see the
+reference spec, section 3.)
+"""
+
+import numpy as np
+
+from sofgan.labels import NAMES, NUM_CLASSES
+
+
+class ConfusionMatrix:
+    """Counts of (truth, prediction) pairs, accumulated over label maps."""
+
+    def __init__(self, num_classes: int = NUM_CLASSES) -> None:
+        self.num_classes = num_classes
+        self.counts = np.zeros((num_classes, num_classes), dtype=np.int64)
+
+    def update(self, prediction, truth) -> "ConfusionMatrix":
+        """Add label maps: integer arrays or tensors of one shape. Returns itself.
+
+        Raises:
+            ValueError: the shapes differ, or an id is not a class.
+        """
+        if tuple(prediction.shape) != tuple(truth.shape):
+            raise ValueError(
+                f"prediction {tuple(prediction.shape)} and truth {tuple(truth.shape)} differ in shape"
+            )
+        self.counts += _count_pairs(prediction, truth, self.num_classes)
+        return self
+
+    def merge(self, other: "ConfusionMatrix") -> "ConfusionMatrix":
+        """Add another matrix's counts. Returns itself."""
+        if other.num_classes != self.num_classes:
+            raise ValueError(f"cannot merge {other.num_classes} classes into {self.num_classes}")
+        self.counts += other.counts
+        return self
+
+    def iou(self) -> np.ndarray:
+        """Intersection over union of each class, (C,) float64; NaN where the class is in neither set."""
+        intersection = np.diag(self.counts).astype(np.float64)
+        union = self.counts.sum(0) + self.counts.sum(1) - np.diag(self.counts)
+        return np.divide(intersection, union, out=np.full(self.num_classes, np.nan), where=union > 0)
+
+    def miou(self, classes=None) -> float:
+        """Mean IoU over the classes in truth or prediction, or over those of `classes` among them.
+
+        Raises:
+            ValueError: no class occurs.
+        """
+        iou = self.iou() if classes is None else self.iou()[np.asarray(classes)]
+        if np.isnan(iou).all():
+            raise ValueError("no class occurs in truth or prediction: nothing to score")
+        return float(np.nanmean(iou))
+
+    def per_class(self, names=NAMES) -> dict[str, float]:
+        """IoU by class name; classes in neither set are left out."""
+        return {name: float(value) for name, value in zip(names, self.iou()) if not np.isnan(value)}
+
+    def accuracy(self) -> float:
+        """Share of pixels that agree. Blind to small classes: never report it alone."""
+        return float(np.diag(self.counts).sum() / max(self.counts.sum(), 1))
+
+    def truth_shares(self) -> np.ndarray:
+        """Share of each class among the truth's pixels, (C,) float64."""
+        return self.counts.sum(1) / max(self.counts.sum(), 1)
+
+
+def frequent_classes(confusion: ConfusionMatrix, minimum_share: float) -> list[int]:
+    """Classes that make up at least `minimum_share` of the truth's pixels."""
+    return np.flatnonzero(confusion.truth_shares() >= minimum_share).tolist()
+
+
+def image_mean_iou(prediction, truth, num_classes: int = NUM_CLASSES) -> np.ndarray:
+    """Mean IoU of each image over the classes in its own truth or prediction.
+
+    Args:
+        prediction, truth: (N, H, W) integer arrays or tensors.
+
+    Returns:
+        (N,) float64.
+    """
+    if len(prediction) != len(truth):
+        raise ValueError(f"{len(prediction)} predictions for {len(truth)} truths")
+    pairs = zip(prediction, truth)
+    return np.array([ConfusionMatrix(num_classes).update(p, t).miou() for p, t in pairs], dtype=np.float64)
+
+
+def _count_pairs(prediction, truth, num_classes: int) -> np.ndarray:
+    """(C, C) int64 counts, rows the truth. Tensors are counted where they are."""
+    if hasattr(prediction, "detach"):
+        import torch  # Already loaded by whoever made the tensor.
+
+        truth = torch.as_tensor(truth, device=prediction.device).reshape(-1).long()
+        prediction = prediction.detach().reshape(-1).long()
+        _check_range(prediction, truth, num_classes)
+        counts = torch.bincount(truth * num_classes + prediction, minlength=num_classes**2)
+        return counts.reshape(num_classes, num_classes).cpu().numpy()
+    truth = np.asarray(truth).reshape(-1).astype(np.int64)
+    prediction = np.asarray(prediction).reshape(-1).astype(np.int64)
+    _check_range(prediction, truth, num_classes)
+    counts = np.bincount(truth * num_classes + prediction, minlength=num_classes**2)
+    return counts.reshape(num_classes, num_classes)
+
+
+def _check_range(prediction, truth, num_classes: int) -> None:
+    for name, values in (("prediction", prediction), ("truth", truth)):
+        if values.size if isinstance(values, np.ndarray) else values.numel():
+            low, high = int(values.min()), int(values.max())
+            if low < 0 or high >= num_classes:
+                raise ValueError(f"{name} holds ids {low}..{high}, not 0..{num_classes - 1}")
