@@ -1,0 +1,52 @@
+# `make demo` and `make test` set everything up themselves; a second call is instant.
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+VENV := .venv
+BIN := $(VENV)/bin
+PYTHON ?= python3
+READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt 2>/dev/null | sha256sum | cut -c1-12)
+export PATH := $(CURDIR)/$(BIN):$(PATH)
+# Headless rendering (EGL through Mesa) and what OpenCV links to.
+SYSTEM_LIBRARIES := libEGL.so.1 libGL.so.1 libglib-2.0.so.0
+SYSTEM_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0
+
+.PHONY: setup system demo test lint format doctor report mlflow clean
+
+setup: $(READY) ## Make .venv with pinned dependencies, and the system libraries of headless rendering.
+
+system:
+	@missing=""; for library in $(SYSTEM_LIBRARIES); do \
+	  ldconfig -p 2>/dev/null | grep -q "$$library" || missing="$$missing $$library"; done; \
+	if [ -n "$$missing" ]; then \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(SYSTEM_PACKAGES); \
+	  else echo "Missing system libraries:$$missing. Type: sudo apt-get install $(SYSTEM_PACKAGES)"; exit 1; fi; fi
+
+$(READY): pyproject.toml constraints.txt
+	@$(MAKE) --no-print-directory system
+	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11 setup"'
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@echo "Installing pinned packages into $(VENV) (minutes, once)"
+	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> >(grep -v '^WARNING: Location' >&2)
+	@rm -f $(VENV)/.ready-* && touch $@
+
+demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
+	@python -m pipelines demo
+
+test: setup lint ## Lint and all tests.
+	@python -m pytest
+
+lint: setup
+	@ruff check . && ruff format --check --quiet .
+
+format: setup
+	@ruff check --fix . && ruff format .
+
+doctor: setup ## Check this machine and the project, a line each with the fix.
+	@python -m pipelines doctor
+
+mlflow: setup ## The MLflow UI on http://127.0.0.1:5000
+	@mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000
+
+clean: ## Remove what stages made (not data/raw of yours, not the DVC cache).
+	rm -rf .work report
