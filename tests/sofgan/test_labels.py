@@ -1,0 +1,88 @@
+import numpy as np
+import pytest
+
+from sofgan import labels as L
+
+
+def head_map(tilt: float = 0.0, size: int = 64) -> np.ndarray:
+    """A crude face: brows, a nose ridge that leans by `tilt` pixels a row, lips."""
+    labels = np.zeros((size, size), np.uint8)
+    labels[8:60, 10:54] = L.SKIN
+    for row in range(24, 40):
+        middle = int(32 + tilt * (row - 24))
+        labels[row, middle - 4 : middle + 4] = L.R_NOSE
+    labels[18:20, 20:44] = L.BROW
+    lips = int(32 + tilt * (46 - 24))
+    labels[44:48, lips - 6 : lips + 6] = L.U_LIP
+    return labels
+
+
+def test_palette_colours_are_distinct():
+    distance = np.abs(L.PALETTE[:, None].astype(int) - L.PALETTE[None]).sum(-1)
+    assert distance[~np.eye(L.NUM_CLASSES, dtype=bool)].min() >= 40
+
+
+def test_style_groups_partition_the_classes():
+    assert sorted(c for group in L.STYLE_GROUPS for c in group) == list(range(L.NUM_CLASSES))
+
+
+@pytest.mark.parametrize(
+    ("names", "table"),
+    [
+        (L.CELEBAMASK_NAMES, L.CELEBAMASK_TO_17),
+        (L.BISENET_NAMES, L.BISENET_TO_17),
+        (L.PARSENET_NAMES, L.PARSENET_TO_17),
+    ],
+)
+def test_the_three_orders_name_the_same_parts(names, table):
+    assert sorted(names) == sorted(L.CELEBAMASK_NAMES)
+    by_name = dict(zip(names, table.tolist()))
+    assert by_name == dict(zip(L.CELEBAMASK_NAMES, L.CELEBAMASK_TO_17.tolist()))
+    assert by_name["hair"] == L.HAIR and by_name["ear_r"] == L.EARRING and by_name["neck_l"] == L.NECKLACE
+    assert set(table.tolist()) == set(range(17)) - {L.L_NOSE}
+
+
+def test_remap_and_check_refuse_strangers():
+    with pytest.raises(L.LabelError, match="190"):
+        L.check_ids(np.array([[0, 190]], np.uint8), "scaled.png")
+    with pytest.raises(L.LabelError):
+        L.remap(np.array([19]), L.CELEBAMASK_TO_17)
+    with pytest.raises(L.LabelError, match="float"):
+        L.check_ids(np.zeros(2, np.float32), "x")
+
+
+def test_split_nose_halves_a_frontal_nose_with_the_subjects_right_on_the_left():
+    split = L.split_nose(head_map())
+    assert (split == L.R_NOSE).sum() == (split == L.L_NOSE).sum() == 64
+    assert np.nonzero(split == L.R_NOSE)[1].max() < np.nonzero(split == L.L_NOSE)[1].min()
+
+
+def test_split_nose_follows_a_leaning_nose():
+    tilted = L.split_nose(head_map(tilt=0.4))
+    for row in range(24, 40):
+        nose = np.isin(tilted[row], (L.R_NOSE, L.L_NOSE))
+        right = (tilted[row] == L.R_NOSE).sum()
+        assert 0.2 < right / nose.sum() < 0.8, row  # A vertical line would give one half whole rows.
+
+
+def test_split_nose_keeps_maps_without_a_nose_and_does_not_write_its_input():
+    labels = np.full((4, 4), L.HAIR, np.uint8)
+    assert (L.split_nose(labels) == labels).all()
+    noses = head_map()
+    before = noses.copy()
+    L.split_nose(noses)
+    assert (noses == before).all()
+
+
+def test_mirror_is_an_involution_and_keeps_the_subjects_right():
+    split = L.split_nose(head_map(0.2))
+    flipped = L.mirror(split)
+    assert (L.mirror(flipped) == split).all()
+    assert (flipped == L.R_NOSE).sum() == (split == L.L_NOSE).sum()
+    assert np.nonzero(flipped == L.R_NOSE)[1].mean() < np.nonzero(flipped == L.L_NOSE)[1].mean()
+
+
+def test_colorize_and_areas():
+    labels = np.array([[0, 16], [1, 1]], np.uint8)
+    assert L.colorize(labels).shape == (2, 2, 3)
+    assert L.class_areas(labels)[L.SKIN] == 0.5 and L.class_areas(labels).sum() == 1

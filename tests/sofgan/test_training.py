@@ -1,0 +1,49 @@
+import copy
+
+import pytest
+import torch
+
+from sofgan import training
+
+
+def test_model_files_are_equal_bytes_whatever_their_name(tmp_path):
+    state = torch.nn.Linear(3, 2).state_dict()
+    for name in ("a.pt", "other.pt"):
+        training.save_model(tmp_path / name, state, {"width": 3})
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
+    loaded, config = training.load_model(tmp_path / "a.pt")
+    assert config == {"width": 3} and torch.equal(loaded["weight"], state["weight"])
+
+
+def test_checkpoints_keep_the_newest_and_ignore_other_configurations(tmp_path):
+    checkpoints = training.Checkpoints(tmp_path, {"lr": 1}, keep=2)
+    assert checkpoints.latest() is None
+    for step in (1, 2, 10):
+        checkpoints.save(step, {"x": torch.tensor(step)})
+    assert checkpoints.latest()[0] == 10 and int(checkpoints.latest()[1]["x"]) == 10
+    assert len(list(tmp_path.iterdir())) == 2
+    other = training.Checkpoints(tmp_path, {"lr": 2})
+    assert other.latest() is None
+    other.save(1, {})
+    assert checkpoints.latest() is None  # Abandoned states are removed once a new training has its own.
+    other.clear()
+    assert not list(tmp_path.iterdir())
+
+
+def test_ema_halves_after_its_halflife_and_copies_buffers():
+    model = torch.nn.BatchNorm1d(2)
+    ema = copy.deepcopy(model)
+    with torch.no_grad():
+        model.weight.fill_(3.0)
+        model.running_mean.fill_(7.0)
+    for _ in range(125):
+        training.update_ema(ema, model, training.ema_beta(batch=8, halflife_images=1000))
+    torch.testing.assert_close(ema.weight, torch.full((2,), 2.0), rtol=1e-4, atol=0)
+    assert (ema.running_mean == 7).all()
+
+
+def test_schedule_warms_up_then_falls_to_its_floor():
+    factors = [training.warmup_cosine(step, 100, 10, floor=0.1) for step in range(101)]
+    assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1.0)
+    assert factors[9] == 1.0 and factors[100] == pytest.approx(0.1)
+    assert all(b <= a for a, b in zip(factors[10:], factors[11:]))
