@@ -1,0 +1,137 @@
+"""Configuration of the photo and parsing stages. Imports no torch."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class PhotoSource:
+    """One photo set.
+
+    Attributes:
+        source: folder; its layout is recognised (`sofgan.faces.sources`).
+        held_out_share: share of photos kept from training, by the hash of their keys, 0..1.
+        limit: photos at most; 0 takes all.
+    """
+
+    source: str
+    held_out_share: float
+    limit: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.held_out_share < 1 or self.limit < 0:
+            raise ValueError("held_out_share is in [0, 1), limit at least 0")
+
+
+@dataclasses.dataclass(frozen=True)
+class ImportPhotos:
+    """`import_photos`: two sets, the second with masks."""
+
+    min_side_px: int
+    ffhq: PhotoSource
+    celebamask: PhotoSource
+
+
+@dataclasses.dataclass(frozen=True)
+class ParserConfig:
+    """A parser, as its weights file describes it.
+
+    Attributes:
+        arch: the network (`sofgan.faces.networks`).
+        size: side in pixels at which the network sees photos.
+        width: channels of `lite_unet` and `unet`; the facexlib networks have their own.
+        order: the class order that the network answers in: `17` directly, or one of facexlib's with 19.
+    """
+
+    arch: Literal["bisenet", "parsenet", "lite_unet", "unet"]
+    size: int
+    width: int = 64
+    order: Literal["17", "bisenet", "parsenet"] = "17"
+
+
+@dataclasses.dataclass(frozen=True)
+class Augmentation:
+    """Random changes of a training photo; 0 turns one off.
+
+    Attributes:
+        mirror: probability of a left-right flip (with the labels' halves swapped).
+        zoom: scale by a factor in [1 / (1 + zoom), 1 + zoom].
+        shift: up to this share of the side, each way.
+        rotation_degrees: up to this, each way.
+        colour: strength of brightness, contrast, saturation and tint changes, 0..1.
+        blur: probability of losing detail to a random lower resolution.
+        noise: deviation of pixel noise on half of the photos, in units of [-1, 1].
+    """
+
+    mirror: float = 0.5
+    zoom: float = 0.2
+    shift: float = 0.06
+    rotation_degrees: float = 12.0
+    colour: float = 0.3
+    blur: float = 0.2
+    noise: float = 0.03
+
+
+@dataclasses.dataclass(frozen=True)
+class Pretrained:
+    """Official facexlib weights to use instead of training.
+
+    Attributes:
+        path: the file; empty trains a parser instead.
+        sha256: its digest; empty accepts any file.
+    """
+
+    path: str = ""
+    sha256: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class TrainParser:
+    """`train_parser`.
+
+    Attributes:
+        parser: what is trained.
+        pretrained: weights that replace training.
+        steps, batch: length of the training, and photos a step.
+        learning_rate: peak, after a warm-up of 5 % and before a cosine to 0.
+        weight_decay: of AdamW.
+        class_balance: class weights are the classes' shares to the power of minus this: 0 none, 1 all.
+        dice_weight: of a soft Dice loss beside the cross-entropy.
+        auxiliary_weight: of the auxiliary heads' cross-entropy.
+        ema_halflife_images: of the averaged weights, which are the result.
+        score_every_steps: how often the held-out photos are scored; the best state is kept.
+        patience: scorings without a better one before training stops; 0 never stops early.
+        checkpoint_every_steps: how often a state to resume from is written.
+    """
+
+    parser: ParserConfig
+    pretrained: Pretrained
+    steps: int
+    batch: int
+    learning_rate: float
+    weight_decay: float
+    class_balance: float
+    dice_weight: float
+    auxiliary_weight: float
+    ema_halflife_images: float
+    score_every_steps: int
+    patience: int
+    checkpoint_every_steps: int
+    augmentation: Augmentation
+
+
+@dataclasses.dataclass(frozen=True)
+class ParseFaces:
+    """`parse_faces`.
+
+    Attributes:
+        batch: photos at once.
+        label_size: side of the label maps in pixels; 0 keeps each photo's own.
+        mirror: average with the mirrored photo, at twice the cost.
+        scales: average over these scales of the network's size.
+    """
+
+    batch: int
+    label_size: int
+    mirror: bool
+    scales: tuple[float, ...]

@@ -1,0 +1,247 @@
+"""Training a face parser on labelled photos, resumable to the same bytes."""
+
+import copy
+import dataclasses
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sofgan.faces.augment import augment
+from sofgan.faces.config import TrainParser
+from sofgan.faces.parallel import ordered_map
+from sofgan.faces.parser import FaceParser
+from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStore
+from sofgan.labels import NUM_CLASSES, colorize
+from sofgan.metrics.features import to_network_range
+from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.training import Checkpoints, Throughput, ema_beta, update_ema, warmup_cosine
+
+Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
+
+
+class LabelledPhotos:
+    """Photos of a store with their maps at one size, decoded once where memory allows.
+
+    Args:
+        indices: which records.
+        size: side in pixels of photos and maps.
+        cache_bytes: keep all decoded if they take no more than this.
+    """
+
+    def __init__(self, store: PhotoStore, indices: np.ndarray, size: int, cache_bytes: int = 2 << 30) -> None:
+        self.store, self.indices, self.size = store, np.asarray(indices), size
+        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
+        if len(self.indices) * size * size * 4 <= cache_bytes:
+            self._kept = {}
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def load(self, positions) -> tuple[np.ndarray, np.ndarray]:
+        """Photos (B, S, S, 3) and maps (B, S, S), uint8."""
+        pairs = [self._pair(int(position)) for position in positions]
+        return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+
+    def _pair(self, position: int) -> tuple[np.ndarray, np.ndarray]:
+        if self._kept is not None and position in self._kept:
+            return self._kept[position]
+        index = int(self.indices[position])
+        pair = self.store.image(index, self.size), self.store.labels(index, self.size)
+        if self._kept is not None:
+            self._kept[position] = pair
+        return pair
+
+
+@dataclasses.dataclass
+class TrainedParser:
+    """The best averaged weights, the step that gave them, and their held-out score."""
+
+    parser: FaceParser
+    step: int
+    confusion: ConfusionMatrix
+
+
+def train_parser(
+    store: PhotoStore,
+    config: TrainParser,
+    seed: int,
+    *,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
+    checkpoints: Checkpoints | None = None,
+    report: Report = lambda step, scalars, images: None,
+    status: Callable[[str], None] = lambda text: None,
+) -> TrainedParser:
+    """Train on the store's training photos, score on its held-out ones, keep the best state.
+
+    Every step draws from a stream of its own, named by the step, so that a resumed training continues
+    exactly.
+
+    Raises:
+        ValueError: the store lacks maps, or has no photo to train on or to hold out.
+    """
+    training, held_out = _split(store, config.parser.size)
+    torch.manual_seed(torch_generator(seed, "parser", "weights").initial_seed())
+    parser = FaceParser(config.parser).to(device).train()
+    ema = copy.deepcopy(parser).eval().requires_grad_(False)
+    optimizer = torch.optim.AdamW(_parameter_groups(parser, config.weight_decay), lr=config.learning_rate)
+    weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
+
+    start, best, stale = 0, None, 0
+    resumed = checkpoints.latest(device) if checkpoints else None
+    if resumed:
+        start, state = resumed
+        parser.load_state_dict(state["parser"])
+        ema.load_state_dict(state["ema"])
+        optimizer.load_state_dict(state["optimizer"])
+        best, stale = state["best"], state["stale"]
+
+    clock = Throughput(config.steps, start)
+    plan = _plan(len(training), config.batch, seed, start, config.steps)
+    batches = ordered_map(training.load, plan, workers, ahead=2)
+    total = {"loss": 0.0, "steps": 0}
+    for step, (photos, maps) in enumerate(batches, start + 1):
+        if config.patience and stale >= config.patience:
+            break
+        # Augment on the stream of this step.
+        generator = torch_generator(seed, "parser", "step", step)
+        images = to_network_range(photos).to(device)
+        images, labels = augment(images, torch.from_numpy(maps).to(device), config.augmentation, generator)
+
+        # Descend.
+        factor = warmup_cosine(step - 1, config.steps, max(1, config.steps // 20))
+        for group in optimizer.param_groups:
+            group["lr"] = config.learning_rate * factor
+        loss = parser_loss(parser(images), labels.long(), weights, config)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(parser.parameters(), 5.0)
+        optimizer.step()
+        # The average starts short, or the first hundred steps would stay in it for long.
+        halflife = min(config.ema_halflife_images, 0.1 * step * config.batch)
+        update_ema(ema, parser, ema_beta(config.batch, halflife))
+
+        total = {"loss": total["loss"] + loss.item(), "steps": total["steps"] + 1}
+        clock.update(step)
+        status(f"{clock.line('steps')}  loss {total['loss'] / total['steps']:.3f}")
+
+        # Score the average on held-out photos and keep the best.
+        if step % config.score_every_steps == 0 or step == config.steps:
+            confusion, picture = score_parser(ema, held_out)
+            miou = confusion.miou()
+            report(step, {"loss": total["loss"] / total["steps"], "miou": miou}, {"samples/parser": picture})
+            total = {"loss": 0.0, "steps": 0}
+            stale += 1
+            if best is None or miou > best["miou"]:
+                best, stale = {"miou": miou, "step": step, "state": copy.deepcopy(ema.state_dict())}, 0
+        if checkpoints and (step % config.checkpoint_every_steps == 0):
+            checkpoints.save(
+                step,
+                {
+                    "parser": parser.state_dict(),
+                    "ema": ema.state_dict(),
+                    "optimizer": optimizer.state_dict(),
+                    "best": best,
+                    "stale": stale,
+                },
+            )
+    batches.close()
+    if best is None:
+        raise ValueError("the training ended without a score: steps must be at least 1")
+    ema.load_state_dict(best["state"])
+    return TrainedParser(ema, best["step"], score_parser(ema, held_out)[0])
+
+
+def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: TrainParser) -> Tensor:
+    """Weighted cross-entropy of every head, and a Dice loss of the first.
+
+    Args:
+        outputs: logits (B, C, h, w), the answer first; each is resized to the labels.
+        labels: (B, H, W) int64.
+        weights: (C,) class weights.
+    """
+    size = labels.shape[-2:]
+    outputs = [F.interpolate(one, size, mode="bilinear", align_corners=False) for one in outputs]
+    loss = F.cross_entropy(outputs[0], labels, weights)
+    if config.auxiliary_weight and len(outputs) > 1:
+        auxiliary = sum(F.cross_entropy(one, labels, weights) for one in outputs[1:])
+        loss = loss + config.auxiliary_weight * auxiliary
+    if config.dice_weight:
+        loss = loss + config.dice_weight * dice_loss(outputs[0], labels)
+    return loss
+
+
+def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
+    """1 - Dice of the soft answer, averaged over the classes that the batch's labels hold."""
+    probabilities = logits.softmax(1)
+    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities)
+    overlap = (probabilities * truth).sum((0, 2, 3))
+    sizes = probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3))
+    present = truth.sum((0, 2, 3)) > 0
+    return (1 - 2 * overlap[present] / sizes[present]).mean()
+
+
+def class_weights(photos: LabelledPhotos, power: float, sample: int = 256) -> np.ndarray:
+    """Weights (C,) float32, shares to the power of minus `power`, of mean 1 over all pixels.
+
+    The shares are those of `sample` photos spread over the set; a class that none shows counts as 1e-5.
+    """
+    counts = np.zeros(NUM_CLASSES)
+    for position in np.linspace(0, len(photos) - 1, min(sample, len(photos))).astype(int):
+        counts += np.bincount(photos.load([position])[1].reshape(-1), minlength=NUM_CLASSES)
+    shares = counts / counts.sum()
+    weights = np.maximum(shares, 1e-5) ** -power
+    return (weights / (weights * shares).sum()).astype(np.float32)
+
+
+def score_parser(
+    parser: FaceParser, photos: LabelledPhotos, batch: int = 16, pictured: int = 6
+) -> tuple[ConfusionMatrix, np.ndarray]:
+    """Confusion over a labelled set at its own size, and a picture: photo, answer, truth in rows."""
+    device = parser.mean.device
+    confusion, columns = ConfusionMatrix(), []
+    for start in range(0, len(photos), batch):
+        images, truth = photos.load(range(start, min(start + batch, len(photos))))
+        labels = parser.parse(to_network_range(images).to(device))
+        confusion.update(labels, truth)
+        for i in range(min(len(images), pictured - len(columns))):
+            columns.append(np.concatenate([images[i], colorize(labels[i]), colorize(truth[i])], 0))
+    return confusion, np.concatenate(columns, 1)
+
+
+def _split(store: PhotoStore, size: int) -> tuple[LabelledPhotos, LabelledPhotos]:
+    if not store.has_labels():
+        raise ValueError(f"{store.path} has photos without label maps: a parser can't be trained on it")
+    splits = store.splits()
+    if not (splits == TRAIN).any() or not (splits == HELD_OUT).any():
+        raise ValueError(
+            f"{store.path} has {(splits == TRAIN).sum()} photos to train on and {(splits == HELD_OUT).sum()} "
+            "held out: raise its held_out_share or add photos"
+        )
+    sides = [np.flatnonzero(splits == split) for split in (TRAIN, HELD_OUT)]
+    return LabelledPhotos(store, sides[0], size), LabelledPhotos(store, sides[1], size)
+
+
+def _plan(count: int, batch: int, seed: int, start: int, steps: int) -> Iterator[np.ndarray]:
+    """Positions of every step's photos: each epoch its own order, batches across its end."""
+    orders: dict[int, np.ndarray] = {}
+    for step in range(start, steps):
+        positions = []
+        for draw in range(step * batch, (step + 1) * batch):
+            epoch = draw // count
+            if epoch not in orders:
+                orders = {epoch: numpy_generator(seed, "parser", "epoch", epoch).permutation(count)}
+            positions.append(orders[epoch][draw % count])
+        yield np.array(positions)
+
+
+def _parameter_groups(parser: FaceParser, weight_decay: float) -> list[dict]:
+    parameters = [p for p in parser.parameters() if p.requires_grad]
+    return [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
