@@ -1,0 +1,231 @@
+"""Tracking: files first, MLflow behind a process of its own, and nothing of it able to stop a stage."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from stages import lineage, mirror, spool
+from stages.tracking import flatten, stage_run
+
+CODE = Path(__file__).parents[2]
+
+STAGE = """
+import sys, time
+import numpy as np
+from stages.tracking import stage_run
+name, item = sys.argv[1], (sys.argv[2:] or [None])[0]
+with stage_run(name, {"lr": 0.1, "deep": {"n": 3}}, item) as run:
+    for step in range(1200):
+        run.metrics({"loss": 1 / (step + 1), "odd %": float("nan")}, step=step)
+    run.image("samples/grid", np.zeros((8, 8, 3), np.uint8), step=7)
+    if name == "train_siw":
+        run.metrics({"loss": 0.0}, step=5000)
+        print("waiting", flush=True)
+        time.sleep(120)
+    if name == "evaluate":
+        raise RuntimeError("no photos")
+    run.artifact("params.yaml")
+    run.final({"miou": 0.5, "n": np.int64(3), "extractor": "lite0"})
+"""
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project folder to work in, with no pipeline above it and no mirror started."""
+    for name in ("DVC_STAGE", "DVC_EXP_NAME", "SOFGAN_RUN", "SOFGAN_RUN_PID", "MLFLOW_TRACKING_URI", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOFGAN_TRACKING", "on")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mirror, "ensure_running", lambda root: None)
+    (tmp_path / "params.yaml").write_text("seed: 5\nsof: {size: 3}\n")
+    return tmp_path
+
+
+def only_entry(root: Path) -> spool.Entry:
+    (path,) = spool.entries(root)
+    return spool.Entry(path)
+
+
+def test_final_writes_the_metrics_file_of_stage_and_batch(root):
+    with stage_run("ingest_scans", {"a": 1}, "avatars-000") as run:
+        run.final({"good": np.int64(4), "share": np.float32(0.5), "odd": float("inf"), "kind": "x"})
+    written = json.loads((root / "metrics/ingest_scans/avatars-000.json").read_text())
+    assert written == {"good": 4, "share": 0.5, "odd": None, "kind": "x"}
+
+
+def test_entry_keeps_everything_in_order(root):
+    @dataclass(frozen=True)
+    class Deep:
+        sizes: tuple = (1, 2)
+
+    with stage_run("train_sof", {"lr": 0.1, "deep": flatten(Deep())}) as run:
+        run.report(3, {"loss": 0.25}, {"view": np.full((4, 4, 3), 9, np.uint8)})
+    entry = only_entry(root)
+    events, offset = entry.new_events()
+    assert [event["kind"] for event in events] == ["metrics", "image", "end"]
+    assert events[0]["values"] == {"loss": 0.25} and events[0]["step"] == 3
+    assert (entry.folder / events[1]["file"]).is_file()
+    assert events[2]["status"] == "FINISHED" and events[2]["cost"]["cpu_seconds"] > 0
+    assert entry.header["params"] == {"lr": "0.1", "deep.sizes": "[1, 2]"}
+    assert entry.header["parent"]["kind"] == "manual" and entry.is_alive()
+    entry.save(offset=offset)
+    assert spool.Entry(entry.folder).new_events() == ([], offset)
+
+
+def test_half_a_line_of_a_killed_stage_waits(root):
+    with stage_run("train_sof", None) as run:
+        run.metrics({"loss": 1.0}, step=1)
+    entry = only_entry(root)
+    with open(entry.folder / "events.jsonl", "a") as file:
+        file.write('{"kind": "metr')
+    assert len(entry.new_events()[0]) == 2
+
+
+@pytest.mark.parametrize(
+    "error, status",
+    [(RuntimeError("x"), "FAILED"), (KeyboardInterrupt(), "KILLED"), (SystemExit("no"), "FAILED")],
+)
+def test_how_a_stage_ended(root, error, status):
+    with pytest.raises(type(error)), stage_run("train_sof", None):
+        raise error
+    assert only_entry(root).new_events()[0][-1]["status"] == status
+
+
+def test_tracking_that_fails_is_said_once_and_stops_nothing(root, capsys):
+    (root / ".work").write_text("a file where the folder should be")
+    with stage_run("train_sof", {"a": 1}) as run:
+        run.metrics({"loss": 1.0}, step=1)
+        run.image("view", np.zeros((4, 4, 3), np.uint8))
+        run.final({"miou": 0.5})
+    assert json.loads((root / "metrics/train_sof.json").read_text()) == {"miou": 0.5}
+    assert capsys.readouterr().err.count("tracking:") == 1
+
+
+def test_bad_values_stop_tracking_not_the_stage(root, capsys):
+    with stage_run("train_sof", None) as run:
+        run.metrics({"loss": "not a number"}, step=1)
+        run.image("view", np.zeros((4, 4, 3), np.uint8))
+        run.final({"miou": 0.5})
+    assert (root / "metrics/train_sof.json").is_file()
+    assert capsys.readouterr().err.count("tracking:") == 1
+
+
+def test_an_absent_server_is_said_once_an_execution(root, capsys):
+    uri = spool.tracking_uri(root)
+    mirror._keep_errors(root, {uri: ConnectionError("refused"), "http://other": ConnectionError("gone")})
+    for _ in range(2):
+        with stage_run("train_sof", None):
+            pass
+    assert capsys.readouterr().err.count("refused") == 1
+    with stage_run("report", None):  # Doesn't wait for a server that fails.
+        pass
+    mirror._keep_errors(root, {})
+    assert mirror.last_error(root, uri, "another execution") is None
+
+
+def test_status_is_a_line_now_and_then_and_the_last(root, capsys):
+    with stage_run("train_sof", None) as run:
+        for step in range(50):
+            run.status(f"step {step}")
+    lines = [line for line in capsys.readouterr().err.splitlines() if "step" in line]
+    assert lines == ["train_sof: step 0", "train_sof: step 49"]
+
+
+def test_off_writes_nothing_but_the_metrics(root, monkeypatch):
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    with stage_run("train_sof", None) as run:
+        run.image("view", np.zeros((4, 4, 3), np.uint8))
+        run.final({"miou": 0.5})
+    assert not (root / ".work").exists() and (root / "metrics/train_sof.json").is_file()
+
+
+def test_a_pid_used_again_is_another_process():
+    me = spool.identity(os.getpid())
+    assert spool.is_alive(me, 0)
+    assert not spool.is_alive({**me, "created": me["created"] - 100}, time.time())
+    assert spool.is_alive({**me, "host": "elsewhere"}, time.time())
+    assert not spool.is_alive({**me, "host": "elsewhere"}, time.time() - 2 * spool.FOREIGN_STALE_SECONDS)
+
+
+def test_stages_of_one_execution_find_one_parent(root, monkeypatch):
+    monkeypatch.setenv("DVC_STAGE", "train_sof")
+    first = spool.find_parent()
+    assert first == spool.find_parent() and first["kind"] == "repro" and first["owner"]["pid"] != os.getpid()
+    monkeypatch.setenv("DVC_EXP_NAME", "brave-name")
+    assert spool.find_parent()["key"] == "exp:brave-name"
+    monkeypatch.setenv("SOFGAN_RUN", "flow-1")
+    monkeypatch.setenv("SOFGAN_RUN_PID", str(os.getpid()))
+    assert spool.find_parent()["owner"]["pid"] == os.getpid()
+
+
+def test_table_says_what_was_cached(tmp_path):
+    (tmp_path / "dvc.yaml").write_text("stages: {b: {}, a: {}, c: {}}")
+    lock = {"stages": {"a@x": {"outs": [{"path": "o", "md5": "1"}]}, "b": {}, "gone": {}}}
+    (tmp_path / "dvc.lock").write_text(json.dumps(lock))
+    ran = {"c": {"run_id": "r3", "status": "KILLED"}, "b": {"run_id": "r2", "status": "FINISHED"}}
+    rows = lineage.stage_table(tmp_path, ran, lambda name, stage: ("earlier", "r1") if stage else None)
+    assert rows == [
+        ("b", "ran", "this one", "r2"),
+        ("a@x", "cached", "earlier", "r1"),
+        ("c", "killed", "this one", "r3"),
+    ]
+    assert "| a@x | cached | earlier `r1` |" in lineage.as_markdown(rows)
+    assert list(lineage.hashes(lock["stages"]["a@x"])) == [("out", "o", "1")]
+
+
+def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
+    """The real thing: stages as processes, one of them killed hard, one failing, all under one parent."""
+    (root / "stage.py").write_text(STAGE)
+    environment = {**os.environ, "PYTHONPATH": str(CODE), "SOFGAN_RUN": "flow-7", "PYTHONUNBUFFERED": "1"}
+    owner = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    environment["SOFGAN_RUN_PID"] = str(owner.pid)
+
+    def start(*arguments):
+        command = [sys.executable, "stage.py", *arguments]
+        return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL)
+
+    killed = start("train_siw")
+    others = [start("train_sof"), start("ingest_scans", "avatars-000"), start("evaluate")]
+    assert [process.wait() for process in others] == [0, 0, 1]
+    assert killed.stdout.readline() == b"waiting\n"
+    killed.send_signal(signal.SIGKILL)
+    killed.wait()
+    owner.communicate(b"\n")
+    end = time.monotonic() + 60
+    while list(spool.entries(root)) and time.monotonic() < end:
+        time.sleep(0.2)
+    assert not list(spool.entries(root)), (spool.spool_folder(root) / "mirror.log").read_text()
+
+    from mlflow import MlflowClient
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
+    experiment = client.get_experiment_by_name("sofgan").experiment_id
+    runs = {run.info.run_name: run for run in client.search_runs([experiment])}
+    parent = runs.pop("flow-7")
+    assert {name: run.info.status for name, run in runs.items()} == {
+        "train_sof": "FINISHED",
+        "ingest_scans avatars-000": "FINISHED",
+        "evaluate": "FAILED",
+        "train_siw": "KILLED",
+    }
+    assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
+    assert parent.info.status == "FAILED"
+    assert parent.data.metrics["ingest_scans/avatars-000/miou"] == 0.5
+    assert parent.data.params == {"seed": "5", "sof.size": "3"}
+    sof = runs["train_sof"]
+    assert sof.data.params == {"lr": "0.1", "deep.n": "3"}
+    assert sof.data.metrics["miou"] == 0.5 and sof.data.tags["final.extractor"] == "lite0"
+    assert len(client.get_metric_history(sof.info.run_id, "loss")) == 1200
+    assert "RuntimeError: no photos" in runs["evaluate"].data.tags["error"]
+    kept = {path.path for path in client.list_artifacts(sof.info.run_id)}
+    assert kept == {"images", "params.yaml"}
+    assert "killed" in parent.data.tags["mlflow.note.content"]
