@@ -119,3 +119,8 @@ def runtime() -> Runtime:
 
         device = "cuda" if torch.cuda.is_available() else "cpu"
     return Runtime(device, block.workers or cores, block.threads or cores)
+
+
+def workers() -> int:
+    """Processes of a stage: `runtime.workers`, or one a core. Unlike `runtime` it never loads torch."""
+    return read_params("runtime").workers or len(os.sched_getaffinity(0))

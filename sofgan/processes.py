@@ -1,0 +1,50 @@
+"""Several processes for work that comes in independent pieces."""
+
+import multiprocessing
+import os
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor
+from contextlib import contextmanager
+
+_ONE_THREAD = ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def map_in_processes(task: Callable, items: Iterable, workers: int) -> Iterator:
+    """Results of `task(item)` in order, as they come.
+
+    Processes are spawned, as OpenGL contexts and thread pools don't survive a fork, and each gets one thread
+    of BLAS and of Mesa's software renderer. With one worker or one item the work is done here.
+
+    Args:
+        task: a function that can be pickled: of a module, or a `functools.partial` of one.
+        items: its arguments.
+        workers: processes.
+
+    Raises:
+        BrokenProcessPool: a process died (out of memory, a driver's crash).
+    """
+    items = list(items)
+    workers = min(workers, len(items))
+    if workers <= 1:
+        yield from map(task, items)
+        return
+    with _one_thread_each(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+        results = pool.map(task, items)
+        try:
+            yield from results
+        finally:  # After an error don't work through what is left.
+            pool.shutdown(wait=True, cancel_futures=True)
+
+
+@contextmanager
+def _one_thread_each():
+    before = {name: os.environ.get(name) for name in _ONE_THREAD}
+    os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                os.environ.pop(name)
+            else:
+                os.environ[name] = value

@@ -1,0 +1,190 @@
+"""A folder of raw scans becomes a folder of labelled scans in head space, and a report on each of them."""
+
+import csv
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, fields
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import yaml
+from PIL import Image
+
+from sofgan import labels
+from sofgan.config import from_mapping
+from sofgan.files import atomic_path, sha256_file, write_npz
+from sofgan.processes import map_in_processes
+from sofgan.scans.config import IngestScans
+from sofgan.scans.labelling import label_scan
+from sofgan.scans.normalising import Orientation, to_head_space
+from sofgan.scans.reading import FORMATS, ScanError, read_scan
+
+SEGMENTATION_SUFFIX = "_seg.png"
+# Files that belong to scans or describe them; anything else in the folder is listed as unusable.
+_COMPANIONS = (".mtl", ".png", ".jpg", ".jpeg", ".bin", ".yaml", ".json", ".csv", ".txt", ".md")
+
+
+@dataclass(frozen=True)
+class ScanReport:
+    """One row of `report.csv`."""
+
+    scan: str
+    file: str
+    status: str  # ok or rejected
+    reason: str = ""
+    faces: int = 0
+    label_source: str = ""
+    off_palette: int = 0  # samples of a texture or colours that were near a palette colour, not on it
+    classes: str = ""  # present, separated by spaces
+
+
+class NoUsableScan(ValueError):
+    """A batch holds no scan that can be used."""
+
+
+def ingest_batch(
+    raw: Path,
+    scans: Path,
+    config: IngestScans,
+    workers: int,
+    report: Callable[[int, int], None] = lambda done, total: None,
+) -> dict[str, float]:
+    """Ingest every scan of a batch.
+
+    Args:
+        raw: folder with the scans of one batch and, if they don't stand as usual, a `scan.yaml`.
+        scans: folder that receives `<scan>.npz` and `report.csv`, whole or not at all.
+        config: rules and tolerances.
+        workers: processes.
+        report: called with scans done and in all.
+
+    Returns:
+        usable and rejected scans, mean faces, and the share of usable scans that hold each class
+        (`has_<class>`).
+
+    Raises:
+        NoUsableScan: none could be used; the message lists why.
+        ConfigError: `scan.yaml` has an unknown key or value.
+        FileNotFoundError: the folder isn't there.
+    """
+    if not raw.is_dir():
+        raise FileNotFoundError(f"no such batch: {raw} (put the scans there, or take it off `batches`)")
+    orientation = read_orientation(raw / "scan.yaml")
+    paths = find_scans(raw)
+    rows = []
+    with atomic_path(scans) as folder:
+        folder.mkdir()
+        task = partial(_ingest_file, folder=folder, config=config, orientation=orientation)
+        for row in map_in_processes(task, _first_of_each_name(paths), workers):
+            rows.append(row)
+            report(len(rows), len(paths))
+        rows += [_unread(path) for path in sorted(set(paths) - set(_first_of_each_name(paths)))]
+        rows.sort(key=lambda row: row.file)
+        if not any(row.status == "ok" for row in rows):
+            reasons = "; ".join(f"{row.file}: {row.reason}" for row in rows[:5])
+            raise NoUsableScan(f"{raw} holds no usable scan" + (f" ({reasons})" if reasons else ""))
+        write_report(folder / "report.csv", rows)
+    return _summary(rows)
+
+
+def read_orientation(path: Path) -> Orientation:
+    """`scan.yaml` of a batch; the usual axes where there is none.
+
+    Raises:
+        ConfigError: naming the key.
+    """
+    if not path.exists():
+        return Orientation()
+    return from_mapping(Orientation, yaml.safe_load(path.read_text()) or {}, str(path))
+
+
+def find_scans(raw: Path) -> list[Path]:
+    """The files of a folder that are, or look as if they were meant to be, scans; sorted by name."""
+    return sorted(
+        path
+        for path in raw.iterdir()
+        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in _COMPANIONS
+    )
+
+
+def _first_of_each_name(paths: list[Path]) -> list[Path]:
+    """The readable scans, one of each name."""
+    first = {}
+    for path in paths:
+        if path.suffix.lower() in FORMATS:
+            first.setdefault(path.stem, path)
+    return list(first.values())
+
+
+def _unread(path: Path) -> ScanReport:
+    reason = "another scan of this batch has the same name"
+    if path.suffix.lower() not in FORMATS:
+        reason = f"'{path.suffix}' is not read; formats are {', '.join(FORMATS)}"
+    return ScanReport(path.stem, path.name, "rejected", reason)
+
+
+def ingest_scan(path: Path, config: IngestScans, orientation: Orientation) -> tuple[dict, ScanReport]:
+    """One raw scan as the arrays of a scan file, and its row of the report.
+
+    Raises:
+        ScanError: with the reason why it can't be used.
+    """
+    companion = path.with_name(path.stem + SEGMENTATION_SUFFIX)
+    texture = _read_texture(companion) if companion.exists() else None
+    labelled = label_scan(
+        read_scan(path), config.rules, texture, config.palette_tolerance, config.max_off_palette
+    )
+    vertices, faces, face_labels, raw_to_head = to_head_space(
+        labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation, config.head_radius
+    )
+    arrays = {
+        "vertices": vertices.astype(np.float32),
+        "faces": faces.astype(np.int32),
+        "face_labels": labels.check_ids(face_labels.astype(np.uint8), path.name),
+        "raw_to_head": raw_to_head,
+        "source_sha256": np.array(sha256_file(path)),
+    }
+    present = " ".join(labels.NAMES[id] for id in np.unique(face_labels))
+    row = ScanReport(
+        path.stem, path.name, "ok", "", len(faces), labelled.source, labelled.off_palette, present
+    )
+    return arrays, row
+
+
+def _ingest_file(path: Path, folder: Path, config: IngestScans, orientation: Orientation) -> ScanReport:
+    try:
+        arrays, row = ingest_scan(path, config, orientation)
+    except ScanError as error:
+        return ScanReport(path.stem, path.name, "rejected", str(error))
+    write_npz(folder / f"{path.stem}.npz", **arrays)
+    return row
+
+
+def _read_texture(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            return np.asarray(image.convert("RGB"))
+    except OSError as error:
+        raise ScanError(f"its segmentation texture can't be read: {error}") from error
+
+
+def write_report(path: Path, rows: list[ScanReport]) -> None:
+    """Write `report.csv`."""
+    with open(path, "w", newline="") as file:
+        writer = csv.DictWriter(file, [field.name for field in fields(ScanReport)], lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(asdict(row) for row in rows)
+
+
+def _summary(rows: list[ScanReport]) -> dict[str, float]:
+    usable = [row for row in rows if row.status == "ok"]
+    shares = {
+        f"has_{name}": sum(name in row.classes.split() for row in usable) / len(usable)
+        for name in labels.NAMES[1:]
+    }
+    return {
+        "scans_usable": float(len(usable)),
+        "scans_rejected": float(len(rows) - len(usable)),
+        "faces_mean": float(np.mean([row.faces for row in usable])),
+        **shares,
+    }

@@ -1,0 +1,30 @@
+"""Raw scans of one batch become labelled meshes in head space, with a report on each."""
+
+import argparse
+from pathlib import Path
+
+from sofgan.scans.ingestion import ingest_batch
+from stages.params import read_params, workers
+from stages.tracking import stage_run
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--batch", required=True, help="folder under data/raw/scans")
+    batch = parser.parse_args().batch
+    params = read_params("ingest_scans")
+    scans = Path("data/scans") / batch
+    with stage_run("ingest_scans", params, item=batch) as run:
+        figures = ingest_batch(
+            Path("data/raw/scans") / batch,
+            scans,
+            params,
+            workers(),
+            report=lambda done, total: run.status(f"{done}/{total} scans"),
+        )
+        run.artifact(scans / "report.csv")
+        run.final(figures)
+
+
+if __name__ == "__main__":
+    main()
