@@ -1,0 +1,78 @@
+"""From a generator's draws to a finished avatar."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from sofgan import labels
+from sofgan.scans.avatars import colors, face_parts, makehuman, shape, surfaces
+from sofgan.scans.avatars.face_parts import make_part
+from sofgan.scans.avatars.template import Template, morphed, template
+from sofgan.scans.parts import Avatar, Part
+
+_EYES_MIDDLE = np.array([0.0, 7.509, 1.209])
+
+
+@dataclass(frozen=True)
+class AvatarModel:
+    """Builds avatars; hold one a process."""
+
+    template: Template
+
+    @classmethod
+    def load(cls) -> AvatarModel:
+        """Read the MakeHuman data and prepare the shared bust (about a second; cached in the process)."""
+        for name in shape.all_targets():
+            makehuman.target(name)
+        return cls(template())
+
+    def build(self, name: str, generator: np.random.Generator) -> Avatar:
+        """A new person. All that is random comes from `generator`: the same state gives the same avatar."""
+        person = shape.draw_person(generator)
+        looks = colors.draw_looks(person, generator)
+        base = morphed(person.weights)
+        # Tall and small people look out from the same height: the eyes' middle is where the reference head has it.
+        base += _EYES_MIDDLE - (face_parts.eye_ball(base, "l")[0] + face_parts.eye_ball(base, "r")[0]) / 2
+        vertices = self.template.matrix @ base
+        normals = surfaces.vertex_normals(vertices, self.template.faces)
+        arch = generator.uniform(0.03, 0.075)
+        thickness = generator.uniform(0.03, 0.045) if person.male > 0.5 else generator.uniform(0.02, 0.034)
+        brow_level = face_parts.brow_level(self.template.rest, arch, thickness, generator.uniform(0.92, 1.06))
+        skin = colors.skin_albedo(self.template, vertices, normals, looks, person, generator)
+        skin = colors.mix(skin, looks.brow, 0.3 * np.exp(np.minimum(brow_level, 0) / 0.012))
+        parts = [
+            *_bust_parts(self.template, vertices, skin, np.ones(len(self.template.faces), bool)),
+            *face_parts.eyes(base, person, looks, generator),
+            *face_parts.brows(self.template, vertices, normals, brow_level, looks, generator),
+            *face_parts.mouth_parts(base, generator),
+        ]
+        return Avatar(name=name, parts=tuple(parts), parameters={"expression": person.expression})
+
+
+def _bust_parts(template: Template, vertices: np.ndarray, skin: np.ndarray, keep: np.ndarray) -> list[Part]:
+    """The bust's own regions as named parts; `keep` (F,) leaves out what is covered."""
+    classes = template.face_labels
+    side = template.rest[template.faces].mean(1)[:, 0]
+    regions = {
+        "skin": (classes == labels.SKIN, 0.55),
+        "nose": ((classes == labels.R_NOSE) | (classes == labels.L_NOSE), 0.5),
+        "upper_lip": (classes == labels.U_LIP, 0.4),
+        "lower_lip": (classes == labels.L_LIP, 0.4),
+        "mouth": (classes == labels.MOUTH, 0.5),
+        "left_ear": ((classes == labels.EAR) & (side > 0), 0.6),
+        "right_ear": ((classes == labels.EAR) & (side < 0), 0.6),
+        "neck": (classes == labels.NECK, 0.6),
+    }
+    parts = []
+    for name, (region, roughness) in regions.items():
+        chosen = region & keep
+        if not chosen.any():
+            continue
+        faces, used = surfaces.compact(template.faces[chosen], len(vertices))
+        color = skin[used]
+        if name == "mouth":
+            color = colors.mix(color * 0 + np.array([118.0, 46, 46]), np.array([40.0, 12, 14]), 0.6)
+        parts.append(make_part(name, vertices[used], faces, classes[chosen], color, roughness))
+    return parts
