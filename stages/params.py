@@ -54,8 +54,9 @@ class Report:
 
 
 def params_file() -> Path:
-    """`params.yaml` of the project, wherever DVC runs the stage."""
-    return Path(os.environ.get("DVC_ROOT", ".")) / "params.yaml"
+    """`params.yaml` of the working directory: `DVC_ROOT` names the real project, but an experiment in a
+    folder of its own (`dvc exp run --temp`) has its own parameters there."""
+    return Path("params.yaml").resolve()
 
 
 @cache

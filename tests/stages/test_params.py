@@ -34,7 +34,7 @@ def test_an_unknown_block_is_named(tmp_path):
 
 def test_runtime_resolves_automatic_values(monkeypatch, tmp_path):
     (tmp_path / "params.yaml").write_text("runtime: {device: cpu, workers: 0, threads: 3}\n")
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
     assert (
         params.runtime().device == "cpu" and params.runtime().workers >= 1 and params.runtime().threads == 3
     )
