@@ -126,12 +126,18 @@ class ParseFaces:
 
     Attributes:
         batch: photos at once.
-        label_size: side of the label maps in pixels; 0 keeps each photo's own.
+        label_size: side of the label maps in pixels.
         mirror: average with the mirrored photo, at twice the cost.
         scales: average over these scales of the network's size.
+        autocast: bfloat16 on CUDA.
     """
 
     batch: int
     label_size: int
     mirror: bool
     scales: tuple[float, ...]
+    autocast: bool
+
+    def __post_init__(self) -> None:
+        if self.batch < 1 or self.label_size < 1 or not self.scales:
+            raise ValueError("batch and label_size are at least 1, scales has one entry at least")

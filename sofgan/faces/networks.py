@@ -78,6 +78,9 @@ class LiteUnet(nn.Module):
         self.stem = nn.Sequential(lite.net._conv_stem, lite.net._bn0, lite.net._swish)
         self.blocks = nn.ModuleList(lite.net._blocks)
         self.requires_grad_(True)
+        for module in self.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.momentum = 0.1  # 0.01 would keep ImageNet's statistics through a short training.
         stem_channels = lite.net._conv_stem.out_channels
         sides = [stem_channels, *lite.channels]  # Strides 2, 4, 8, 16, 32.
         widths = [width // 2, width, width, width, width]

@@ -125,6 +125,10 @@ class PhotoStore:
         labels = decode_labels(content)
         return labels if size is None else resize_labels(labels, size)
 
+    def fingerprint(self) -> str:
+        """A digest of all records: equal stores have equal ones."""
+        return hashlib.sha256("".join(shard["records_sha256"] for shard in self._shards).encode()).hexdigest()
+
     def has_labels(self) -> bool:
         """Whether every record has a label map."""
         return all(batch.column(2).null_count == 0 for batch in self._batches())
@@ -173,6 +177,7 @@ class PhotoStoreWriter:
         self._writer: pa.RecordBatchFileWriter | None = None
         self._rows: list[tuple] = []
         self._row_bytes = self._in_shard = 0
+        self._digest = hashlib.sha256()
         self._keys: set[str] = set()
 
     def __enter__(self) -> "PhotoStoreWriter":
@@ -219,6 +224,9 @@ class PhotoStoreWriter:
         if isinstance(labels, np.ndarray):
             labels = encode_labels(labels)
         self._rows.append((key, photo, labels, split))
+        for part in (key.encode(), photo, labels, bytes([split])):
+            self._digest.update((-1 if part is None else len(part)).to_bytes(8, "big", signed=True))
+            self._digest.update(part or b"")
         self._row_bytes += len(photo or b"") + len(labels or b"")
         self._in_shard += 1
         if self._in_shard == self.shard_photos:
@@ -244,8 +252,12 @@ class PhotoStoreWriter:
         self._writer.close()
         self._writer = None
         file = self.folder / self._shards[-1]["file"]
-        self._shards[-1] |= {"photos": self._in_shard, "bytes": file.stat().st_size}
-        self._in_shard = 0
+        self._shards[-1] |= {
+            "photos": self._in_shard,
+            "bytes": file.stat().st_size,
+            "records_sha256": self._digest.hexdigest(),
+        }
+        self._in_shard, self._digest = 0, hashlib.sha256()
 
 
 def resize_labels(labels: np.ndarray, size: int) -> np.ndarray:

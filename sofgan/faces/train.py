@@ -58,11 +58,13 @@ class LabelledPhotos:
 
 @dataclasses.dataclass
 class TrainedParser:
-    """The best averaged weights, the step that gave them, and their held-out score."""
+    """The best averaged weights, the step that gave them, their held-out score, and the curve: a row of
+    `step`, `loss` and `miou` a scoring."""
 
     parser: FaceParser
     step: int
     confusion: ConfusionMatrix
+    curve: list[dict[str, float]]
 
 
 def train_parser(
@@ -91,14 +93,14 @@ def train_parser(
     optimizer = torch.optim.AdamW(_parameter_groups(parser, config.weight_decay), lr=config.learning_rate)
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
 
-    start, best, stale = 0, None, 0
+    start, best, stale, curve = 0, None, 0, []
     resumed = checkpoints.latest(device) if checkpoints else None
     if resumed:
         start, state = resumed
         parser.load_state_dict(state["parser"])
         ema.load_state_dict(state["ema"])
         optimizer.load_state_dict(state["optimizer"])
-        best, stale = state["best"], state["stale"]
+        best, stale, curve = state["best"], state["stale"], state["curve"]
 
     clock = Throughput(config.steps, start)
     plan = _plan(len(training), config.batch, seed, start, config.steps)
@@ -147,13 +149,14 @@ def train_parser(
                     "optimizer": optimizer.state_dict(),
                     "best": best,
                     "stale": stale,
+                    "curve": curve,
                 },
             )
     batches.close()
     if best is None:
         raise ValueError("the training ended without a score: steps must be at least 1")
     ema.load_state_dict(best["state"])
-    return TrainedParser(ema, best["step"], score_parser(ema, held_out)[0])
+    return TrainedParser(ema, best["step"], score_parser(ema, held_out)[0], curve)
 
 
 def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: TrainParser) -> Tensor:
@@ -211,6 +214,15 @@ def score_parser(
         for i in range(min(len(images), pictured - len(columns))):
             columns.append(np.concatenate([images[i], colorize(labels[i]), colorize(truth[i])], 0))
     return confusion, np.concatenate(columns, 1)
+
+
+def held_out_photos(store: PhotoStore, size: int) -> LabelledPhotos:
+    """The store's held-out photos with their maps.
+
+    Raises:
+        ValueError: the store has no maps or no such photos.
+    """
+    return _split(store, size)[1]
 
 
 def _split(store: PhotoStore, size: int) -> tuple[LabelledPhotos, LabelledPhotos]:

@@ -1,0 +1,37 @@
+"""The parser writes a label map of every FFHQ-like photo: a store with the same keys in the same order."""
+
+import torch
+
+from sofgan.faces.parser import load_parser
+from sofgan.faces.parsing import mean_class_areas, parse_store, picture_parsed
+from sofgan.faces.store import PhotoStore
+from sofgan.files import sha256_file
+from stages.params import read_params, runtime
+from stages.tracking import stage_run
+
+PICTURED = 12
+
+
+def main() -> None:
+    params, how = read_params("parse_faces"), runtime()
+    torch.set_num_threads(how.threads)
+    photos = PhotoStore("data/photos/ffhq")
+    with stage_run("parse_faces", params) as run:
+        parse_store(
+            photos,
+            load_parser("models/parser.pt", how.device),
+            "data/labels/ffhq",
+            params,
+            parser_sha256=sha256_file("models/parser.pt"),
+            work=".work/parse_faces",
+            workers=how.workers,
+            status=run.status,
+        )
+        labels = PhotoStore("data/labels/ffhq")
+        run.image("samples/parsed", picture_parsed(photos, labels, PICTURED))
+        areas = {f"area_{name}": area for name, area in mean_class_areas(labels).items()}
+        run.final({"photos": len(photos), **areas})
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,73 @@
+"""Labelled photos become a face parser, or official weights become it; scored on held-out photos either way."""
+
+import csv
+from pathlib import Path
+
+import torch
+
+from sofgan.config import to_mapping
+from sofgan.faces.parser import pretrained_parser, save_parser
+from sofgan.faces.store import PhotoStore
+from sofgan.faces.train import TrainedParser, held_out_photos, score_parser, train_parser
+from sofgan.files import atomic_path
+from sofgan.labels import NAMES
+from sofgan.training import Checkpoints
+from stages.params import read_params, runtime, seed
+from stages.tracking import stage_run
+
+
+def main() -> None:
+    params, how = read_params("train_parser"), runtime()
+    torch.set_num_threads(how.threads)
+    store = PhotoStore("data/photos/celebamask")
+    with stage_run("train_parser", params) as run:
+        if params.pretrained.path:
+            parser = pretrained_parser(params.parser, params.pretrained.path, params.pretrained.sha256)
+            parser = parser.to(how.device)
+            confusion, picture = score_parser(parser, held_out_photos(store, params.parser.size))
+            run.image("samples/parser", picture)
+            trained, states = TrainedParser(parser, 0, confusion, []), None
+        else:
+            fingerprint = [to_mapping(params), store.fingerprint(), seed(), how.threads]
+            states = Checkpoints(".work/train_parser", fingerprint)
+            trained = train_parser(
+                store,
+                params,
+                seed(),
+                device=how.device,
+                workers=how.workers,
+                checkpoints=states,
+                report=run.report,
+                status=run.status,
+            )
+        save_parser("models/parser.pt", trained.parser)
+        _write_table("plots/parser_training.csv", ["step", "loss", "miou"], trained.curve)
+        shares = trained.confusion.truth_shares()
+        classes = [
+            {"class": name, "iou": iou, "truth_share": shares[NAMES.index(name)]}
+            for name, iou in trained.confusion.per_class().items()
+        ]
+        _write_table("plots/parser_classes.csv", ["class", "iou", "truth_share"], classes)
+        run.final(
+            {
+                "held_out_miou": trained.confusion.miou(),
+                "held_out_accuracy": trained.confusion.accuracy(),
+                "held_out_photos": int((store.splits() == 1).sum()),
+                "size_px": params.parser.size,
+                "best_step": trained.step,
+                **{f"iou_{row['class']}": row["iou"] for row in classes},
+            }
+        )
+        if states:
+            states.clear()
+
+
+def _write_table(path: str, columns: list[str], rows: list[dict]) -> None:
+    with atomic_path(Path(path)) as temporary, open(temporary, "w", newline="") as file:
+        table = csv.DictWriter(file, columns, lineterminator="\n")
+        table.writeheader()
+        table.writerows(rows)
+
+
+if __name__ == "__main__":
+    main()
