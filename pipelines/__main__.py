@@ -1,0 +1,51 @@
+"""The one door: `python -m pipelines COMMAND`."""
+
+import argparse
+import os
+import sys
+
+from pipelines import demo, doctor, profiles, weights
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines", description="Run, check and set up the pipeline."
+    )
+    commands = parser.add_subparsers(dest="command", required=True)
+
+    command = commands.add_parser("demo", help="run the whole pipeline, then say where its results are")
+    command.set_defaults(run=lambda chosen: demo.run())
+
+    command = commands.add_parser("doctor", help="check machine and project, a line each with the fix")
+    command.set_defaults(run=lambda chosen: doctor.run())
+
+    command = commands.add_parser("profile", help="write params.yaml for a profile, your own changes kept")
+    command.add_argument("name", nargs="?", help="demo, or a file of profiles/ (without it: list them)")
+    command.add_argument("--fresh", action="store_true", help="drop your own changes of params.yaml")
+    command.set_defaults(run=lambda chosen: profiles.run(chosen.name, chosen.fresh))
+
+    command = commands.add_parser("weights", help="fetch facexlib's official face parser")
+    command.add_argument("--arch", choices=sorted(weights.FILES), default="bisenet")
+    command.set_defaults(run=lambda chosen: weights.run(chosen.arch))
+
+    command = commands.add_parser("rebuild", help="run the pipeline as a Prefect flow on this machine")
+    command.add_argument("targets", nargs="*", help="stages to rebuild with all before them (default: all)")
+    command.set_defaults(run=lambda chosen: _rebuild(chosen.targets))
+
+    chosen = parser.parse_args(arguments)
+    return chosen.run(chosen)
+
+
+def _rebuild(targets: list[str]) -> int:
+    # Without a server Prefect starts one for the time of the flow; what it sends home would only get in its way.
+    os.environ.setdefault("PREFECT_SERVER_ANALYTICS_ENABLED", "false")
+    os.environ.setdefault("DO_NOT_TRACK", "1")
+    from pipelines import flows  # Prefect takes seconds to import.
+
+    state = flows.rebuild(targets=targets, return_state=True)
+    return 0 if state.is_completed() else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,196 @@
+"""`python -m pipelines profile NAME`: params.yaml for another size of the whole.
+
+The params.yaml in git is the `demo` profile. `profiles/NAME.yaml` holds what another one changes: mappings are merged
+key by key, everything else (lists too) is replaced. The profile's name is kept in params.yaml as `profile:`. What you
+changed yourself (your batches, your photo folders) is found by comparing with what the command would have written,
+and put on top of the new profile. The demo file is taken from git, the newest version there that is one; outside of
+git from a copy that is made when the demo is left.
+"""
+
+import copy
+import difflib
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import YAMLError
+
+from sofgan.files import write_bytes
+
+PARAMS = Path("params.yaml")
+FOLDER = Path("profiles")
+KEPT_DEMO = Path(".work/params-demo.yaml")
+MISSING = object()
+
+
+class ProfileError(ValueError):
+    """There is no such profile, or it doesn't fit params.yaml."""
+
+
+def run(name: str | None, fresh: bool) -> int:
+    """Write params.yaml, or list the profiles; says what of the user's own was kept."""
+    current = parse(PARAMS.read_text(), PARAMS).get("profile", "demo")
+    names = ["demo", *sorted(path.stem for path in FOLDER.glob("*.yaml"))]
+    if name is None:
+        for known in names:
+            print(f"{'*' if known == current else ' '} {known}")
+        return 0
+    try:
+        if name not in names:
+            near = difflib.get_close_matches(name, names, n=1)
+            hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"
+            raise ProfileError(f"no profile '{name}'{hint}")
+        base = demo_text()
+        text, own = switch(
+            PARAMS.read_text(), base, _profile(current, names), _profile(name, names), name, fresh
+        )
+    except ProfileError as error:
+        print(error, file=sys.stderr)
+        return 1
+    write_bytes(KEPT_DEMO, base.encode())
+    write_bytes(PARAMS, text.encode())
+    print(f"params.yaml is now '{name}' (was '{current}')")
+    if own:
+        print("your own changes, kept: " + ", ".join(own) + "   (--fresh drops them)")
+    return 0
+
+
+def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -> tuple[str, list[str]]:
+    """params.yaml for a profile.
+
+    Args:
+        text: params.yaml as it is.
+        base: the demo profile.
+        old, new: differences of the current and of the wanted profile; {} for the demo.
+        name: of the wanted profile.
+        fresh: drop what the user changed.
+
+    Returns:
+        The new text, and the keys that are the user's own.
+
+    Raises:
+        ProfileError: a difference names a key that the demo profile doesn't have.
+    """
+    demo = parse(base, "the demo profile")
+    known = merge(copy.deepcopy(demo), old)
+    present = parse(text, PARAMS)
+    present.pop("profile", None)
+    known.pop("profile", None)
+    own = {} if fresh else differences(known, present)
+    unknown = [path for path in leaves(new) if not _has(demo, path)]
+    if unknown:
+        raise ProfileError(f"profiles/{name}.yaml: '{unknown[0]}' is no key of params.yaml")
+    if not new and not own:
+        return base, []
+    result = merge(merge(demo, new), own)
+    result.pop("profile", None)
+    if name != "demo":
+        result.insert(0, "profile", name)
+    stream = io.StringIO()
+    _yaml().dump(result, stream)
+    return stream.getvalue(), leaves(own)
+
+
+def demo_text() -> str:
+    """The demo profile's params.yaml, with its comments.
+
+    Raises:
+        ProfileError: it can be found nowhere.
+    """
+    for commit in _git("log", "--format=%H", "--", str(PARAMS)).split():
+        text = _git("show", f"{commit}:./{PARAMS}")
+        if text and parse(text, PARAMS).get("profile", "demo") == "demo":
+            return text
+    if KEPT_DEMO.is_file():
+        return KEPT_DEMO.read_text()
+    text = PARAMS.read_text()
+    if parse(text, PARAMS).get("profile", "demo") == "demo":
+        return text
+    raise ProfileError("the demo profile, from which all others differ, is neither in git nor in .work")
+
+
+def merge(target, changes: dict):
+    """Put changes into a mapping, key by key in nested mappings; `MISSING` takes a key out. Returns `target`."""
+    for key, value in changes.items():
+        if value is MISSING:
+            target.pop(key, None)
+        elif isinstance(value, dict) and isinstance(target.get(key), dict):
+            merge(target[key], value)
+        else:
+            target[key] = value
+    return target
+
+
+def differences(known: dict, present: dict) -> dict:
+    """What, merged into `known`, gives `present`."""
+    changes = {key: MISSING for key in known if key not in present}
+    for key, value in present.items():
+        if key in known and isinstance(value, dict) and isinstance(known[key], dict):
+            if below := differences(known[key], value):
+                changes[key] = below
+        elif key not in known or known[key] != value:
+            changes[key] = value
+    return changes
+
+
+def leaves(mapping: dict, prefix: str = "") -> list[str]:
+    """Dotted names of all that a mapping sets."""
+    names = []
+    for key, value in mapping.items():
+        if isinstance(value, dict) and value:
+            names += leaves(value, f"{prefix}{key}.")
+        else:
+            names.append(f"{prefix}{key}")
+    return names
+
+
+def parse(text: str, where) -> dict:
+    """A YAML mapping that remembers its comments.
+
+    Raises:
+        ProfileError: it is no mapping.
+    """
+    try:
+        value = _yaml().load(text)
+    except YAMLError as error:
+        raise ProfileError(f"{where} can't be read: {error}") from error
+    if not isinstance(value, dict) and value is not None:
+        raise ProfileError(f"{where} is no mapping of blocks")
+    return value if value is not None else {}
+
+
+def _profile(name: str, names: list[str]) -> dict:
+    if name == "demo":
+        return {}
+    if name not in names:
+        raise ProfileError(
+            f"params.yaml is of a profile '{name}' that is not in profiles/; --fresh starts anew"
+        )
+    path = FOLDER / f"{name}.yaml"
+    return parse(path.read_text(), path)
+
+
+def _has(mapping, dotted: str) -> bool:
+    for key in dotted.split("."):
+        if not isinstance(mapping, dict) or key not in mapping:
+            return False
+        mapping = mapping[key]
+    return True
+
+
+def _git(*arguments: str) -> str:
+    """What git says, or nothing where it can't."""
+    try:
+        return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
+    except (OSError, subprocess.CalledProcessError):
+        return ""
+
+
+def _yaml() -> YAML:
+    yaml = YAML()
+    yaml.preserve_quotes = True
+    yaml.width = 200
+    yaml.indent(mapping=2, sequence=4, offset=2)
+    return yaml

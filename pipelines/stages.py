@@ -1,0 +1,136 @@
+"""The stages of dvc.yaml in graph order, and one of them run by dvc as a process that can't be left behind."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipelines.demo import dvc
+
+GRACE_SECONDS = 15.0  # Between asking a stage to stop and making it.
+LEASH_SECONDS = 0.5
+
+
+class StageFailed(RuntimeError):
+    """dvc ended a stage with an error; its own words were printed."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a stage went: `what` is ran, cached or failed."""
+
+    stage: str
+    what: str
+    seconds: float
+
+
+def in_graph_order(root: Path, targets: list[str]) -> list[str]:
+    """Full names of all stages, or of the targets and all that they need, each after what it depends on.
+
+    A target without `@` stands for all its batches.
+
+    Raises:
+        ValueError: there is no such stage.
+    """
+    import networkx
+    from dvc.repo import Repo
+
+    with Repo(str(root)) as repo:
+        graph = repo.index.graph  # From a stage to those it depends on.
+        names = {stage: stage.addressing for stage in graph}
+    wanted = set(graph)
+    if targets:
+        starts = {stage for stage, name in names.items() if name in targets or name.split("@")[0] in targets}
+        known = {name for stage in starts for name in (names[stage], names[stage].split("@")[0])}
+        if unknown := [target for target in targets if target not in known]:
+            raise ValueError(
+                f"no stage '{unknown[0]}' in dvc.yaml; there are: {', '.join(sorted(names.values()))}"
+            )
+        wanted = starts.union(*(networkx.descendants(graph, stage) for stage in starts))
+    # Where the graph leaves the order open: as in dvc.yaml, which dvc reads first to last.
+    place = {stage: index for index, stage in enumerate(names)}
+    order = networkx.lexicographical_topological_sort(graph.subgraph(wanted).reverse(), key=place.get)
+    return [names[stage] for stage in order]
+
+
+def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable[[str], None]) -> Outcome:
+    """`dvc repro --single-item`, its output said line by line.
+
+    Whatever ends this call early (a cancelled flow raises here) stops dvc and the stage with it; if this very
+    process is killed, its leash does.
+
+    Raises:
+        StageFailed: dvc ended with an error.
+    """
+    start = time.monotonic()
+    command = dvc("repro", "--single-item", stage)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pipelines.stages", *command],
+        cwd=root,
+        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        errors="replace",
+        start_new_session=True,
+    )
+    ran = False
+    try:
+        for line in process.stdout:
+            ran = ran or line.startswith(f"Running stage '{stage}'")
+            if line.strip():
+                say(line.rstrip())
+        status = process.wait()
+    finally:
+        if process.poll() is None:
+            process.terminate()  # The leash passes it on to the whole group.
+            process.wait()
+        process.stdout.close()
+    if status:
+        raise StageFailed(f"stage '{stage}' failed: dvc ended with {status}")
+    return Outcome(stage, "ran" if ran else "cached", time.monotonic() - start)
+
+
+def leash(command: list[str]) -> int:
+    """Run a command in a session of its own; stop all of it when asked to, or when who started this is gone."""
+    parent = os.getppid()
+    process = subprocess.Popen(command, start_new_session=True)
+    stopping = []
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, lambda *_: stopping.append(True))
+    while process.poll() is None:
+        if stopping or os.getppid() != parent:
+            _stop_group(process)
+            break
+        time.sleep(LEASH_SECONDS / 5)
+    return process.wait()
+
+
+def _stop_group(process: subprocess.Popen) -> None:
+    """Ask the whole group, then make it: dvc itself ignores interrupts while a stage runs."""
+    end = time.monotonic() + GRACE_SECONDS
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        try:
+            os.killpg(process.pid, number)
+        except ProcessLookupError:
+            return
+        while time.monotonic() < end and _group_lives(process):
+            time.sleep(0.1)
+
+
+def _group_lives(process: subprocess.Popen) -> bool:
+    process.poll()  # Takes in what ended: a zombie would count as alive.
+    try:
+        os.killpg(process.pid, 0)
+        return True
+    except ProcessLookupError:
+        return False
+
+
+if __name__ == "__main__":
+    sys.exit(leash(sys.argv[1:]))

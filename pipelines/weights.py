@@ -1,0 +1,65 @@
+"""`python -m pipelines weights`: the official face parsers of facexlib, where there is a network."""
+
+import os
+import shutil
+import sys
+import tempfile
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+from sofgan.files import sha256_file
+
+FOLDER = Path("models/pretrained")
+RELEASES = "https://github.com/xinntao/facexlib/releases/download"
+FILES = {  # Architecture to address, sha256.
+    "bisenet": (
+        f"{RELEASES}/v0.2.0/parsing_bisenet.pth",
+        "468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
+    ),
+    "parsenet": (
+        f"{RELEASES}/v0.2.2/parsing_parsenet.pth",
+        "3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
+    ),
+}
+
+
+def run(arch: str) -> int:
+    """Fetch the weights of an architecture unless they are there. Returns 1, and says why, without them."""
+    url, sha256 = FILES[arch]
+    path = FOLDER / Path(url).name
+    if path.is_file() and sha256_file(path) == sha256:
+        print(f"{path} is there and right")
+    else:
+        try:
+            fetch(url, path, sha256)
+        except (OSError, ValueError) as error:
+            print(
+                f"{url} could not be fetched: {error}\n"
+                f"Where this machine has no way out, put the file at {path} by hand.",
+                file=sys.stderr,
+            )
+            return 1
+        print(f"{path} fetched")
+    print(f"In params.yaml, under train_parser: pretrained: {{path: {path}, sha256: {sha256}}}")
+    return 0
+
+
+def fetch(url: str, path: Path, sha256: str) -> None:
+    """Download a file whole or not at all.
+
+    Raises:
+        OSError: the network or the disk failed.
+        ValueError: what came is not the file with that digest.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, suffix=".part")
+    try:
+        with os.fdopen(handle, "wb") as file, urllib.request.urlopen(url, timeout=30) as response:
+            shutil.copyfileobj(response, file)
+        found = sha256_file(temporary)
+        if found != sha256:
+            raise ValueError(f"its sha256 is {found}, not {sha256}")
+        os.replace(temporary, path)
+    finally:
+        Path(temporary).unlink(missing_ok=True)
