@@ -17,7 +17,7 @@ from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStore
 from sofgan.labels import NUM_CLASSES, colorize
 from sofgan.metrics.features import to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix
-from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.seeds import derive_seed, numpy_generator, torch_generator
 from sofgan.training import Checkpoints, Throughput, ema_beta, update_ema, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
@@ -87,27 +87,14 @@ def train_parser(
         ValueError: the store lacks maps, or has no photo to train on or to hold out.
     """
     training, held_out = _split(store, config.parser.size)
-    torch.manual_seed(torch_generator(seed, "parser", "weights").initial_seed())
-    parser = FaceParser(config.parser).to(device).train()
-    ema = copy.deepcopy(parser).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(_parameter_groups(parser, config.weight_decay), lr=config.learning_rate)
+    run = _Run.start(config, seed, device)
+    first = run.resume(checkpoints, device) if checkpoints else 0
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
-
-    start, best, stale, curve = 0, None, 0, []
-    resumed = checkpoints.latest(device) if checkpoints else None
-    if resumed:
-        start, state = resumed
-        parser.load_state_dict(state["parser"])
-        ema.load_state_dict(state["ema"])
-        optimizer.load_state_dict(state["optimizer"])
-        best, stale, curve = state["best"], state["stale"], state["curve"]
-
-    clock = Throughput(config.steps, start)
-    plan = _plan(len(training), config.batch, seed, start, config.steps)
+    clock = Throughput(config.steps, first)
+    plan = _plan(len(training), config.batch, seed, first, config.steps)
     batches = ordered_map(training.load, plan, workers, ahead=2)
-    total = {"loss": 0.0, "steps": 0}
-    for step, (photos, maps) in enumerate(batches, start + 1):
-        if config.patience and stale >= config.patience:
+    for step, (photos, maps) in enumerate(batches, first + 1):
+        if config.patience and run.stale >= config.patience:
             break
         # Augment on the stream of this step.
         generator = torch_generator(seed, "parser", "step", step)
@@ -116,47 +103,77 @@ def train_parser(
 
         # Descend.
         factor = warmup_cosine(step - 1, config.steps, max(1, config.steps // 20))
-        for group in optimizer.param_groups:
+        for group in run.optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
-        loss = parser_loss(parser(images), labels.long(), weights, config)
-        optimizer.zero_grad(set_to_none=True)
+        loss = parser_loss(run.parser(images), labels.long(), weights, config)
+        run.optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(parser.parameters(), 5.0)
-        optimizer.step()
+        torch.nn.utils.clip_grad_norm_(run.parser.parameters(), 5.0)
+        run.optimizer.step()
         # The average starts short, or the first hundred steps would stay in it for long.
         halflife = min(config.ema_halflife_images, 0.1 * step * config.batch)
-        update_ema(ema, parser, ema_beta(config.batch, halflife))
-
-        total = {"loss": total["loss"] + loss.item(), "steps": total["steps"] + 1}
+        update_ema(run.ema, run.parser, ema_beta(config.batch, halflife))
+        run.losses.append(loss.item())
         clock.update(step)
-        status(f"{clock.line('steps')}  loss {total['loss'] / total['steps']:.3f}")
+        status(f"{clock.line('steps')}  loss {np.mean(run.losses):.3f}")
 
         # Score the average on held-out photos and keep the best.
         if step % config.score_every_steps == 0 or step == config.steps:
-            confusion, picture = score_parser(ema, held_out)
-            miou = confusion.miou()
-            report(step, {"loss": total["loss"] / total["steps"], "miou": miou}, {"samples/parser": picture})
-            total = {"loss": 0.0, "steps": 0}
-            stale += 1
-            if best is None or miou > best["miou"]:
-                best, stale = {"miou": miou, "step": step, "state": copy.deepcopy(ema.state_dict())}, 0
-        if checkpoints and (step % config.checkpoint_every_steps == 0):
-            checkpoints.save(
-                step,
-                {
-                    "parser": parser.state_dict(),
-                    "ema": ema.state_dict(),
-                    "optimizer": optimizer.state_dict(),
-                    "best": best,
-                    "stale": stale,
-                    "curve": curve,
-                },
-            )
+            confusion, picture = score_parser(run.ema, held_out)
+            row = run.scored(step, confusion.miou())
+            report(step, {"loss": row["loss"], "miou": row["miou"]}, {"samples/parser": picture})
+        if checkpoints and step % config.checkpoint_every_steps == 0:
+            checkpoints.save(step, run.state())
     batches.close()
-    if best is None:
+    if run.best is None:
         raise ValueError("the training ended without a score: steps must be at least 1")
-    ema.load_state_dict(best["state"])
-    return TrainedParser(ema, best["step"], score_parser(ema, held_out)[0], curve)
+    run.ema.load_state_dict(run.best["state"])
+    return TrainedParser(run.ema, run.best["step"], score_parser(run.ema, held_out)[0], run.curve)
+
+
+@dataclasses.dataclass
+class _Run:
+    """Everything that changes in a training, and therefore what a checkpoint holds."""
+
+    parser: FaceParser
+    ema: FaceParser
+    optimizer: torch.optim.Optimizer
+    losses: list[float] = dataclasses.field(default_factory=list)  # Since the last scoring.
+    best: dict | None = None
+    stale: int = 0  # Scorings since the best.
+    curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
+
+    @classmethod
+    def start(cls, config: TrainParser, seed: int, device) -> "_Run":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(derive_seed(seed, "parser", "weights"))
+            parser = FaceParser(config.parser).to(device).train()
+        optimizer = torch.optim.AdamW(_parameter_groups(parser, config.weight_decay), lr=config.learning_rate)
+        return cls(parser, copy.deepcopy(parser).eval().requires_grad_(False), optimizer)
+
+    def scored(self, step: int, miou: float) -> dict[str, float]:
+        self.curve.append({"step": step, "loss": float(np.mean(self.losses)), "miou": miou})
+        self.losses, self.stale = [], self.stale + 1
+        if self.best is None or miou > self.best["miou"]:
+            self.best = {"miou": miou, "step": step, "state": copy.deepcopy(self.ema.state_dict())}
+            self.stale = 0
+        return self.curve[-1]
+
+    def state(self) -> dict:
+        modules = {name: getattr(self, name).state_dict() for name in ("parser", "ema", "optimizer")}
+        return modules | {name: getattr(self, name) for name in ("losses", "best", "stale", "curve")}
+
+    def resume(self, checkpoints: Checkpoints, device) -> int:
+        """Take up the newest state, if there is one; the steps it has behind it."""
+        found = checkpoints.latest(device)
+        if found is None:
+            return 0
+        for name, value in found[1].items():
+            if name in ("parser", "ema", "optimizer"):
+                getattr(self, name).load_state_dict(value)
+            else:
+                setattr(self, name, value)
+        return found[0]
 
 
 def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: TrainParser) -> Tensor:

@@ -1,0 +1,167 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sofgan.faces.config import Augmentation, ParseFaces, ParserConfig, Pretrained, TrainParser
+from sofgan.faces.parser import save_parser
+from sofgan.faces.parsing import parse_store
+from sofgan.faces.store import PhotoStore, PhotoStoreWriter
+from sofgan.faces.train import LabelledPhotos, class_weights, dice_loss, train_parser
+from sofgan.labels import EYE, HAIR, PALETTE
+from sofgan.training import Checkpoints
+
+CONFIG = TrainParser(
+    parser=ParserConfig("unet", 32, 8),
+    pretrained=Pretrained(),
+    steps=12,
+    batch=4,
+    learning_rate=1e-2,
+    weight_decay=1e-2,
+    class_balance=0.5,
+    dice_weight=0.5,
+    auxiliary_weight=0.4,
+    ema_halflife_images=20,
+    score_every_steps=4,
+    patience=0,
+    checkpoint_every_steps=5,
+    augmentation=Augmentation(),
+)
+PARSE = ParseFaces(batch=3, label_size=32, mirror=False, scales=(1.0,), autocast=False)
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    """Photos that show their labels' colours: circles on a ground, easy to learn."""
+    path = tmp_path_factory.mktemp("faces") / "store"
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+    with PhotoStoreWriter(path, 8) as writer:
+        for i in range(20):
+            labels = np.zeros((32, 32), np.uint8)
+            for label in (HAIR, EYE):
+                row, column = generator.integers(8, 24, 2)
+                labels[(rows - row) ** 2 + (columns - column) ** 2 < 60] = label
+            photo = PALETTE[labels] + generator.integers(0, 8, (32, 32, 3), dtype=np.uint8)
+            writer.add(f"{i}", _png(photo), labels, split=int(i >= 15))
+    return PhotoStore(path)
+
+
+def _png(pixels):
+    import io
+
+    from PIL import Image
+
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class Killed(Exception):
+    pass
+
+
+def test_a_killed_training_resumes_to_the_same_bytes(store, tmp_path):
+    def kill(text):
+        if text.startswith("9/"):
+            raise Killed
+
+    whole = train_parser(store, CONFIG, seed=0)
+    states = Checkpoints(tmp_path / "states", "f")
+    with pytest.raises(Killed):
+        train_parser(store, CONFIG, seed=0, checkpoints=states, status=kill, workers=2)
+    assert states.latest()[0] == 5
+    scored = []
+    resumed = train_parser(
+        store, CONFIG, seed=0, checkpoints=states, report=lambda step, scalars, _: scored.append(step)
+    )
+    assert scored == [8, 12] and resumed.step == whole.step
+    assert [row["step"] for row in resumed.curve] == [4, 8, 12] and resumed.curve == whole.curve
+    save_parser(tmp_path / "whole.pt", whole.parser)
+    save_parser(tmp_path / "resumed.pt", resumed.parser)
+    assert (tmp_path / "whole.pt").read_bytes() == (tmp_path / "resumed.pt").read_bytes()
+    other = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=1)
+    assert not torch.equal(other.parser.network.head.weight, whole.parser.network.head.weight)
+
+
+def test_it_learns_what_colours_tell(store):
+    still = Augmentation(0.5, 0.1, 0.05, 5, 0, 0, 0)
+    config = dataclasses.replace(CONFIG, steps=60, score_every_steps=20, augmentation=still)
+    trained = train_parser(store, config, seed=0, workers=2)
+    assert trained.confusion.miou() > 0.8
+    assert trained.confusion.counts.sum() == 5 * 32 * 32
+
+
+def test_it_stops_early_and_keeps_the_best(store):
+    config = dataclasses.replace(CONFIG, steps=40, learning_rate=0.0, score_every_steps=2, patience=2)
+    trained = train_parser(store, config, seed=0)
+    assert len(trained.curve) < 20
+    assert trained.step == max(trained.curve, key=lambda row: row["miou"])["step"]
+
+
+def test_class_weights_and_dice():
+    class Maps:
+        def __len__(self):
+            return 1
+
+        def load(self, positions):
+            return None, np.array([[[0, 0, 0, 1]]], np.uint8)
+
+    weights = class_weights(Maps(), 0.5)
+    assert weights[1] / weights[0] == pytest.approx(np.sqrt(3)) and weights.dtype == np.float32
+    assert 0.75 * weights[0] + 0.25 * weights[1] == pytest.approx(1)
+    assert np.allclose(class_weights(Maps(), 0.0), 1)
+    labels = torch.tensor([[[0, 1], [2, 2]]])
+    exact = 50 * F.one_hot(labels, 17).movedim(-1, 1).float()
+    assert dice_loss(exact, labels) == pytest.approx(0, abs=1e-5)
+    # Everything called 2: Dice 0 for 0 and 1, and 2 * 2 / (4 + 2) for 2.
+    all_two = 50 * F.one_hot(torch.full_like(labels, 2), 17).movedim(-1, 1).float()
+    assert dice_loss(all_two, labels) == pytest.approx(1 - (2 / 3) / 3, abs=1e-5)
+
+
+def test_uncached_photos_are_the_cached_ones(store):
+    cached = LabelledPhotos(store, np.arange(20), 16)
+    uncached = LabelledPhotos(store, np.arange(20), 16, cache_bytes=0)
+    for _ in range(2):
+        for one, two in zip(cached.load([3, 7]), uncached.load([3, 7])):
+            assert (one == two).all()
+
+
+def test_stores_without_maps_or_held_out_photos_are_refused(tmp_path):
+    with PhotoStoreWriter(tmp_path / "bare") as writer:
+        writer.add("a", b"x")
+    with pytest.raises(ValueError, match="without label maps"):
+        train_parser(PhotoStore(tmp_path / "bare"), CONFIG, 0)
+    with PhotoStoreWriter(tmp_path / "one") as writer:
+        writer.add("a", b"x", np.zeros((2, 2), np.uint8))
+    with pytest.raises(ValueError, match="held_out_share"):
+        train_parser(PhotoStore(tmp_path / "one"), CONFIG, 0)
+
+
+def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path):
+    parser = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=0).parser
+    options = {"parser_sha256": "p", "block_photos": 8}
+    count = parse_store(store, parser, tmp_path / "whole", PARSE, work=tmp_path / "w1", **options)
+    assert count == 20 and not any((tmp_path / "w1").iterdir())
+
+    def kill(text):
+        if text.startswith("11/"):
+            raise Killed
+
+    with pytest.raises(Killed):
+        parse_store(
+            store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", status=kill, workers=2, **options
+        )
+    assert not (tmp_path / "out").exists()
+    left = parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", workers=2, **options)
+    assert left == 12
+    for file in (tmp_path / "whole").iterdir():
+        assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
+    labels = PhotoStore(tmp_path / "out")
+    assert labels.keys() == store.keys() and (labels.splits() == store.splits()).all()
+    assert labels.labels(19).shape == (32, 32)
+    # Other weights start over.
+    again = {**options, "parser_sha256": "q"}
+    assert parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", **again) == 20
