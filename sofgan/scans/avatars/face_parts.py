@@ -101,13 +101,13 @@ def _rotation(yaw: float, pitch: float) -> np.ndarray:
     return about_y @ about_x
 
 
-def grid_faces(rows: int, columns: int, wrap: bool = False) -> np.ndarray:
+def grid_faces(rows: int, columns: int, wrap: bool = False, wrap_rows: bool = False) -> np.ndarray:
     """Triangles of a (rows, columns) grid of vertices; `wrap` joins the last column to the first."""
-    last = columns if wrap else columns - 1
-    row, column = np.meshgrid(np.arange(rows - 1), np.arange(last), indexing="ij")
-    right = (column + 1) % columns
+    column_sides, row_sides = columns - (not wrap), rows - (not wrap_rows)
+    row, column = np.meshgrid(np.arange(row_sides), np.arange(column_sides), indexing="ij")
+    below, right = (row + 1) % rows, (column + 1) % columns
     a, b = row * columns + column, row * columns + right
-    c, d = (row + 1) * columns + right, (row + 1) * columns + column
+    c, d = below * columns + right, below * columns + column
     return np.stack([np.stack([a, d, c], -1), np.stack([a, c, b], -1)], -2).reshape(-1, 3)
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofgan import labels
-from sofgan.scans.avatars import colors, face_parts, makehuman, shape, surfaces
+from sofgan.scans.avatars import colors, face_parts, hair, makehuman, shape, surfaces
 from sofgan.scans.avatars.face_parts import make_part
 from sofgan.scans.avatars.template import Template, morphed, template
 from sofgan.scans.parts import Avatar, Part
@@ -42,13 +42,21 @@ class AvatarModel:
         brow_level = face_parts.brow_level(self.template.rest, arch, thickness, generator.uniform(0.92, 1.06))
         skin = colors.skin_albedo(self.template, vertices, normals, looks, person, generator)
         skin = colors.mix(skin, looks.brow, 0.3 * np.exp(np.minimum(brow_level, 0) / 0.012))
+        style = hair.draw_style(person.male, generator)
+        low = (self.template.rest[:, 1] < 6.5) & (self.template.at_neck)
+        head = hair.Head(vertices, vertices[low], normals[low], looks, under_hat=False)
+        hair_parts, ears_hidden = hair.grow(style, head, person.male, person.age, generator)
+        keep = np.ones(len(self.template.faces), bool)
+        if ears_hidden:
+            keep &= self.template.face_labels != labels.EAR
         parts = [
-            *_bust_parts(self.template, vertices, skin, np.ones(len(self.template.faces), bool)),
+            *_bust_parts(self.template, vertices, skin, keep),
+            *hair_parts,
             *face_parts.eyes(base, person, looks, generator),
             *face_parts.brows(self.template, vertices, normals, brow_level, looks, generator),
             *face_parts.mouth_parts(base, generator),
         ]
-        return Avatar(name=name, parts=tuple(parts), parameters={"expression": person.expression})
+        return Avatar(name=name, parts=tuple(parts), parameters={"expression": person.expression, "hair": style, "hair_color": looks.hair_name})
 
 
 def _bust_parts(template: Template, vertices: np.ndarray, skin: np.ndarray, keep: np.ndarray) -> list[Part]:

@@ -57,6 +57,13 @@ class Template:
     masks: dict[str, np.ndarray]
     neighbours: sparse.csr_matrix
 
+    @functools.cached_property
+    def at_neck(self) -> np.ndarray:
+        """(V,) whether a vertex belongs to the neck and shoulders."""
+        result = np.zeros(len(self.rest), dtype=bool)
+        result[self.faces[self.face_labels == labels.NECK]] = True
+        return result
+
 
 def morphed(weights: dict[str, float]) -> np.ndarray:
     """(B, 3) base vertices under weighted morph targets."""

@@ -1,0 +1,253 @@
+"""Hair: sheets of strands over the scalp, with volume, a hairline, and streaks of colour along the strands."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter1d
+from scipy.spatial import cKDTree
+
+from sofgan import labels
+from sofgan.scans.avatars import colors, scalp
+from sofgan.scans.avatars.face_parts import grid_faces, make_part
+from sofgan.scans.parts import Part
+
+COLUMNS, ROWS = 176, 40
+
+# Chances of each style for women and men.
+STYLES: dict[str, tuple[float, float]] = {
+    "bald": (0.02, 0.11),
+    "cropped": (0.06, 0.26),
+    "short": (0.11, 0.36),
+    "curly": (0.15, 0.11),
+    "bob": (0.22, 0.04),
+    "long": (0.28, 0.09),
+    "bun": (0.16, 0.03),
+}
+
+
+@dataclass(frozen=True)
+class Head:
+    """What hair grows on: bust vertices (V, 3), body points with normals that it must stay outside of, colours."""
+
+    vertices: np.ndarray
+    body: np.ndarray
+    body_normals: np.ndarray
+    looks: colors.Looks
+    under_hat: bool
+
+
+def draw_style(male: float, generator: np.random.Generator, allowed: tuple[str, ...] = tuple(STYLES)) -> str:
+    """Choose a hair style's name."""
+    chances = np.array([STYLES[name][0] * (1 - male) + STYLES[name][1] * male for name in allowed])
+    return allowed[generator.choice(len(allowed), p=chances / chances.sum())]
+
+
+def grow(style: str, head: Head, male: float, age: float, generator) -> tuple[list[Part], bool]:
+    """Parts of the hair of that style, and whether it hides the ears."""
+    if style == "bald":
+        return [], False
+    if style in ("bob", "long"):
+        return _falling(style, head, generator)
+    recede = max(generator.normal(1.0 + 9 * age * male, 2.5), 0) if male > 0.5 else max(generator.normal(0, 1.5), 0)
+    line = {"recede": float(recede), "low": float(generator.normal(0, 2.0))}
+    if style == "cropped":
+        thickness = generator.uniform(0.035, 0.06)
+        parts = [_cap(head, generator, line, thickness, thickness, grain=0.05, edge=0.14, fade=0.55)]
+    elif style == "short":
+        side, top = generator.uniform(0.06, 0.11), generator.uniform(0.14, 0.26)
+        parts = [_cap(head, generator, line, side, top, grain=0.35, edge=0.10, fade=0.2, quiff=generator.uniform(0, 0.14))]
+    elif style == "curly":
+        side, top = generator.uniform(0.14, 0.34), generator.uniform(0.22, 0.42)
+        parts = [_cap(head, generator, line, side, top, grain=0.1, edge=0.22, fade=0.1, curls=generator.uniform(0.035, 0.06))]
+    else:
+        tail = scalp.directions(np.array(180.0), np.array(generator.uniform(28, 75)))
+        cap = _cap(head, generator, line, 0.045, 0.07, grain=0.35, edge=0.10, fade=0.25, pole=tail)
+        parts = [_joined("hair", [cap, _bun(head, tail, generator)])]
+    return parts, False
+
+
+def _frame(pole: np.ndarray) -> np.ndarray:
+    """Rotation (3, 3) whose rows are side, pole, front, so that azimuth 0 stays towards the face."""
+    side = np.array([1.0, 0.0, 0.0])
+    side -= pole * (side @ pole)
+    side /= np.linalg.norm(side)
+    return np.stack([side, pole, np.cross(side, pole)])
+
+
+def _cap(
+    head: Head, generator, line: dict, side: float, top: float, grain: float, edge: float, fade: float,
+    quiff: float = 0.0, curls: float = 0.0, pole: np.ndarray | None = None,
+) -> Part:  # fmt: skip
+    """Hair that stays on the scalp: thickness in decimetres at the sides and on top, `edge` to grow to it from the hairline."""
+    pole = scalp.directions(np.array(180.0), np.array(24.0)) if pole is None else pole
+    turn = np.arange(COLUMNS) / COLUMNS * 360
+    reach = np.linspace(0, 165, 331)
+    rays = scalp.directions(turn[:, None], reach[None]) @ _frame(pole)
+    azimuth, polar = scalp.angles(rays)
+    beyond = polar > scalp.hairline(azimuth, **line)
+    end = reach[np.where(beyond.any(1), beyond.argmax(1), len(reach) - 1)]
+    end = gaussian_filter1d(end, 1.2, mode="wrap") + generator.normal(0, 0.5, COLUMNS)
+    # Rows crowd towards the hairline, where the thickness changes.
+    rows = 1 - (1 - np.linspace(0, 1, ROWS)) ** 1.5
+    along = rows[None] * end[:, None]
+    direction = scalp.directions(turn[:, None], along) @ _frame(pole)
+    skin = scalp.skin_points(direction, head.vertices)
+    out = scalp.outward(skin, head.vertices)
+    azimuth, polar = scalp.angles(direction)
+
+    upward = np.clip(np.cos(np.deg2rad(polar)) * 1.5 + 0.1, 0, 1)
+    front = np.exp(-((azimuth / 40.0) ** 2)) * np.exp(-(((polar - 38) / 18.0) ** 2))
+    volume = side + (top - side) * upward + quiff * front
+    distance = np.deg2rad(end[:, None] - along) * 0.95
+    grown = np.sqrt(np.clip(1 - (1 - np.clip(distance / edge, 0, 1)) ** 2, 0, 1))
+    strand = _strands(COLUMNS, generator, wrap=True)
+    volume = volume * (1 + grain * strand[:, None] * 0.35 * np.clip(rows * 3, 0, 1))
+    volume = volume * (1 + 0.12 * colors.waves(skin.reshape(-1, 3), generator, 0.8).reshape(volume.shape))
+    if curls:
+        bump = sum(colors.waves(skin.reshape(-1, 3), generator, w, 12) for w in (0.16, 0.24)).reshape(volume.shape)
+        volume = volume + curls * bump * np.clip(rows * 4, 0, 1)
+    if head.under_hat:
+        volume = np.minimum(volume, np.clip((polar - 72) / 15, 0, 1) * volume + 0.03)
+    points = skin + out * (volume * grown - 0.012 * (1 - grown))[..., None]
+    shade = strand[:, None] * 0.6 + (bump * 0.5 if curls else 0)
+    color = _hair_color(head, shade, rows[None] * np.ones_like(volume), generator)
+    thin = fade * np.clip(1 - distance / (2.2 * edge), 0, 1)
+    color = colors.mix(color, head.looks.skin * 0.92, thin)
+    return make_part("hair", points.reshape(-1, 3), grid_faces(COLUMNS, ROWS, False, True), labels.HAIR, color.reshape(-1, 3), 0.6)
+
+
+def _strands(count: int, generator, wrap: bool) -> np.ndarray:
+    """(count,) noise of about unit variance over neighbouring strands, at three widths of lock."""
+    mode = "wrap" if wrap else "nearest"
+    total = np.zeros(count)
+    for width, weight in ((0.6, 0.75), (2.0, 0.6), (6.0, 0.5)):
+        layer = gaussian_filter1d(generator.normal(size=count), width, mode=mode)
+        total += weight * layer / (layer.std() + 1e-9)
+    return total
+
+
+def _hair_color(head: Head, streak: np.ndarray, along: np.ndarray, generator) -> np.ndarray:
+    """(..., 3) albedo: lighter and darker strands, darker roots, slightly lighter tips."""
+    shape = np.broadcast_shapes(streak.shape, along.shape)
+    value = 1 + 0.13 * streak + 0.05 * generator.normal(size=shape)
+    value = value * (0.84 + 0.22 * np.clip(along, 0, 1))
+    warm = 1 + 0.03 * streak[..., None] * np.array([1.0, 0.2, -0.8])
+    return head.looks.hair * np.clip(value, 0.45, 1.6)[..., None] * warm
+
+
+def _bun(head: Head, pole: np.ndarray, generator) -> Part:
+    """A knot of hair at the pole's direction: a flattened ball with strands wound round it."""
+    rows, columns = 20, 40
+    radius = generator.uniform(0.22, 0.36)
+    base = scalp.skin_points(pole[None], head.vertices)[0]
+    axis = scalp.outward(base, head.vertices)
+    side, up, front = _frame(axis)
+    theta = np.linspace(0, np.pi, rows)[:, None]
+    phi = np.arange(columns)[None] / columns * 2 * np.pi
+    wound = np.sin(5 * phi + 7 * theta + generator.uniform(0, 6)) * np.sin(theta)
+    size = radius * (1 + 0.05 * wound)
+    across = (np.sin(theta) * np.cos(phi) * size)[..., None] * side + (np.sin(theta) * np.sin(phi) * size)[..., None] * front
+    points = base + axis * radius * 0.72 + across + (np.cos(theta) * size * 0.82)[..., None] * up
+    streak = 1.1 * wound + 0.5 * generator.normal(size=wound.shape)
+    color = _hair_color(head, streak, np.full(wound.shape, 0.7), generator)
+    return make_part("bun", points.reshape(-1, 3), grid_faces(rows, columns, True)[:, ::-1], labels.HAIR, color.reshape(-1, 3), 0.6)
+
+
+def _joined(name: str, parts: list[Part]) -> Part:
+    offsets = np.cumsum([0] + [len(part.vertices) for part in parts])
+    return Part(
+        name=name,
+        vertices=np.concatenate([part.vertices for part in parts]),
+        faces=np.concatenate([part.faces + np.int32(offset) for part, offset in zip(parts, offsets)]).astype(np.int32),
+        face_labels=np.concatenate([part.face_labels for part in parts]),
+        vertex_colors=np.concatenate([part.vertex_colors for part in parts]),
+        roughness=parts[0].roughness,
+    )
+
+
+def _slerp(first: np.ndarray, second: np.ndarray, share: np.ndarray) -> np.ndarray:
+    """Great-circle path (columns, rows, 3) between (columns, 3) unit vectors; share (rows,)."""
+    angle = np.arccos(np.clip((first * second).sum(-1), -0.999, 0.999))[:, None, None]
+    share = share[None, :, None]
+    path = np.sin((1 - share) * angle) * first[:, None] + np.sin(share * angle) * second[:, None]
+    return path / np.linalg.norm(path, axis=-1, keepdims=True)
+
+
+def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
+    """Bob and long hair: strands flow from a parting over the head and fall from its widest place."""
+    tucked = style == "long" and generator.random() < 0.35
+    part_angle = generator.choice([0.0, 0.0, 1.0, -1.0]) * generator.uniform(14, 26) + generator.normal(0, 2)
+    fringe = not tucked and generator.random() < (0.5 if style == "bob" else 0.25)
+    length = generator.uniform(0.55, 0.95) if style == "bob" else generator.uniform(1.2, 1.9)
+    volume = generator.uniform(0.13, 0.24)
+    u = np.linspace(-1, 1, COLUMNS)
+    v = np.clip((np.abs(u) - 0.3) / 0.7, 0, 1)
+    theta = -22 + v * (22 + generator.uniform(44, 48))
+    start = scalp.directions(np.zeros(COLUMNS), theta)
+    lean = np.deg2rad(part_angle) * np.clip(v * 2, 0, 1)
+    start = np.stack([np.sin(lean) * start[:, 1], np.cos(lean) * start[:, 1], start[:, 2]], -1)
+    edge_azimuth = 104.0 if tucked else generator.uniform(60, 72)
+    finish = scalp.directions(np.sign(u) * (180 - (180 - edge_azimuth) * np.abs(u) ** 1.15), 92 - 6 * np.abs(u) ** 4)
+
+    scalp_rows = 22
+    share = np.linspace(0, 1, scalp_rows) ** 0.85
+    path = _slerp(start, finish, share)
+    path[..., 1] += (generator.uniform(0.0, 0.16) + 0.1 * tucked) * np.sin(np.pi * share)[None] * (np.abs(u) ** 3)[:, None]
+    skin = scalp.skin_points(path, head.vertices)
+    out = scalp.outward(skin, head.vertices)
+    strand = _strands(COLUMNS, generator, wrap=False)
+    rise = np.clip(share / 0.35, 0, 1) ** 0.7
+    grown = (0.045 + (volume - 0.045) * rise)[None] * (1 - 0.75 * np.clip((np.abs(u) - 0.9) / 0.1, 0, 1) ** 2)[:, None]
+    grown = grown * (1 + 0.07 * strand[:, None] * rise)
+    if head.under_hat:
+        _, polar = scalp.angles(path)
+        grown = np.minimum(grown, np.clip((polar - 70) / 18, 0, 1) * grown + 0.03)
+    upper = skin + out * grown[..., None]
+
+    drop = np.linspace(0, 1, ROWS - scalp_rows + 1)[1:]
+    fall = length * (1 + 0.04 * strand + 0.03 * generator.normal(size=COLUMNS))
+    lower = upper[:, -1:] - np.array([0, 1.0, 0]) * (fall[:, None] * drop)[..., None]
+    axis = np.array([0.0, 0.0, 0.35])
+    flat = (lower - axis) * np.array([1.0, 0, 1])
+    curl = generator.uniform(-0.22, -0.05) if style == "bob" else generator.uniform(-0.12, 0.06)
+    wave = generator.choice([0.0, 1.0]) * generator.uniform(0.02, 0.06)
+    phase = np.cumsum(generator.normal(0, 0.25, COLUMNS)) + generator.uniform(0, 6)
+    swing = curl * drop[None] ** 2 + wave * np.sin(2 * np.pi * drop[None] * length * 1.6 + phase[:, None]) * np.clip(drop * 3, 0, 1)
+    tuck = -0.10 * np.clip((np.abs(u) - 0.88) / 0.12, 0, 1)[:, None] * np.clip(drop * 3, 0, 1)
+    lower = lower + flat * (swing + tuck)[..., None]
+    points = np.concatenate([upper, lower], axis=1).reshape(-1, 3)
+    points = _push_out(points, head, 0.09)
+    along = np.concatenate([0.5 * share, 0.5 + 0.5 * drop])
+    color = _hair_color(head, strand[:, None] * (0.8 + 0.2 * rise.mean()), along[None] * np.ones((COLUMNS, 1)), generator)
+    sheet = make_part("hair", points, grid_faces(COLUMNS, ROWS, False), labels.HAIR, color.reshape(-1, 3), 0.55)
+    pieces = [sheet] + ([_fringe(head, generator, edge_azimuth)] if fringe and not head.under_hat else [])
+    return [_joined("hair", pieces)], not tucked
+
+
+def _fringe(head: Head, generator, edge_azimuth: float) -> Part:
+    """Hair combed down over the forehead, ending above the brows."""
+    columns, rows = 72, 22
+    azimuth = np.linspace(-1, 1, columns) * (edge_azimuth - 8)
+    end = generator.uniform(69, 76) + 1.2 * generator.normal(size=columns) + 8 * (np.abs(azimuth) / 60) ** 3
+    share = np.linspace(0, 1, rows)
+    polar = 12 + (end - 12)[:, None] * share[None]
+    direction = scalp.directions(azimuth[:, None], polar)
+    skin = scalp.skin_points(direction, head.vertices)
+    strand = _strands(columns, generator, wrap=False)
+    lift = (0.02 + 0.075 * np.sin(np.pi * np.clip(share * 0.8, 0, 1)) ** 0.5)[None] * (1 + 0.12 * strand[:, None])
+    points = skin + scalp.outward(skin, head.vertices) * lift[..., None]
+    color = _hair_color(head, strand[:, None], share[None] * np.ones((columns, 1)), generator)
+    return make_part("fringe", points.reshape(-1, 3), grid_faces(columns, rows), labels.HAIR, color.reshape(-1, 3), 0.55)
+
+
+def _push_out(points: np.ndarray, head: Head, margin: float) -> np.ndarray:
+    """Move points to at least `margin` outside the nearest place of the body."""
+    low = points[:, 1] < head.body[:, 1].max()
+    _, nearest = cKDTree(head.body).query(points[low])
+    normal = head.body_normals[nearest]
+    depth = ((points[low] - head.body[nearest]) * normal).sum(1)
+    moved = points.copy()
+    moved[low] += np.clip(margin - depth, 0, 0.6)[:, None] * normal
+    return moved
