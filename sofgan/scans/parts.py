@@ -18,6 +18,7 @@ class Part:
         face_labels: (F,) uint8, one of the 17 classes of `sofgan.labels`.
         vertex_colors: (V, 3) uint8, albedo (sRGB), free of light and shade.
         roughness: 0 mirror .. 1 chalk, for whoever shades the scan.
+        opacity: 1 solid .. 0 clear, of the colour alone: a clear spectacle lens still is `eyeglass` in a label map.
     """
 
     name: str
@@ -26,6 +27,7 @@ class Part:
     face_labels: np.ndarray
     vertex_colors: np.ndarray
     roughness: float = 0.8
+    opacity: float = 1.0
 
 
 @dataclass(frozen=True)

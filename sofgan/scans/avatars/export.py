@@ -10,7 +10,7 @@ import trimesh
 
 from sofgan import labels
 from sofgan.files import write_bytes, write_png
-from sofgan.scans.parts import Avatar
+from sofgan.scans.parts import Avatar, Part
 
 _CELL = 2  # texels along a face's own square of the atlas
 _LARGEST_TEXTURE = 1024
@@ -20,9 +20,7 @@ def write_glb(avatar: Avatar, path: str | os.PathLike) -> None:
     """Write one node and mesh a part, named as the part, coloured at its vertices."""
     scene = trimesh.Scene()
     for part in avatar.parts:
-        mesh = trimesh.Trimesh(
-            part.vertices, part.faces, vertex_colors=_opaque(part.vertex_colors), process=False
-        )
+        mesh = trimesh.Trimesh(part.vertices, part.faces, vertex_colors=_rgba(part), process=False)
         scene.add_geometry(mesh, node_name=part.name, geom_name=part.name)
     write_bytes(path, scene.export(file_type="glb"))
 
@@ -79,7 +77,7 @@ def _obj_text(name: str, vertices, faces, row, column, size: int) -> str:
     u = [ticks[k] for k in corner[..., 1].ravel()]
     v = [ticks[size - 1 - k] for k in corner[..., 0].ravel()]
     lines = [f"mtllib {name}.mtl", "usemtl avatar"]
-    lines += ["v %.5f %.5f %.5f" % tuple(vertex) for vertex in vertices.tolist()]
+    lines += [f"v {x:.5f} {y:.5f} {z:.5f}" for x, y, z in vertices.tolist()]
     lines += [f"vt {x} {y}" for x, y in zip(u, v)]
     lines += [
         f"f {i}/{k} {j}/{k + 1} {l}/{k + 2}"
@@ -88,5 +86,5 @@ def _obj_text(name: str, vertices, faces, row, column, size: int) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _opaque(colors: np.ndarray) -> np.ndarray:
-    return np.c_[colors, np.full(len(colors), 255, np.uint8)]
+def _rgba(part: Part) -> np.ndarray:
+    return np.c_[part.vertex_colors, np.full(len(part.vertices), round(255 * part.opacity), np.uint8)]

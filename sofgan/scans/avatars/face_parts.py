@@ -16,7 +16,7 @@ from sofgan.scans.parts import Part
 METRES = 0.1  # per decimetre of the MakeHuman mesh
 
 
-def make_part(name, vertices, faces, label, vertex_colors, roughness=0.8) -> Part:
+def make_part(name, vertices, faces, label, vertex_colors, roughness=0.8, opacity=1.0) -> Part:
     """A part from geometry in decimetres; `label` is one class or (F,) classes."""
     return Part(
         name=name,
@@ -25,6 +25,7 @@ def make_part(name, vertices, faces, label, vertex_colors, roughness=0.8) -> Par
         face_labels=np.broadcast_to(np.asarray(label, dtype=np.uint8), (len(faces),)).copy(),
         vertex_colors=colors.as_bytes(np.broadcast_to(vertex_colors, vertices.shape)),
         roughness=roughness,
+        opacity=opacity,
     )
 
 

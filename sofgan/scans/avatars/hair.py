@@ -50,17 +50,45 @@ def grow(style: str, head: Head, male: float, age: float, generator) -> tuple[li
         return [], False
     if style in ("bob", "long"):
         return _falling(style, head, generator)
-    recede = max(generator.normal(1.0 + 9 * age * male, 2.5), 0) if male > 0.5 else max(generator.normal(0, 1.5), 0)
+    recede = (
+        max(generator.normal(1.0 + 9 * age * male, 2.5), 0)
+        if male > 0.5
+        else max(generator.normal(0, 1.5), 0)
+    )
     line = {"recede": float(recede), "low": float(generator.normal(0, 2.0))}
     if style == "cropped":
         thickness = generator.uniform(0.035, 0.06)
         parts = [_cap(head, generator, line, thickness, thickness, grain=0.05, edge=0.14, fade=0.55)]
     elif style == "short":
         side, top = generator.uniform(0.06, 0.11), generator.uniform(0.14, 0.26)
-        parts = [_cap(head, generator, line, side, top, grain=0.35, edge=0.10, fade=0.2, quiff=generator.uniform(0, 0.14))]
+        parts = [
+            _cap(
+                head,
+                generator,
+                line,
+                side,
+                top,
+                grain=0.35,
+                edge=0.10,
+                fade=0.2,
+                quiff=generator.uniform(0, 0.14),
+            )
+        ]
     elif style == "curly":
         side, top = generator.uniform(0.14, 0.34), generator.uniform(0.22, 0.42)
-        parts = [_cap(head, generator, line, side, top, grain=0.1, edge=0.22, fade=0.1, curls=generator.uniform(0.035, 0.06))]
+        parts = [
+            _cap(
+                head,
+                generator,
+                line,
+                side,
+                top,
+                grain=0.1,
+                edge=0.22,
+                fade=0.1,
+                curls=generator.uniform(0.035, 0.06),
+            )
+        ]
     else:
         tail = scalp.directions(np.array(180.0), np.array(generator.uniform(28, 75)))
         cap = _cap(head, generator, line, 0.045, 0.07, grain=0.35, edge=0.10, fade=0.25, pole=tail)
@@ -106,7 +134,9 @@ def _cap(
     volume = volume * (1 + grain * strand[:, None] * 0.35 * np.clip(rows * 3, 0, 1))
     volume = volume * (1 + 0.12 * colors.waves(skin.reshape(-1, 3), generator, 0.8).reshape(volume.shape))
     if curls:
-        bump = sum(colors.waves(skin.reshape(-1, 3), generator, w, 12) for w in (0.16, 0.24)).reshape(volume.shape)
+        bump = sum(colors.waves(skin.reshape(-1, 3), generator, w, 12) for w in (0.16, 0.24)).reshape(
+            volume.shape
+        )
         volume = volume + curls * bump * np.clip(rows * 4, 0, 1)
     if head.under_hat:
         volume = np.minimum(volume, np.clip((polar - 72) / 15, 0, 1) * volume + 0.03)
@@ -115,7 +145,14 @@ def _cap(
     color = _hair_color(head, shade, rows[None] * np.ones_like(volume), generator)
     thin = fade * np.clip(1 - distance / (2.2 * edge), 0, 1)
     color = colors.mix(color, head.looks.skin * 0.92, thin)
-    return make_part("hair", points.reshape(-1, 3), grid_faces(COLUMNS, ROWS, False, True), labels.HAIR, color.reshape(-1, 3), 0.6)
+    return make_part(
+        "hair",
+        points.reshape(-1, 3),
+        grid_faces(COLUMNS, ROWS, False, True),
+        labels.HAIR,
+        color.reshape(-1, 3),
+        0.6,
+    )
 
 
 def _strands(count: int, generator, wrap: bool) -> np.ndarray:
@@ -148,11 +185,20 @@ def _bun(head: Head, pole: np.ndarray, generator) -> Part:
     phi = np.arange(columns)[None] / columns * 2 * np.pi
     wound = np.sin(5 * phi + 7 * theta + generator.uniform(0, 6)) * np.sin(theta)
     size = radius * (1 + 0.05 * wound)
-    across = (np.sin(theta) * np.cos(phi) * size)[..., None] * side + (np.sin(theta) * np.sin(phi) * size)[..., None] * front
+    across = (np.sin(theta) * np.cos(phi) * size)[..., None] * side + (np.sin(theta) * np.sin(phi) * size)[
+        ..., None
+    ] * front
     points = base + axis * radius * 0.72 + across + (np.cos(theta) * size * 0.82)[..., None] * up
     streak = 1.1 * wound + 0.5 * generator.normal(size=wound.shape)
     color = _hair_color(head, streak, np.full(wound.shape, 0.7), generator)
-    return make_part("bun", points.reshape(-1, 3), grid_faces(rows, columns, True)[:, ::-1], labels.HAIR, color.reshape(-1, 3), 0.6)
+    return make_part(
+        "bun",
+        points.reshape(-1, 3),
+        grid_faces(rows, columns, True)[:, ::-1],
+        labels.HAIR,
+        color.reshape(-1, 3),
+        0.6,
+    )
 
 
 def _joined(name: str, parts: list[Part]) -> Part:
@@ -160,7 +206,9 @@ def _joined(name: str, parts: list[Part]) -> Part:
     return Part(
         name=name,
         vertices=np.concatenate([part.vertices for part in parts]),
-        faces=np.concatenate([part.faces + np.int32(offset) for part, offset in zip(parts, offsets)]).astype(np.int32),
+        faces=np.concatenate([part.faces + np.int32(offset) for part, offset in zip(parts, offsets)]).astype(
+            np.int32
+        ),
         face_labels=np.concatenate([part.face_labels for part in parts]),
         vertex_colors=np.concatenate([part.vertex_colors for part in parts]),
         roughness=parts[0].roughness,
@@ -189,17 +237,25 @@ def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
     lean = np.deg2rad(part_angle) * np.clip(v * 2, 0, 1)
     start = np.stack([np.sin(lean) * start[:, 1], np.cos(lean) * start[:, 1], start[:, 2]], -1)
     edge_azimuth = 104.0 if tucked else generator.uniform(60, 72)
-    finish = scalp.directions(np.sign(u) * (180 - (180 - edge_azimuth) * np.abs(u) ** 1.15), 92 - 6 * np.abs(u) ** 4)
+    finish = scalp.directions(
+        np.sign(u) * (180 - (180 - edge_azimuth) * np.abs(u) ** 1.15), 92 - 6 * np.abs(u) ** 4
+    )
 
     scalp_rows = 22
     share = np.linspace(0, 1, scalp_rows) ** 0.85
     path = _slerp(start, finish, share)
-    path[..., 1] += (generator.uniform(0.0, 0.16) + 0.1 * tucked) * np.sin(np.pi * share)[None] * (np.abs(u) ** 3)[:, None]
+    path[..., 1] += (
+        (generator.uniform(0.0, 0.16) + 0.1 * tucked)
+        * np.sin(np.pi * share)[None]
+        * (np.abs(u) ** 3)[:, None]
+    )
     skin = scalp.skin_points(path, head.vertices)
     out = scalp.outward(skin, head.vertices)
     strand = _strands(COLUMNS, generator, wrap=False)
     rise = np.clip(share / 0.35, 0, 1) ** 0.7
-    grown = (0.045 + (volume - 0.045) * rise)[None] * (1 - 0.75 * np.clip((np.abs(u) - 0.9) / 0.1, 0, 1) ** 2)[:, None]
+    grown = (0.045 + (volume - 0.045) * rise)[None] * (
+        1 - 0.75 * np.clip((np.abs(u) - 0.9) / 0.1, 0, 1) ** 2
+    )[:, None]
     grown = grown * (1 + 0.07 * strand[:, None] * rise)
     if head.under_hat:
         _, polar = scalp.angles(path)
@@ -214,14 +270,20 @@ def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
     curl = generator.uniform(-0.22, -0.05) if style == "bob" else generator.uniform(-0.12, 0.06)
     wave = generator.choice([0.0, 1.0]) * generator.uniform(0.02, 0.06)
     phase = np.cumsum(generator.normal(0, 0.25, COLUMNS)) + generator.uniform(0, 6)
-    swing = curl * drop[None] ** 2 + wave * np.sin(2 * np.pi * drop[None] * length * 1.6 + phase[:, None]) * np.clip(drop * 3, 0, 1)
+    swing = curl * drop[None] ** 2 + wave * np.sin(
+        2 * np.pi * drop[None] * length * 1.6 + phase[:, None]
+    ) * np.clip(drop * 3, 0, 1)
     tuck = -0.10 * np.clip((np.abs(u) - 0.88) / 0.12, 0, 1)[:, None] * np.clip(drop * 3, 0, 1)
     lower = lower + flat * (swing + tuck)[..., None]
     points = np.concatenate([upper, lower], axis=1).reshape(-1, 3)
     points = _push_out(points, head, 0.09)
     along = np.concatenate([0.5 * share, 0.5 + 0.5 * drop])
-    color = _hair_color(head, strand[:, None] * (0.8 + 0.2 * rise.mean()), along[None] * np.ones((COLUMNS, 1)), generator)
-    sheet = make_part("hair", points, grid_faces(COLUMNS, ROWS, False), labels.HAIR, color.reshape(-1, 3), 0.55)
+    color = _hair_color(
+        head, strand[:, None] * (0.8 + 0.2 * rise.mean()), along[None] * np.ones((COLUMNS, 1)), generator
+    )
+    sheet = make_part(
+        "hair", points, grid_faces(COLUMNS, ROWS, False), labels.HAIR, color.reshape(-1, 3), 0.55
+    )
     pieces = [sheet] + ([_fringe(head, generator, edge_azimuth)] if fringe and not head.under_hat else [])
     return [_joined("hair", pieces)], not tucked
 
@@ -236,10 +298,14 @@ def _fringe(head: Head, generator, edge_azimuth: float) -> Part:
     direction = scalp.directions(azimuth[:, None], polar)
     skin = scalp.skin_points(direction, head.vertices)
     strand = _strands(columns, generator, wrap=False)
-    lift = (0.02 + 0.075 * np.sin(np.pi * np.clip(share * 0.8, 0, 1)) ** 0.5)[None] * (1 + 0.12 * strand[:, None])
+    lift = (0.02 + 0.075 * np.sin(np.pi * np.clip(share * 0.8, 0, 1)) ** 0.5)[None] * (
+        1 + 0.12 * strand[:, None]
+    )
     points = skin + scalp.outward(skin, head.vertices) * lift[..., None]
     color = _hair_color(head, strand[:, None], share[None] * np.ones((columns, 1)), generator)
-    return make_part("fringe", points.reshape(-1, 3), grid_faces(columns, rows), labels.HAIR, color.reshape(-1, 3), 0.55)
+    return make_part(
+        "fringe", points.reshape(-1, 3), grid_faces(columns, rows), labels.HAIR, color.reshape(-1, 3), 0.55
+    )
 
 
 def _push_out(points: np.ndarray, head: Head, margin: float) -> np.ndarray:

@@ -7,12 +7,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofgan import labels
-from sofgan.scans.avatars import colors, face_parts, hair, makehuman, shape, surfaces
+from sofgan.scans.avatars import accessories, clothes, colors, face_parts, hair, makehuman, shape, surfaces
 from sofgan.scans.avatars.face_parts import make_part
 from sofgan.scans.avatars.template import Template, morphed, template
 from sofgan.scans.parts import Avatar, Part
 
 _EYES_MIDDLE = np.array([0.0, 7.509, 1.209])
+# Shares of the people who wear them; earrings only where ears show.
+_HAT, _GLASSES, _EARRINGS_MALE, _EARRINGS_FEMALE, _NECKLACE = 0.12, 0.25, 0.15, 0.6, 0.22
+_UNDER_HATS = ("bald", "cropped", "short", "bob", "long")
 
 
 @dataclass(frozen=True)
@@ -42,21 +45,44 @@ class AvatarModel:
         brow_level = face_parts.brow_level(self.template.rest, arch, thickness, generator.uniform(0.92, 1.06))
         skin = colors.skin_albedo(self.template, vertices, normals, looks, person, generator)
         skin = colors.mix(skin, looks.brow, 0.3 * np.exp(np.minimum(brow_level, 0) / 0.012))
-        style = hair.draw_style(person.male, generator)
-        low = (self.template.rest[:, 1] < 6.5) & (self.template.at_neck)
-        head = hair.Head(vertices, vertices[low], normals[low], looks, under_hat=False)
-        hair_parts, ears_hidden = hair.grow(style, head, person.male, person.age, generator)
-        keep = np.ones(len(self.template.faces), bool)
+        parameters: dict[str, float | str] = {"expression": person.expression, "hair_color": looks.hair_name}
+        garment = clothes.dress(self.template, vertices, normals, person.male, generator)
+        parameters |= {"neckline": garment.neckline, "fabric": garment.fabric}
+        with_hat = generator.random() < _HAT
+        style = hair.draw_style(person.male, generator, _UNDER_HATS if with_hat else tuple(hair.STYLES))
+        low = self.template.at_neck & (self.template.rest[:, 1] < 6.5)
+        head = hair.Head(vertices, vertices[low], normals[low], looks, with_hat)
+        worn, ears_hidden = hair.grow(style, head, person.male, person.age, generator)
+        parameters["hair"] = style
+        if with_hat:
+            part, parameters["hat"] = accessories.hat(vertices, generator)
+            worn.append(part)
+        if generator.random() < _GLASSES:
+            parts, words = accessories.glasses(self.template, vertices, base, generator)
+            worn += parts
+            parameters |= words
+        if not ears_hidden and generator.random() < (
+            _EARRINGS_MALE if person.male > 0.5 else _EARRINGS_FEMALE
+        ):
+            parts, parameters["earrings"] = accessories.earrings(self.template, vertices, generator)
+            worn += parts
+        if generator.random() < (0.5 if person.male > 0.5 else 1.5) * _NECKLACE:
+            part, parameters["necklace"] = clothes.necklace(
+                self.template, vertices, normals, garment, generator
+            )
+            worn.append(part)
+        keep = (garment.below[self.template.faces] < 0.12).any(1)
         if ears_hidden:
             keep &= self.template.face_labels != labels.EAR
         parts = [
             *_bust_parts(self.template, vertices, skin, keep),
-            *hair_parts,
             *face_parts.eyes(base, person, looks, generator),
             *face_parts.brows(self.template, vertices, normals, brow_level, looks, generator),
             *face_parts.mouth_parts(base, generator),
+            *garment.parts,
+            *worn,
         ]
-        return Avatar(name=name, parts=tuple(parts), parameters={"expression": person.expression, "hair": style, "hair_color": looks.hair_name})
+        return Avatar(name=name, parts=tuple(parts), parameters=parameters)
 
 
 def _bust_parts(template: Template, vertices: np.ndarray, skin: np.ndarray, keep: np.ndarray) -> list[Part]:

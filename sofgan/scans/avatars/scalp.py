@@ -37,7 +37,9 @@ def hairline(azimuth: np.ndarray, recede: float = 0.0, low: float = 0.0) -> np.n
 def directions(azimuth: np.ndarray, polar: np.ndarray) -> np.ndarray:
     """Unit vectors (..., 3) from angles in degrees."""
     azimuth, polar = np.broadcast_arrays(np.deg2rad(azimuth), np.deg2rad(polar))
-    return np.stack([np.sin(polar) * np.sin(azimuth), np.cos(polar), np.sin(polar) * np.cos(azimuth)], axis=-1)
+    return np.stack(
+        [np.sin(polar) * np.sin(azimuth), np.cos(polar), np.sin(polar) * np.cos(azimuth)], axis=-1
+    )
 
 
 def angles(direction: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
