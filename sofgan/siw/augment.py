@@ -1,0 +1,58 @@
+"""Differentiable augmentation of what a discriminator sees (DiffAugment, arXiv 2006.10738).
+
+Every picture draws its own change; gradients pass through to the pictures.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
+    shape = (images.shape[0], 1, 1, 1)
+    return torch.rand(shape, generator=generator, device=images.device).to(images.dtype)
+
+
+def color(images: Tensor, generator: torch.Generator) -> Tensor:
+    """Brightness +-0.5, saturation times 0 to 2, contrast times 0.5 to 1.5."""
+    images = images + (_draw(images, generator) - 0.5)
+    gray = images.mean(1, keepdim=True)
+    images = gray + (images - gray) * (2 * _draw(images, generator))
+    mean = images.mean((1, 2, 3), keepdim=True)
+    return mean + (images - mean) * (_draw(images, generator) + 0.5)
+
+
+def translation(images: Tensor, generator: torch.Generator, ratio: float = 0.125) -> Tensor:
+    """Shifted by up to `ratio` of the size in whole pixels; what comes in is zero (mid grey)."""
+    batch, _, height, width = images.shape
+    device = images.device
+    reach = max(1, int(height * ratio + 0.5))
+    rows = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=device)
+    columns = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=device)
+    padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)
+    rows = (torch.arange(height, device=device) + 1 + rows).clamp(0, height + 1)
+    columns = (torch.arange(width, device=device) + 1 + columns).clamp(0, width + 1)
+    item = torch.arange(batch, device=device)[:, None, None]
+    return padded[item, rows[:, :, None], columns[:, None]].permute(0, 3, 1, 2)
+
+
+def cutout(images: Tensor, generator: torch.Generator, ratio: float = 0.5) -> Tensor:
+    """A square of `ratio` of the size, at a random place, becomes zero."""
+    batch, _, height, width = images.shape
+    device = images.device
+    half = ratio * height / 2
+    center = torch.rand((batch, 2, 1), generator=generator, device=device)
+    rows = (torch.arange(height, device=device) + 0.5 - center[:, 0] * height).abs() < half
+    columns = (torch.arange(width, device=device) + 0.5 - center[:, 1] * width).abs() < half
+    hole = (rows[:, :, None] & columns[:, None]).unsqueeze(1)
+    return images.masked_fill(hole, 0.0)
+
+
+_POLICIES = {"color": color, "translation": translation, "cutout": cutout}
+
+
+def augment(images: Tensor, policies: tuple[str, ...], generator: torch.Generator) -> Tensor:
+    """Apply the named policies in order to (B, 3, H, W) in [-1, 1]."""
+    for name in policies:
+        images = _POLICIES[name](images, generator)
+    return images

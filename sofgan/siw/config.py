@@ -1,0 +1,144 @@
+"""Configuration of the SIW StyleGAN and its training; imports no torch."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+MAP_SOURCES = ("parsed", "celebamask", "sof")
+
+
+def _power_of_two(value: int) -> bool:
+    return value > 0 and value & (value - 1) == 0
+
+
+@dataclass(frozen=True)
+class GeneratorConfig:
+    """Sizes and switches of the generator. The switches are the paper's ablations (6.3) and eq. 7 / eq. 8."""
+
+    resolution: int = 64  # pixels
+    label_size: int = 64  # pixels of the one-hot map that conditions it
+    start_size: int = 16  # pixels where synthesis starts
+    z_dim: int = 128
+    w_dim: int = 128
+    mapping_layers: int = 4
+    channel_base: int = 1024  # channels at r pixels: min(channel_max, channel_base / r)
+    channel_max: int = 64
+    # From the one-hot map to `start_size`: SIW styled blocks (the paper's), residual blocks without style
+    # (the released code's), or none at all: StyleGAN2's learned constant.
+    encoder: Literal["styled", "plain", "constant"] = "styled"
+    encoder_channels: tuple[int, ...] = (32, 64)  # one a halving block
+    # input: each region's modulation applied before one shared convolution (eq. 7 made cheap); output: whole
+    # convolutions mixed (eq. 8); layerwise: StyleGAN2's, two styles split by layer; none: one style a picture.
+    mixing: Literal["input", "output", "layerwise", "none"] = "input"
+    # transposed: StyleGAN2's stride-2 transposed convolution and blur; bilinear: convolve, then interpolate.
+    upsample: Literal["bilinear", "transposed"] = "bilinear"
+    spade_sizes: tuple[int, int] = (64, 256)  # smallest and largest layer with SPADE, pixels
+    spade_hidden: int = 32
+    spade_max_size: int = 32  # gain and shift are computed at most at this size, then interpolated
+    spade_gain: float = 0.5  # the gain stays within 1 +- this: rare classes don't glow
+    noise: bool = True
+    conv_clamp: float = 256.0  # magnitude limit of activations under reduced precision
+
+    def __post_init__(self) -> None:
+        for name in ("resolution", "label_size", "start_size", "spade_max_size"):
+            if not _power_of_two(getattr(self, name)):
+                raise ValueError(f"{name} is a power of two, not {getattr(self, name)}")
+        if self.start_size > self.resolution:
+            raise ValueError(f"start_size {self.start_size} is above resolution {self.resolution}")
+        if self.encoder == "constant":
+            return
+        first = self.start_size << len(self.encoder_channels)
+        if self.encoder == "styled" and first != self.label_size:
+            raise ValueError(
+                f"{len(self.encoder_channels)} encoder blocks take {first} pixels to start_size "
+                f"{self.start_size}, but label_size is {self.label_size}"
+            )
+
+    def channels(self, size: int) -> int:
+        """Width of the layers at that many pixels."""
+        return max(1, min(self.channel_max, self.channel_base // size))
+
+    def sizes(self) -> tuple[int, ...]:
+        """Every resolution of the synthesis, from `start_size` up."""
+        sizes = [self.start_size]
+        while sizes[-1] < self.resolution:
+            sizes.append(2 * sizes[-1])
+        return tuple(sizes)
+
+
+@dataclass(frozen=True)
+class DiscriminatorConfig:
+    """Which discriminators judge, and their sizes."""
+
+    # residual: StyleGAN2's on pixels; projected: heads on frozen EfficientNet-lite0 features; hybrid: both.
+    kind: Literal["residual", "projected", "hybrid"] = "hybrid"
+    channel_base: int = 1024  # residual: channels at r pixels as in the generator
+    channel_max: int = 128
+    minibatch_group: int = 4  # pictures whose spread is compared; must divide the batch
+    projected_size: int = 64  # pixels that the frozen network sees; a multiple of 32
+    projected_channels: int = 64  # of the fixed random projections and the heads
+    projected_augment: tuple[Literal["color", "translation", "cutout"], ...] = (
+        "color",
+        "translation",
+        "cutout",
+    )
+    residual_weight: float = 1.0  # of the residual discriminator's verdict in a hybrid
+
+    def __post_init__(self) -> None:
+        if self.projected_size % 32:
+            raise ValueError(f"projected_size is a multiple of 32, not {self.projected_size}")
+
+
+@dataclass(frozen=True)
+class FramingConfig:
+    """Cameras of the SOF views that are painted: uniform yaw and pitch around a frontal portrait."""
+
+    yaw_degrees: float = 25.0  # largest, either side
+    pitch_degrees: float = 8.0
+    reference_maps: int = 200  # label maps of photos whose eye and mouth places are matched
+    reference_heads: int = 8  # SOF heads that are measured
+
+
+@dataclass(frozen=True)
+class TrainSiw:
+    """The block `train_siw` of params.yaml."""
+
+    kimg: float  # thousands of real photos shown
+    batch: int
+    learning_rate_generator: float
+    learning_rate_discriminator: float
+    cooldown: float  # last share of the run over which the learning rates fall to a tenth
+    two_style_probability: float
+    soft_mix_probability: float  # of a similarity map with values between 0 and 1, else hard regions
+    r1_gamma: float
+    r1_every: int  # steps; 0: off
+    path_length_weight: float
+    path_length_every: int  # steps; 0: off
+    photo_sets: tuple[Literal["ffhq", "celebamask"], ...]  # photo stores that are real
+    share_fakes: bool  # one batch of fakes a step for both updates, else one each
+    scale_max: float  # photos and maps are enlarged by 1.0 to this and cropped
+    mirror: bool
+    ema_halflife_kimg: float
+    ema_rampup: float  # the half-life is at most this share of the pictures shown so far
+    map_proportions: dict[str, float]  # parsed, celebamask, sof
+    memory_limit_gb: float  # a set of photos or maps above it is read from its store at every use
+    sof_maps: int  # views of the SOF space, rendered once at the start
+    framing: FramingConfig
+    generator: GeneratorConfig
+    discriminator: DiscriminatorConfig
+    report_every_kimg: float
+    sample_grid: tuple[int, int]  # rows of maps, columns of styles
+    autocast: bool  # bfloat16 on CUDA
+
+    def __post_init__(self) -> None:
+        for name in self.map_proportions:
+            if name not in MAP_SOURCES:
+                raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
+        if not self.map_proportions or min(self.map_proportions.values()) < 0:
+            raise ValueError("map_proportions: shares of at least one source, none negative")
+        if sum(self.map_proportions.values()) <= 0:
+            raise ValueError("map_proportions are all zero")
+        if self.scale_max < 1:
+            raise ValueError(f"scale_max is at least 1, not {self.scale_max}")
+        group = self.discriminator.minibatch_group
+        if self.discriminator.kind != "projected" and self.batch % min(group, self.batch):
+            raise ValueError(f"batch {self.batch} is not a multiple of minibatch_group {group}")

@@ -1,0 +1,341 @@
+"""The SIW generator: a one-hot label map, painted region by region with styles (paper, section 5.1)."""
+
+import math
+from collections.abc import Callable
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sofgan.labels import NUM_CLASSES
+from sofgan.siw.config import GeneratorConfig
+from sofgan.siw.mixing import spread
+from sofgan.siw.operators import (
+    GAIN,
+    EqualConv2d,
+    EqualLinear,
+    demodulation,
+    downsample2,
+    leaky_relu,
+    normalize_second_moment,
+    resize_weights,
+    transposed_conv2,
+    upsample2,
+)
+
+# (batch, size) to (batch or 1, 1, size, size) normal noise.
+Noise = Callable[[int, int], Tensor]
+
+
+class Mapping(nn.Module):
+    """Codes z to styles w: normalised, then fully connected layers at a hundredth of the learning rate."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        widths = [config.z_dim] + [config.w_dim] * config.mapping_layers
+        self.layers = nn.ModuleList(
+            EqualLinear(inputs, outputs, lr_multiplier=0.01) for inputs, outputs in zip(widths, widths[1:])
+        )
+
+    def forward(self, z: Tensor) -> Tensor:
+        """(..., z_dim) to (..., w_dim)."""
+        x = normalize_second_moment(z)
+        for layer in self.layers:
+            x = leaky_relu(layer(x) * GAIN)
+        return x
+
+
+class StyledConv(nn.Module):
+    """A convolution modulated by K styles, each in its region, for any K and batch (eq. 7, eq. 8).
+
+    Args:
+        resample: "up" doubles the size, "down" halves it (before the convolution), None keeps it.
+        mixing: "output" convolves once a style and mixes the results (eq. 8). Otherwise every pixel's input
+            is modulated by its own style, one convolution serves all, and the demodulation is mixed
+            likewise: equal to eq. 8 wherever the receptive field lies in one hard region.
+        noise: whether noise of learned strength is added.
+    """
+
+    def __init__(self, inputs: int, outputs: int, resample: str | None, config: GeneratorConfig, noise: bool):
+        super().__init__()
+        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, 3, 3))
+        self.scale = 1 / math.sqrt(inputs * 9)
+        self.bias = nn.Parameter(torch.zeros(outputs))
+        self.noise_strength = nn.Parameter(torch.zeros(())) if noise and config.noise else None
+        self.resample = resample
+        self.transposed = config.upsample == "transposed"
+        self.mix_outputs = config.mixing == "output"
+        self.clamp = config.conv_clamp
+
+    def forward(self, x: Tensor, w: Tensor, weights: dict[int, Tensor], noise: Noise | None) -> Tensor:
+        """Convolve, mix, add noise and bias, leaky ReLU.
+
+        Args:
+            x: (B, in, H, H).
+            w: (B, K, w_dim).
+            weights: size to region weights (B, K, size, size); empty for one style.
+        """
+        styles = self.affine(w)  # (B, K, in)
+        if self.resample == "down":
+            x = downsample2(x)
+        weight = self.weight * self.scale
+        gains = demodulation(weight, styles) * GAIN  # (B, K, out)
+        bias = (self.bias * GAIN).to(x.dtype)[:, None, None]
+        if self.mix_outputs and weights:
+            y = torch.add(self._mixed_outputs(x, weight, styles, gains, weights), bias)
+        else:
+            x = x * spread(styles, weights.get(x.shape[-1])).to(x.dtype)
+            y = self._convolve(x, weight)
+            y = torch.addcmul(bias, y, spread(gains, weights.get(y.shape[-1])).to(y.dtype))
+            if self.resample == "up" and not self.transposed:
+                y = upsample2(y)
+        if self.noise_strength is not None and noise is not None:
+            y = torch.addcmul(y, noise(y.shape[0], y.shape[-1]), (self.noise_strength * GAIN).to(y.dtype))
+        y = leaky_relu(y)
+        if y.dtype != torch.float32:
+            y = y.clamp(-self.clamp, self.clamp)
+        return y
+
+    def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
+        if self.resample == "up" and self.transposed:
+            return transposed_conv2(x, weight)
+        return F.conv2d(x, weight, padding=1)
+
+    def _mixed_outputs(self, x: Tensor, weight: Tensor, styles: Tensor, gains: Tensor, weights) -> Tensor:
+        """Eq. 8: a convolution a style, on the batch axis, then the sum weighted by region."""
+        batch, count = styles.shape[:2]
+        x = x[:, None] * styles[..., None, None].to(x.dtype)  # (B, K, in, H, H)
+        y = self._convolve(x.flatten(0, 1), weight)
+        if self.resample == "up" and not self.transposed:
+            y = upsample2(y)
+        y = y.unflatten(0, (batch, count)) * gains[..., None, None].to(y.dtype)
+        return (y * weights[y.shape[-1]][:, :, None].to(y.dtype)).sum(1)
+
+
+class ToRGB(nn.Module):
+    """Features to colours: a modulated 1x1 convolution without demodulation.
+
+    It sees one pixel at a time, so mixing inputs and mixing outputs are the same; SPADE is not applied here
+    (it "would flatten the variety of texture styles", 5.1).
+    """
+
+    def __init__(self, inputs: int, config: GeneratorConfig):
+        super().__init__()
+        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
+        self.scale = 1 / math.sqrt(inputs)
+        self.bias = nn.Parameter(torch.zeros(3))
+
+    def forward(self, x: Tensor, w: Tensor, weights: dict[int, Tensor]) -> Tensor:
+        """(B, in, H, H) to (B, 3, H, H)."""
+        styles = self.affine(w)
+        if weights:
+            x = x * spread(styles, weights[x.shape[-1]]).to(x.dtype)
+            return F.conv2d(x, self.weight * self.scale, self.bias)
+        # One style: the modulation goes into the weights, which is a small matrix product a picture.
+        kernel = self.weight[:, :, 0, 0] * self.scale * styles  # (B, 3, in), as K is 1
+        return torch.einsum("bihw,boi->bohw", x, kernel.to(x.dtype)) + self.bias[:, None, None].to(x.dtype)
+
+
+class Spade(nn.Module):
+    """Gain and shift of features from the label map: x * (1 + gamma) + beta (spec 4.2).
+
+    gamma stays within +- `spade_gain`, as an unbounded gain lets rare classes glow.
+    """
+
+    def __init__(self, outputs: int, size: int, config: GeneratorConfig):
+        super().__init__()
+        self.size, self.limit = size, config.spade_gain
+        self.map_size = min(size, config.spade_max_size)
+        self.hidden = EqualConv2d(NUM_CLASSES, config.spade_hidden, 3)
+        self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, 3)
+        # Starts as the identity, so that styles are learned before the map can outshout them.
+        nn.init.zeros_(self.gain_shift.weight)
+
+    def gain_and_shift(self, one_hot: Tensor) -> tuple[Tensor, Tensor]:
+        """Depends on the map alone: computed once a map, whatever the number of styles."""
+        y = leaky_relu(self.hidden(resize_weights(one_hot, self.map_size), gain=GAIN))
+        y = self.gain_shift(y)
+        while y.shape[-1] < self.size:
+            y = upsample2(y)
+        gamma, beta = y.chunk(2, 1)
+        return 1 + self.limit * torch.tanh(gamma), beta
+
+
+class StyledEncoder(nn.Module):
+    """One-hot map to features: SIW styled convolutions, each halving the size, without noise (5.1)."""
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        widths = (NUM_CLASSES, *config.encoder_channels)
+        self.blocks = nn.ModuleList(
+            StyledConv(inputs, outputs, "down", config, noise=False)
+            for inputs, outputs in zip(widths, widths[1:])
+        )
+        self.layers = len(self.blocks)
+
+    def forward(self, one_hot: Tensor, w: list[Tensor], weights: dict[int, Tensor]) -> Tensor:
+        """(B, 17, L, L) to (B, C, start, start)."""
+        x = one_hot
+        for block, style in zip(self.blocks, w):
+            x = block(x, style, weights, None)
+        return x
+
+
+class PlainEncoder(nn.Module):
+    """One-hot map to features by residual blocks that see no style (the released code's)."""
+
+    layers = 0
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        widths = (NUM_CLASSES, *config.encoder_channels)
+        self.input_size = config.start_size << len(config.encoder_channels)
+        self.first = nn.ModuleList(EqualConv2d(a, a, 3) for a in widths[:-1])
+        self.second = nn.ModuleList(EqualConv2d(a, b, 3) for a, b in zip(widths, widths[1:]))
+        self.skip = nn.ModuleList(EqualConv2d(a, b, 1, bias=False) for a, b in zip(widths, widths[1:]))
+
+    def forward(self, one_hot: Tensor, w: list[Tensor], weights: dict[int, Tensor]) -> Tensor:
+        """(B, 17, L, L) to (B, C, start, start)."""
+        x = resize_weights(one_hot, self.input_size)
+        for first, second, skip in zip(self.first, self.second, self.skip):
+            y = downsample2(leaky_relu(first(x, GAIN)))
+            x = (leaky_relu(second(y, GAIN)) + skip(downsample2(x))) * math.sqrt(0.5)
+        return x
+
+
+class ConstantInput(nn.Module):
+    """StyleGAN2's learned start, the paper's ablation: the map then acts through SPADE and mixing only."""
+
+    layers = 0
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.value = nn.Parameter(
+            torch.randn(1, config.channels(config.start_size), config.start_size, config.start_size)
+        )
+
+    def forward(self, one_hot: Tensor, w: list[Tensor], weights: dict[int, Tensor]) -> Tensor:
+        """(1, C, start, start) for every picture of the batch."""
+        return self.value.expand(one_hot.shape[0], -1, -1, -1)
+
+
+class SynthesisBlock(nn.Module):
+    """One resolution: [upsampling convolution, SPADE,] convolution, ToRGB onto the upsampled picture so far."""
+
+    def __init__(self, inputs: int, outputs: int, size: int, first: bool, config: GeneratorConfig):
+        super().__init__()
+        self.up = None if first else StyledConv(inputs, outputs, "up", config, noise=True)
+        low, high = config.spade_sizes
+        self.spade = Spade(outputs, size, config) if not first and low <= size <= high else None
+        self.conv = StyledConv(inputs if first else outputs, outputs, None, config, noise=True)
+        self.to_rgb = ToRGB(outputs, config)
+        self.layers = 2 if first else 3
+
+    def forward(self, x, rgb, w: list[Tensor], weights, one_hot_or_spade, noise):
+        """Features and picture at this size; see `Generator.synthesize`."""
+        w = list(w)
+        if self.up is not None:
+            x = self.up(x, w.pop(0), weights, noise)
+            if self.spade is not None:
+                gain, shift = one_hot_or_spade
+                x = torch.addcmul(shift, x, gain)
+        x = self.conv(x, w.pop(0), weights, noise)
+        colors = self.to_rgb(x, w.pop(0), weights).float()
+        return x, colors if rgb is None else upsample2(rgb) + colors
+
+
+class Generator(nn.Module):
+    """The whole generator.
+
+    Attributes:
+        layers: number of styled layers; a style may differ from layer to layer (w+).
+        w_average: running mean of the styles of random codes, towards which truncation pulls.
+    """
+
+    def __init__(self, config: GeneratorConfig):
+        super().__init__()
+        self.config = config
+        self.mapping = Mapping(config)
+        start = config.channels(config.start_size)
+        encoders = {"styled": StyledEncoder, "plain": PlainEncoder, "constant": ConstantInput}
+        self.encoder = encoders[config.encoder](config)
+        width = start if config.encoder == "constant" else config.encoder_channels[-1]
+        blocks = []
+        for size in config.sizes():
+            blocks.append(
+                SynthesisBlock(width, config.channels(size), size, size == config.start_size, config)
+            )
+            width = config.channels(size)
+        self.blocks = nn.ModuleList(blocks)
+        self.layers = self.encoder.layers + sum(block.layers for block in blocks)
+        self.register_buffer("w_average", torch.zeros(config.w_dim))
+
+    def spade_maps(self, one_hot: Tensor) -> list[tuple[Tensor, Tensor] | None]:
+        """Gains and shifts of every resolution for these maps; reuse them for further styles of a map."""
+        return [None if block.spade is None else block.spade.gain_and_shift(one_hot) for block in self.blocks]
+
+    def synthesize(
+        self,
+        one_hot: Tensor,
+        w: Tensor,
+        weights: Tensor | None = None,
+        noise: Noise | None = None,
+        spade_maps: list | None = None,
+    ) -> Tensor:
+        """Paint label maps.
+
+        Args:
+            one_hot: (B, 17, label_size, label_size) float, one-hot or probabilities.
+            w: (B, K, w_dim), or (B, K, layers, w_dim).
+            weights: (B, K, S, S) region weights, None for one style (then K is 1).
+            noise: makes the noise of a layer; None for none.
+            spade_maps: of `spade_maps` for the same maps.
+
+        Returns:
+            (B, 3, resolution, resolution) float32, about [-1, 1], not clamped.
+        """
+        if weights is None and w.shape[1] != 1:
+            raise ValueError(f"{w.shape[1]} styles need region weights")
+        per_layer = [w[:, :, i] for i in range(self.layers)] if w.dim() == 4 else [w] * self.layers
+        sizes = {self.config.label_size >> i for i in range(self.config.label_size.bit_length())}
+        sizes |= set(self.config.sizes())
+        smallest = min(self.config.sizes())
+        pyramid = {}
+        if weights is not None:
+            pyramid = {size: resize_weights(weights, size) for size in sizes if size >= smallest}
+        one_hot = one_hot.contiguous(memory_format=torch.channels_last)
+        if spade_maps is None:
+            spade_maps = self.spade_maps(one_hot)
+        used = self.encoder.layers
+        x, rgb = self.encoder(one_hot, per_layer[:used], pyramid), None
+        for block, spade in zip(self.blocks, spade_maps):
+            styles = per_layer[used : used + block.layers]
+            x, rgb = block(x, rgb, styles, pyramid, spade, noise)
+            used += block.layers
+        return rgb
+
+    def forward(self, one_hot: Tensor, z: Tensor, weights: Tensor | None = None, noise: Noise | None = None):
+        """As `synthesize`, from codes z (B, K, z_dim)."""
+        return self.synthesize(one_hot, self.mapping(z), weights, noise)
+
+
+def random_noise(generator: torch.Generator) -> Noise:
+    """Fresh noise for every picture and layer, for training."""
+
+    def draw(batch: int, size: int) -> Tensor:
+        return torch.randn((batch, 1, size, size), generator=generator, device=generator.device)
+
+    return draw
+
+
+def fixed_noise(seed: int, device: torch.device | str) -> Noise:
+    """The same noise for every picture, a function of the seed and the layer's size alone."""
+
+    def draw(batch: int, size: int) -> Tensor:
+        # Drawn on the CPU, so that a seed means the same noise on every device.
+        generator = torch.Generator().manual_seed(seed * 65537 + size)
+        return torch.randn((1, 1, size, size), generator=generator).to(device)
+
+    return draw

@@ -1,0 +1,61 @@
+"""Adversarial losses and the two lazy regularisers of StyleGAN2."""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Non-saturating game, the discriminator's side; logits of any shape."""
+    return F.softplus(-real).mean() + F.softplus(fake).mean()
+
+
+def logistic_generator(fake: Tensor) -> Tensor:
+    """Non-saturating game, the generator's side."""
+    return F.softplus(-fake).mean()
+
+
+def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
+    """Hinge loss, summed over the scales of a projected discriminator."""
+    return sum(F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake))
+
+
+def hinge_generator(fake: list[Tensor]) -> Tensor:
+    """The generator's side of the hinge loss."""
+    return sum(-f.mean() for f in fake)
+
+
+def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
+    """Mean over pictures of the squared gradient of the logits in the pictures.
+
+    Args:
+        logits: (B, 1), computed from `images` (B, ...), which must require gradients.
+
+    Returns:
+        A scalar that can be differentiated again.
+    """
+    (gradient,) = torch.autograd.grad(logits.sum(), images, create_graph=True)
+    return gradient.square().flatten(1).sum(1).mean()
+
+
+def path_length_penalty(
+    images: Tensor, w: Tensor, mean_length: Tensor, generator: torch.Generator, decay: float = 0.01
+) -> tuple[Tensor, Tensor]:
+    """StyleGAN2's path length regulariser.
+
+    Args:
+        images: (B, 3, H, W) made from `w` (B, K, w_dim), which must require gradients.
+        mean_length: scalar running mean of the lengths.
+        generator: draws the random direction in picture space.
+
+    Returns:
+        The penalty, to be differentiated, and the new running mean.
+    """
+    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    noise = noise / math.sqrt(images.shape[2] * images.shape[3])
+    (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
+    lengths = (gradient.square().flatten(1).sum(1) + 1e-12).sqrt()
+    mean = mean_length.lerp(lengths.detach().mean(), decay)
+    return (lengths - mean).square().mean(), mean

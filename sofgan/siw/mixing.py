@@ -1,0 +1,104 @@
+"""Which style paints which region: similarity maps (paper, section 5.1) generalised to K styles.
+
+Region weights (B, K, H, W) say how much of each style every pixel takes; they sum to 1 over K. For two styles
+`weights[:, 0]` is the paper's similarity map SM. All draws share one set of weights over all layers of a pass.
+"""
+
+import torch
+from torch import Tensor
+
+from sofgan.labels import NUM_CLASSES, STYLE_GROUPS
+
+
+def class_to_group(device: torch.device | str = "cpu") -> Tensor:
+    """(17,) the style group of each class."""
+    table = torch.zeros(NUM_CLASSES, dtype=torch.long)
+    for index, group in enumerate(STYLE_GROUPS):
+        table[list(group)] = index
+    return table.to(device)
+
+
+def draw_similarity(batch: int, soft_probability: float, generator: torch.Generator) -> Tensor:
+    """Per picture and class the share p of the first style; classes of one style group share it.
+
+    A picture is soft with that probability, p uniform in (0, 1); else hard, p 0 or 1 (spec 4.3).
+
+    Returns:
+        (B, 17) float32 on the generator's device.
+    """
+    device = generator.device
+    shape = (batch, len(STYLE_GROUPS))
+    uniform = torch.rand(shape, generator=generator, device=device)
+    hard = (torch.rand(shape, generator=generator, device=device) < 0.5).float()
+    soft = torch.rand((batch, 1), generator=generator, device=device) < soft_probability
+    return torch.where(soft, uniform, hard)[:, class_to_group(device)]
+
+
+def two_style_weights(labels: Tensor, similarity: Tensor) -> Tensor:
+    """Region weights of two styles.
+
+    Args:
+        labels: (B, H, W) long, class ids.
+        similarity: (B, 17) share of style 0 in each class.
+
+    Returns:
+        (B, 2, H, W) float: share of style 0, share of style 1.
+    """
+    first = torch.gather(similarity, 1, labels.flatten(1)).unflatten(1, labels.shape[1:])
+    return torch.stack((first, 1 - first), 1)
+
+
+def class_weights(labels: Tensor, style_of_class: Tensor, styles: int) -> Tensor:
+    """Hard region weights of K styles.
+
+    Args:
+        labels: (B, H, W) long.
+        style_of_class: (B, 17) or (17,) long, the style in 0..K-1 that paints each class.
+        styles: K.
+
+    Returns:
+        (B, K, H, W) float, one-hot over K.
+    """
+    table = style_of_class.expand(labels.shape[0], -1)
+    chosen = torch.gather(table, 1, labels.flatten(1)).unflatten(1, labels.shape[1:])
+    return torch.nn.functional.one_hot(chosen, styles).movedim(-1, 1).float()
+
+
+def spread(values: Tensor, weights: Tensor | None) -> Tensor:
+    """Per-style channel values as a picture: every pixel the weighted sum of its styles' values.
+
+    Args:
+        values: (B, K, C).
+        weights: (B, K, H, W); None where K is 1.
+
+    Returns:
+        (B, C, H, W) with channels last in memory, or (B, C, 1, 1) for one style.
+    """
+    if weights is None:
+        return values[:, 0, :, None, None]
+    batch, styles, height, width = weights.shape
+    # One small matrix product a picture, whatever the number of styles.
+    picture = weights.reshape(batch, styles, -1).transpose(1, 2) @ values
+    return picture.transpose(1, 2).unflatten(2, (height, width))
+
+
+def draw_styles(
+    batch: int, z_dim: int, mixing: str, layers: int, two_style_probability: float, generator: torch.Generator
+) -> tuple[Tensor, Tensor | None]:
+    """Codes of one training pass.
+
+    Returns:
+        z (B, K, z_dim): K is 2 unless `mixing` is "none"; with probability 1 - `two_style_probability` a
+        picture's two codes are equal. And, for "layerwise" mixing, (B, layers) bool: where the second style
+        is used (StyleGAN2's crossover); else None.
+    """
+    device = generator.device
+    if mixing == "none":
+        return torch.randn((batch, 1, z_dim), generator=generator, device=device), None
+    z = torch.randn((batch, 2, z_dim), generator=generator, device=device)
+    two = torch.rand((batch, 1), generator=generator, device=device) < two_style_probability
+    z[:, 1] = torch.where(two, z[:, 1], z[:, 0])
+    if mixing != "layerwise":
+        return z, None
+    crossover = torch.randint(1, max(2, layers), (batch, 1), generator=generator, device=device)
+    return z, torch.arange(layers, device=device) >= crossover

@@ -1,0 +1,118 @@
+"""Building blocks of StyleGAN2 networks, without grouped convolutions.
+
+Weights are drawn from N(0, 1) and scaled where they are used (equalised learning rate). The leaky ReLU's
+gain of sqrt(2) is applied to what goes into it, which is the same (it is positively homogeneous) and lets
+small tensors carry it.
+"""
+
+import math
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+SLOPE = 0.2
+GAIN = math.sqrt(2.0)
+
+
+class EqualLinear(nn.Module):
+    """A fully connected layer with equalised learning rate.
+
+    Args:
+        bias_init: start value of the biases; None for no bias.
+        lr_multiplier: learning rate of this layer over that of the others.
+    """
+
+    def __init__(self, inputs: int, outputs: int, bias_init: float | None = 0.0, lr_multiplier: float = 1.0):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.scale = lr_multiplier / math.sqrt(inputs)
+        self.lr_multiplier = lr_multiplier
+        self.bias = None
+        if bias_init is not None:
+            self.bias = nn.Parameter(torch.full((outputs,), bias_init / lr_multiplier))
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., inputs) to (..., outputs)."""
+        bias = None if self.bias is None else self.bias * self.lr_multiplier
+        return F.linear(x, self.weight * self.scale, bias)
+
+
+class EqualConv2d(nn.Module):
+    """A convolution, stride 1, same size, with equalised learning rate."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, bias: bool = True):
+        super().__init__()
+        self.weight = nn.Parameter(torch.randn(outputs, inputs, kernel, kernel))
+        self.scale = 1 / math.sqrt(inputs * kernel**2)
+        self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
+        self.padding = kernel // 2
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H, W), times `gain`."""
+        bias = None if self.bias is None else self.bias * gain
+        return F.conv2d(x, self.weight * (self.scale * gain), bias, padding=self.padding)
+
+
+def leaky_relu(x: Tensor) -> Tensor:
+    """Leaky ReLU of slope 0.2 without gain: the caller has put `GAIN` into x."""
+    return F.leaky_relu(x, SLOPE)
+
+
+def normalize_second_moment(x: Tensor) -> Tensor:
+    """StyleGAN's pixel norm of vectors (..., C): mean square 1."""
+    return x * torch.rsqrt(x.square().mean(-1, keepdim=True) + 1e-8)
+
+
+def demodulation(weight: Tensor, styles: Tensor, eps: float = 1e-8) -> Tensor:
+    """What brings a modulated convolution's outputs back to unit variance (StyleGAN2, eq. 3).
+
+    Args:
+        weight: (out, in, k, k).
+        styles: (..., in).
+
+    Returns:
+        (..., out): 1 / sqrt(sum over (in, k, k) of (weight * style)^2).
+    """
+    squares = weight.square().sum((2, 3))
+    return torch.rsqrt(styles.square() @ squares.t() + eps)
+
+
+def upsample2(x: Tensor) -> Tensor:
+    """Twice the size: bilinear, which is the FIR filter [1, 3, 3, 1] with borders repeated."""
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+
+
+def downsample2(x: Tensor) -> Tensor:
+    """Half the size by averaging areas.
+
+    The box filter, not StyleGAN2's [1, 3, 3, 1]: of one-hot maps it makes the shares of the classes, and on a
+    CPU the longer filter costs as much as the convolution behind it.
+    """
+    return F.avg_pool2d(x, 2)
+
+
+def transposed_conv2(x: Tensor, weight: Tensor) -> Tensor:
+    """StyleGAN2's upsampling convolution: stride-2 transposed, then the FIR filter [1, 3, 3, 1], gain 4.
+
+    Args:
+        x: (B, in, H, W).
+        weight: (out, in, 3, 3).
+
+    Returns:
+        (B, out, 2H, 2W).
+    """
+    y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (B, out, 2H + 1, 2W + 1)
+    y = F.pad(y, (1, 1, 1, 1))
+    y = 0.75 * (y[:, :, 1:-2] + y[:, :, 2:-1]) + 0.25 * (y[:, :, :-3] + y[:, :, 3:])
+    return 0.75 * (y[..., 1:-2] + y[..., 2:-1]) + 0.25 * (y[..., :-3] + y[..., 3:])
+
+
+def resize_weights(weights: Tensor, size: int) -> Tensor:
+    """Region weights or one-hot maps (B, K, S, S) at another size: areas averaged down, bilinear up."""
+    here = weights.shape[-1]
+    if size == here:
+        return weights
+    if size < here:
+        return F.avg_pool2d(weights, here // size)
+    return F.interpolate(weights, size=(size, size), mode="bilinear", align_corners=False)

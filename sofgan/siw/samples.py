@@ -1,0 +1,62 @@
+"""Sample pictures: fixed grids that show a training's progress."""
+
+import numpy as np
+import torch
+
+from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SKIN, colorize
+from sofgan.seeds import torch_generator
+from sofgan.siw.model import Siw, to_uint8
+
+RESTYLED_REGIONS = ((SKIN, R_NOSE, L_NOSE, EAR, NECK), (HAIR,), (CLOTH,), (BACKGROUND,))
+
+
+def sample_grid(siw: Siw, labels: np.ndarray, styles: int, seed: int, psi: float = 1.0) -> np.ndarray:
+    """Rows: label maps, first column their colours; columns: the same style over all maps.
+
+    Args:
+        labels: (rows, S, S) uint8.
+        seed: of the styles.
+
+    Returns:
+        (rows * R, (1 + styles) * R, 3) uint8.
+    """
+    z = siw.sample_z(styles, torch_generator(seed, "siw", "grid"))
+    w = siw.map_styles(z, psi)
+    size = siw.resolution
+    columns = [colorize(_nearest(labels, size)).reshape(-1, size, 3)]
+    maps = torch.from_numpy(labels)
+    columns += [to_uint8(siw.paint(maps, w[i : i + 1])).reshape(-1, size, 3) for i in range(styles)]
+    return np.concatenate(columns, 1)
+
+
+def restyle_strip(siw: Siw, labels: np.ndarray, seed: int, psi: float = 1.0) -> np.ndarray:
+    """What a region's style changes: a row a map; columns: its colours, painted with one style, painted with
+    that style but for skin, hair, cloth and background in turn with another's, and painted with the other.
+
+    Args:
+        labels: (rows, S, S) uint8.
+
+    Returns:
+        (rows * R, 7 * R, 3) uint8.
+    """
+    w, other = siw.map_styles(siw.sample_z(2, torch_generator(seed, "siw", "restyle")), psi).split(1)
+    maps = torch.from_numpy(labels)
+    images = [siw.paint(maps, w)]
+    images += [siw.restyle(maps, w, other, classes) for classes in RESTYLED_REGIONS]
+    images.append(siw.paint(maps, other))
+    size = siw.resolution
+    columns = [colorize(_nearest(labels, size)).reshape(-1, size, 3)]
+    return np.concatenate(columns + [to_uint8(image).reshape(-1, size, 3) for image in images], 1)
+
+
+def tile(images: np.ndarray, columns: int) -> np.ndarray:
+    """Pictures (N, H, W, 3) uint8 in rows of `columns`, what is left black."""
+    rows = -(-len(images) // columns)
+    blank = np.zeros((rows * columns - len(images), *images.shape[1:]), np.uint8)
+    grid = np.concatenate((images, blank)).reshape(rows, columns, *images.shape[1:])
+    return grid.swapaxes(1, 2).reshape(rows * images.shape[1], columns * images.shape[2], 3)
+
+
+def _nearest(labels: np.ndarray, size: int) -> np.ndarray:
+    places = ((np.arange(size) + 0.5) * labels.shape[1] / size).astype(int)
+    return labels[:, places][:, :, places]

@@ -1,0 +1,114 @@
+"""Train the SIW StyleGAN on photos and label maps that are no pairs."""
+
+import csv
+import io
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sofgan.faces.store import TRAIN, PhotoStore
+from sofgan.files import atomic_path, sha256_file, write_bytes, write_json, write_png
+from sofgan.labels import colorize
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.data import ArraySource, open_source
+from sofgan.siw.model import save_siw
+from sofgan.siw.samples import restyle_strip, sample_grid, tile
+from sofgan.siw.sof_maps import portrait_framing, render_sof_maps
+from sofgan.siw.train import train
+from sofgan.sof.model import load_sof
+from stages.params import read_params, runtime, seed
+from stages.tracking import stage_run
+
+PHOTOS = {"ffhq": Path("data/photos/ffhq"), "celebamask": Path("data/photos/celebamask")}
+MAPS = {"parsed": Path("data/labels/ffhq"), "celebamask": Path("data/photos/celebamask")}
+SOF = Path("models/sof_inverted.pt")
+STATE = Path(".work/train_siw")
+SHEET_MAPS = 48  # SOF maps on the contact sheet
+
+
+def main() -> None:
+    """Photos, maps and the SOF space in; models/siw.pt, samples and curves out."""
+    params, machine = read_params("train_siw"), runtime()
+    torch.set_num_threads(machine.threads)
+    with stage_run("train_siw", params) as run:
+        photos = _photos(params, machine.workers)
+        maps = {name: _maps(params, path, machine.workers) for name, path in MAPS.items()}
+        sof = load_sof(SOF, machine.device)
+        references = next(iter(maps.values()))
+        count = min(params.framing.reference_maps, len(references))
+        framing = portrait_framing(
+            sof, references.fetch(np.arange(count)), params.framing.reference_heads, seed()
+        )
+        drawn = render_sof_maps(
+            sof, framing, params.framing, params.sof_maps, _map_size(params), seed(),
+            lambda done: run.status(f"SOF views {done}/{params.sof_maps}"),
+        )  # fmt: skip
+        maps["sof"] = ArraySource(drawn)
+        grid_labels = _grid_labels(maps, params)
+
+        inputs = {str(path): sha256_file(path) for path in (SOF, *_indexes())}
+        siw, rows = train(
+            params, photos, maps, grid_labels, seed(), machine.device, STATE, inputs, run.report, run.status
+        )
+        siw.framing = framing
+
+        save_siw("models/siw.pt", siw)
+        with atomic_path("data/siw") as folder:
+            folder.mkdir()
+            write_png(folder / "samples.png", sample_grid(siw, grid_labels, params.sample_grid[1], seed()))
+            write_png(folder / "restyle.png", restyle_strip(siw, grid_labels, seed()))
+            write_png(folder / "sof_maps.png", tile(colorize(drawn[:SHEET_MAPS]), 12))
+            write_json(folder / "framing.json", framing.to_mapping())
+        _write_csv(Path("plots/train_siw.csv"), rows)
+        last = {name: value for name, value in rows[-1].items() if name != "kimg"}
+        run.final({"kimg": rows[-1]["kimg"], **last, "sof_fov_degrees": framing.fov_degrees})
+
+
+def _map_size(params: TrainSiw) -> int:
+    # Twice the generator's, so that enlarged crops of maps stay sharp.
+    return 2 * params.generator.label_size
+
+
+def _photos(params: TrainSiw, workers: int):
+    stores = [PhotoStore(PHOTOS[name]) for name in params.photo_sets]
+    places = [(store, i) for store in stores for i in np.flatnonzero(store.splits() == TRAIN).tolist()]
+    native = min(stores[0].image(places[0][1]).shape[:2])
+    size = min(2 * params.generator.resolution, max(native, params.generator.resolution))
+
+    def read(index: int) -> np.ndarray:
+        store, place = places[index]
+        return store.image(place, size)
+
+    return open_source(len(places), read, workers, params.memory_limit_gb)
+
+
+def _maps(params: TrainSiw, path: Path, workers: int):
+    store = PhotoStore(path)
+    places = np.flatnonzero(store.splits() == TRAIN).tolist()
+    return open_source(
+        len(places), lambda i: store.labels(places[i], _map_size(params)), workers, params.memory_limit_gb
+    )
+
+
+def _indexes() -> list[Path]:
+    return [path / "store.json" for path in sorted({*PHOTOS.values(), *MAPS.values()})]
+
+
+def _grid_labels(maps: dict, params: TrainSiw) -> np.ndarray:
+    """Maps of the sample grid: of each source in turn."""
+    used = [source for name, source in maps.items() if params.map_proportions.get(name, 0) > 0]
+    rows = [used[i % len(used)].fetch(np.array([i // len(used)]))[0] for i in range(params.sample_grid[0])]
+    return np.stack(rows)
+
+
+def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_bytes(path, text.getvalue().encode())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,126 @@
+import numpy as np
+import pytest
+import torch
+
+from sofgan.labels import L_NOSE, NUM_CLASSES, R_NOSE, mirror
+from sofgan.siw.data import (
+    ArraySource,
+    Batches,
+    Crops,
+    LazySource,
+    crop_labels,
+    crop_photos,
+    draw_crops,
+    open_source,
+)
+
+
+def whole(batch, flipped=False):
+    return Crops(np.zeros(batch), np.zeros(batch), np.ones(batch), np.full(batch, flipped))
+
+
+def make(photos, maps, **changes):
+    options = {
+        "proportions": {"parsed": 1.0}, "batch": 4, "rounds": 1, "resolution": 16, "label_size": 16, "scale_max": 1.7,
+        "mirror": True, "seed": 0,
+    }  # fmt: skip
+    return Batches(ArraySource(photos), {"parsed": ArraySource(maps)}, **{**options, **changes})
+
+
+def test_windows_lie_inside_and_are_mirrored_half_the_time():
+    crops = draw_crops(4000, 1.7, True, np.random.default_rng(0))
+    assert crops.side.min() >= 1 / 1.7 and crops.side.max() <= 1
+    assert min(crops.left.min(), crops.top.min()) >= 0
+    assert max((crops.left + crops.side).max(), (crops.top + crops.side).max()) <= 1 + 1e-9
+    assert 0.45 < crops.mirror.mean() < 0.55
+    assert not draw_crops(100, 1.0, False, np.random.default_rng(0)).mirror.any()
+
+
+def test_an_uncropped_photo_is_itself(photos):
+    cut = crop_photos(photos, whole(6), 32)
+    expected = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1
+    torch.testing.assert_close(cut, expected, atol=1e-4, rtol=0)
+    torch.testing.assert_close(crop_photos(photos, whole(6, True), 32), expected.flip(3), atol=1e-4, rtol=0)
+
+
+def test_half_size_is_the_mean_of_two_by_two_pixels(photos):
+    cut = crop_photos(photos, whole(6), 16)
+    expected = torch.nn.functional.avg_pool2d(crop_photos(photos, whole(6), 32), 2)
+    torch.testing.assert_close(cut, expected, atol=1e-4, rtol=0)
+
+
+def test_mirrored_maps_swap_the_halves_of_the_nose(maps):
+    maps[0, :4, :4], maps[0, :4, 4:8] = R_NOSE, L_NOSE
+    np.testing.assert_array_equal(crop_labels(maps, whole(5), 32), maps)
+    flipped = crop_labels(maps, whole(5, True), 32)
+    np.testing.assert_array_equal(flipped, mirror(maps))
+    assert (flipped[0, :4, -4:] == L_NOSE).all() and (flipped[0, :4, -8:-4] == R_NOSE).all()
+
+
+def test_photo_and_map_windows_agree_on_where_they_cut():
+    """The same window of a picture and of its classes shows the same thing."""
+    rng = np.random.default_rng(0)
+    maps = rng.integers(0, 2, (3, 8, 8), dtype=np.uint8).repeat(8, 1).repeat(8, 2)
+    photos = np.repeat(maps[..., None] * 255, 3, 3).astype(np.uint8)
+    crops = draw_crops(3, 1.7, True, rng)
+    cut = crop_photos(photos, crops, 32)[:, 0].numpy() > 0
+    assert (cut == (crop_labels(maps, crops, 32) == 1)).mean() > 0.97
+
+
+def test_a_batch_depends_on_seed_and_step_only(photos, maps):
+    batches = make(photos, maps)
+    first = [batches(step) for step in range(3)]
+    again = make(photos, maps)
+    for step in (2, 0, 1):
+        other = again(step)
+        assert torch.equal(other.photos, first[step].photos) and torch.equal(other.labels, first[step].labels)
+    assert not torch.equal(make(photos, maps, seed=1)(0).photos, first[0].photos)
+    assert first[0].labels.shape == (1, 4, 16, 16) and first[0].labels.max() < NUM_CLASSES
+
+
+def test_photos_and_maps_are_drawn_apart():
+    """Pictures and maps of equal number must not become pairs."""
+    count = 50
+    photos = np.broadcast_to(
+        np.arange(count, dtype=np.uint8)[:, None, None, None] * 5, (count, 4, 4, 3)
+    ).copy()
+    maps = np.broadcast_to((np.arange(count) % 17).astype(np.uint8)[:, None, None], (count, 4, 4)).copy()
+    batches = make(photos, maps, batch=16, resolution=4, label_size=4)
+    pairs = []
+    for step in range(20):
+        batch = batches(step)
+        numbers = ((batch.photos[:, 0, 0, 0] + 1) * 127.5 / 5).round().long() % 17
+        pairs.append((numbers == batch.labels[0, :, 0, 0]).float().mean().item())
+    assert np.mean(pairs) < 0.2
+
+
+def test_maps_come_in_their_proportions(photos):
+    sources = {
+        name: np.full((3, 8, 8), i, np.uint8) for i, name in enumerate(("parsed", "celebamask", "sof"))
+    }
+    batches = Batches(
+        ArraySource(photos), {name: ArraySource(maps) for name, maps in sources.items()},
+        {"parsed": 1.0, "celebamask": 3.0, "sof": 0.0}, 40, 1, 8, 8, 1.0, False, 0,
+    )  # fmt: skip
+    shares = (
+        np.bincount(np.concatenate([batches(i).labels[0, :, 0, 0].numpy() for i in range(20)]), minlength=3)
+        / 800
+    )
+    assert abs(shares[0] - 0.25) < 0.05 and abs(shares[1] - 0.75) < 0.05 and shares[2] == 0
+
+
+def test_a_share_without_maps_and_bad_sources_are_refused(photos, maps):
+    with pytest.raises(ValueError, match="'sof'"):
+        make(photos, maps, proportions={"sof": 1.0})
+    with pytest.raises(ValueError, match="uint8"):
+        ArraySource(photos.astype(np.float32))
+    with pytest.raises(ValueError, match="empty"):
+        open_source(0, lambda i: photos[i], 1, 1.0)
+
+
+def test_large_sets_are_read_when_needed(photos):
+    small = open_source(6, lambda i: photos[i], 2, 1.0)
+    large = open_source(6, lambda i: photos[i], 2, 1e-9)
+    assert isinstance(small, ArraySource) and isinstance(large, LazySource)
+    places = np.array([3, 0, 3])
+    np.testing.assert_array_equal(small.fetch(places), large.fetch(places))

@@ -1,0 +1,121 @@
+import math
+
+import pytest
+import torch
+
+from sofgan.siw.augment import augment, cutout, translation
+from sofgan.siw.config import DiscriminatorConfig
+from sofgan.siw.discriminator import ResidualDiscriminator, minibatch_deviation
+from sofgan.siw.losses import (
+    hinge_discriminator,
+    logistic_discriminator,
+    logistic_generator,
+    path_length_penalty,
+    r1_penalty,
+)
+from sofgan.siw.projected import ProjectedDiscriminator
+
+pytestmark = pytest.mark.usefixtures("seeded")
+SMALL = DiscriminatorConfig(channel_base=64, channel_max=8, projected_size=32, projected_channels=4)
+
+
+def generator(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
+def test_minibatch_deviation_measures_each_group_of_pictures():
+    x = torch.zeros(4, 2, 3, 3)
+    x[2] = 2.0  # Groups are {0, 2} and {1, 3}: the first has deviation 1, the second none.
+    y = minibatch_deviation(x, 2)
+    assert y.shape == (4, 3, 3, 3)
+    torch.testing.assert_close(y[:, 2, 0, 0], torch.tensor([1.0, 1e-4, 1.0, 1e-4]), rtol=1e-3, atol=1e-5)
+    assert (minibatch_deviation(x[:3], 4)[:, 2] > 0.5).all()  # A small batch is one group.
+    with pytest.raises(ValueError, match="multiple"):
+        minibatch_deviation(torch.zeros(6, 1, 2, 2), 4)
+
+
+def test_residual_discriminator_sees_every_pixel():
+    network = ResidualDiscriminator(SMALL, 16)
+    images = torch.randn(4, 3, 16, 16, requires_grad=True)
+    logits = network(images)
+    assert logits.shape == (4, 1)
+    logits.sum().backward()
+    assert (images.grad != 0).float().mean() > 0.99
+
+
+def test_projected_features_are_frozen_and_heads_learn():
+    network = ProjectedDiscriminator(SMALL)
+    trained = {name for name, p in network.named_parameters() if p.requires_grad}
+    assert trained and all(name.startswith("heads.") for name in trained)
+    before = {k: v.clone() for k, v in network.backbone.state_dict().items()}
+    network.train()
+    optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.1)
+    images = torch.randn(4, 3, 16, 16, requires_grad=True)
+    logits = network(images)
+    assert [x.shape[0] for x in logits] == [4] * 4
+    hinge_discriminator(logits, [x.detach() + 0.1 for x in logits]).backward()
+    assert images.grad.abs().sum() > 0
+    optimizer.step()
+    after = network.backbone.state_dict()
+    assert all(torch.equal(before[k], after[k]) for k in before)
+    assert all(p.grad is None for p in network.backbone.parameters())
+
+
+def test_projected_state_leaves_the_backbone_out():
+    network = ProjectedDiscriminator(SMALL)
+    state = torch.nn.ModuleDict({"critic": network}).state_dict()
+    assert state and not any("backbone" in name for name in state)
+    assert any("across" in name for name in state)  # The random projections must come back.
+
+
+def test_augmentation_is_seeded_differentiable_and_per_picture():
+    images = torch.rand(6, 3, 16, 16).mul(2).sub(1).requires_grad_()
+    policies = ("color", "translation", "cutout")
+    first, second = (augment(images, policies, generator(3)) for _ in range(2))
+    torch.testing.assert_close(first, second)
+    assert not torch.equal(first, augment(images, policies, generator(4)))
+    first.square().sum().backward()
+    assert images.grad.abs().flatten(1).sum(1).gt(0).all()
+    same = augment(images[:1].detach().expand(6, -1, -1, -1), policies, generator(3))
+    assert len({tuple(x.flatten().tolist()) for x in same}) == 6
+
+
+def test_translation_moves_whole_pixels_and_cutout_removes_a_square():
+    images = torch.arange(1.0, 65.0).reshape(1, 1, 8, 8).expand(20, 3, 8, 8)
+    values = set(images.flatten().tolist()) | {0.0}
+    moved = translation(images, generator())
+    assert set(moved.flatten().tolist()) <= values and not torch.equal(moved, images)
+    holes = (cutout(torch.ones(200, 3, 8, 8), generator()) == 0).float().mean((1, 2, 3))
+    assert holes.min() > 0 and holes.max() <= 0.25
+
+
+def test_logistic_losses_at_known_logits():
+    zero, big = torch.zeros(2, 1), torch.full((2, 1), 50.0)
+    assert logistic_discriminator(zero, zero).item() == pytest.approx(2 * math.log(2))
+    assert logistic_discriminator(big, -big).item() == pytest.approx(0, abs=1e-6)
+    assert logistic_generator(-big).item() == pytest.approx(50)
+
+
+def test_r1_equals_the_analytic_gradient():
+    """D(x) = sum(a x^2) has gradient 2 a x, and the penalty's own gradient in a is known too."""
+    a = torch.randn(3, 4, 4, requires_grad=True)
+    x = torch.randn(5, 3, 4, 4, requires_grad=True)
+    penalty = r1_penalty((a * x.square()).sum((1, 2, 3))[:, None], x)
+    expected = (2 * a * x).square().sum((1, 2, 3)).mean()
+    torch.testing.assert_close(penalty, expected)
+    (gradient,) = torch.autograd.grad(penalty, a)
+    torch.testing.assert_close(gradient, (8 * a * x.square()).mean(0))
+
+
+def test_path_length_of_a_linear_generator_is_analytic():
+    """G(w) = A w: the length is |A^T n|, for the very noise that is drawn."""
+    matrix = torch.randn(3 * 4 * 4, 6, requires_grad=True)
+    w = torch.randn(5, 1, 6, requires_grad=True)
+    images = (w[:, 0] @ matrix.T).unflatten(1, (3, 4, 4))
+    penalty, mean = path_length_penalty(images, w, torch.tensor(2.0), generator(7), decay=0.5)
+    noise = torch.randn((5, 3, 4, 4), generator=generator(7)).flatten(1) / 4
+    lengths = (noise @ matrix).norm(dim=1)
+    expected_mean = 2.0 + 0.5 * (lengths.mean() - 2.0)
+    torch.testing.assert_close(mean, expected_mean)
+    torch.testing.assert_close(penalty, (lengths - expected_mean.detach()).square().mean())
+    assert penalty.requires_grad and not mean.requires_grad

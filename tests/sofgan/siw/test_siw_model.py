@@ -1,0 +1,112 @@
+import numpy as np
+import pytest
+import torch
+
+from sofgan import cameras
+from sofgan.labels import EYE, HAIR, NUM_CLASSES, SKIN, U_LIP, LabelError
+from sofgan.siw.framing import WHOLE_BALL, Framing, face_anchors, field_anchors, match_framing
+from sofgan.siw.generator import Generator
+from sofgan.siw.model import Siw, load_siw, save_siw, to_uint8
+from sofgan.siw.samples import restyle_strip, sample_grid, tile
+
+
+@pytest.fixture
+def siw(tiny, seeded):
+    network = Generator(tiny())
+    network.w_average.normal_()
+    return Siw(network.requires_grad_(False), "cpu", Framing(20.0, 0.1))
+
+
+def styles(siw, count, seed=0, psi=1.0):
+    return siw.map_styles(siw.sample_z(count, torch.Generator().manual_seed(seed)), psi)
+
+
+def test_painting_is_repeatable_bounded_and_the_same_in_any_batch(siw, maps):
+    w = styles(siw, 5)
+    images = siw.paint(maps, w)
+    assert images.shape == (5, 3, 16, 16) and images.abs().max() <= 1
+    torch.testing.assert_close(images, siw.paint(torch.from_numpy(maps), w))
+    apart = torch.cat([siw.paint(maps[i : i + 1], w[i : i + 1]) for i in range(5)])
+    torch.testing.assert_close(images, apart, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(
+        siw.paint(maps, w[:1])[3], siw.paint(maps[3:4], w[:1])[0], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_truncation_pulls_styles_to_their_average(siw):
+    free, half, none = (styles(siw, 3, psi=psi) for psi in (1.0, 0.5, 0.0))
+    average = siw.generator.w_average
+    torch.testing.assert_close(none, average.expand(3, -1))
+    torch.testing.assert_close(half - average, 0.5 * (free - average))
+
+
+def test_similarity_of_a_class_or_a_pixel_chooses_the_style(siw, maps):
+    pair = torch.stack((styles(siw, 5, 1), styles(siw, 5, 2)), 1)
+    ones, zeros = torch.ones(NUM_CLASSES), torch.zeros(NUM_CLASSES)
+    close = {"rtol": 1e-4, "atol": 1e-5}
+    torch.testing.assert_close(siw.paint(maps, pair, ones), siw.paint(maps, pair[:, 0]), **close)
+    torch.testing.assert_close(siw.paint(maps, pair, zeros), siw.paint(maps, pair[:, 1]), **close)
+    p = torch.rand(NUM_CLASSES)
+    per_pixel = p[torch.from_numpy(maps).long()]
+    torch.testing.assert_close(siw.paint(maps, pair, p), siw.paint(maps, pair, per_pixel), **close)
+
+
+def test_restyling_a_class_that_is_absent_changes_nothing(siw):
+    maps = np.full((1, 16, 16), SKIN, np.uint8)
+    maps[:, :4] = HAIR
+    a, b = styles(siw, 1, 1), styles(siw, 1, 2)
+    before = siw.paint(maps, a)
+    torch.testing.assert_close(siw.restyle(maps, a, b, [EYE]), before, rtol=1e-4, atol=1e-5)
+    assert (siw.restyle(maps, a, b, [HAIR]) - before).abs().max() > 1e-4
+
+
+def test_bad_input_is_refused(siw, maps):
+    w = styles(siw, 1)
+    with pytest.raises(LabelError, match="maps to paint"):
+        siw.paint(np.full((1, 16, 16), 17, np.uint8), w)
+    with pytest.raises(ValueError, match="label maps are"):
+        siw.paint(maps[0], w)
+    with pytest.raises(ValueError, match="two styles"):
+        siw.paint(maps, w, torch.ones(NUM_CLASSES))
+    with pytest.raises(ValueError, match="similarity is"):
+        siw.paint(maps, w[:, None].expand(1, 2, -1), torch.ones(12))
+
+
+def test_file_keeps_generator_and_framing_in_equal_bytes(siw, maps, tmp_path):
+    save_siw(tmp_path / "a.pt", siw)
+    save_siw(tmp_path / "b.pt", siw)
+    assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
+    loaded = load_siw(tmp_path / "a.pt")
+    assert loaded.framing == Framing(20.0, 0.1) and loaded.resolution == 16
+    torch.testing.assert_close(loaded.paint(maps, styles(loaded, 1)), siw.paint(maps, styles(siw, 1)))
+
+
+def test_grids(siw, maps):
+    assert sample_grid(siw, maps[:2], 3, 0).shape == (32, 64, 3)
+    assert restyle_strip(siw, maps[:2], 0).shape == (32, 112, 3)
+    assert tile(np.zeros((5, 4, 4, 3), np.uint8), 2).shape == (12, 8, 3)
+    assert to_uint8(torch.tensor([-1.0, 0.0, 2.0]).view(1, 3, 1, 1)).reshape(-1).tolist() == [0, 128, 255]
+
+
+def test_matched_framing_puts_eyes_and_mouth_where_photos_have_them():
+    points = np.array([[0.0, 0.15, 0.75], [0.01, -0.25, 0.8]])
+    framing = match_framing(0.45, 0.72, points)
+    image, _ = cameras.project(points, framing.cam2world(0.0, 0.0), framing.intrinsics)
+    np.testing.assert_allclose(image[..., 1], [0.45, 0.72], atol=1e-6)
+    with pytest.raises(ValueError, match="above the eyes"):
+        match_framing(0.45, 0.72, points[::-1])
+
+
+def test_anchors_are_found_in_maps_and_views():
+    labels = np.zeros((2, 20, 20), np.uint8)
+    labels[0, 8:10, 5:8] = EYE
+    labels[0, 14:16, 9:11] = U_LIP
+    labels[1, 2, 2] = EYE  # Without a mouth: not counted.
+    assert face_anchors(labels) == pytest.approx((0.45, 0.75))
+    with pytest.raises(ValueError, match="eyes and mouth"):
+        face_anchors(labels[1:])
+    depth = np.where(labels > 0, 3.0, 0.0)
+    points = field_anchors(labels, depth)
+    image, _ = cameras.project(points, WHOLE_BALL.cam2world(0.0, 0.0), WHOLE_BALL.intrinsics)
+    np.testing.assert_allclose(image[..., 1], [0.45, 0.75], atol=1e-6)
+    np.testing.assert_allclose(points[:, 2], WHOLE_BALL.distance - 3.0, atol=1e-9)

@@ -1,0 +1,161 @@
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.model import load_siw, save_siw
+from sofgan.siw.train import SiwTraining, TrainingDiverged, train
+
+
+def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
+    reports = []
+
+    def report(step, scalars, images):
+        reports.append((step, scalars, images))
+        if stop_after is not None and len(reports) > stop_after:
+            raise KeyboardInterrupt
+
+    siw, rows = train(
+        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], seed, "cpu", folder / "state",
+        {"photos": "a"}, report, lambda line: None,
+    )  # fmt: skip
+    save_siw(folder / name, siw)
+    return (folder / name).read_bytes(), rows, reports
+
+
+def first_batch(config, photos, maps, rounds=1):
+    size = config.generator
+    return Batches(
+        ArraySource(photos), {"parsed": ArraySource(maps)}, {"parsed": 1.0}, config.batch, rounds,
+        size.resolution, size.label_size, 1.0, True, 0,
+    )(0)  # fmt: skip
+
+
+def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(discriminator={"kind": "hybrid"})
+    whole, rows, reports = run(config, photos, maps, tmp_path / "whole")
+    assert [step for step, _, _ in reports] == [4, 8] and len(rows) == 2
+    assert reports[0][2]["samples/grid"].shape == (32, 48, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, photos, maps, tmp_path / "cut", stop_after=1)
+    resumed, resumed_rows, later = run(config, photos, maps, tmp_path / "cut")
+    assert [step for step, _, _ in later] == [8]  # It did resume.
+    assert resumed == whole and resumed_rows == rows
+    again, _, _ = run(config, photos, maps, tmp_path / "again")
+    assert again == whole
+    other, _, _ = run(config, photos, maps, tmp_path / "other", seed=1)
+    assert other != whole
+
+
+def test_a_saved_generator_paints_the_same(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(kimg=0.008)
+    siw, _ = train(
+        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", tmp_path / "s", {},
+        lambda *a: None, lambda line: None,
+    )  # fmt: skip
+    save_siw(tmp_path / "siw.pt", siw)
+    loaded = load_siw(tmp_path / "siw.pt")
+    w = siw.map_styles(siw.sample_z(1, torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(siw.paint(maps, w), loaded.paint(maps, w))
+
+
+def test_divergence_stops_with_the_last_good_state_kept(tiny_training, photos, maps, tmp_path, monkeypatch):
+    config = tiny_training()
+    step = SiwTraining.step
+
+    def poisoned(self, number, batch):
+        scalars = step(self, number, batch)
+        return {**scalars, "loss_g": scalars["loss_g"] * float("nan")} if number == 6 else scalars
+
+    monkeypatch.setattr(SiwTraining, "step", poisoned)
+    with pytest.raises(TrainingDiverged, match="step 8"):
+        run(config, photos, maps, tmp_path)
+    assert [path.name.split("-")[1] for path in (tmp_path / "state").glob("*.pt")] == ["000000004.pt"]
+
+
+@pytest.mark.parametrize("kind", ["residual", "projected", "hybrid"])
+def test_each_kind_trains_what_it_names(tiny_training, photos, maps, kind):
+    config = tiny_training(discriminator={"kind": kind})
+    training = SiwTraining(config, 0, "cpu")
+    before = {name: value.clone() for name, value in training.critics.state_dict().items()}
+    scalars = training.step(0, first_batch(config, photos, maps))
+    assert ("logit_real" in scalars) == (kind != "projected")
+    assert ("projected_real" in scalars) == (kind != "residual")
+    assert ("r1" in scalars) == (kind != "projected")
+    moved = {
+        name.split(".")[0]
+        for name, value in training.critics.state_dict().items()
+        if not value.equal(before[name])
+    }
+    assert (
+        moved
+        == {"residual": {"residual"}, "projected": {"projected"}, "hybrid": {"residual", "projected"}}[kind]
+    )
+    assert all(torch.isfinite(value) for value in scalars.values())
+
+
+@pytest.mark.parametrize("mixing", ["input", "output", "layerwise", "none"])
+def test_each_mixing_trains_with_one_or_two_batches_of_fakes(tiny_training, photos, maps, mixing):
+    for share in (True, False):
+        config = tiny_training(generator={"mixing": mixing}, share_fakes=share)
+        training = SiwTraining(config, 0, "cpu")
+        before = [p.clone() for p in training.generator.parameters()]
+        training.step(0, first_batch(config, photos, maps, 1 if share else 2))
+        after = list(training.generator.parameters())
+        assert sum(not torch.equal(a, b) for a, b in zip(before, after)) > 0.8 * len(before)
+
+
+def test_average_has_its_half_life_in_photos_and_copies_buffers(tiny_training, photos, maps):
+    """With the weights held still, the distance to them halves in `ema_halflife_kimg`."""
+    config = tiny_training(
+        learning_rate_generator=0.0, ema_halflife_kimg=0.008, ema_rampup=100.0, path_length_every=0
+    )
+    training = SiwTraining(config, 0, "cpu")
+    with torch.no_grad():
+        for parameter in training.ema.parameters():
+            parameter.add_(1.0)
+    batch = first_batch(config, photos, maps)
+    for step in range(2):  # 8 photos
+        training.step(step, batch)
+    for average, value in zip(training.ema.parameters(), training.generator.parameters()):
+        torch.testing.assert_close(average - value, torch.full_like(value, 0.5), atol=1e-5, rtol=1e-4)
+    assert training.generator.w_average.abs().sum() > 0
+    assert torch.equal(training.ema.w_average, training.generator.w_average)
+
+
+def test_a_step_under_bfloat16_is_finite(tiny_training, photos, maps):
+    config = tiny_training(discriminator={"kind": "hybrid"}, generator={"upsample": "transposed"})
+    training = SiwTraining(config, 0, "cpu", autocast=True)
+    for step in range(2):
+        scalars = training.step(step, first_batch(config, photos, maps))
+    assert all(torch.isfinite(value) for value in scalars.values())
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in training.generator.parameters())
+
+
+def test_learning_rates_cool_down_at_the_end(tiny_training):
+    config = tiny_training(kimg=0.1, cooldown=0.5)
+    training = SiwTraining(config, 0, "cpu")
+    rates = []
+    for seen in (0, 49, 75, 100):
+        training.seen = seen
+        training._set_learning_rates()
+        rates.append(training.optimizer_g.param_groups[0]["lr"] / 0.002)
+    np.testing.assert_allclose(rates, [1.0, 1.0, 0.55, 0.1], atol=1e-9)
+
+
+def test_a_batch_of_one_trains(tiny_training, photos, maps):
+    config = tiny_training(batch=1)
+    scalars = SiwTraining(config, 0, "cpu").step(0, first_batch(config, photos, maps))
+    assert all(torch.isfinite(value) for value in scalars.values())
+
+
+def test_impossible_trainings_are_refused(tiny_training):
+    config = tiny_training()
+    with pytest.raises(ValueError, match="multiple of minibatch_group"):
+        dataclasses.replace(config, batch=6)
+    with pytest.raises(ValueError, match="none of"):
+        dataclasses.replace(config, map_proportions={"scans": 1.0})
+    with pytest.raises(ValueError, match="scale_max"):
+        dataclasses.replace(config, scale_max=0.5)
