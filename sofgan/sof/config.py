@@ -1,0 +1,137 @@
+"""Parameters of the semantic occupancy field, its training and its inversion. Imports no torch."""
+
+from dataclasses import dataclass
+
+FIELD_KINDS = ("triplane", "hyper")
+MARCHER_KINDS = ("volume", "lstm")
+START_POLICIES = ("srn", "sphere")
+
+
+@dataclass(frozen=True)
+class FieldConfig:
+    """Which field is generated from a code, and how large. Defaults of `hyper` are the paper's."""
+
+    kind: str = "triplane"  # triplane (fast) | hyper (the paper's hypernetwork)
+    code_size: int = 256
+    num_classes: int = 17
+    # triplane: planes = base + sum of basis planes weighted from the code, then a small decoder.
+    channels: int = 16
+    base_size: int = 64  # texels along a side of the ball's box
+    basis_size: int = 32
+    basis: int = 48
+    decoder_hidden: int = 64
+    mapping_hidden: int = 128
+    background_bias: float = 5.5  # logit: empty space at the start, so that rays pass
+    # hyper: one small network a layer of Phi makes that layer's weights.
+    phi_layers: int = 4
+    phi_hidden: int = 256
+    hyper_hidden: int = 256
+    head_hidden: int = 0  # hidden layers of the classifier: 0 (paper's text) or 5 (its checkpoints)
+
+    def __post_init__(self):
+        if self.kind not in FIELD_KINDS:
+            raise ValueError(f"field.kind must be one of {FIELD_KINDS}, not {self.kind!r}")
+
+
+@dataclass(frozen=True)
+class MarcherConfig:
+    """How a field is projected to an image."""
+
+    kind: str = "volume"  # volume (fast) | lstm (the paper's)
+    # volume
+    samples: int = 12  # along a ray's chord of the ball, in training
+    surface_samples: int = 8  # more of them around the known depth, in training
+    surface_width: float = 0.12  # head units around the known depth
+    # lstm
+    steps: int = 10
+    hidden: int = 16
+    start: str = "sphere"  # srn: depth N(0.05, 5e-4) | sphere: where the ray enters the ball
+
+    def __post_init__(self):
+        if self.kind not in MARCHER_KINDS:
+            raise ValueError(f"marcher.kind must be one of {MARCHER_KINDS}, not {self.kind!r}")
+        if self.start not in START_POLICIES:
+            raise ValueError(f"marcher.start must be one of {START_POLICIES}, not {self.start!r}")
+
+
+@dataclass(frozen=True)
+class SofConfig:
+    """A whole model: what is stored beside its weights."""
+
+    field: FieldConfig = FieldConfig()
+    marcher: MarcherConfig = MarcherConfig()
+
+
+@dataclass(frozen=True)
+class SofLoss:
+    """Weights of the loss' terms (the paper's and its code's: 200, 1, 10; reference spec 1.2)."""
+
+    cross_entropy: float = 1.0  # of projected class probabilities
+    points: float = 0.5  # of points in free space and just behind the surface, whose class is known
+    code: float = 1e-3  # mean of squared codes
+    negative_depth: float = 0.0  # mean of squared depths behind the camera (lstm)
+
+
+@dataclass(frozen=True)
+class RaySampling:
+    """Which rays of a view are drawn. Shares add up to at most 1; the rest is uniform."""
+
+    border_share: float = 0.35  # near borders of labels
+    rare_share: float = 0.3  # on classes in proportion to area ** -rare_power
+    rare_power: float = 0.5
+    correction: float = 0.5  # 1: weights make the loss the uniform mean; 0: drawn rays count alike
+    free_points: int = 4  # per ray, between the ball's edge and the surface
+    surface_points: int = 2  # per ray, just behind the surface
+    surface_width: float = 0.1  # head units: half of the free points lie so close before the surface
+    surface_thickness: float = 0.03  # head units: how far behind the surface its class is taken as known
+
+
+@dataclass(frozen=True)
+class TrainSof:
+    """Stage train_sof."""
+
+    field: FieldConfig
+    marcher: MarcherConfig
+    loss: SofLoss
+    rays: RaySampling
+    steps: int
+    points_only_share: float  # of the steps: before it no ray is projected (volume marcher only)
+    instances_per_step: int
+    views_per_instance: int
+    rays_per_view: int
+    learning_rate: float
+    code_learning_rate: float
+    code_init_std: float
+    warmup_steps: int
+    clip_gradient_norm: float
+    adam_beta2: float
+    validate_every_steps: int
+    validate_views: int  # held-out views looked at during training; all of them at the end
+    checkpoint_every_steps: int
+    space_components: int  # of the Gaussian mixture over codes
+    space_dimensions: int  # of the PCA before it
+
+
+@dataclass(frozen=True)
+class InvertMasks:
+    """Stage invert_masks."""
+
+    preset: str  # fast | paper
+    maps: int  # at most so many of the store, in its order
+    size: int  # pixels: maps are fitted at this size
+    starts: int  # codes tried as starting points (fast)
+    start_yaws: tuple[float, ...]  # radians (fast)
+    blend: int  # best codes averaged into the start (fast)
+    steps: int
+    release_after_steps: int  # modules frozen until then; >= steps: never released
+    rays_per_map: int
+    maps_per_step: int  # fitted together
+    code_learning_rate: float
+    camera_learning_rate: float
+    module_learning_rate: float
+    checkpoint_every_steps: int
+    code_weight: float  # of the squared distance to the codes' mean, in their standard deviations
+
+    def __post_init__(self):
+        if self.preset not in ("fast", "paper"):
+            raise ValueError(f"invert_masks.preset must be fast or paper, not {self.preset!r}")

@@ -1,0 +1,130 @@
+"""Fields: S(p; z), class scores of a point of head space for an instance's code.
+
+A field is used in two steps, so that a code's representation is made once and kept:
+`representation = field.generate(codes)`, then `field.features(representation, points)` and
+`field.classify(features)`, or both at once by `field.logits`.
+"""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from sofgan.sof.config import FieldConfig
+from sofgan.sof.hypernetwork import Hypernetwork
+
+Representation = dict[str, Tensor]  # what is generated from codes; the first axis of each is the instance
+
+
+class Field(nn.Module):
+    """What every kind of field offers. `feature_size` is the width of `features`."""
+
+    feature_size: int
+
+    def generate(self, codes: Tensor) -> Representation:
+        """codes (B, Z) to what stands for the B instances."""
+        raise NotImplementedError
+
+    def features(self, representation: Representation, points: Tensor) -> Tensor:
+        """points (B, P, 3) in head space to features (B, P, F)."""
+        raise NotImplementedError
+
+    def classify(self, features: Tensor) -> Tensor:
+        """features (..., F) to class scores (..., K), before the softmax of eq. 3."""
+        raise NotImplementedError
+
+    def logits(self, representation: Representation, points: Tensor) -> Tensor:
+        """points (B, P, 3) to class scores (B, P, K)."""
+        return self.classify(self.features(representation, points))
+
+
+def select(representation: Representation, index) -> Representation:
+    """Some instances of a representation (index or slice over the first axis)."""
+    return {name: value[index] for name, value in representation.items()}
+
+
+class HyperField(Field):
+    """The paper's: a four-layer Phi with layer norm, every weight of it made from the code, and a classifier."""
+
+    def __init__(self, config: FieldConfig):
+        super().__init__()
+        self.feature_size = config.phi_hidden
+        sizes = [3] + [config.phi_hidden] * config.phi_layers
+        self.hypernetwork = Hypernetwork(config.code_size, config.hyper_hidden, sizes)
+        hidden = []
+        for _ in range(config.head_hidden):
+            linear = nn.Linear(config.phi_hidden, config.phi_hidden)
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            hidden += [linear, nn.LayerNorm(config.phi_hidden), nn.ReLU()]
+        self.head = nn.Sequential(*hidden, nn.Linear(config.phi_hidden, config.num_classes))
+
+    def generate(self, codes: Tensor) -> Representation:
+        made = {}
+        for index, (weight, bias) in enumerate(self.hypernetwork(codes)):
+            made[f"weight{index}"], made[f"bias{index}"] = weight, bias
+        return made
+
+    def features(self, representation: Representation, points: Tensor) -> Tensor:
+        values = points
+        for index in range(len(representation) // 2):
+            weight, bias = representation[f"weight{index}"], representation[f"bias{index}"]
+            values = torch.baddbmm(bias[:, None], values, weight.transpose(1, 2))
+            values = F.relu(F.layer_norm(values, values.shape[-1:]))
+        return values
+
+    def classify(self, features: Tensor) -> Tensor:
+        return self.head(features)
+
+
+class TriplaneField(Field):
+    """Three feature planes generated from the code, read at a point's projections and decoded.
+
+    planes(z) = base + upsample(sum_k w_k(z) basis_k): a hypernetwork of low rank. The planes lie across
+    [-1, 1] in (x, y), (z, y) and (x, z); their bilinear readings are added.
+    """
+
+    AXES = ((0, 1), (2, 1), (0, 2))
+
+    def __init__(self, config: FieldConfig):
+        super().__init__()
+        self.config = config
+        self.feature_size = config.decoder_hidden
+        channels, base, small = config.channels, config.base_size, config.basis_size
+        self.mapping = nn.Sequential(
+            nn.Linear(config.code_size, config.mapping_hidden),
+            nn.ReLU(),
+            nn.Linear(config.mapping_hidden, config.basis),
+        )
+        self.base = nn.Parameter(0.1 * torch.randn(3 * channels, base, base))
+        self.basis = nn.Parameter(0.1 * torch.randn(config.basis, 3 * channels, small, small))
+        self.decoder = nn.Sequential(
+            nn.Linear(channels, config.decoder_hidden),
+            nn.ReLU(),
+            nn.Linear(config.decoder_hidden, config.decoder_hidden),
+            nn.ReLU(),
+        )
+        self.head = nn.Linear(config.decoder_hidden, config.num_classes)
+        with torch.no_grad():
+            self.head.bias[0] += config.background_bias
+
+    def generate(self, codes: Tensor) -> Representation:
+        small = self.basis.shape[-1]
+        weights = self.mapping(codes)
+        planes = (weights @ self.basis.flatten(1)).reshape(len(codes), -1, small, small)
+        if small != self.base.shape[-1]:
+            planes = F.interpolate(planes, size=self.base.shape[-2:], mode="bilinear", align_corners=False)
+        return {"planes": (planes + self.base).unflatten(1, (3, -1))}  # (B, 3, C, H, W)
+
+    def features(self, representation: Representation, points: Tensor) -> Tensor:
+        planes = representation["planes"]
+        grid = torch.stack([points[..., axes] for axes in self.AXES], 1)  # (B, 3, P, 2)
+        read = F.grid_sample(planes.flatten(0, 1), grid.flatten(0, 1)[:, None], align_corners=False)
+        summed = read.reshape(len(points), 3, -1, points.shape[1]).sum(1)  # (B, C, P)
+        return self.decoder(summed.transpose(1, 2))
+
+    def classify(self, features: Tensor) -> Tensor:
+        return self.head(features)
+
+
+def build_field(config: FieldConfig) -> Field:
+    """The field that the configuration names, freshly initialised from torch's global generator."""
+    return {"hyper": HyperField, "triplane": TriplaneField}[config.kind](config)

@@ -1,0 +1,56 @@
+"""Cameras as parameters of an inversion: the paper's position, and framing for portraits of any crop."""
+
+import torch
+from torch import Tensor, nn
+
+from sofgan import cameras
+
+ZOOM_LIMIT = 4.0  # of log zoom: keeps a diverging fit finite
+PITCH_LIMIT = 1.4  # radians: a roll-free camera can't look straight down
+
+
+class FramingCameras(nn.Module):
+    """Yaw, pitch, log zoom and shift of each of M cameras around the head's centre.
+
+    The distance is fixed: zoom (of the focal length) and shift (of the principal point, in image widths)
+    stand for how the portrait was cropped. `values` is (M, 5): yaw, pitch (radians), log zoom, shift x, y.
+    """
+
+    NAMES = ("yaw", "pitch", "log_zoom", "shift_x", "shift_y")
+
+    def __init__(self, values: Tensor, radius: float, intrinsics: Tensor):
+        super().__init__()
+        self.values = nn.Parameter(values.clone())
+        self.radius = radius
+        self.register_buffer("intrinsics", intrinsics.clone())
+
+    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """cam2world (I, 4, 4) and intrinsics (I, 3, 3) of the cameras of those indices."""
+        yaw, pitch, zoom, shift_x, shift_y = self.values[index].unbind(-1)
+        cam2world = cameras.orbit(yaw, pitch.clamp(-PITCH_LIMIT, PITCH_LIMIT), self.radius)
+        scale = zoom.clamp(-ZOOM_LIMIT, ZOOM_LIMIT).exp()
+        fx, fy = self.intrinsics[0, 0] * scale, self.intrinsics[1, 1] * scale
+        zero, one = torch.zeros_like(fx), torch.ones_like(fx)
+        rows = [
+            torch.stack([fx, zero, self.intrinsics[0, 2] + shift_x], -1),
+            torch.stack([zero, fy, self.intrinsics[1, 2] + shift_y], -1),
+            torch.stack([zero, zero, one], -1),
+        ]
+        return cam2world, torch.stack(rows, -2)
+
+
+class PositionCameras(nn.Module):
+    """The paper's: `values` (M, 3) are positions; the camera looks at a fixed point, without roll."""
+
+    NAMES = ("x", "y", "z")
+
+    def __init__(self, values: Tensor, target: tuple[float, float, float], intrinsics: Tensor):
+        super().__init__()
+        self.values = nn.Parameter(values.clone())
+        self.target = target
+        self.register_buffer("intrinsics", intrinsics.clone())
+
+    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
+        """cam2world (I, 4, 4) and intrinsics (I, 3, 3)."""
+        cam2world = cameras.look_at(self.values[index], self.target)
+        return cam2world, self.intrinsics.expand(len(cam2world), 3, 3)

@@ -1,0 +1,148 @@
+"""A trained or trainable semantic occupancy field: its modules, codes and file."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from sofgan.config import from_mapping, to_mapping
+from sofgan.seeds import derive_seed
+from sofgan.sof.config import SofConfig
+from sofgan.sof.field import Representation, build_field
+from sofgan.sof.ray_marcher import build_marcher
+from sofgan.sof.rays import Projection, Rays
+from sofgan.training import load_model, save_model
+
+
+class SofModel(nn.Module):
+    """Field, marcher, and one code an instance."""
+
+    def __init__(self, config: SofConfig, instances: int):
+        super().__init__()
+        self.config = config
+        self.codes = nn.Parameter(torch.zeros(instances, config.field.code_size))
+        self.field = build_field(config.field)
+        self.marcher = build_marcher(config.marcher, self.field.feature_size)
+
+    def generate(self, codes: Tensor) -> Representation:
+        """What stands for the instances of codes (B, Z); keep it to render a code again."""
+        return self.field.generate(codes)
+
+    def project(
+        self, representation: Representation, rays: Rays, generator=None, depth_hint=None
+    ) -> Projection:
+        """What rays (B, N) of the B instances see."""
+        return self.marcher(self.field, representation, rays, generator, depth_hint)
+
+
+def new_model(config: SofConfig, instances: int, code_std: float, seed: int) -> SofModel:
+    """A model initialised from the seed alone; torch's global generator is left as it was."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(derive_seed(seed, "sof init"))
+        model = SofModel(config, instances)
+        with torch.no_grad():
+            model.codes.normal_(0.0, code_std)
+    return model
+
+
+@dataclass(frozen=True)
+class RenderedView:
+    """One rendered view: labels (H, W) uint8, camera depth (H, W) float32 with 0 where nothing is hit, and
+    class probabilities (H, W, K) float32 where asked for."""
+
+    labels: Tensor
+    depth: Tensor
+    probabilities: Tensor | None = None
+
+
+@dataclass
+class Sof:
+    """A trained field with its named codes.
+
+    `rounds` says for each code whether it comes from multi-view training (1) or from inverting a single
+    label map (2). `space` are the arrays of the sampling space (see `sofgan.sof.space`). `poses` (T, 4, 4) and
+    `intrinsics` (3, 3) are those of the training views: cameras from which the field was seen.
+    """
+
+    model: SofModel
+    instance_names: list[str]
+    rounds: list[int]
+    space: dict[str, Tensor]
+    poses: Tensor
+    intrinsics: Tensor
+
+    @property
+    def config(self) -> SofConfig:
+        """Of the model."""
+        return self.model.config
+
+    @property
+    def codes(self) -> Tensor:
+        """(N, Z) codes of all instances, without gradient."""
+        return self.model.codes.detach()
+
+    @property
+    def radius(self) -> float:
+        """Mean distance of the training cameras from the head's centre, head units."""
+        return float(self.poses[:, :3, 3].norm(dim=-1).mean())
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model lies."""
+        return self.model.codes.device
+
+    def generate(self, codes: Tensor) -> Representation:
+        """Representations of codes (Z,) or (B, Z), without gradient, to be kept between views."""
+        with torch.no_grad():
+            return self.model.generate(codes.reshape(-1, codes.shape[-1]).to(self.device))
+
+    def render(
+        self, code, cam2world, intrinsics, size: int = 128, probabilities: bool = False
+    ) -> RenderedView:
+        """One view of one code (Z,) from cam2world (4, 4) with intrinsics (3, 3); arrays or tensors."""
+        cam2world = torch.as_tensor(cam2world, dtype=torch.float32)
+        return self.render_views(code, cam2world[None], intrinsics, size, probabilities)[0]
+
+    def render_views(
+        self, code, cam2world, intrinsics, size: int = 128, probabilities: bool = False
+    ) -> list[RenderedView]:
+        """Views of one code from cam2world (V, 4, 4); `code` may also be what `generate` returned for one."""
+        from sofgan.sof.render import render_cameras
+
+        representation = code if isinstance(code, dict) else self.generate(torch.as_tensor(code))
+        cam2world = torch.as_tensor(cam2world, dtype=torch.float32, device=self.device)
+        intrinsics = torch.as_tensor(intrinsics, dtype=torch.float32, device=self.device)
+        return [
+            render_cameras(self.model, representation, pose[None], intrinsics, size, probabilities)
+            for pose in cam2world
+        ]
+
+
+def save_sof(path: str | Path, sof: Sof) -> None:
+    """Write model, codes, names and sampling space; equal fields are equal bytes."""
+    state = {f"model.{name}": value for name, value in sof.model.state_dict().items()}
+    state |= {f"space.{name}": value for name, value in sof.space.items()}
+    state |= {"views.poses": sof.poses, "views.intrinsics": sof.intrinsics}
+    config = {
+        "sof": to_mapping(sof.config),
+        "instance_names": list(sof.instance_names),
+        "rounds": list(sof.rounds),
+    }
+    save_model(path, state, config)
+
+
+def load_sof(path: str | Path, device: str | torch.device = "cpu") -> Sof:
+    """The field that `save_sof` wrote, ready to render.
+
+    Raises:
+        FileNotFoundError: the file is not there.
+        ConfigError: it is of another kind.
+    """
+    state, config = load_model(path, device)
+    model = SofModel(from_mapping(SofConfig, config.get("sof", {}), str(path)), len(config["instance_names"]))
+    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
+    space = {k.removeprefix("space."): v for k, v in state.items() if k.startswith("space.")}
+    model = model.to(device).eval().requires_grad_(False)
+    poses, intrinsics = state["views.poses"], state["views.intrinsics"]
+    return Sof(model, config["instance_names"], config["rounds"], space, poses, intrinsics)

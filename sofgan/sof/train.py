@@ -1,0 +1,172 @@
+"""Training a semantic occupancy field on multi-view label maps."""
+
+from collections.abc import Callable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sofgan.labels import colorize
+from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.seeds import torch_generator
+from sofgan.sof.config import SofConfig, SofLoss, TrainSof
+from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
+from sofgan.sof.model import Sof, SofModel, new_model
+from sofgan.sof.render import render_cameras
+from sofgan.sof.space import fit_mixture
+from sofgan.training import Checkpoints, Throughput, warmup_cosine
+
+Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
+
+
+def weighted_cross_entropy(log_probabilities: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
+    """Mean over rays of weight times negative log probability (…, K) of the class (…)."""
+    picked = log_probabilities.gather(-1, classes[..., None])[..., 0]
+    return -(weights * picked).mean()
+
+
+def sof_loss(
+    model: SofModel, batch: RayBatch, config: TrainSof, project: bool, generator: torch.Generator
+) -> tuple[Tensor, dict[str, Tensor]]:
+    """The loss of a batch and its terms. Where `project` is False only points are judged."""
+    weights: SofLoss = config.loss
+    codes = model.codes[batch.instances]
+    representation = model.generate(codes)
+    terms = {"code": codes.square().mean()}
+    total = weights.code * terms["code"]
+    if weights.points and config.marcher.kind == "volume":
+        points, classes = known_points(batch, config.rays, generator)
+        logits = model.field.logits(representation, points.flatten(1, 2)).float()
+        each = F.cross_entropy(logits.flatten(0, 1), classes.flatten(), reduction="none")
+        terms["points"] = (each.reshape(classes.shape).mean(-1) * batch.weights).mean()
+        total = total + (weights.points if project else 1.0) * terms["points"]
+    if project:
+        projection = model.project(representation, batch.rays, generator, batch.depth)
+        terms["cross_entropy"] = weighted_cross_entropy(
+            projection.log_probabilities, batch.labels, batch.weights
+        )
+        total = total + weights.cross_entropy * terms["cross_entropy"]
+        if weights.negative_depth:
+            terms["negative_depth"] = projection.depth.clamp_max(0).square().mean()
+            total = total + weights.negative_depth * terms["negative_depth"]
+    return total, terms
+
+
+def train_sof(
+    views: ViewSet,
+    config: TrainSof,
+    seed: int,
+    device: str | torch.device,
+    checkpoints: Checkpoints | None = None,
+    report: Report | None = None,
+    status: Callable[[str], None] | None = None,
+) -> tuple[SofModel, list[dict[str, float]]]:
+    """Train a field from scratch, or on from the newest checkpoint, to the end of its steps.
+
+    Every draw of a step comes from generators named after the step, so a resumed training ends in the same
+    bytes (same machine, device and thread count).
+
+    Returns:
+        The model, and the curve: one row of scalars for each time that held-out views were looked at.
+    """
+    views = views.to(device)
+    sampler = RaySampler(views, config.rays)
+    model = new_model(SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed)
+    model.to(device).train()
+    optimizer = make_optimizer(model, config)
+    base_rates = [group["lr"] for group in optimizer.param_groups]
+    first, curve = 0, []
+    resumed = checkpoints.latest(device) if checkpoints else None
+    if resumed:
+        first, state = resumed
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        curve = state["curve"]
+    points_only = int(config.points_only_share * config.steps) if config.marcher.kind == "volume" else 0
+    batch_size = min(config.instances_per_step, len(views.names))
+    clock = Throughput(config.steps, first)
+    autocast = torch.autocast(
+        torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"
+    )
+
+    for step in range(first, config.steps):
+        # Draw rays.
+        generator = torch_generator(seed, "sof step", step, device=device)
+        instances = instance_schedule(seed, step, len(views.names), batch_size).to(device)
+        batch = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
+
+        # One step of the optimiser.
+        factor = warmup_cosine(step, config.steps, config.warmup_steps)
+        for group, rate in zip(optimizer.param_groups, base_rates):
+            group["lr"] = rate * factor
+        with autocast:
+            loss, terms = sof_loss(model, batch, config, step >= points_only, generator)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient_norm)
+        optimizer.step()
+
+        # Look at held-out views, tell, and save.
+        done = step + 1
+        if status and done % 10 == 0:
+            clock.update(done)
+            status(clock.line("steps"))
+        if done % config.validate_every_steps == 0 or done == config.steps:
+            confusion, picture = validate(model, views, config.validate_views)
+            scores = {"loss": float(loss.detach()), "held_out_miou": confusion.miou()}
+            scores |= {name: float(value.detach()) for name, value in terms.items()}
+            curve.append({"step": done, **scores})
+            if report:
+                report(done, scores, {"samples/held_out": picture})
+        if checkpoints and done % config.checkpoint_every_steps == 0 and done < config.steps:
+            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve}
+            checkpoints.save(done, state)
+    return model, curve
+
+
+def finish(model: SofModel, views: ViewSet, config: TrainSof, seed: int) -> Sof:
+    """The trained field with its names, its sampling space and the cameras that it was seen from."""
+    space = fit_mixture(model.codes, config.space_components, config.space_dimensions, seed)
+    poses, intrinsics = views.cam2world[~views.held_out], views.intrinsics.mean(0)
+    return Sof(model, views.names, [1] * len(views.names), space, poses, intrinsics)
+
+
+def make_optimizer(model: SofModel, config: TrainSof) -> torch.optim.Optimizer:
+    """Adam with one rate for the modules and one for the codes."""
+    modules = [*model.field.parameters(), *model.marcher.parameters()]
+    groups = [
+        {"params": modules, "lr": config.learning_rate},
+        {"params": [model.codes], "lr": config.code_learning_rate},
+    ]
+    return torch.optim.Adam(groups, betas=(0.9, config.adam_beta2), fused=True)
+
+
+@torch.no_grad()
+def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool = True, pictures: int = 8):
+    """Render held-out (or training) views and compare.
+
+    Args:
+        limit: so many views, spread over the set; None: all.
+
+    Returns:
+        The confusion matrix, and a picture (H, W, 3): truth above, the field below.
+    """
+    index = torch.nonzero(views.held_out == held_out)[:, 0]
+    if limit is not None and limit < len(index):
+        index = index[torch.linspace(0, len(index) - 1, limit, device=index.device).long()]
+    training = model.training
+    model.eval()
+    confusion, shown = ConfusionMatrix(), []
+    every = max(1, len(index) // pictures)
+    for order, view in enumerate(index.tolist()):
+        instance = int(views.instance[view])
+        representation = model.generate(model.codes[instance : instance + 1])
+        pose, intrinsics = views.cam2world[view : view + 1], views.intrinsics[instance]
+        rendered = render_cameras(model, representation, pose, intrinsics, views.size).labels
+        confusion.update(rendered, views.labels[view])
+        if order % every == 0 and len(shown) < pictures:
+            pair = torch.cat([views.labels[view], rendered], 0).cpu().numpy()
+            shown.append(colorize(pair))
+    model.train(training)
+    return confusion, np.concatenate(shown, 1)
