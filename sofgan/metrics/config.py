@@ -1,0 +1,41 @@
+"""Configuration of the evaluation. Imports no torch."""
+
+import dataclasses
+from typing import Literal
+
+
+@dataclasses.dataclass(frozen=True)
+class Evaluate:
+    """`evaluate`.
+
+    Attributes:
+        images: pictures a side of each distance, at most; the number used stands beside it.
+        extractors: of the distances: `lite0`, `lite2`, `parser` (the trained parser's last features).
+        inception_weights: file of FID's Inception network; empty leaves FID out.
+        batch: pictures at once.
+        kid_subset: size of the kernel distance's random subsets.
+        frequent_share: `control_miou_frequent` runs over classes with at least this share of the pixels.
+        held_out_views: views of scans that are scored, spread over all; 0 takes all.
+        grid: rows (geometries) and columns (styles) of the sample grid.
+        turntable_yaws_degrees: columns of the turntable.
+        turntable_styles: its rows.
+        turntable_frames: frames of its animation, there and back between the outer yaws.
+    """
+
+    images: int
+    extractors: tuple[Literal["lite0", "lite2", "parser"], ...]
+    inception_weights: str
+    batch: int
+    kid_subset: int
+    frequent_share: float
+    held_out_views: int
+    grid: tuple[int, int]
+    turntable_yaws_degrees: tuple[float, ...]
+    turntable_styles: int
+    turntable_frames: int
+
+    def __post_init__(self) -> None:
+        if self.images < 4 or self.batch < 1 or self.kid_subset < 2:
+            raise ValueError("images is at least 4, batch 1, kid_subset 2")
+        if min(self.grid) < 1 or self.turntable_styles < 1 or not self.turntable_yaws_degrees:
+            raise ValueError("the grid and the turntable need at least one picture")

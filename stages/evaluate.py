@@ -1,0 +1,134 @@
+"""Score everything that was trained, and draw what it makes."""
+
+import numpy as np
+import torch
+
+from sofgan.faces.parser import load_parser
+from sofgan.faces.store import PhotoStore
+from sofgan.files import atomic_path, write_bytes, write_png
+from sofgan.metrics import portraits
+from sofgan.metrics.config import Evaluate
+from sofgan.metrics.features import extract
+from sofgan.metrics.segmentation import ConfusionMatrix, image_mean_iou
+from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
+from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.siw.config import FramingConfig
+from sofgan.siw.model import Siw, load_siw
+from sofgan.siw.samples import sample_grid
+from sofgan.siw.sof_maps import render_sof_maps
+from sofgan.sof.data import read_views, view_files
+from sofgan.sof.model import Sof, load_sof
+from sofgan.sof.space import sample_codes
+from sofgan.sof.train import validate
+from stages.params import batches, read_params, runtime, seed
+from stages.tracking import StageRun, stage_run
+
+
+def main() -> None:
+    params, how = read_params("evaluate"), runtime()
+    torch.set_num_threads(how.threads)
+    sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw("models/siw.pt", how.device)
+    if siw.framing is None:
+        raise SystemExit("models/siw.pt has no framing: train it by the stage train_siw")
+    with stage_run("evaluate", params) as run:
+        figures = _score_geometry(sof, params, run)
+        drawn = render_sof_maps(
+            sof, siw.framing, FramingConfig(), params.images, 2 * siw.generator.config.label_size, seed(),
+            lambda done: run.status(f"SOF views {done}/{params.images}"),
+        )  # fmt: skip
+        figures |= _score_portraits(siw, drawn, params, how.device, run)
+        _draw(sof, siw, drawn, params, run)
+        run.final(figures)
+
+
+def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, float]:
+    """The field after both rounds on held-out views of scans, and the fit of the inverted maps."""
+    views = read_views(view_files("data/views", batches()))
+    if sof.instance_names[: len(views.names)] != views.names:
+        raise SystemExit("models/sof_inverted.pt was trained on other scans than data/views holds")
+    run.status("held-out views")
+    confusion, _ = validate(sof.model, views.to(sof.device), params.held_out_views or None)
+    with np.load("data/inverted/inversion.npz") as inversion:
+        truth, fitted = inversion["labels"], inversion["fitted"]
+    fit = ConfusionMatrix().update(fitted, truth)
+    return {
+        "held_out_view_miou": confusion.miou(),
+        **{f"held_out_view_iou_{name}": value for name, value in confusion.per_class().items()},
+        "inversion_miou": fit.miou(),
+        "inversion_image_miou": float(image_mean_iou(fitted, truth).mean()),
+        "inversion_maps": len(truth),
+    }
+
+
+def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str, run: StageRun):
+    """Distances to real portraits, same-domain and cross-domain, their floor, and control."""
+    parser = load_parser("models/parser.pt", device)
+    extractors = portraits.make_extractors(params.extractors, parser, params.inception_weights, device)
+    if not params.inception_weights:
+        run.status("no Inception weights are given (evaluate.inception_weights): FID is left out")
+    stores = {name: PhotoStore(f"data/photos/{name}") for name in ("ffhq", "celebamask")}
+    maps = {"ffhq": PhotoStore("data/labels/ffhq"), "celebamask": stores["celebamask"]}
+    chosen = {name: portraits.draw(len(store), params.images, seed(), name) for name, store in stores.items()}
+    real = {}
+    for name, store in stores.items():
+        run.status(f"features of {len(chosen[name])} real photos of {name}")
+        real[name] = portraits.real_features(
+            lambda i, store=store: store.image(i, siw.resolution),
+            chosen[name],
+            extractors,
+            params.batch,
+            device,
+        )
+    size = drawn.shape[1]
+    labels = {
+        name: np.stack([store.labels(int(i), size) for i in chosen[name]]) for name, store in maps.items()
+    }
+    labels["sof"] = drawn
+
+    # Distances are of pictures painted from one set's maps against another set's photos (spec, section 7).
+    comparisons = {
+        "ffhq": [("", "ffhq")],
+        "celebamask": [("_celebamask_maps", "ffhq"), ("_celebamask", "celebamask")],
+        "sof": [("_sof_maps", "ffhq")],
+    }
+    control, figures = portraits.Control(parser), portraits.floors(real["ffhq"], seed())
+    for name, pairs in comparisons.items():
+        run.status(f"painting {len(labels[name])} maps of {name}")
+        painted = portraits.paint_all(siw, labels[name], seed(), name, params.batch)
+        images = (_controlled(control if name == "ffhq" else None, *pair) for pair in painted)
+        features = extract(images, extractors, device)
+        for suffix, against in pairs:
+            generator = numpy_generator(seed(), "evaluate", "kid", suffix)
+            figures |= portraits.distances(features, real[against], suffix, params.kid_subset, generator)
+    return figures | control.scores(params.frequent_share)
+
+
+def _controlled(control: portraits.Control | None, labels: np.ndarray, images: torch.Tensor) -> torch.Tensor:
+    if control is not None:
+        control.update(labels, images)
+    return images
+
+
+def _draw(sof: Sof, siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun) -> None:
+    """Sample grid, turntable and its animation into data/evaluation."""
+    rows, columns = params.grid
+    size = drawn.shape[1]
+    grid = sample_grid(siw, drawn[:rows], columns, seed())
+    code = sample_codes(sof, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
+    w = style_rows(siw, params.turntable_styles, torch_generator(seed(), "evaluate", "turntable styles"))
+    yaws = np.radians(params.turntable_yaws_degrees)
+    views = turntable_labels(sof, code, siw.framing, yaws, size)
+    frames = np.linspace(yaws.min(), yaws.max(), max(2, params.turntable_frames))
+    table = turntable_rows(siw, views, w)
+    with atomic_path("data/evaluation") as folder:
+        folder.mkdir()
+        write_png(folder / "grid.png", grid)
+        write_png(folder / "turntable.png", table)
+        moving = turntable_labels(sof, code, siw.framing, frames, size)
+        write_bytes(folder / "turntable.gif", turntable_gif(siw, moving, w))
+    run.image("samples/grid", grid)
+    run.image("samples/turntable", table)
+
+
+if __name__ == "__main__":
+    main()
