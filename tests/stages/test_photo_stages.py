@@ -1,0 +1,106 @@
+"""The three photo stages on a handful of drawn faces, as DVC would run them one after the other."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from sofgan.faces.store import PhotoStore
+from sofgan.labels import CELEBAMASK_NAMES, NAMES
+from stages import import_photos, params, parse_faces, train_parser
+
+PARAMS = {
+    "seed": 0,
+    "runtime": {"device": "cpu", "workers": 2, "threads": 1},
+    "import_photos": {
+        "min_side_px": 16,
+        "ffhq": {"source": "raw/ffhq", "held_out_share": 0.0, "limit": 0},
+        "celebamask": {"source": "raw/celebamask", "held_out_share": 0.4, "limit": 0},
+    },
+    "train_parser": {
+        "parser": {"arch": "unet", "size": 32, "width": 4, "order": "17"},
+        "pretrained": {"path": "", "sha256": ""},
+        "steps": 4,
+        "batch": 4,
+        "learning_rate": 1e-2,
+        "weight_decay": 0.01,
+        "class_balance": 0.4,
+        "dice_weight": 0.5,
+        "auxiliary_weight": 0.4,
+        "ema_halflife_images": 20,
+        "score_every_steps": 2,
+        "patience": 0,
+        "checkpoint_every_steps": 2,
+        "augmentation": {},
+    },
+    "parse_faces": {"batch": 4, "label_size": 32, "mirror": True, "scales": [1.0], "autocast": True},
+}
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    threads = torch.get_num_threads()
+    params._document.cache_clear()
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    generator = np.random.default_rng(0)
+    rows, columns = np.mgrid[:32, :32]
+    for folder in ("raw/ffhq/00000", "raw/celebamask/images", "raw/celebamask/masks"):
+        (tmp_path / folder).mkdir(parents=True)
+    for i in range(12):
+        labels = np.zeros((32, 32), np.uint8)
+        row, column = generator.integers(10, 22, 2)
+        distance = (rows - row) ** 2 + (columns - column) ** 2
+        labels[distance < 120] = CELEBAMASK_NAMES.index("hair")
+        labels[distance < 70] = CELEBAMASK_NAMES.index("skin")
+        labels[distance < 10] = CELEBAMASK_NAMES.index("nose")
+        photo = Image.fromarray((labels[..., None] * [9, 12, 5] + generator.integers(0, 9)).astype(np.uint8))
+        photo.save(tmp_path / f"raw/celebamask/images/{i}.jpg")
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / f"raw/ffhq/00000/{i:05d}.png")
+        Image.fromarray(labels).save(tmp_path / f"raw/celebamask/masks/{i}.png")
+    (tmp_path / "raw/ffhq/00000/broken.png").write_bytes(b"?")
+    yield tmp_path
+    params._document.cache_clear()
+    torch.set_num_threads(threads)
+
+
+def test_photos_to_label_maps(project, monkeypatch):
+    for stage in (import_photos, train_parser, parse_faces):
+        monkeypatch.setattr("sys.argv", [stage.__name__])
+        stage.main()
+    photos, labels = PhotoStore("data/photos/ffhq"), PhotoStore("data/labels/ffhq")
+    assert photos.keys() == labels.keys() == [f"00000/{i:05d}" for i in range(12)]
+    assert labels.labels(0).shape == (32, 32) and labels.has_labels()
+    figures = json.loads((project / "metrics/import_photos.json").read_text())
+    assert (figures["ffhq_photos"], figures["ffhq_left_out"], figures["celebamask_photos"]) == (12, 1, 12)
+    assert "broken.png" in (project / "data/photos/ffhq/report.csv").read_text()
+    figures = json.loads((project / "metrics/train_parser.json").read_text())
+    held_out = int(PhotoStore("data/photos/celebamask").splits().sum())
+    assert 0 <= figures["held_out_miou"] <= 1 and figures["held_out_photos"] == held_out > 0
+    assert (project / "plots/parser_classes.csv").read_text().startswith("class,iou,truth_share\nbackground,")
+    assert len((project / "plots/parser_training.csv").read_text().splitlines()) == 3
+    figures = json.loads((project / "metrics/parse_faces.json").read_text())
+    assert sum(figures[f"area_{name}"] for name in NAMES) == pytest.approx(1)
+    assert not any((project / ".work").rglob("*.pt")) and not any((project / ".work").rglob("*.arrow"))
+
+    # The same inputs give the same bytes.
+    first = {path: path.read_bytes() for path in [*project.glob("models/*"), *project.glob("data/*/*/*")]}
+    for stage in (import_photos, train_parser, parse_faces):
+        stage.main()
+    assert len(first) == 1 + 3 + 3 + 2
+    assert all(path.read_bytes() == content for path, content in first.items())
+
+
+def test_a_labelled_source_without_masks_stops_with_a_sentence(project, monkeypatch):
+    changed = json.loads(json.dumps(PARAMS))
+    changed["import_photos"]["celebamask"]["source"] = "raw/ffhq"
+    (project / "params.yaml").write_text(yaml.safe_dump(changed))
+    params._document.cache_clear()
+    monkeypatch.setattr("sys.argv", ["import_photos"])
+    with pytest.raises(SystemExit, match="photos without masks"):
+        import_photos.main()
