@@ -8,7 +8,7 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.runtime import flow_run
 
-from pipelines import stages
+from pipelines import dvc_stages
 from pipelines.summary import summary
 from stages import spool
 
@@ -16,15 +16,15 @@ OPTIONS = {"persist_result": False, "log_prints": True}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{stage}", **OPTIONS)
-def stage_task(stage: str, root: Path, environment: dict[str, str]) -> stages.Outcome:
+def stage_task(stage: str, root: Path, environment: dict[str, str]) -> dvc_stages.Outcome:
     """One stage, its output streamed into the task's log."""
-    outcome = stages.run_stage(stage, root, environment, print)
+    outcome = dvc_stages.run_stage(stage, root, environment, print)
     print(f"{stage}: {outcome.what}, {outcome.seconds:.1f} s")
     return outcome
 
 
 @flow(name="rebuild", **OPTIONS)
-def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[stages.Outcome]:
+def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[dvc_stages.Outcome]:
     """Rebuild what is not up to date, from raw scans to the report.
 
     Args:
@@ -37,11 +37,11 @@ def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[stages.O
     environment = {"SOFGAN_RUN": f"rebuild-{flow_run.name}", "SOFGAN_RUN_PID": str(os.getpid())}
     outcomes = []
     try:
-        for stage in stages.in_graph_order(root, targets or []):
+        for stage in dvc_stages.in_graph_order(root, targets or []):
             run = stage_task.with_options(name=stage, retries=retries, retry_delay_seconds=10)
             state = run(stage, root, environment, return_state=True)
             if not state.is_completed():
-                outcomes.append(stages.Outcome(stage, state.type.value.lower(), 0.0))
+                outcomes.append(dvc_stages.Outcome(stage, state.type.value.lower(), 0.0))
                 state.result()  # Raises what stopped the stage.
             outcomes.append(state.result())
     finally:

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from pipelines.stages import Outcome
+from pipelines.dvc_stages import Outcome
 
 
 def summary(root: Path, outcomes: list[Outcome], run_name: str, uri: str) -> str:

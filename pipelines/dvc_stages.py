@@ -1,4 +1,7 @@
-"""The stages of dvc.yaml in graph order, and one of them run by dvc as a process that can't be left behind."""
+"""The stages of dvc.yaml in graph order, and one of them run by dvc as a process that can't be left behind.
+
+Not called `stages.py`: Prefect loads a flow as a script, and beside it that name would hide the package `stages`.
+"""
 
 import os
 import signal
@@ -69,7 +72,7 @@ def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable
     start = time.monotonic()
     command = dvc("repro", "--single-item", stage)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.stages", *command],
+        [sys.executable, "-m", "pipelines.dvc_stages", *command],
         cwd=root,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
         stdin=subprocess.DEVNULL,
