@@ -69,7 +69,7 @@ def _closed_below(points: np.ndarray, skin: np.ndarray, color: np.ndarray) -> tu
 def _beanie(skin, out, share, azimuth, color, generator):
     cuff = share > 1 - generator.uniform(0.2, 0.3)
     ribs = np.sin(np.deg2rad(azimuth) * 30)[:, None]
-    slack = generator.uniform(0.0, 0.3)
+    slack = generator.uniform(0.0, 0.18)
     thick = 0.17 + 0.06 * cuff + 0.012 * ribs + slack * np.cos(share * np.pi / 2)[None] ** 3
     points = skin + out * thick[..., None]
     if generator.random() < 0.5:
@@ -80,7 +80,7 @@ def _beanie(skin, out, share, azimuth, color, generator):
 
 def _brimmed(skin, out, share, azimuth, color, generator):
     """A crown with a dent, a dark band and a brim all round."""
-    height = generator.uniform(0.25, 0.5)
+    height = generator.uniform(0.14, 0.3)
     flat = skin * np.array([1.0, 0, 1]) + out * np.array([1.0, 0, 1]) * 0.17
     ring = flat[:, -1:]
     center = ring.mean(0, keepdims=True)

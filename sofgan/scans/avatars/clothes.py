@@ -116,7 +116,7 @@ def _rim(faces: np.ndarray, level: np.ndarray, count: int) -> tuple[np.ndarray, 
 
 
 def contour(template: Template, vertices: np.ndarray, normals: np.ndarray, level: np.ndarray, count: int):
-    """The curve round the neck where `level` (V,) is zero: (count, 3) points and unit normals by azimuth, from the back."""
+    """The curve round the neck where `level` (V,) is 0: (count, 3) points and unit normals, from the back on."""
     faces = template.faces[template.face_labels == labels.NECK]
     faces, _, step = surfaces.split_at_level(faces, level)
     new = np.arange(len(level), step.shape[0])

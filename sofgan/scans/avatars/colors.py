@@ -108,11 +108,12 @@ def draw_looks(person: Person, generator: np.random.Generator) -> Looks:
     chances = np.array([1.2 - light, 0.8, 0.5 * light + 0.05, 0.5 * light, 0.9 * light, 0.3 * light])
     iris_name = list(_EYE_COLORS)[generator.choice(len(chances), p=chances / chances.sum())]
     iris = np.array(_EYE_COLORS[iris_name]) * generator.uniform(0.85, 1.2)
-    lip = skin * np.array([0.90, 0.66, 0.64]) + np.array([4, 0, 2])
+    rosy = generator.uniform(0.66, 0.8)
+    lip = skin * np.array([0.91, rosy, rosy - 0.01])
     if person.male < 0.5 and generator.random() < 0.45:
         paint = np.array([(176, 40, 56), (198, 84, 96), (150, 44, 70), (206, 96, 84)])[generator.integers(4)]
         lip = lip + generator.uniform(0.35, 0.8) * (paint - lip)
-    brow = np.minimum(hair * 0.72, 120.0 + 0 * hair) if hair.mean() > 110 else hair * 0.85
+    brow = hair * (0.62 if hair.mean() > 110 else 0.85)
     stubble = float(generator.uniform(0.1, 0.75)) if person.male > 0.5 and generator.random() < 0.7 else 0.0
     freckles = float(generator.uniform(0.3, 1.0)) if light > 0.3 and generator.random() < 0.3 else 0.0
     return Looks(skin, melanin, hair, hair_name, brow, iris, iris_name, lip, freckles, stubble)
@@ -155,7 +156,7 @@ def skin_albedo(
     rest = template.rest
     light = 1 - 0.6 * looks.melanin
     color = np.broadcast_to(looks.skin, rest.shape).copy()
-    color *= (1 + 0.018 * waves(rest, generator, 0.9) + 0.012 * waves(rest, generator, 0.25))[:, None]
+    color *= (1 + 0.010 * waves(rest, generator, 0.9) + 0.007 * waves(rest, generator, 0.25))[:, None]
     color *= 1 + generator.normal(0, 0.012, (len(rest), 1))
     blush = generator.uniform(0.35, 0.9)
     red = (

@@ -30,12 +30,15 @@ def make_part(name, vertices, faces, label, vertex_colors, roughness=0.8, opacit
 
 
 @functools.cache
-def _helper(group: str) -> tuple[sparse.csr_matrix, np.ndarray]:
-    """A helper shape of the base mesh, smoothed once: matrix from base vertices, (F, 3) faces."""
-    base = makehuman.base_mesh()
-    matrix, quads = surfaces.catmull_clark(base.groups[group][0], len(base.vertices))
+def _helper(group: str, steps: int = 1) -> tuple[sparse.csr_matrix, np.ndarray]:
+    """A helper shape of the base mesh, smoothed: matrix from base vertices, (F, 3) faces."""
+    quads = makehuman.base_mesh().groups[group][0]
+    matrix = sparse.identity(len(makehuman.base_mesh().vertices), format="csr")
+    for _ in range(steps):
+        step, quads = surfaces.catmull_clark(quads, matrix.shape[0])
+        matrix = step @ matrix
     faces, used = surfaces.compact(surfaces.triangulate(quads), matrix.shape[0])
-    return matrix[used], faces
+    return matrix.tocsr()[used], faces
 
 
 def _sphere_fit(points: np.ndarray) -> tuple[np.ndarray, float]:
@@ -112,22 +115,32 @@ def grid_faces(rows: int, columns: int, wrap: bool = False, wrap_rows: bool = Fa
     return np.stack([np.stack([a, d, c], -1), np.stack([a, c, b], -1)], -2).reshape(-1, 3)
 
 
-def mouth_parts(base: np.ndarray, generator) -> list[Part]:
+def mouth_parts(base: np.ndarray, person: Person, generator) -> list[Part]:
     """Teeth and tongue, seen when the lips part."""
     white = np.array([236.0, 230, 214]) * generator.uniform(0.9, 1.02)
-    gum = np.array([186.0, 104, 100])
+    gum = np.array([176.0, 96, 92])
+    opened = person.weights.get("faceunits/jawOpen", 0.0)
     parts = []
     for name, group, sign in (
         ("upper_teeth", "helper-upper-teeth", 1),
         ("lower_teeth", "helper-lower-teeth", -1),
     ):
-        matrix, faces = _helper(group)
+        matrix, faces = _helper(group, 2)
         points = matrix @ base
-        height = (points[:, 1] - points[:, 1].mean()) * sign / (np.ptp(points[:, 1]) + 1e-9)
-        color = colors.mix(np.broadcast_to(white, points.shape), gum, np.clip((height - 0.12) / 0.1, 0, 1))
-        parts.append(make_part(name, points, faces, labels.MOUTH, color, 0.25))
+        x, y, z = points.T
+        height = (y - np.median(y)) * sign / np.ptp(y)
+        # The upper row shows below the raised lip of a laugh; the lower one keeps down behind its lip.
+        points = points + np.array([0, -0.02 - 0.12 * opened if sign > 0 else -0.05, 0])
+        around = np.arctan2(x, z - z.min() - 0.1 * np.ptp(z))
+        gap = np.abs(np.sin(around * 7.0)) < 0.22
+        color = colors.mix(np.broadcast_to(white, points.shape), gum, np.clip((height - 0.22) / 0.1, 0, 1))
+        color = color * np.where(gap, 0.8, 1.0)[:, None]
+        front = z[faces].mean(1) > z.min() + 0.45 * np.ptp(z)
+        own, used = surfaces.compact(faces[front], len(points))
+        parts.append(make_part(name, points[used], own, labels.MOUTH, color[used], 0.25))
     matrix, faces = _helper("helper-tongue")
-    parts.append(make_part("tongue", matrix @ base, faces, labels.MOUTH, np.array([178.0, 86, 84]), 0.45))
+    tongue = matrix @ base + np.array([0, -0.06, -0.03])
+    parts.append(make_part("tongue", tongue, faces, labels.MOUTH, np.array([170.0, 80, 78]), 0.45))
     return parts
 
 
@@ -135,12 +148,8 @@ def brow_level(rest: np.ndarray, arch: float, thickness: float, length: float) -
     """Positive inside the brows, in decimetres, on the reference head: an arc that tapers outwards."""
     x = np.abs(rest[:, 0])
     along = np.clip((x - 0.095) / (0.43 * length), -0.3, 1.3)
-    center = (
-        7.635
-        + 0.02 * along
-        + arch * np.sin(np.pi * np.clip(along, 0, 1) ** 1.3)
-        - 0.05 * np.clip(along - 0.7, 0, 1)
-    )
+    inside = np.clip(along, 0, 1)
+    center = 7.655 + arch * np.sin(np.pi * inside**1.25) - 0.075 * np.clip(along - 0.45, 0, 1)
     half = thickness * np.interp(
         along, [-0.06, 0.02, 0.25, 0.6, 1.0, 1.12], [-2.0, 0.75, 1.0, 0.8, 0.18, -2.0]
     )

@@ -108,7 +108,7 @@ def _cap(
     head: Head, generator, line: dict, side: float, top: float, grain: float, edge: float, fade: float,
     quiff: float = 0.0, curls: float = 0.0, pole: np.ndarray | None = None,
 ) -> Part:  # fmt: skip
-    """Hair that stays on the scalp: thickness in decimetres at the sides and on top, `edge` to grow to it from the hairline."""
+    """Hair that stays on the scalp, `side` and `top` decimetres thick, which it reaches `edge` from the hairline."""
     pole = scalp.directions(np.array(180.0), np.array(24.0)) if pole is None else pole
     turn = np.arange(COLUMNS) / COLUMNS * 360
     reach = np.linspace(0, 165, 331)
@@ -251,7 +251,7 @@ def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
     )
     skin = scalp.skin_points(path, head.vertices)
     out = scalp.outward(skin, head.vertices)
-    strand = _strands(COLUMNS, generator, wrap=False)
+    strand = _strands(COLUMNS, generator, wrap=True)
     rise = np.clip(share / 0.35, 0, 1) ** 0.7
     grown = (0.045 + (volume - 0.045) * rise)[None] * (
         1 - 0.75 * np.clip((np.abs(u) - 0.9) / 0.1, 0, 1) ** 2

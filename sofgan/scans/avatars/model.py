@@ -40,7 +40,7 @@ class AvatarModel:
         base += _EYES_MIDDLE - (face_parts.eye_ball(base, "l")[0] + face_parts.eye_ball(base, "r")[0]) / 2
         vertices = self.template.matrix @ base
         normals = surfaces.vertex_normals(vertices, self.template.faces)
-        arch = generator.uniform(0.03, 0.075)
+        arch = generator.uniform(0.02, 0.055)
         thickness = generator.uniform(0.03, 0.045) if person.male > 0.5 else generator.uniform(0.02, 0.034)
         brow_level = face_parts.brow_level(self.template.rest, arch, thickness, generator.uniform(0.92, 1.06))
         skin = colors.skin_albedo(self.template, vertices, normals, looks, person, generator)
@@ -78,7 +78,7 @@ class AvatarModel:
             *_bust_parts(self.template, vertices, skin, keep),
             *face_parts.eyes(base, person, looks, generator),
             *face_parts.brows(self.template, vertices, normals, brow_level, looks, generator),
-            *face_parts.mouth_parts(base, generator),
+            *face_parts.mouth_parts(base, person, generator),
             *garment.parts,
             *worn,
         ]

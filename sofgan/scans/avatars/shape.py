@@ -9,12 +9,12 @@ import numpy as np
 # Features with two opposite targets, and the spread (standard deviation of the weight) that looks natural.
 _OPPOSITES: tuple[tuple[str, str, str, float], ...] = (
     ("head/head-scale-depth", "decr", "incr", 0.25),
-    ("head/head-scale-horiz", "decr", "incr", 0.30),
-    ("head/head-scale-vert", "decr", "incr", 0.25),
+    ("head/head-scale-horiz", "decr", "incr", 0.22),
+    ("head/head-scale-vert", "decr", "incr", 0.15),
     ("head/head-fat", "decr", "incr", 0.25),
     ("head/head-angle", "in", "out", 0.25),
     ("head/head-back-scale-depth", "decr", "incr", 0.25),
-    ("forehead/forehead-scale-vert", "decr", "incr", 0.25),
+    ("forehead/forehead-scale-vert", "decr", "incr", 0.18),
     ("forehead/forehead-temple", "decr", "incr", 0.35),
     ("forehead/forehead-nubian", "decr", "incr", 0.25),
     ("eyebrows/eyebrows-angle", "down", "up", 0.30),
@@ -35,8 +35,8 @@ _OPPOSITES: tuple[tuple[str, str, str, float], ...] = (
     ("mouth/mouth-scale-horiz", "decr", "incr", 0.35),
     ("mouth/mouth-scale-vert", "decr", "incr", 0.25),
     ("mouth/mouth-trans", "down", "up", 0.25),
-    ("mouth/mouth-upperlip-volume", "decr", "incr", 0.40),
-    ("mouth/mouth-lowerlip-volume", "decr", "incr", 0.40),
+    ("mouth/mouth-upperlip-volume", "decr", "incr", 0.30),
+    ("mouth/mouth-lowerlip-volume", "decr", "incr", 0.30),
     ("mouth/mouth-upperlip-height", "decr", "incr", 0.35),
     ("mouth/mouth-lowerlip-height", "decr", "incr", 0.35),
     ("mouth/mouth-cupidsbow", "decr", "incr", 0.50),
@@ -78,19 +78,19 @@ _EXPRESSIONS: dict[str, tuple[float, dict[str, tuple[float, float]]]] = {
     "smile": (
         0.18,
         {
-            "mouthSmile@": (0.6, 0.95), "cheekSquint@": (0.2, 0.6), "eyeSquint@": (0.1, 0.5),
-            "mouthUpperUp@": (0.3, 0.6), "mouthLowerDown@": (0.2, 0.5), "jawOpen": (0.04, 0.15),
+            "mouthSmile@": (0.55, 0.9), "cheekSquint@": (0.1, 0.4), "eyeSquint@": (0.0, 0.2),
+            "mouthUpperUp@": (0.4, 0.8), "mouthLowerDown@": (0.2, 0.5), "jawOpen": (0.04, 0.15),
         },
     ),
     "laugh": (
         0.08,
         {
-            "mouthSmile@": (0.6, 0.9), "cheekSquint@": (0.4, 0.8), "eyeSquint@": (0.3, 0.7),
-            "mouthUpperUp@": (0.3, 0.6), "mouthLowerDown@": (0.2, 0.5), "jawOpen": (0.3, 0.5),
+            "mouthSmile@": (0.6, 0.9), "cheekSquint@": (0.2, 0.5), "eyeSquint@": (0.0, 0.3),
+            "mouthUpperUp@": (0.6, 1.0), "mouthLowerDown@": (0.1, 0.4), "jawOpen": (0.2, 0.4),
         },
     ),
     "open mouth": (0.08, {"jawOpen": (0.25, 0.6), "browInnerUp": (0.0, 0.6), "eyeWide@": (0.0, 0.4)}),
-    "serious": (0.08, {"browDown@": (0.2, 0.6), "mouthPress@": (0.1, 0.5), "eyeSquint@": (0.0, 0.4)}),
+    "serious": (0.08, {"browDown@": (0.1, 0.4), "mouthPress@": (0.1, 0.5), "eyeSquint@": (0.0, 0.4)}),
     "pout": (0.03, {"mouthPucker": (0.3, 0.6), "browInnerUp": (0.0, 0.4)}),
     "sad": (0.03, {"mouthFrown@": (0.3, 0.7), "browInnerUp": (0.3, 0.8)}),
 }  # fmt: skip
@@ -120,7 +120,7 @@ def draw_person(generator: np.random.Generator) -> Person:
     ethnicity = generator.dirichlet([0.45, 0.45, 0.55])
     weights = _phenotype(male, age, weight, ethnicity)
     for stem, negative, positive, spread in _OPPOSITES:
-        value = float(np.clip(generator.normal(0, spread), -0.9, 0.9))
+        value = float(np.clip(generator.normal(0, spread), -0.7, 0.7))
         weights[f"{stem}-{positive if value > 0 else negative}"] = abs(value)
     for stem, negative, positive, spread in _SIDED:
         value = float(generator.normal(0, spread))
@@ -128,7 +128,7 @@ def draw_person(generator: np.random.Generator) -> Person:
             own = float(np.clip(value + generator.normal(0, 0.04), -0.9, 0.9))
             weights[f"{stem.format(side)}-{positive if own > 0 else negative}"] = abs(own)
     shape = _HEAD_SHAPES[generator.integers(len(_HEAD_SHAPES))]
-    weights[f"head/head-{shape}"] = float(generator.uniform(0, 0.5))
+    weights[f"head/head-{shape}"] = float(generator.uniform(0, 0.4))
     expression = _draw_expression(generator, weights)
     gaze = generator.normal(0, [5.0, 2.5]).clip(-10, 10)
     return Person(
@@ -167,7 +167,7 @@ def _draw_expression(generator: np.random.Generator, weights: dict[str, float]) 
         for side in sides:
             own = value * float(generator.uniform(0.9, 1.1)) if side else value
             weights[f"faceunits/{action.rstrip('@')}{side}"] = own
-    blink = float(generator.uniform(0, 0.15))
+    blink = float(generator.uniform(-0.12, 0.1))
     for side in ("Left", "Right"):
         weights[f"faceunits/eyeBlink{side}"] = blink
     return expression
