@@ -46,8 +46,8 @@ class FaceRenderer(Renderer):
             self._primitive.delete()
             self._primitive = None
 
-    def draw(self, view: np.ndarray, projection: np.ndarray) -> np.ndarray:
-        """(H, W) int32 triangle numbers, -1 where there is none; matrices are OpenGL's, (4, 4)."""
+    def draw(self, view: np.ndarray, projection: np.ndarray) -> None:
+        """Draw the mesh; matrices are OpenGL's, (4, 4)."""
         self._configure_main_framebuffer()
         GL.glBindFramebuffer(GL.GL_FRAMEBUFFER, self._main_fb)
         GL.glViewport(0, 0, self.viewport_width, self.viewport_height)
@@ -70,15 +70,23 @@ class FaceRenderer(Renderer):
         )
         self._primitive._unbind()
         program._unbind()
-        return self._read()
 
-    def _read(self) -> np.ndarray:
+    def read_faces(self) -> np.ndarray:
+        """(H, W) int32 numbers of the triangles drawn last, -1 where there is none."""
         numbers = np.empty((self.viewport_height, self.viewport_width), np.uint32)
         GL.glPixelStorei(GL.GL_PACK_ALIGNMENT, 4)
         GL.glReadPixels(
             0, 0, self.viewport_width, self.viewport_height, GL.GL_RED_INTEGER, GL.GL_UNSIGNED_INT, numbers
         )
         return numbers[::-1].astype(np.int32) - 1  # OpenGL's first row is the lowest.
+
+    def read_depth(self) -> np.ndarray:
+        """(H, W) float32 depth buffer of the last draw, 0 at the near plane, 1 at the far one."""
+        depth = np.empty((self.viewport_height, self.viewport_width), np.float32)
+        GL.glReadPixels(
+            0, 0, self.viewport_width, self.viewport_height, GL.GL_DEPTH_COMPONENT, GL.GL_FLOAT, depth
+        )
+        return depth[::-1]
 
     def _configure_main_framebuffer(self) -> None:
         size = (self.viewport_width, self.viewport_height)
@@ -146,16 +154,27 @@ class MeshRenderer:
         self._offscreen._platform.make_current()
         self._renderer.viewport_width = self._renderer.viewport_height = size
         view = np.linalg.inv(cameras.to_opengl(np.asarray(cam2world, np.float64)))
-        return self._renderer.draw(view, perspective(intrinsics))
+        self._renderer.draw(view, perspective(intrinsics))
+        return self._renderer.read_faces()
 
-    def render_orthographic(self, cam2world: np.ndarray, half_width: float, size: int) -> np.ndarray:
-        """As `render`, by parallel rays: what a distant light sees. The image is 2 `half_width` wide."""
+    def distance_map(self, cam2world: np.ndarray, half_width: float, size: int) -> np.ndarray:
+        """What a distant light sees: how far the surface is, by parallel rays.
+
+        Args:
+            cam2world: (4, 4), OpenCV axes; the light looks along its z.
+            half_width: of the square that it sees.
+            size: pixels of the square map.
+
+        Returns:
+            (size, size) float32 camera z, `FAR` where there is nothing.
+        """
         self._offscreen._platform.make_current()
         self._renderer.viewport_width = self._renderer.viewport_height = size
         view = np.linalg.inv(cameras.to_opengl(np.asarray(cam2world, np.float64)))
         projection = np.diag([1 / half_width, 1 / half_width, -2 / (FAR - NEAR), 1.0])
         projection[2, 3] = -(FAR + NEAR) / (FAR - NEAR)
-        return self._renderer.draw(view, projection)
+        self._renderer.draw(view, projection)
+        return NEAR + (FAR - NEAR) * self._renderer.read_depth()
 
     def close(self) -> None:
         """Free the device memory and the context."""

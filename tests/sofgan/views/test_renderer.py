@@ -6,7 +6,7 @@ import trimesh
 
 from sofgan import cameras, labels
 from sofgan.views.multiview import label_map
-from sofgan.views.renderer import MeshRenderer, barycentric, depth_map
+from sofgan.views.renderer import FAR, MeshRenderer, barycentric, depth_map
 
 INTRINSICS = cameras.intrinsics_from_fov(29.0)
 
@@ -114,11 +114,14 @@ def test_barycentric_rebuilds_the_seen_point(renderer):
     assert error.max() < 0.1
 
 
-def test_orthographic_sees_as_far_as_its_half_width(renderer):
-    square = np.array([[-0.5, -0.5, 0], [0.5, -0.5, 0], [0.5, 0.5, 0], [-0.5, 0.5, 0]])
+def test_distance_map_is_parallel_and_linear(renderer):
+    square = np.array([[-0.5, -0.5, 0.3], [0.5, -0.5, 0.3], [0.5, 0.5, 0.1], [-0.5, 0.5, 0.1]])
     renderer.load(square, np.array([[0, 1, 2], [0, 2, 3]]))
-    visible = renderer.render_orthographic(cameras.orbit(0.0, 0.0, 3.0), 1.0, 64)
-    assert (visible >= 0).sum() == 32 * 32
+    distance = renderer.distance_map(cameras.orbit(0.0, 0.0, 3.0), 1.0, 64)
+    hit = distance < FAR - 1
+    assert hit.sum() == 32 * 32
+    np.testing.assert_allclose(distance[16, 32], 2.9, atol=4e-3)
+    np.testing.assert_allclose(distance[47, 32], 2.7, atol=4e-3)
 
 
 def test_an_empty_mesh_is_refused(renderer):

@@ -1,0 +1,28 @@
+"""Two sets of portrait photos of generated people, one of them with masks: the embedded FFHQ and CelebAMask-HQ."""
+
+from pathlib import Path
+
+from sofgan.views.portraits import make_portraits, photo_sheet
+from stages.params import read_params, seed, workers
+from stages.tracking import stage_run
+
+FOLDER = Path("data/raw/portraits")
+
+
+def main() -> None:
+    params = read_params("make_portraits")
+    with stage_run("make_portraits", params) as run:
+        figures = make_portraits(
+            FOLDER,
+            params,
+            seed(),
+            workers(),
+            report=lambda done, total: run.status(f"{done}/{total} photos"),
+        )
+        for name in ("ffhq", "celebamask"):
+            run.image(f"portraits/{name}", photo_sheet(FOLDER / name))
+        run.final(figures)
+
+
+if __name__ == "__main__":
+    main()
