@@ -89,11 +89,9 @@ class TriplaneField(Field):
         self.config = config
         self.feature_size = config.decoder_hidden
         channels, base, small = config.channels, config.base_size, config.basis_size
-        self.mapping = nn.Sequential(
-            nn.Linear(config.code_size, config.mapping_hidden),
-            nn.ReLU(),
-            nn.Linear(config.mapping_hidden, config.basis),
-        )
+        width = config.mapping_hidden
+        hidden = [nn.Linear(config.code_size, width), nn.ReLU()] if width else []
+        self.mapping = nn.Sequential(*hidden, nn.Linear(width or config.code_size, config.basis))
         self.base = nn.Parameter(0.1 * torch.randn(3 * channels, base, base))
         self.basis = nn.Parameter(0.1 * torch.randn(config.basis, 3 * channels, small, small))
         self.decoder = nn.Sequential(
@@ -118,7 +116,7 @@ class TriplaneField(Field):
         planes = representation["planes"]
         grid = torch.stack([points[..., axes] for axes in self.AXES], 1)  # (B, 3, P, 2)
         read = F.grid_sample(planes.flatten(0, 1), grid.flatten(0, 1)[:, None], align_corners=False)
-        summed = read.reshape(len(points), 3, -1, points.shape[1]).sum(1)  # (B, C, P)
+        summed = read.reshape(len(points), 3, planes.shape[2], points.shape[1]).sum(1)  # (B, C, P)
         return self.decoder(summed.transpose(1, 2))
 
     def classify(self, features: Tensor) -> Tensor:

@@ -58,7 +58,7 @@ def project_coarse_to_fine(
     logs = torch.full((1, size * size, model.config.field.num_classes), volume.LOG_FLOOR, device=low.device)
     logs[..., 0] = 0.0
     depth, opacity = torch.zeros_like(low), torch.zeros_like(low)
-    for chunk in active.split(RAYS_PER_CHUNK):
+    for chunk in (active.split(RAYS_PER_CHUNK) if len(active) else ()):
         depths = volume.stratified(low[:, chunk], high[:, chunk], FINE_SAMPLES, None)
         part = volume.shade(model.field, representation, rays[:, chunk], depths)
         logs[:, chunk], depth[:, chunk], opacity[:, chunk] = part.log_probabilities, part.depth, part.opacity

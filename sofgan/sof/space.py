@@ -8,6 +8,7 @@ from torch import Tensor
 from sofgan.seeds import torch_generator
 
 EM_ITERATIONS = 100
+EM_STARTS = 8
 VARIANCE_FLOOR = 1e-2  # of the whitened codes' variance, which is 1
 SHRINKAGE = 0.3  # of a component's variances towards the mean of all: components see few codes
 
@@ -84,8 +85,14 @@ def fit_mixture(codes: Tensor, components: int, dimensions: int, seed: int) -> d
 
 
 def _fit_diagonal_mixture(points: Tensor, components: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
-    """Expectation maximisation on points (N, D): weights (C,), centres (C, D), variances (C, D)."""
+    """Expectation maximisation on points (N, D), the likeliest of several starts: weights (C,), centres (C, D),
+    variances (C, D)."""
     generator = torch_generator(seed, "sof mixture")
+    fits = [_maximise_expectation(points, components, generator) for _ in range(EM_STARTS)]
+    return max(fits, key=lambda fit: fit[0])[1]
+
+
+def _maximise_expectation(points: Tensor, components: int, generator: torch.Generator):
     centres = points[torch.randperm(len(points), generator=generator)[:components]].clone()
     variances = points.var(0, unbiased=False).clamp_min(VARIANCE_FLOOR).expand(components, -1).clone()
     weights = torch.full((components,), 1 / components, dtype=points.dtype)
@@ -99,7 +106,7 @@ def _fit_diagonal_mixture(points: Tensor, components: int, seed: int) -> tuple[T
         own = (share[..., None] * (points[:, None] - centres) ** 2).sum(0) / mass[:, None]
         shared = (weights[:, None] * own).sum(0)
         variances = ((1 - SHRINKAGE) * own + SHRINKAGE * shared).clamp_min(VARIANCE_FLOOR)
-    return weights, centres, variances
+    return float(scores.logsumexp(1).sum()), (weights, centres, variances)
 
 
 def sample_mixture(

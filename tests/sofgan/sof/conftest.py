@@ -1,5 +1,6 @@
 """Synthetic multi-view heads made of labelled ellipsoids, ray cast exactly: truth that needs no mesh or GL."""
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -76,10 +77,8 @@ def head_parts(seed: int) -> list[tuple]:
     return parts
 
 
-def cast(parts, cam2world, intrinsics, size: int):
-    """(labels (H, W) uint8, depth (H, W) float32, 0 = nothing) of the ellipsoids, clipped to the unit ball."""
-    origin, directions = cameras.rays(cam2world, intrinsics, size, size)
-    directions = directions.reshape(-1, 3)
+def cast(parts, origin, directions):
+    """(labels (N,) uint8, depth (N,), 0 = nothing) of the ellipsoids along rays, clipped to the unit ball."""
     best = np.full(len(directions), np.inf)
     label = np.zeros(len(directions), np.uint8)
     for name, centre, radii, keep in parts:
@@ -93,9 +92,19 @@ def cast(parts, cam2world, intrinsics, size: int):
             if keep is not None:
                 ok &= keep(points)
             best[ok], label[ok] = t[ok], labels.NAMES.index(name)
-    return label.reshape(size, size), np.where(np.isfinite(best), best, 0).reshape(size, size).astype(
-        np.float32
-    )
+    return label, np.where(np.isfinite(best), best, 0)
+
+
+def cast_ray(parts, origin, direction) -> int:
+    """The class that one ray sees."""
+    return int(cast(parts, origin, direction[None])[0][0])
+
+
+def picture(parts, cam2world, intrinsics, size: int):
+    """(labels (H, W) uint8, depth (H, W) float16) of one view."""
+    origin, directions = cameras.rays(cam2world, intrinsics, size, size)
+    label, depth = cast(parts, origin, directions.reshape(-1, 3))
+    return label.reshape(size, size), depth.reshape(size, size).astype(np.float16)
 
 
 def make_views(folder: Path, heads: int, views: int, held_out: int, size: int) -> Path:
@@ -107,11 +116,11 @@ def make_views(folder: Path, heads: int, views: int, held_out: int, size: int) -
         total = views + held_out
         poses = cameras.orbit(rng.uniform(-1.0, 1.0, total), rng.uniform(-0.35, 0.35, total), RADIUS)
         parts = head_parts(head)
-        pictures = [cast(parts, pose, intrinsics, size) for pose in poses]
+        pictures = [picture(parts, pose, intrinsics, size) for pose in poses]
         write_npz(
             folder / f"head-{head:03d}.npz",
             labels=np.stack([p[0] for p in pictures]),
-            depth=np.stack([p[1] for p in pictures]).astype(np.float16),
+            depth=np.stack([p[1] for p in pictures]),
             cam2world=poses.astype(np.float32),
             intrinsics=intrinsics.astype(np.float32),
             split=(np.arange(total) >= views).astype(np.uint8),
@@ -125,3 +134,9 @@ def views_folder(tmp_path_factory) -> Path:
     root = tmp_path_factory.mktemp("views")
     make_views(root / "synthetic", heads=4, views=6, held_out=2, size=32)
     return root
+
+
+@pytest.fixture(scope="session")
+def views_module():
+    """This module: tests can't import it by name."""
+    return sys.modules[__name__]

@@ -1,0 +1,132 @@
+"""Fields and the hypernetwork: sizes of the paper's preset, plain twins, one interface."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.field import build_field, select
+from sofgan.sof.hypernetwork import Hypernetwork
+from sofgan.sof.model import new_model
+
+TINY = {
+    "triplane": FieldConfig(
+        "triplane",
+        code_size=8,
+        channels=4,
+        base_size=8,
+        basis_size=4,
+        basis=3,
+        decoder_hidden=8,
+        mapping_hidden=8,
+    ),
+    "hyper": FieldConfig("hyper", code_size=8, phi_hidden=8, hyper_hidden=8),
+}
+
+
+def parameters(module) -> int:
+    return sum(p.numel() for p in module.parameters())
+
+
+def test_paper_preset_has_the_papers_parameter_counts():
+    model = new_model(
+        SofConfig(FieldConfig("hyper"), MarcherConfig("lstm")), instances=1, code_std=0.01, seed=0
+    )
+    hyper = model.field.hypernetwork
+    assert parameters(hyper) == pytest.approx(51.5e6, rel=2e-3)
+    assert [parameters(layer) / 1e6 for layer in hyper.layers] == pytest.approx(
+        [0.40, 17.04, 17.04, 17.04], rel=0.02
+    )
+    assert parameters(model.marcher) == 17553
+    # The spec counts 20 classes: 256 * 20 + 20 = 5140.
+    assert parameters(model.field.head) == 256 * 17 + 17
+    assert parameters(build_head(classes=20)) == 5140
+    # SRN's five hidden layers: 0.337 M, its layer norms included.
+    assert parameters(build_head(classes=20, head_hidden=5)) == pytest.approx(0.337e6, rel=2e-3)
+    generated = model.generate(model.codes)
+    assert sum(value[0].numel() for value in generated.values()) == 198_400
+
+
+def build_head(classes: int, head_hidden: int = 0):
+    config = FieldConfig("hyper", code_size=4, hyper_hidden=4, num_classes=classes, head_hidden=head_hidden)
+    return build_field(config).head
+
+
+def test_hypernetwork_initialisation_is_srns():
+    torch.manual_seed(0)
+    layer = Hypernetwork(64, 128, [3, 32]).layers[0].network
+    assert layer[0].weight.std().item() == pytest.approx((2 / 64) ** 0.5, rel=0.05)
+    assert layer[6].weight.std().item() == pytest.approx(0.1 * (2 / 128) ** 0.5, rel=0.05)
+
+
+def test_hyper_field_equals_a_loop_over_instances_and_layers():
+    torch.manual_seed(0)
+    field = build_field(TINY["hyper"])
+    codes, points = torch.randn(3, 8), torch.rand(3, 5, 3)
+    got = field.features(field.generate(codes), points)
+    for index in range(3):
+        values = points[index]
+        for layer in field.hypernetwork.layers:
+            made = layer.network(codes[index])
+            out_features, in_features = layer.shape
+            weight = made[: out_features * in_features].reshape(out_features, in_features)
+            values = values @ weight.T + made[out_features * in_features :]
+            values = (values - values.mean(-1, keepdim=True)) / (
+                values.var(-1, unbiased=False, keepdim=True) + 1e-5
+            ).sqrt()
+            values = values.clamp_min(0)
+        assert torch.allclose(got[index], values, atol=1e-5)
+
+
+def test_triplane_reading_equals_bilinear_by_hand():
+    torch.manual_seed(0)
+    field = build_field(TINY["triplane"])
+    planes = field.generate(torch.randn(1, 8))["planes"][0]  # (3, C, H, W)
+    point = torch.tensor([0.3, -0.2, 0.55])
+    size, total = planes.shape[-1], torch.zeros(planes.shape[1])
+    for plane, (a, b) in zip(planes, [(0, 1), (2, 1), (0, 2)]):
+        x, y = ((point[axis] + 1) / 2 * size - 0.5 for axis in (a, b))
+        x0, y0 = int(x // 1), int(y // 1)
+        for dx in (0, 1):
+            for dy in (0, 1):
+                share = (1 - abs(x - x0 - dx)) * (1 - abs(y - y0 - dy))
+                total = total + share * plane[:, y0 + dy, x0 + dx]
+    expected = field.head(field.decoder(total))
+    got = field.logits({"planes": planes[None]}, point[None, None])[0, 0]
+    assert torch.allclose(got, expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("kind", ["triplane", "hyper"])
+def test_instances_do_not_mix_and_gradients_reach_every_parameter(kind):
+    torch.manual_seed(0)
+    field = build_field(TINY[kind])
+    codes = torch.randn(3, 8, requires_grad=True)
+    points = torch.rand(3, 7, 3) - 0.5
+    made = field.generate(codes)
+    together = field.logits(made, points)
+    alone = field.logits(select(made, slice(1, 2)), points[1:2])
+    assert torch.allclose(together[1:2], alone, atol=1e-5)
+    F.cross_entropy(together.flatten(0, 1), torch.arange(21) % 17).backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in field.parameters())
+    assert (codes.grad.abs().sum(1) > 0).all()
+
+
+def test_a_new_model_depends_on_its_seed_alone():
+    config = SofConfig(TINY["triplane"])
+    torch.manual_seed(1)
+    before = torch.random.get_rng_state()
+    first = new_model(config, 2, 0.1, seed=3).state_dict()
+    assert torch.equal(before, torch.random.get_rng_state())
+    torch.manual_seed(2)
+    second = new_model(config, 2, 0.1, seed=3).state_dict()
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["codes"], new_model(config, 2, 0.1, seed=4).state_dict()["codes"])
+
+
+def test_unknown_kinds_are_refused():
+    with pytest.raises(ValueError, match="field.kind"):
+        FieldConfig("grid")
+    with pytest.raises(ValueError, match="marcher.kind"):
+        MarcherConfig("sdf")
+    with pytest.raises(ValueError, match="marcher.start"):
+        MarcherConfig("lstm", start="middle")

@@ -1,0 +1,144 @@
+"""Training: it learns, it resumes to the same bytes, and what it saves renders the same."""
+
+import dataclasses
+import hashlib
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import cameras
+from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofLoss, TrainSof
+from sofgan.sof.curves import write_curve
+from sofgan.sof.data import RaySampler, read_views, view_files
+from sofgan.sof.model import load_sof, save_sof
+from sofgan.sof.space import sample_codes
+from sofgan.sof.train import finish, sof_loss, train_sof, validate, weighted_cross_entropy
+from sofgan.training import Checkpoints
+
+FIELD = FieldConfig(code_size=8, channels=8, base_size=16, basis_size=16, basis=4, decoder_hidden=16)
+CONFIG = TrainSof(
+    field=FIELD,
+    marcher=MarcherConfig(samples=4, surface_samples=4),
+    loss=SofLoss(),
+    rays=RaySampling(),
+    steps=12,
+    points_only_share=0.5,
+    instances_per_step=2,
+    views_per_instance=2,
+    rays_per_view=16,
+    learning_rate=1e-2,
+    code_learning_rate=1e-2,
+    code_init_std=1.0,
+    warmup_steps=2,
+    clip_gradient_norm=5.0,
+    adam_beta2=0.99,
+    validate_every_steps=6,
+    validate_views=2,
+    checkpoint_every_steps=4,
+    space_components=2,
+    space_dimensions=3,
+)
+
+
+@pytest.fixture(scope="module")
+def views(views_folder):
+    return read_views(view_files(views_folder, ["synthetic"]))
+
+
+def digest(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+class Killed(Exception):
+    pass
+
+
+def test_killed_and_resumed_training_ends_in_the_same_bytes(views, tmp_path):
+    def run(name, kill_at=None):
+        checkpoints = Checkpoints(tmp_path / "work", [name])
+
+        def report(step, scalars, images):
+            if step == kill_at:
+                raise Killed
+
+        model, curve = train_sof(views, CONFIG, 0, "cpu", checkpoints, report)
+        save_sof(tmp_path / f"{name}.pt", finish(model, views, CONFIG, 0))
+        write_curve(tmp_path / f"{name}.csv", curve)
+        return digest(tmp_path / f"{name}.pt"), digest(tmp_path / f"{name}.csv")
+
+    whole = run("whole")
+    with pytest.raises(Killed):
+        run("resumed", kill_at=6)
+    assert Checkpoints(tmp_path / "work", ["resumed"]).latest()[0] == 4
+    with pytest.raises(Killed):
+        run("resumed", kill_at=12)
+    assert run("resumed") == whole
+    lines = (tmp_path / "whole.csv").read_text().splitlines()
+    assert lines[0].startswith("step,loss,held_out_miou")
+    assert len(lines) == 3
+
+
+def test_a_field_learns_its_views(views):
+    config = dataclasses.replace(
+        CONFIG, steps=150, points_only_share=0.8, instances_per_step=4, views_per_instance=4, rays_per_view=48
+    )
+    model, _ = train_sof(views, config, 0, "cpu")
+    confusion, picture = validate(model, views, None)
+    scores = confusion.per_class()
+    assert confusion.miou() > 0.35
+    assert min(scores["background"], scores["skin"]) > 0.7
+    assert picture.shape == (64, 8 * 32, 3)
+
+
+@pytest.mark.parametrize("start", ["srn", "sphere"])
+def test_the_papers_preset_takes_steps(views, start):
+    config = dataclasses.replace(
+        CONFIG,
+        field=FieldConfig("hyper", code_size=8, phi_hidden=16, hyper_hidden=16, head_hidden=1),
+        marcher=MarcherConfig("lstm", steps=3, hidden=4, start=start),
+        loss=SofLoss(cross_entropy=200.0, points=0.0, code=1.0, negative_depth=10.0),
+        steps=30,
+        learning_rate=1e-3,
+        warmup_steps=5,
+        validate_every_steps=100,
+        instances_per_step=4,
+    )
+    sampler = RaySampler(views, config.rays)
+    batch = sampler.draw(torch.arange(4), 2, 64, torch.Generator().manual_seed(0))
+    model, _ = train_sof(views, dataclasses.replace(config, steps=1), 0, "cpu")
+    before = sof_loss(model, batch, config, True, torch.Generator().manual_seed(0))[0].item()
+    model, curve = train_sof(views, config, 0, "cpu")
+    after, terms = sof_loss(model, batch, config, True, torch.Generator().manual_seed(0))
+    assert after.item() < 0.9 * before
+    assert set(terms) == {"code", "cross_entropy", "negative_depth"}
+    assert np.isfinite(curve[-1]["held_out_miou"])
+
+
+def test_loss_terms_are_the_specs():
+    logs = torch.randn(2, 5, 17).log_softmax(-1)
+    classes = torch.randint(17, (2, 5))
+    plain = torch.nn.functional.cross_entropy(logs.flatten(0, 1), classes.flatten())
+    assert torch.allclose(weighted_cross_entropy(logs, classes, torch.ones(2, 5)), plain)
+
+
+def test_saved_field_loads_and_renders_the_same(views, tmp_path):
+    model, _ = train_sof(views, CONFIG, 0, "cpu")
+    sof = finish(model, views, CONFIG, 0)
+    save_sof(tmp_path / "sof.pt", sof)
+    loaded = load_sof(tmp_path / "sof.pt")
+    assert loaded.instance_names == views.names
+    assert loaded.rounds == [1] * 4
+    assert loaded.codes.shape == (4, 8)
+    assert loaded.config == sof.config
+    assert loaded.radius == pytest.approx(4.0, rel=1e-3)
+    pose, intrinsics = cameras.orbit(0.3, 0.1, 4.0), cameras.intrinsics_from_fov(29.0)
+    first, second = (s.render(s.codes[1], pose, intrinsics, 24, probabilities=True) for s in (sof, loaded))
+    assert torch.equal(first.labels, second.labels)
+    assert first.labels.shape == first.depth.shape == (24, 24)
+    assert torch.allclose(first.probabilities.sum(-1), torch.ones(24, 24), atol=1e-2)
+    many = loaded.render_views(loaded.generate(loaded.codes[1]), np.stack([pose, pose]), intrinsics, 24)
+    assert all(torch.equal(view.labels, first.labels) for view in many)
+    drawn = sample_codes(loaded, 3, torch.Generator().manual_seed(0))
+    assert torch.equal(drawn, sample_codes(loaded, 3, torch.Generator().manual_seed(0)))
+    assert sample_codes(loaded, 3, torch.Generator(), "dirichlet").shape == (3, 8)
