@@ -1,0 +1,62 @@
+"""Framing of a stand-in field: a ball of skin with eyes and a mouth, drawn by projecting points."""
+
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import cameras
+from sofgan.labels import EYE, SKIN, U_LIP
+from sofgan.siw import sof_maps
+from sofgan.siw.config import FramingConfig
+from sofgan.siw.framing import face_anchors
+from sofgan.siw.sof_maps import portrait_framing, render_sof_maps
+
+PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
+
+
+class BallField:
+    def render(self, code, cam2world, intrinsics, size):
+        origin, directions = cameras.rays(np.asarray(cam2world), np.asarray(intrinsics), size, size)
+        along = -(directions * origin).sum(-1) / (directions**2).sum(-1)
+        closest = origin + along[..., None] * directions
+        labels = np.where((closest**2).sum(-1) < 0.8**2, SKIN, 0).astype(np.uint8)
+        depth = np.where(labels > 0, along, 0.0)
+        for label, point in PARTS:
+            place, distance = cameras.project(np.array(point), np.asarray(cam2world), np.asarray(intrinsics))
+            column, row = (place * size).astype(int)
+            labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = label
+            depth[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = distance
+        return SimpleNamespace(labels=torch.from_numpy(labels), depth=torch.from_numpy(depth))
+
+
+@pytest.fixture
+def field(monkeypatch):
+    monkeypatch.setattr(sof_maps, "sample_codes", lambda sof, count, generator: torch.zeros(count, 4))
+    return BallField()
+
+
+def portraits():
+    labels = np.zeros((3, 128, 128), np.uint8)
+    labels[:, 56:60, 40:50] = EYE
+    labels[:, 90:94, 60:70] = U_LIP
+    return labels
+
+
+def test_views_of_the_field_are_framed_as_the_portraits(field):
+    framing = portrait_framing(field, portraits(), 2, 0)
+    still = FramingConfig(yaw_degrees=0.0, pitch_degrees=0.0)
+    maps = render_sof_maps(field, framing, still, 2, 128, 0)
+    assert maps.shape == (2, 128, 128) and maps.dtype == np.uint8
+    np.testing.assert_allclose(face_anchors(maps), face_anchors(portraits()), atol=0.015)
+
+
+def test_cameras_turn_within_their_ranges_and_are_seeded(field):
+    framing = portrait_framing(field, portraits(), 1, 0)
+    done = []
+    maps = render_sof_maps(field, framing, FramingConfig(), 6, 32, 0, done.append)
+    assert done == [1, 2, 3, 4, 5, 6]
+    assert len({view.tobytes() for view in maps}) == 6
+    np.testing.assert_array_equal(maps, render_sof_maps(field, framing, FramingConfig(), 6, 32, 0))
+    assert not np.array_equal(maps, render_sof_maps(field, framing, FramingConfig(), 6, 32, 1))
