@@ -73,7 +73,8 @@ def _obj_text(name: str, vertices, faces, row, column, size: int) -> str:
     """The OBJ: texture corners are shared by the faces whose texel they are, so three a face."""
     corner = np.stack([np.stack([row * _CELL, row * _CELL, row * _CELL + 1], 1),
                        np.stack([column * _CELL, column * _CELL + 1, column * _CELL], 1)], -1)  # fmt: skip
-    ticks = [f"{(k + 0.5) / size:.5f}" for k in range(size)]
+    # Four decimals are a fortieth of a texel; half of the file is texture corners.
+    ticks = [f"{(k + 0.5) / size:.4f}".lstrip("0") for k in range(size)]
     u = [ticks[k] for k in corner[..., 1].ravel()]
     v = [ticks[size - 1 - k] for k in corner[..., 0].ravel()]
     lines = [f"mtllib {name}.mtl", "usemtl avatar"]
