@@ -1,0 +1,224 @@
+"""The report as one HTML text, from the files that the stages left. What is not there is said, not hidden."""
+
+import subprocess
+from pathlib import Path
+
+import jinja2
+import yaml
+
+from sofgan.files import read_json
+from sofgan.labels import NAMES, PALETTE
+from stages.reporting import curves, graph, pictures, texts
+
+PHOTOS_SHOWN, PHOTO_PX = 12, 128
+BATCHES_SHOWN = 3
+CURVES_SHOWN = 6
+FIRST_PICTURES = {"siw": ("samples.png", "restyle.png", "sof_maps.png")}
+# Columns of curves that are worth a look before the others, by what they contain.
+TELLING = ("miou", "fd_", "loss", "accuracy")
+
+
+def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
+    """The whole page.
+
+    Args:
+        root: the project's folder.
+        title: of the page.
+        max_width: of a picture in pixels.
+        batches: scan batches in use.
+    """
+    params_file = root / "params.yaml"
+    params = yaml.safe_load(params_file.read_text()) if params_file.is_file() else {}
+    metrics = read_metrics(root / "metrics")
+    page = Page(root, max_width)
+    sections = [
+        page.portraits(),
+        page.views(batches),
+        page.photos(),
+        page.folder("field", "The occupancy field", "data/sof", "train_sof"),
+        page.folder("inversion", "Heads behind label maps", "data/inverted", "invert_masks"),
+        page.folder("painting", "Painting, while it learned", "data/siw", "train_siw"),
+    ]
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(Path(__file__).parent),
+        autoescape=True,
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(
+        title=title,
+        facts=facts(root, params, batches),
+        headlines=headlines(metrics),
+        sections=sections,
+        classes=[
+            (name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in zip(NAMES, PALETTE.tolist())
+        ],
+        graph=graph.draw(*graph.read_graph(root / "dvc.yaml", params))
+        if (root / "dvc.yaml").is_file()
+        else "",
+        curves=curve_groups(root / "plots", root / "dvc.yaml"),
+        metrics=[
+            (name, [(key, figure(value), texts.definition(key)) for key, value in values.items()])
+            for name, values in metrics.items()
+        ],
+    )
+
+
+class Page:
+    """Sections: each a mapping with `id`, `title`, `figures`, `missing`, and for some `turntable`."""
+
+    def __init__(self, root: Path, max_width: int):
+        self.root, self.max_width = root, max_width
+
+    def portraits(self) -> dict:
+        """What the whole makes: the sample grid and a head that turns."""
+        section = self.folder("portraits", "Portraits", "data/evaluation", "evaluate")
+        animation = self.root / "data/evaluation/turntable.gif"
+        if animation.is_file():
+            section["turntable"] = pictures.animation(animation)
+        else:
+            section["missing"].append(
+                "a head that turns: data/evaluation/turntable.gif, of the stage evaluate"
+            )
+        return section
+
+    def views(self, batches: list[str]) -> dict:
+        """A contact sheet a batch."""
+        section = _section("views", "Scans, seen from around")
+        for batch in batches[:BATCHES_SHOWN]:
+            text = f"Batch {batch}: label views of each scan. Rows are scans, columns views."
+            self._add(section, Path("data/views") / batch / "contact_sheet.png", text, "render_views")
+        if len(batches) > BATCHES_SHOWN:
+            more = ", ".join(batches[BATCHES_SHOWN:])
+            section["notes"].append(f"{len(batches) - BATCHES_SHOWN} more batches in use: {more}.")
+        return section
+
+    def photos(self) -> dict:
+        """Photos with what the parser saw in them, and those whose masks came with them."""
+        section = _section("photos", "Photos and their label maps")
+        for name, labels, text in (
+            ("ffhq", "data/labels/ffhq", "FFHQ-like photos; what the face parser sees, laid over and alone."),
+            (
+                "celebamask",
+                "data/photos/celebamask",
+                "CelebAMask-like photos with the masks that came with them.",
+            ),
+        ):
+            photos = self.root / "data/photos" / name
+            sheet = pictures.photo_sheet(photos, self.root / labels, PHOTOS_SHOWN, PHOTO_PX)
+            if sheet is None:
+                section["missing"].append(f"photos of {name}: data/photos/{name} with {labels}")
+            else:
+                from PIL import Image
+
+                image = pictures.inline(Image.fromarray(sheet), self.max_width)
+                section["figures"].append({**image, "caption": text})
+        return section
+
+    def folder(self, identifier: str, title: str, folder: str, stage: str) -> dict:
+        """All pictures of a stage's folder."""
+        section = _section(identifier, title)
+        found = sorted((self.root / folder).glob("*.png"))
+        order = FIRST_PICTURES.get(Path(folder).name, ())
+        for path in sorted(
+            found, key=lambda path: order.index(path.name) if path.name in order else len(order)
+        ):
+            relative = path.relative_to(self.root)
+            self._add(section, relative, texts.caption(relative.relative_to("data").as_posix()), stage)
+        if not found:
+            section["missing"].append(f"pictures in {folder}, of the stage {stage}")
+        return section
+
+    def _add(self, section: dict, path: Path, caption: str, stage: str) -> None:
+        if (self.root / path).is_file():
+            image = pictures.from_file(self.root / path, self.max_width)
+            section["figures"].append({**image, "caption": caption})
+        else:
+            section["missing"].append(f"{path.as_posix()}, of the stage {stage}")
+
+
+def _section(identifier: str, title: str) -> dict:
+    return {"id": identifier, "title": title, "figures": [], "missing": [], "notes": [], "turntable": None}
+
+
+def read_metrics(folder: Path) -> dict[str, dict]:
+    """By stage (and batch), the flat mapping of each file under `metrics/`."""
+    return {
+        path.relative_to(folder).with_suffix("").as_posix(): read_json(path)
+        for path in sorted(folder.rglob("*.json"))
+    }
+
+
+def headlines(metrics: dict[str, dict]) -> list[dict]:
+    """The few figures on top, each with its N; those that are not there say so."""
+    found = []
+    for title, (file, key), counted, (count_file, count_key), better in texts.HEADLINES:
+        value = metrics.get(file, {}).get(key)
+        count = metrics.get(count_file, {}).get(count_key)
+        floor = metrics.get(file, {}).get(f"{key}_floor")
+        found.append(
+            {
+                "title": title,
+                "value": figure(value) if value is not None else "–",
+                "count": f"N = {figure(count)} {counted}" if count is not None else "N not given",
+                "note": texts.HEADLINE_NOTES[key]
+                if value is not None
+                else f"not measured: metrics/{file}.json, {key}",
+                "floor": f"floor {figure(floor)}" if floor is not None else "",
+                "better": {"up": "higher is better", "down": "lower is better"}[better],
+            }
+        )
+    return found
+
+
+def figure(value) -> str:
+    """A metric as text."""
+    if isinstance(value, float):
+        return curves.short(value) if abs(value) >= 1e-4 or value == 0 else f"{value:.1e}"
+    return "–" if value is None else str(value)
+
+
+def curve_groups(folder: Path, dvc_file: Path) -> list[tuple[str, list, list]]:
+    """By file under `plots/`: (name, curves shown, curves folded away), a curve being (column, SVG)."""
+    axes = _x_columns(dvc_file)
+    groups = []
+    for path in sorted(folder.glob("*.csv")):
+        table = curves.read_table(path)
+        if not table:
+            continue
+        x_name = axes.get(f"{folder.name}/{path.name}") or next(iter(table))
+        x = table.pop(x_name, None) or list(range(len(next(iter(table.values()), []))))
+        telling = sorted(table, key=lambda name: not any(word in name for word in TELLING))
+        drawn = [(name, curves.draw(x, table[name], x_name)) for name in telling]
+        drawn = [(name, svg) for name, svg in drawn if svg]
+        groups.append((path.stem, drawn[:CURVES_SHOWN], drawn[CURVES_SHOWN:]))
+    return groups
+
+
+def _x_columns(dvc_file: Path) -> dict[str, str]:
+    """By plot file, its `x` in dvc.yaml."""
+    if not dvc_file.is_file():
+        return {}
+    plots = [
+        plot
+        for stage in yaml.safe_load(dvc_file.read_text())["stages"].values()
+        for plot in stage.get("plots", [])
+    ]
+    named = [next(iter(plot.items())) for plot in plots if isinstance(plot, dict)]
+    return {path: options["x"] for path, options in named if "x" in (options or {})}
+
+
+def facts(root: Path, params: dict, batches: list[str]) -> list[tuple[str, str]]:
+    """What ran. No date: the same inputs make the same page."""
+    try:
+        command = ["git", "rev-parse", "--short=10", "HEAD"]
+        commit = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        commit = "none"
+    return [
+        ("profile", str(params.get("profile", "demo"))),
+        ("seed", str(params.get("seed", "–"))),
+        ("batches", ", ".join(batches)),
+        ("commit", commit),
+    ]

@@ -1,0 +1,97 @@
+"""What the report says of metrics and pictures, by name."""
+
+import re
+
+# The figures on top of the page: title, (file under metrics/, key), what N counts and (file, key) of N, better is.
+HEADLINES = (
+    (
+        "Occupancy field, mIoU",
+        ("evaluation", "held_out_view_miou"),
+        "views",
+        ("train_sof", "held_out_views"),
+        "up",
+    ),
+    ("Inversion, mIoU", ("evaluation", "inversion_miou"), "maps", ("evaluation", "inversion_maps"), "up"),
+    (
+        "Face parser, mIoU",
+        ("train_parser", "held_out_miou"),
+        "photos",
+        ("train_parser", "held_out_photos"),
+        "up",
+    ),
+    ("Control, mIoU", ("evaluation", "control_miou"), "pictures", ("evaluation", "n_generated"), "up"),
+    ("Portraits, fd_lite0", ("evaluation", "fd_lite0"), "a side", ("evaluation", "n_generated"), "down"),
+)
+
+HEADLINE_NOTES = {
+    "held_out_view_miou": "field against rendered truth, views never trained on",
+    "inversion_miou": "map fitted by code and camera, against that map",
+    "held_out_miou": "on photos kept from training",
+    "control_miou": "painted, then parsed again, against the map it was painted from",
+    "fd_lite0": "generated against real; floor: halves of the real photos against each other",
+}
+
+# First pattern that matches the whole key, in order.
+DEFINITIONS = (
+    (r"fid.*", "Frechet inception distance: Inception-v3 of 2015-12-05, its own resize. Lower is better."),
+    (r"kid.*", "Kernel inception distance, unbiased, over random subsets."),
+    (
+        r"fd_(\w+?)_floor",
+        "The same distance between two halves of the real photos: what no generator can beat at this N.",
+    ),
+    (r"kd_(\w+?)_floor", "The same kernel distance between two halves of the real photos."),
+    (
+        r"fd_lite0.*",
+        "Frechet distance of EfficientNet-lite0 features, generated against real. No FID: another network.",
+    ),
+    (r"fd_lite2.*", "Frechet distance of EfficientNet-lite2 features, generated against real."),
+    (r"fd_parser.*", "Frechet distance of the face parser's last features: a family of its own, in no loss."),
+    (r"kd_.*", "Kernel distance (polynomial, unbiased) of the same features."),
+    (r"n_generated.*|n_real.*|n_floor", "How many pictures a distance is of."),
+    (
+        r"held_out_view_miou",
+        "Mean over classes of intersection over union, the final field on held-out views of scans.",
+    ),
+    (r"held_out_view_iou_\w+", "Intersection over union of one class on held-out views."),
+    (r"held_out_miou", "Mean over classes of intersection over union on what was kept from training."),
+    (r"training_view_miou", "The same on views that were trained on: the gap is what does not generalise."),
+    (
+        r"input_miou.*",
+        "Fit of inverted label maps: the field seen by the found code and camera, against the map.",
+    ),
+    (r"inversion_image_miou", "As inversion_miou, computed a map and averaged."),
+    (r"inversion_miou", "Fit of inverted label maps, one confusion over all of them."),
+    (r"inversion_maps|maps", "How many label maps were inverted."),
+    (r"control_miou_frequent", "As control_miou, over classes that are frequent enough to be judged."),
+    (r"control_miou", "Painted portraits parsed again, against the maps they were painted from."),
+    (r"control_.*", "Agreement of painted portraits, parsed again, with their maps."),
+    (r"\w*miou\w*", "Mean over classes of intersection over union, 0 to 1."),
+    (r"\w*iou_\w+", "Intersection over union of one class, 0 to 1."),
+    (r"\w*accuracy\w*", "Share of pixels with the right class. Blind to small parts: read the mIoU."),
+    (r"(share|area)_\w+", "Share of pixels or faces of one class."),
+    (r"\w*kimg", "Thousand photos shown in training."),
+    (r"\w*(scans|photos|views|instances|identities)\w*", "How many."),
+)
+
+# Captions of pictures that stages leave, by path under data/.
+CAPTIONS = {
+    "sof/held_out.png": "Held-out views: above what was rendered from the scan, below what the field draws.",
+    "inverted/inversion.png": "Label maps of portraits: above the map, below the field from the code and camera found.",
+    "siw/samples.png": "While training: each row a label map, each column a style.",
+    "siw/restyle.png": "Restyling a region: the map, one style, then another style in turn on skin, hair, cloth and "
+    "background only, and that other style on all.",
+    "siw/sof_maps.png": "Label maps sampled from the field's space of heads, as the generator sees them in training.",
+    "evaluation/grid.png": "Rows: geometries sampled from the field. Columns: styles, the same down a column.",
+    "evaluation/samples.png": "Rows: geometries sampled from the field. Columns: styles, the same down a column.",
+    "evaluation/turntable.png": "One sampled head from several sides; style and noise are fixed along a row.",
+}
+
+
+def definition(key: str) -> str:
+    """What a metric means, or nothing where its name says it."""
+    return next((text for pattern, text in DEFINITIONS if re.fullmatch(pattern, key)), "")
+
+
+def caption(path: str) -> str:
+    """What a picture shows; its name where nobody wrote it down."""
+    return CAPTIONS.get(path, path)

@@ -1,0 +1,175 @@
+"""The report: one file, nothing from elsewhere, the same bytes each time, and what is missing is said."""
+
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sofgan.faces.store import PhotoStoreWriter
+from sofgan.files import write_json, write_png
+from sofgan.labels import colorize
+from stages.reporting import curves, graph, pictures, texts
+from stages.reporting.page import build
+
+DVC = """
+stages:
+  make: {matrix: {batch: "${batches}"}, cmd: x, outs: ["data/raw/${item.batch}"]}
+  views: {matrix: {batch: "${batches}"}, cmd: x, deps: ["data/raw/${item.batch}"], outs: ["data/views/${item.batch}"]}
+  source: {cmd: x, outs: [data/portraits]}
+  photos: {cmd: x, deps: ["${photos.folder}"], outs: [data/photos]}
+  train: {cmd: x, deps: [data/views, data/photos], outs: [models/sof.pt], plots: [{plots/train.csv: {x: step}}]}
+  report: {cmd: x, deps: [data/views, models/sof.pt], outs: [report]}
+"""
+PARAMS = "seed: 3\nbatches: [a, b]\nphotos: {folder: data/portraits}\n"
+
+
+def labels(size: int, seed: int = 0) -> np.ndarray:
+    """A round head of skin with hair above, moved by the seed."""
+    y, x = np.mgrid[:size, :size] / size - 0.5
+    head = (x - 0.03 * (seed % 5 - 2)) ** 2 + y**2 < 0.14
+    return np.where(head, np.where(y < -0.15, 15, 1), 0).astype(np.uint8)
+
+
+@pytest.fixture
+def project(tmp_path) -> Path:
+    """A project that ran: pictures, stores, metrics, curves."""
+    (tmp_path / "dvc.yaml").write_text(DVC)
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    sheet = np.concatenate([colorize(labels(64, i)) for i in range(8)], 1)
+    for batch in ("a", "b"):
+        write_png(tmp_path / f"data/views/{batch}/contact_sheet.png", sheet)
+    noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
+    for path in ("sof/held_out", "inverted/inversion", "siw/samples", "evaluation/grid", "evaluation/<new>"):
+        write_png(tmp_path / f"data/{path}.png", np.concatenate([sheet[:, :128], noise]))
+    frames = [Image.fromarray(np.roll(noise, 4 * i, 1)) for i in range(4)]
+    frames += frames[-2:0:-1]
+    frames[0].save(
+        tmp_path / "data/evaluation/turntable.gif", save_all=True, append_images=frames[1:], loop=0
+    )
+    for folder, with_photo in (("photos/ffhq", True), ("labels/ffhq", False), ("photos/celebamask", True)):
+        with PhotoStoreWriter(tmp_path / "data" / folder) as writer:
+            for i in range(5):
+                buffer = io.BytesIO()
+                Image.fromarray(colorize(labels(48, i))).save(buffer, "PNG")
+                photo = buffer.getvalue() if with_photo else None
+                masks = None if folder == "photos/ffhq" else labels(48, i)
+                writer.add(f"{i:05d}", photo, masks)
+    evaluation = {
+        "held_out_view_miou": 0.7891,
+        "fd_lite0": 170.25,
+        "fd_lite0_floor": 72.0,
+        "n_generated": 500,
+    }
+    write_json(tmp_path / "metrics/evaluation.json", evaluation)
+    write_json(tmp_path / "metrics/render_views/a.json", {"odd <key>": None, "views": 20})
+    (tmp_path / "plots").mkdir()
+    rows = [f"{step},{1 / (step + 1)},{step * 0.01}," for step in range(1000)]
+    (tmp_path / "plots/train.csv").write_text("\n".join(["step,loss,held_out_miou,odd", *rows]))
+    return tmp_path
+
+
+def test_page_is_whole_and_stands_alone(project):
+    text = build(project, "A <title>", 1600, ["a", "b"])
+    assert "A &lt;title&gt;" in text and "<title>A <title>" not in text
+    assert "0.789" in text and "floor 72" in text and "N = 500 a side" in text
+    assert "odd &lt;key&gt;" in text
+    assert text.count("<img") == 2 + 2 + 1 + 1 + 1 + 2 and 'data-frames="4"' in text
+    assert "evaluation/&lt;new&gt;.png" in text  # A picture that nobody described is shown by its name.
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
+    assert not re.findall(r"url\((?!data:)|@import|<link", text)
+    assert "Not there:" not in text and "not measured: metrics/train_parser.json" in text
+    assert text == build(project, "A <title>", 1600, ["a", "b"])
+
+
+def test_what_is_missing_is_said(tmp_path):
+    (tmp_path / "params.yaml").write_text(PARAMS)
+    text = build(tmp_path, "Empty", 1600, ["a", "b", "c", "d"])
+    for missing in (
+        "turntable.gif",
+        "data/views/a/contact_sheet.png",
+        "data/photos/ffhq",
+        "data/sof",
+        "dvc.yaml",
+    ):
+        assert re.search(rf"Not there: [^<]*{missing}", text), missing
+    assert "Not there: CSV files" in text and "Not there: JSON files" in text
+    assert "1 more batches in use: d." in text
+
+
+def test_graph_has_no_edge_that_a_longer_way_implies(project):
+    names, edges, items = graph.read_graph(
+        project / "dvc.yaml", {"batches": ["a", "b"], "photos": {"folder": "data/portraits"}}
+    )
+    assert edges == {
+        ("make", "views"),
+        ("views", "train"),
+        ("source", "photos"),
+        ("photos", "train"),
+        ("train", "report"),
+    }
+    assert items == {"make": 2, "views": 2}
+    svg = graph.draw(names, edges, items)
+    assert svg.count("<rect") == 6 and svg.count("<path") == 5 and "views ×2" in svg
+
+
+def test_boxes_of_the_projects_own_graph_do_not_overlap():
+    root = Path(__file__).parents[2]
+    names, edges, items = graph.read_graph(root / "dvc.yaml", {})
+    svg = graph.draw(names, edges, items)
+    boxes = {tuple(map(float, found)) for found in re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"', svg)}
+    assert len(boxes) == len(names)
+    for x, y in boxes:
+        assert not any(x == a and 0 < abs(y - b) < graph.BOX_HEIGHT for a, b in boxes)
+
+
+def test_few_colours_stay_exact_and_many_become_small():
+    exact = colorize(labels(64))
+    shown = pictures.inline(Image.fromarray(exact), 1600)
+    assert np.array_equal(decode(shown), exact)
+    half = pictures.inline(Image.fromarray(exact), 32)
+    assert (half["width"], half["height"]) == (32, 32)
+    assert {tuple(c) for c in decode(half).reshape(-1, 3)} <= {tuple(c) for c in exact.reshape(-1, 3)}
+    noise = np.random.default_rng(1).integers(0, 256, (64, 64, 3), dtype=np.uint8)
+    assert pictures.inline(Image.fromarray(noise), 1600)["src"].startswith("data:image/jpeg")
+
+
+def decode(shown: dict) -> np.ndarray:
+    """The pixels behind a data URI."""
+    import base64
+
+    return np.asarray(Image.open(io.BytesIO(base64.b64decode(shown["src"].split(",")[1]))).convert("RGB"))
+
+
+def test_curves_survive_gaps_and_constants():
+    table = {"step": [0.0, 1.0, 2.0], "a": [1.0, float("nan"), 3.0], "b": [2.0, 2.0, 2.0]}
+    assert curves.draw(table["step"], table["a"], "step").count("polyline") == 1
+    assert "nan" not in curves.draw(table["step"], table["b"], "step")
+    assert curves.draw([0.0], [1.0], "step") == ""
+    long = curves.draw(list(range(5000)), list(range(5000)), "step")
+    assert len(re.search(r'points="([^"]*)"', long)[1].split()) <= curves.MAX_POINTS + 1
+
+
+def test_headlines_and_definitions_have_words():
+    for _, (_, key), _, _, _ in texts.HEADLINES:
+        assert texts.HEADLINE_NOTES[key] and texts.definition(key)
+    assert "another network" in texts.definition("fd_lite0_sof_maps") and "halves" in texts.definition(
+        "fd_lite0_floor"
+    )
+
+
+def test_stage_writes_its_folder_whole(project, monkeypatch):
+    from stages import report
+
+    monkeypatch.chdir(project)
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    blocks = json.dumps({"report": {"title": "T", "max_image_width_px": 800}})
+    (project / "params.yaml").write_text(
+        PARAMS.replace("photos: {folder: data/portraits}\n", "") + blocks[1:-1]
+    )
+    report.main()
+    assert [path.name for path in (project / "report").iterdir()] == ["index.html"]
+    assert not (project / "metrics/report.json").exists()  # It would change what the report depends on.
