@@ -9,6 +9,9 @@ import pytest
 from sofgan import cameras, labels
 from sofgan.files import write_npz
 from sofgan.seeds import numpy_generator
+from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofLoss, TrainSof
+from sofgan.sof.data import read_views, view_files
+from sofgan.sof.train import finish, train_sof
 
 RADIUS = 4.0
 FOV_DEGREES = 29.0
@@ -140,3 +143,42 @@ def views_folder(tmp_path_factory) -> Path:
 def views_module():
     """This module: tests can't import it by name."""
     return sys.modules[__name__]
+
+
+TINY_TRAINING = TrainSof(
+    field=FieldConfig(code_size=8, channels=8, base_size=16, basis_size=16, basis=4, decoder_hidden=16),
+    marcher=MarcherConfig(samples=4, surface_samples=4),
+    loss=SofLoss(),
+    rays=RaySampling(),
+    steps=150,
+    points_only_share=0.8,
+    instances_per_step=4,
+    views_per_instance=4,
+    rays_per_view=48,
+    learning_rate=1e-2,
+    code_learning_rate=1e-2,
+    code_init_std=1.0,
+    warmup_steps=5,
+    clip_gradient_norm=5.0,
+    adam_beta2=0.99,
+    validate_every_steps=75,
+    validate_views=2,
+    checkpoint_every_steps=1000,
+    space_components=2,
+    space_dimensions=3,
+)
+
+
+@pytest.fixture(scope="session")
+def trained(views_folder):
+    """A small field of the four heads, trained for a few seconds."""
+    views = read_views(view_files(views_folder, ["synthetic"]))
+    model, _ = train_sof(views, TINY_TRAINING, 0, "cpu")
+    sof = finish(model, views, TINY_TRAINING, 0)
+    sof.model.eval().requires_grad_(False)
+    return sof
+
+
+@pytest.fixture(scope="session")
+def tiny_training():
+    return TINY_TRAINING

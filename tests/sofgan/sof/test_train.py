@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from sofgan import cameras
-from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofLoss, TrainSof
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.curves import write_curve
 from sofgan.sof.data import RaySampler, read_views, view_files
 from sofgan.sof.model import load_sof, save_sof
@@ -16,34 +16,24 @@ from sofgan.sof.space import sample_codes
 from sofgan.sof.train import finish, sof_loss, train_sof, validate, weighted_cross_entropy
 from sofgan.training import Checkpoints
 
-FIELD = FieldConfig(code_size=8, channels=8, base_size=16, basis_size=16, basis=4, decoder_hidden=16)
-CONFIG = TrainSof(
-    field=FIELD,
-    marcher=MarcherConfig(samples=4, surface_samples=4),
-    loss=SofLoss(),
-    rays=RaySampling(),
-    steps=12,
-    points_only_share=0.5,
-    instances_per_step=2,
-    views_per_instance=2,
-    rays_per_view=16,
-    learning_rate=1e-2,
-    code_learning_rate=1e-2,
-    code_init_std=1.0,
-    warmup_steps=2,
-    clip_gradient_norm=5.0,
-    adam_beta2=0.99,
-    validate_every_steps=6,
-    validate_views=2,
-    checkpoint_every_steps=4,
-    space_components=2,
-    space_dimensions=3,
-)
-
 
 @pytest.fixture(scope="module")
 def views(views_folder):
     return read_views(view_files(views_folder, ["synthetic"]))
+
+
+@pytest.fixture(scope="module")
+def config(tiny_training):
+    return dataclasses.replace(
+        tiny_training,
+        steps=12,
+        points_only_share=0.5,
+        instances_per_step=2,
+        views_per_instance=2,
+        rays_per_view=16,
+        validate_every_steps=6,
+        checkpoint_every_steps=4,
+    )
 
 
 def digest(path):
@@ -54,7 +44,7 @@ class Killed(Exception):
     pass
 
 
-def test_killed_and_resumed_training_ends_in_the_same_bytes(views, tmp_path):
+def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_path):
     def run(name, kill_at=None):
         checkpoints = Checkpoints(tmp_path / "work", [name])
 
@@ -62,8 +52,8 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(views, tmp_path):
             if step == kill_at:
                 raise Killed
 
-        model, curve = train_sof(views, CONFIG, 0, "cpu", checkpoints, report)
-        save_sof(tmp_path / f"{name}.pt", finish(model, views, CONFIG, 0))
+        model, curve = train_sof(views, config, 0, "cpu", checkpoints, report)
+        save_sof(tmp_path / f"{name}.pt", finish(model, views, config, 0))
         write_curve(tmp_path / f"{name}.csv", curve)
         return digest(tmp_path / f"{name}.pt"), digest(tmp_path / f"{name}.csv")
 
@@ -79,12 +69,8 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(views, tmp_path):
     assert len(lines) == 3
 
 
-def test_a_field_learns_its_views(views):
-    config = dataclasses.replace(
-        CONFIG, steps=150, points_only_share=0.8, instances_per_step=4, views_per_instance=4, rays_per_view=48
-    )
-    model, _ = train_sof(views, config, 0, "cpu")
-    confusion, picture = validate(model, views, None)
+def test_a_field_learns_its_views(views, trained):
+    confusion, picture = validate(trained.model, views, None)
     scores = confusion.per_class()
     assert confusion.miou() > 0.35
     assert min(scores["background"], scores["skin"]) > 0.7
@@ -92,9 +78,9 @@ def test_a_field_learns_its_views(views):
 
 
 @pytest.mark.parametrize("start", ["srn", "sphere"])
-def test_the_papers_preset_takes_steps(views, start):
+def test_the_papers_preset_takes_steps(views, config, start):
     config = dataclasses.replace(
-        CONFIG,
+        config,
         field=FieldConfig("hyper", code_size=8, phi_hidden=16, hyper_hidden=16, head_hidden=1),
         marcher=MarcherConfig("lstm", steps=3, hidden=4, start=start),
         loss=SofLoss(cross_entropy=200.0, points=0.0, code=1.0, negative_depth=10.0),
@@ -122,9 +108,9 @@ def test_loss_terms_are_the_specs():
     assert torch.allclose(weighted_cross_entropy(logs, classes, torch.ones(2, 5)), plain)
 
 
-def test_saved_field_loads_and_renders_the_same(views, tmp_path):
-    model, _ = train_sof(views, CONFIG, 0, "cpu")
-    sof = finish(model, views, CONFIG, 0)
+def test_saved_field_loads_and_renders_the_same(views, config, tmp_path):
+    model, _ = train_sof(views, config, 0, "cpu")
+    sof = finish(model, views, config, 0)
     save_sof(tmp_path / "sof.pt", sof)
     loaded = load_sof(tmp_path / "sof.pt")
     assert loaded.instance_names == views.names
