@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 132, 40, 172, 62
+BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 140, 40, 178, 62
 
 
 def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, str]], dict[str, int]]:
@@ -17,7 +17,7 @@ def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, 
         params: params.yaml, for `${...}` in its paths.
     """
     stages = yaml.safe_load(dvc_file.read_text())["stages"]
-    makes = {name: _paths(stage, ("outs", "metrics", "plots"), params) for name, stage in stages.items()}
+    makes = {name: _paths(stage, ("outs",), params) for name, stage in stages.items()}
     uses = {name: _paths(stage, ("deps",), params) for name, stage in stages.items()}
     edges = {
         (maker, user)
@@ -33,7 +33,6 @@ def draw(names: list[str], edges: set[tuple[str, str]], items: dict[str, int]) -
     """The graph as an SVG element; colours come from the page's style."""
     depth = {name: _depth(name, edges) for name in names}
     columns = [[name for name in names if depth[name] == column] for column in range(max(depth.values()) + 1)]
-    height = max(len(column) for column in columns) * ROW
     row: dict[str, float] = {}
     for column in columns:
         # Each stage is put as high as what it reads, then pushed apart to its row.
@@ -44,6 +43,8 @@ def draw(names: list[str], edges: set[tuple[str, str]], items: dict[str, int]) -
         taken = -1.0
         for name in sorted(column, key=lambda name: (wish[name], names.index(name))):
             row[name] = taken = max(wish[name], taken + 1)
+    top = min(row.values())
+    row = {name: place - top for name, place in row.items()}
     height = (max(row.values()) + 1) * ROW
     width = (len(columns) - 1) * COLUMN + BOX_WIDTH + 4
     parts = [
@@ -59,7 +60,7 @@ def draw(names: list[str], edges: set[tuple[str, str]], items: dict[str, int]) -
         )
     for name in names:
         x, y = place[name]
-        several = f" ×{items[name]}" if name in items else ""
+        several = f" ×{items[name]}" if items.get(name, 1) > 1 else ""
         parts.append(f'<rect x="{x}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="9"/>')
         parts.append(
             f'<text x="{x + BOX_WIDTH / 2}" y="{y + BOX_HEIGHT / 2 + 4.5:.1f}">{html.escape(name + several)}</text>'

@@ -160,7 +160,7 @@ def headlines(metrics: dict[str, dict]) -> list[dict]:
         found.append(
             {
                 "title": title,
-                "value": figure(value) if value is not None else "–",
+                "value": headline(value),
                 "count": f"N = {figure(count)} {counted}" if count is not None else "N not given",
                 "note": texts.HEADLINE_NOTES[key]
                 if value is not None
@@ -170,6 +170,13 @@ def headlines(metrics: dict[str, dict]) -> list[dict]:
             }
         )
     return found
+
+
+def headline(value) -> str:
+    """A metric as text of one width: 0.812, 312."""
+    if not isinstance(value, int | float):
+        return "–"
+    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
 
 
 def figure(value) -> str:

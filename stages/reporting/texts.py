@@ -5,7 +5,7 @@ import re
 # The figures on top of the page: title, (file under metrics/, key), what N counts and (file, key) of N, better is.
 HEADLINES = (
     (
-        "Occupancy field, mIoU",
+        "Field, mIoU",
         ("evaluation", "held_out_view_miou"),
         "views",
         ("train_sof", "held_out_views"),
