@@ -80,7 +80,7 @@ def _beanie(skin, out, share, azimuth, color, generator):
 
 def _brimmed(skin, out, share, azimuth, color, generator):
     """A crown with a dent, a dark band and a brim all round."""
-    height = generator.uniform(0.14, 0.3)
+    height = generator.uniform(0.0, 0.14)
     flat = skin * np.array([1.0, 0, 1]) + out * np.array([1.0, 0, 1]) * 0.17
     ring = flat[:, -1:]
     center = ring.mean(0, keepdims=True)
@@ -180,14 +180,7 @@ def glasses(
         ear_top = ear[np.argmax(ear[:, 1] - 0.3 * np.abs(ear[:, 2] - ear[:, 2].mean()))]
         rear = np.array([np.abs(ear[:, 0]).min() * sign * 1.0, ear_top[1] - 0.02, ear[:, 2].mean() - 0.02])
         side = max(abs(hinge[0]), abs(rear[0])) + 0.015
-        path = np.array(
-            [
-                hinge,
-                [sign * side, hinge[1], hinge[2] - 0.05],
-                [sign * side, rear[1] + 0.02, rear[2] + 0.12],
-                rear,
-            ]
-        )
+        path = np.array([hinge, [sign * side, rear[1] + 0.04, rear[2] + 0.18], rear])
         path = np.concatenate(
             [a + (b - a) * np.linspace(0, 1, 8, endpoint=False)[:, None] for a, b in zip(path, path[1:])]
             + [path[-1:]]

@@ -12,8 +12,8 @@ from sofgan.scans.avatars.template import Template
 # From the lightest to the darkest skin.
 _SKIN_RAMP = np.array(
     [
-        (246, 216, 200),
-        (236, 196, 172),
+        (236, 202, 184),
+        (228, 188, 164),
         (222, 174, 143),
         (196, 144, 110),
         (163, 110, 80),
@@ -35,8 +35,8 @@ HAIR_COLORS: dict[str, tuple[int, int, int]] = {
     "white": (214, 212, 208),
 }
 _EYE_COLORS: dict[str, tuple[int, int, int]] = {
-    "dark brown": (62, 38, 22),
-    "brown": (101, 64, 34),
+    "dark brown": (80, 50, 30),
+    "brown": (112, 72, 40),
     "hazel": (128, 98, 52),
     "green": (98, 122, 78),
     "blue": (88, 130, 172),

@@ -38,6 +38,29 @@ class Head:
     under_hat: bool
 
 
+@dataclass(frozen=True)
+class Cut:
+    """A haircut that keeps to the scalp.
+
+    side, top: thickness in decimetres, reached `edge` decimetres from the hairline; fade: how much skin shows
+    through near it; grain, quiff, curls: relief of strands, of the front lock, of curls; recede, low: the
+    hairline's (degrees); crown_degrees: how far behind the top all strands meet.
+    """
+
+    side: float
+    top: float
+    edge: float
+    fade: float
+    grain: float
+    quiff: float = 0.0
+    curls: float = 0.0
+    recede: float = 0.0
+    low: float = 0.0
+    crown_degrees: float = 24.0
+    columns: int = COLUMNS
+    rows: int = ROWS
+
+
 def draw_style(male: float, generator: np.random.Generator, allowed: tuple[str, ...] = tuple(STYLES)) -> str:
     """Choose a hair style's name."""
     chances = np.array([STYLES[name][0] * (1 - male) + STYLES[name][1] * male for name in allowed])
@@ -50,50 +73,21 @@ def grow(style: str, head: Head, male: float, age: float, generator) -> tuple[li
         return [], False
     if style in ("bob", "long"):
         return _falling(style, head, generator)
-    recede = (
-        max(generator.normal(1.0 + 9 * age * male, 2.5), 0)
-        if male > 0.5
-        else max(generator.normal(0, 1.5), 0)
-    )
-    line = {"recede": float(recede), "low": float(generator.normal(0, 2.0))}
+    recede = generator.normal(1.0 + 9 * age, 2.5) if male > 0.5 else generator.normal(0, 1.5)
+    line = {"recede": max(float(recede), 0.0), "low": float(generator.normal(0, 2.0))}
+    draw = generator.uniform
     if style == "cropped":
-        thickness = generator.uniform(0.035, 0.06)
-        parts = [_cap(head, generator, line, thickness, thickness, grain=0.05, edge=0.14, fade=0.55)]
-    elif style == "short":
-        side, top = generator.uniform(0.06, 0.11), generator.uniform(0.14, 0.26)
-        parts = [
-            _cap(
-                head,
-                generator,
-                line,
-                side,
-                top,
-                grain=0.35,
-                edge=0.10,
-                fade=0.2,
-                quiff=generator.uniform(0, 0.14),
-            )
-        ]
-    elif style == "curly":
-        side, top = generator.uniform(0.14, 0.34), generator.uniform(0.22, 0.42)
-        parts = [
-            _cap(
-                head,
-                generator,
-                line,
-                side,
-                top,
-                grain=0.1,
-                edge=0.22,
-                fade=0.1,
-                curls=generator.uniform(0.035, 0.06),
-            )
-        ]
-    else:
-        tail = scalp.directions(np.array(180.0), np.array(generator.uniform(28, 75)))
-        cap = _cap(head, generator, line, 0.045, 0.07, grain=0.35, edge=0.10, fade=0.25, pole=tail)
-        parts = [_joined("hair", [cap, _bun(head, tail, generator)])]
-    return parts, False
+        thickness = draw(0.035, 0.06)
+        return [_cap(head, Cut(thickness, thickness, 0.14, 0.55, 0.05, **line), generator)], False
+    if style == "short":
+        cut = Cut(draw(0.06, 0.11), draw(0.14, 0.26), 0.10, 0.2, 0.35, quiff=draw(0, 0.14), **line)
+        return [_cap(head, cut, generator)], False
+    if style == "curly":
+        cut = Cut(draw(0.14, 0.34), draw(0.22, 0.42), 0.22, 0.1, 0.1, curls=draw(0.05, 0.08), **line)
+        return [_cap(head, cut, generator)], False
+    cut = Cut(0.045, 0.07, 0.10, 0.25, 0.35, crown_degrees=draw(28, 75), **line)
+    tail = scalp.directions(np.array(180.0), np.array(cut.crown_degrees))
+    return [_joined("hair", [_cap(head, cut, generator), _bun(head, tail, generator)])], False
 
 
 def _frame(pole: np.ndarray) -> np.ndarray:
@@ -104,22 +98,20 @@ def _frame(pole: np.ndarray) -> np.ndarray:
     return np.stack([side, pole, np.cross(side, pole)])
 
 
-def _cap(
-    head: Head, generator, line: dict, side: float, top: float, grain: float, edge: float, fade: float,
-    quiff: float = 0.0, curls: float = 0.0, pole: np.ndarray | None = None,
-) -> Part:  # fmt: skip
-    """Hair that stays on the scalp, `side` and `top` decimetres thick, which it reaches `edge` from the hairline."""
-    pole = scalp.directions(np.array(180.0), np.array(24.0)) if pole is None else pole
-    turn = np.arange(COLUMNS) / COLUMNS * 360
+def _cap(head: Head, cut: Cut, generator) -> Part:
+    """Hair that stays on the scalp, combed away from the cut's crown."""
+    columns, rows = cut.columns, cut.rows
+    pole = scalp.directions(np.array(180.0), np.array(cut.crown_degrees))
+    turn = np.arange(columns) / columns * 360
     reach = np.linspace(0, 165, 331)
     rays = scalp.directions(turn[:, None], reach[None]) @ _frame(pole)
     azimuth, polar = scalp.angles(rays)
-    beyond = polar > scalp.hairline(azimuth, **line)
+    beyond = polar > scalp.hairline(azimuth, cut.recede, cut.low)
     end = reach[np.where(beyond.any(1), beyond.argmax(1), len(reach) - 1)]
-    end = gaussian_filter1d(end, 1.2, mode="wrap") + generator.normal(0, 0.5, COLUMNS)
+    end = gaussian_filter1d(end, 1.2, mode="wrap") + generator.normal(0, 0.5, columns)
     # Rows crowd towards the hairline, where the thickness changes.
-    rows = 1 - (1 - np.linspace(0, 1, ROWS)) ** 1.5
-    along = rows[None] * end[:, None]
+    share = 1 - (1 - np.linspace(0, 1, rows)) ** 1.5
+    along = share[None] * end[:, None]
     direction = scalp.directions(turn[:, None], along) @ _frame(pole)
     skin = scalp.skin_points(direction, head.vertices)
     out = scalp.outward(skin, head.vertices)
@@ -127,28 +119,28 @@ def _cap(
 
     upward = np.clip(np.cos(np.deg2rad(polar)) * 1.5 + 0.1, 0, 1)
     front = np.exp(-((azimuth / 40.0) ** 2)) * np.exp(-(((polar - 38) / 18.0) ** 2))
-    volume = side + (top - side) * upward + quiff * front
+    volume = cut.side + (cut.top - cut.side) * upward + cut.quiff * front
     distance = np.deg2rad(end[:, None] - along) * 0.95
-    grown = np.sqrt(np.clip(1 - (1 - np.clip(distance / edge, 0, 1)) ** 2, 0, 1))
-    strand = _strands(COLUMNS, generator, wrap=True)
-    volume = volume * (1 + grain * strand[:, None] * 0.35 * np.clip(rows * 3, 0, 1))
+    grown = np.sqrt(np.clip(1 - (1 - np.clip(distance / cut.edge, 0, 1)) ** 2, 0, 1))
+    strand = _strands(columns, generator, wrap=True)
+    volume = volume * (1 + cut.grain * strand[:, None] * 0.35 * np.clip(share * 3, 0, 1))
     volume = volume * (1 + 0.12 * colors.waves(skin.reshape(-1, 3), generator, 0.8).reshape(volume.shape))
-    if curls:
-        bump = sum(colors.waves(skin.reshape(-1, 3), generator, w, 12) for w in (0.16, 0.24)).reshape(
-            volume.shape
-        )
-        volume = volume + curls * bump * np.clip(rows * 4, 0, 1)
+    if cut.curls:
+        # The absolute value of noise: round lumps between sharp creases.
+        lumps = [np.abs(colors.waves(skin.reshape(-1, 3), generator, width, 12)) for width in (0.22, 0.34)]
+        bump = np.minimum(sum(lumps), 2.5).reshape(volume.shape) - 1.2
+        volume = volume + cut.curls * bump * np.clip(share * 4, 0, 1)
     if head.under_hat:
         volume = np.minimum(volume, np.clip((polar - 72) / 15, 0, 1) * volume + 0.03)
     points = skin + out * (volume * grown - 0.012 * (1 - grown))[..., None]
-    shade = strand[:, None] * 0.6 + (bump * 0.5 if curls else 0)
-    color = _hair_color(head, shade, rows[None] * np.ones_like(volume), generator)
-    thin = fade * np.clip(1 - distance / (2.2 * edge), 0, 1)
+    shade = strand[:, None] * 0.6 + (bump * 0.5 if cut.curls else 0)
+    color = _hair_color(head, shade, share[None] * np.ones_like(volume), generator)
+    thin = cut.fade * np.clip(1 - distance / (2.2 * cut.edge), 0, 1)
     color = colors.mix(color, head.looks.skin * 0.92, thin)
     return make_part(
         "hair",
         points.reshape(-1, 3),
-        grid_faces(COLUMNS, ROWS, False, True),
+        grid_faces(columns, rows, False, True),
         labels.HAIR,
         color.reshape(-1, 3),
         0.6,
@@ -284,7 +276,10 @@ def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
     sheet = make_part(
         "hair", points, grid_faces(COLUMNS, ROWS, False), labels.HAIR, color.reshape(-1, 3), 0.55
     )
-    pieces = [sheet] + ([_fringe(head, generator, edge_azimuth)] if fringe and not head.under_hat else [])
+    under = _cap(head, Cut(0.02, 0.02, 0.06, 0.3, 0.1, columns=88, rows=18), generator)
+    pieces = [sheet, under] + (
+        [_fringe(head, generator, edge_azimuth)] if fringe and not head.under_hat else []
+    )
     return [_joined("hair", pieces)], not tucked
 
 
