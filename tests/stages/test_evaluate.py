@@ -1,0 +1,144 @@
+"""The stage `evaluate` on models that know nothing: every number and picture is there, twice the same."""
+
+import json
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from sofgan.cameras import intrinsics_from_fov, orbit
+from sofgan.faces.config import ParserConfig
+from sofgan.faces.parser import FaceParser, save_parser
+from sofgan.faces.store import PhotoStoreWriter
+from sofgan.siw.config import GeneratorConfig
+from sofgan.siw.framing import Framing
+from sofgan.siw.generator import Generator
+from sofgan.siw.model import Siw, save_siw
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import Sof, new_model, save_sof
+from sofgan.sof.space import fit_mixture
+from stages import evaluate, params
+
+PARAMS = {
+    "seed": 0,
+    "batches": ["a"],
+    "runtime": {"device": "cpu", "workers": 1, "threads": 1},
+    "evaluate": {
+        "images": 6,
+        "extractors": ["parser"],
+        "inception_weights": "",
+        "batch": 4,
+        "kid_subset": 4,
+        "frequent_share": 0.01,
+        "held_out_views": 0,
+        "grid": [2, 3],
+        "turntable_yaws_degrees": [-20.0, 0.0, 20.0],
+        "turntable_styles": 2,
+        "turntable_frames": 3,
+    },
+}
+
+
+def _png(generator):
+    import io
+
+    buffer = io.BytesIO()
+    Image.fromarray(generator.integers(0, 256, (32, 32, 3), dtype=np.uint8)).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+def _stores():
+    generator = np.random.default_rng(0)
+    for name, photos, maps, count in [
+        ("data/photos/ffhq", True, False, 8),
+        ("data/labels/ffhq", False, True, 8),
+        ("data/photos/celebamask", True, True, 5),
+    ]:
+        with PhotoStoreWriter(name) as writer:
+            for i in range(count):
+                labels = generator.integers(0, 17, (32, 32), dtype=np.uint8) if maps else None
+                writer.add(str(i), _png(generator) if photos else None, labels)
+
+
+def _models():
+    torch.manual_seed(0)
+    field = FieldConfig(code_size=8, channels=2, base_size=8, basis_size=4, basis=2, decoder_hidden=8)
+    config = SofConfig(field, MarcherConfig(samples=4, surface_samples=2))
+    model = new_model(config, 2, 0.1, 0).eval().requires_grad_(False)
+    poses = torch.from_numpy(orbit(np.zeros(1), np.zeros(1), 4.0)).float()
+    intrinsics = torch.from_numpy(intrinsics_from_fov(29.0)).float()
+    space = fit_mixture(model.codes, 1, 2, 0)
+    save_sof("models/sof_inverted.pt", Sof(model, ["a/x", "celebamask/0"], [1, 2], space, poses, intrinsics))
+    generator = GeneratorConfig(
+        resolution=16, label_size=16, start_size=8, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128,
+        channel_max=8, encoder_channels=(8,), spade_sizes=(16, 16), spade_hidden=4, spade_max_size=8,
+    )  # fmt: skip
+    save_siw("models/siw.pt", Siw(Generator(generator).requires_grad_(False), "cpu", Framing(20.0, 0.0)))
+    save_parser("models/parser.pt", FaceParser(ParserConfig("unet", 32, 4)))
+
+
+def _views_and_inversion():
+    generator = np.random.default_rng(1)
+    poses = orbit(np.array([0.0, 0.3]), np.zeros(2), 4.0).astype(np.float32)
+    np.savez_compressed(
+        "data/views/a/x.npz",
+        labels=generator.integers(0, 17, (2, 16, 16), dtype=np.uint8),
+        depth=np.full((2, 16, 16), 4, np.float16),
+        cam2world=poses,
+        intrinsics=intrinsics_from_fov(29.0).astype(np.float32),
+        split=np.array([0, 1], np.uint8),
+    )
+    truth = generator.integers(0, 17, (3, 16, 16), dtype=np.uint8)
+    np.savez_compressed("data/inverted/inversion.npz", labels=truth, fitted=truth)
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    monkeypatch.setattr("sys.argv", ["evaluate"])
+    threads = torch.get_num_threads()
+    params._document.cache_clear()
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    for folder in ("data/views/a", "data/inverted"):
+        (tmp_path / folder).mkdir(parents=True)
+    _stores()
+    _models()
+    _views_and_inversion()
+    yield tmp_path
+    params._document.cache_clear()
+    torch.set_num_threads(threads)
+
+
+def test_every_number_and_picture_is_there_twice_the_same(project):
+    evaluate.main()
+    written = [project / "metrics/evaluate.json", *sorted((project / "data/evaluation").iterdir())]
+    figures = json.loads(written[0].read_text())
+    for suffix, generated, real in [
+        ("", 6, 6),
+        ("_celebamask_maps", 5, 6),
+        ("_celebamask", 5, 5),
+        ("_sof_maps", 6, 6),
+    ]:
+        assert (figures[f"n_generated{suffix}"], figures[f"n_real{suffix}"]) == (generated, real)
+        assert figures[f"fd_parser{suffix}"] >= 0 and f"kd_parser{suffix}" in figures
+    assert figures["fd_parser_floor"] >= 0 and figures["n_floor"] == 3
+    assert figures["inversion_miou"] == figures["inversion_image_miou"] == 1.0
+    for name in ("held_out_view_miou", "control_miou", "control_miou_frequent", "control_accuracy"):
+        assert 0 <= figures[name] <= 1
+    assert not any(name.startswith("fid") for name in figures)
+    assert [path.name for path in written[1:]] == ["grid.png", "turntable.gif", "turntable.png"]
+    assert Image.open(written[1]).size == (4 * 16, 2 * 16)
+    assert Image.open(written[3]).size == (3 * 16, 3 * 16)
+    first = [path.read_bytes() for path in written]
+    evaluate.main()
+    assert [path.read_bytes() for path in written] == first
+
+
+def test_a_field_of_other_scans_is_refused(project):
+    (project / "data/views/a/x.npz").rename(project / "data/views/a/y.npz")
+    with pytest.raises(SystemExit, match="other scans"):
+        evaluate.main()
