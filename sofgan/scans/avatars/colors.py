@@ -104,7 +104,7 @@ def draw_looks(person: Person, generator: np.random.Generator) -> Looks:
     )
     chances[8:] = np.array([2.2, 1.2]) * max(person.age - 0.3, 0) * 3
     hair_name = list(HAIR_COLORS)[generator.choice(len(chances), p=chances / chances.sum())]
-    hair = np.array(HAIR_COLORS[hair_name]) * generator.uniform(0.85, 1.15) * generator.normal(1, 0.03, 3)
+    hair = np.array(HAIR_COLORS[hair_name]) * generator.uniform(0.85, 1.15) * generator.normal(1, 0.012, 3)
     chances = np.array([1.2 - light, 0.8, 0.5 * light + 0.05, 0.5 * light, 0.9 * light, 0.3 * light])
     iris_name = list(_EYE_COLORS)[generator.choice(len(chances), p=chances / chances.sum())]
     iris = np.array(_EYE_COLORS[iris_name]) * generator.uniform(0.85, 1.2)

@@ -42,7 +42,8 @@ class Head:
 class Cut:
     """A haircut that keeps to the scalp.
 
-    side, top: thickness in decimetres, reached `edge` decimetres from the hairline; fade: how much skin shows
+    side, top: thickness in decimetres, reached `edge` decimetres from the hairline, or 1 + `taper` times that at
+    the sides and the back; fade: how much skin shows
     through near it; grain, quiff, curls: relief of strands, of the front lock, of curls; recede, low: the
     hairline's (degrees); crown_degrees: how far behind the top all strands meet.
     """
@@ -56,6 +57,7 @@ class Cut:
     curls: float = 0.0
     recede: float = 0.0
     low: float = 0.0
+    taper: float = 0.0
     crown_degrees: float = 24.0
     columns: int = COLUMNS
     rows: int = ROWS
@@ -80,10 +82,28 @@ def grow(style: str, head: Head, male: float, age: float, generator) -> tuple[li
         thickness = draw(0.035, 0.06)
         return [_cap(head, Cut(thickness, thickness, 0.14, 0.55, 0.05, **line), generator)], False
     if style == "short":
-        cut = Cut(draw(0.06, 0.11), draw(0.14, 0.26), 0.10, 0.2, 0.35, quiff=draw(0, 0.14), **line)
+        cut = Cut(
+            draw(0.06, 0.11),
+            draw(0.14, 0.26),
+            0.10,
+            0.2,
+            0.35,
+            quiff=draw(0, 0.14),
+            taper=draw(1.5, 5),
+            **line,
+        )
         return [_cap(head, cut, generator)], False
     if style == "curly":
-        cut = Cut(draw(0.14, 0.34), draw(0.22, 0.42), 0.22, 0.1, 0.1, curls=draw(0.05, 0.08), **line)
+        cut = Cut(
+            draw(0.14, 0.34),
+            draw(0.22, 0.42),
+            0.22,
+            0.1,
+            0.1,
+            curls=draw(0.05, 0.08),
+            taper=draw(0, 1.5),
+            **line,
+        )
         return [_cap(head, cut, generator)], False
     cut = Cut(0.045, 0.07, 0.10, 0.25, 0.35, crown_degrees=draw(28, 75), **line)
     tail = scalp.directions(np.array(180.0), np.array(cut.crown_degrees))
@@ -121,7 +141,9 @@ def _cap(head: Head, cut: Cut, generator) -> Part:
     front = np.exp(-((azimuth / 40.0) ** 2)) * np.exp(-(((polar - 38) / 18.0) ** 2))
     volume = cut.side + (cut.top - cut.side) * upward + cut.quiff * front
     distance = np.deg2rad(end[:, None] - along) * 0.95
-    grown = np.sqrt(np.clip(1 - (1 - np.clip(distance / cut.edge, 0, 1)) ** 2, 0, 1))
+    # A crisp edge over the forehead, a long taper at the sides and the nape.
+    edge = cut.edge * (1 + cut.taper * np.clip((np.abs(azimuth) - 50) / 40, 0, 1))
+    grown = np.sqrt(np.clip(1 - (1 - np.clip(distance / edge, 0, 1)) ** 2, 0, 1))
     strand = _strands(columns, generator, wrap=True)
     volume = volume * (1 + cut.grain * strand[:, None] * 0.35 * np.clip(share * 3, 0, 1))
     volume = volume * (1 + 0.12 * colors.waves(skin.reshape(-1, 3), generator, 0.8).reshape(volume.shape))
@@ -160,9 +182,10 @@ def _strands(count: int, generator, wrap: bool) -> np.ndarray:
 def _hair_color(head: Head, streak: np.ndarray, along: np.ndarray, generator) -> np.ndarray:
     """(..., 3) albedo: lighter and darker strands, darker roots, slightly lighter tips."""
     shape = np.broadcast_shapes(streak.shape, along.shape)
-    value = 1 + 0.13 * streak + 0.05 * generator.normal(size=shape)
+    contrast = 1 - 0.6 * head.looks.hair.mean() / 255  # grey and white strands differ less
+    value = 1 + contrast * (0.15 * streak + 0.05 * generator.normal(size=shape))
     value = value * (0.84 + 0.22 * np.clip(along, 0, 1))
-    warm = 1 + 0.03 * streak[..., None] * np.array([1.0, 0.2, -0.8])
+    warm = 1 + 0.03 * contrast * streak[..., None] * np.array([1.0, 0.2, -0.8])
     return head.looks.hair * np.clip(value, 0.45, 1.6)[..., None] * warm
 
 
@@ -255,7 +278,8 @@ def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
     upper = skin + out * grown[..., None]
 
     drop = np.linspace(0, 1, ROWS - scalp_rows + 1)[1:]
-    fall = length * (1 + 0.04 * strand + 0.03 * generator.normal(size=COLUMNS))
+    ragged = gaussian_filter1d(generator.normal(size=COLUMNS), 0.8)
+    fall = length * (1 + 0.03 * strand + 0.02 * ragged)
     lower = upper[:, -1:] - np.array([0, 1.0, 0]) * (fall[:, None] * drop)[..., None]
     axis = np.array([0.0, 0.0, 0.35])
     flat = (lower - axis) * np.array([1.0, 0, 1])

@@ -123,7 +123,7 @@ def draw_person(generator: np.random.Generator) -> Person:
         value = float(np.clip(generator.normal(0, spread), -0.7, 0.7))
         weights[f"{stem}-{positive if value > 0 else negative}"] = abs(value)
     for stem, negative, positive, spread in _SIDED:
-        value = float(generator.normal(0, spread))
+        value = float(generator.normal(0.2 if stem == "eyes/{}-eye-scale" else 0, spread))
         for side in "lr":
             own = float(np.clip(value + generator.normal(0, 0.04), -0.9, 0.9))
             weights[f"{stem.format(side)}-{positive if own > 0 else negative}"] = abs(own)
