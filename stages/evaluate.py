@@ -38,7 +38,7 @@ def main() -> None:
         )  # fmt: skip
         figures |= _score_portraits(siw, drawn, params, how.device, run)
         _draw(sof, siw, drawn, params, run)
-        run.final(figures)
+        run.final(figures, "evaluation")
 
 
 def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, float]:

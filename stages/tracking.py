@@ -80,9 +80,12 @@ class StageRun:
         """Show progress: one line rewritten on a terminal, a plain line every ten seconds elsewhere."""
         self._status.show(text)
 
-    def final(self, values: dict[str, float]) -> None:
-        """Write the stage's metrics file, the truth that trackers mirror. What is not finite becomes null."""
-        name = f"{self.stage}/{self.item}" if self.item else self.stage
+    def final(self, values: dict[str, float], name: str | None = None) -> None:
+        """Write the stage's metrics file, the truth that trackers mirror. What is not finite becomes null.
+
+        The file is metrics/<stage>.json, metrics/<stage>/<item>.json, or metrics/<name>.json.
+        """
+        name = name or (f"{self.stage}/{self.item}" if self.item else self.stage)
         write_json(Path("metrics") / f"{name}.json", {key: _plain(value) for key, value in values.items()})
         self._mirror("final", lambda: {"values": {key: _plain(value) for key, value in values.items()}}, True)
 

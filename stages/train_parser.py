@@ -41,13 +41,13 @@ def main() -> None:
                 status=run.status,
             )
         save_parser("models/parser.pt", trained.parser)
-        _write_table("plots/parser_training.csv", ["step", "loss", "miou"], trained.curve)
+        _write_table("plots/train_parser.csv", ["step", "loss", "miou"], trained.curve)
         shares = trained.confusion.truth_shares()
         classes = [
             {"class": name, "iou": iou, "truth_share": shares[NAMES.index(name)]}
             for name, iou in trained.confusion.per_class().items()
         ]
-        _write_table("plots/parser_classes.csv", ["class", "iou", "truth_share"], classes)
+        _write_table("plots/train_parser_classes.csv", ["class", "iou", "truth_share"], classes)
         run.final(
             {
                 "held_out_miou": trained.confusion.miou(),

@@ -115,7 +115,7 @@ def project(tmp_path, monkeypatch):
 
 def test_every_number_and_picture_is_there_twice_the_same(project):
     evaluate.main()
-    written = [project / "metrics/evaluate.json", *sorted((project / "data/evaluation").iterdir())]
+    written = [project / "metrics/evaluation.json", *sorted((project / "data/evaluation").iterdir())]
     figures = json.loads(written[0].read_text())
     for suffix, generated, real in [
         ("", 6, 6),
