@@ -4,7 +4,6 @@ Not called `stages.py`: Prefect loads a flow as a script, and beside it that nam
 """
 
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -14,8 +13,7 @@ from pathlib import Path
 
 from pipelines.demo import dvc
 
-GRACE_SECONDS = 15.0  # Between asking a stage to stop and making it.
-LEASH_SECONDS = 0.5
+LEASH = Path(__file__).with_name("leash.py")
 
 
 class StageFailed(RuntimeError):
@@ -44,7 +42,7 @@ def in_graph_order(root: Path, targets: list[str]) -> list[str]:
 
     with Repo(str(root)) as repo:
         graph = repo.index.graph  # From a stage to those it depends on.
-        names = {stage: stage.addressing for stage in graph}
+        names = {stage: getattr(stage, "name", None) or stage.addressing for stage in graph}
     wanted = set(graph)
     if targets:
         starts = {stage for stage, name in names.items() if name in targets or name.split("@")[0] in targets}
@@ -72,7 +70,7 @@ def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable
     start = time.monotonic()
     command = dvc("repro", "--single-item", stage)
     process = subprocess.Popen(
-        [sys.executable, "-m", "pipelines.dvc_stages", *command],
+        [sys.executable, "-P", str(LEASH), str(os.getpid()), *command],
         cwd=root,
         env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
         stdin=subprocess.DEVNULL,
@@ -97,43 +95,3 @@ def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable
     if status:
         raise StageFailed(f"stage '{stage}' failed: dvc ended with {status}")
     return Outcome(stage, "ran" if ran else "cached", time.monotonic() - start)
-
-
-def leash(command: list[str]) -> int:
-    """Run a command in a session of its own; stop all of it when asked to, or when who started this is gone."""
-    parent = os.getppid()
-    process = subprocess.Popen(command, start_new_session=True)
-    stopping = []
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
-        signal.signal(number, lambda *_: stopping.append(True))
-    while process.poll() is None:
-        if stopping or os.getppid() != parent:
-            _stop_group(process)
-            break
-        time.sleep(LEASH_SECONDS / 5)
-    return process.wait()
-
-
-def _stop_group(process: subprocess.Popen) -> None:
-    """Ask the whole group, then make it: dvc itself ignores interrupts while a stage runs."""
-    end = time.monotonic() + GRACE_SECONDS
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        try:
-            os.killpg(process.pid, number)
-        except ProcessLookupError:
-            return
-        while time.monotonic() < end and _group_lives(process):
-            time.sleep(0.1)
-
-
-def _group_lives(process: subprocess.Popen) -> bool:
-    process.poll()  # Takes in what ended: a zombie would count as alive.
-    try:
-        os.killpg(process.pid, 0)
-        return True
-    except ProcessLookupError:
-        return False
-
-
-if __name__ == "__main__":
-    sys.exit(leash(sys.argv[1:]))

@@ -1,0 +1,100 @@
+"""The doctor finds what is broken, and says how to mend it."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pipelines import doctor
+from sofgan.files import sha256_file
+from stages import params
+
+CODE = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def empty(tmp_path, monkeypatch):
+    """A folder with nothing but a small params.yaml."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("DVC_ROOT", "MLFLOW_TRACKING_URI", "SOFGAN_TRACKING"):
+        monkeypatch.delenv(name, raising=False)
+    (tmp_path / "params.yaml").write_text("batches: [mine, avatars-000]\navatars: {batches: [avatars-000]}\n")
+    return tmp_path
+
+
+def states(lines) -> list[str]:
+    """The states of findings."""
+    return [line.state for line in lines]
+
+
+def test_the_label_cube_is_drawn_exactly_here():
+    (line,) = doctor.labels()
+    assert line.state == "ok", line
+
+
+def test_a_broken_driver_is_named(monkeypatch):
+    monkeypatch.setattr(doctor, "call", lambda command: (1, "Traceback\nImportError: no EGL library\n"))
+    (line,) = doctor.labels()
+    assert line.state == "FIX" and "no EGL library" in line.text and "apt-get install" in line.fix
+    monkeypatch.setattr(doctor, "call", lambda command: (1, "7 pixels of the label cube are wrong\n"))
+    assert "7 pixels" in next(iter(doctor.labels())).text
+
+
+def test_a_wrong_pair_and_a_missing_gpu(monkeypatch):
+    found = '{"torch": "2.14", "cuda": null, "gpus": [], "pair": "torchvision::nms does not exist"}'
+    monkeypatch.setattr(doctor, "call", lambda command: (0, "a warning\n" + found + "\n"))
+    lines = list(doctor.torch())
+    assert states(lines) == ["FIX", "note"] and "nms" in lines[0].text
+
+
+def test_fastapi_that_breaks_prefect(monkeypatch):
+    versions = {"dvc": "3.67", "mlflow": "3.17", "prefect": "3.8.8", "fastapi": "0.151.0"}
+    monkeypatch.setattr(doctor.importlib.metadata, "version", versions.__getitem__)
+    assert states(doctor.workflow())[0] == "FIX"
+    versions["fastapi"] = "0.150.2"
+    assert "FIX" not in states(doctor.workflow())
+
+
+def test_batches_without_scans(empty):
+    lines = list(doctor.data())
+    assert states(lines) == ["FIX", "ok"]
+    assert "mine" in lines[0].text and "data/raw/scans/mine" in lines[0].fix
+    assert "dvc repro makes the rest" in lines[1].text
+
+
+def test_params_are_checked_block_by_block(empty):
+    assert "FIX" in states(doctor.parameters())
+    (empty / "params.yaml").write_text("batchez: [a]\n")
+    params._document.cache_clear()
+    assert any("did you mean 'batches'" in line.text for line in doctor.parameters())
+
+
+def test_tracking_is_looked_at(empty, monkeypatch):
+    assert states(doctor.tracking()) == ["ok"]
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://127.0.0.1:9")
+    (line,) = doctor.tracking()
+    assert line.state == "note" and "doesn't answer" in line.text
+
+
+def test_no_dvc_project_and_link_types(empty):
+    assert states(doctor.disk())[-1] == "FIX"
+    assert doctor.link_types(empty)[-1] == "copy" and not list(empty.glob("tmp*"))
+
+
+def test_weights_that_params_name(tmp_path):
+    path = tmp_path / "parser.pth"
+    path.write_bytes(b"x")
+    block = {
+        "steps": 3,
+        "pretrained": {"path": str(path), "sha256": sha256_file(path)},
+        "none": {"path": "", "sha256": ""},
+    }
+    assert list(doctor.weight_files(block, "train_parser")) == [
+        ("train_parser.pretrained", path, sha256_file(path))
+    ]
+
+
+def test_pipelines_never_import_torch():
+    code = "import sys, pipelines.__main__, pipelines.dvc_stages, pipelines.summary; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=CODE, check=True)

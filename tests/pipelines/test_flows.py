@@ -1,0 +1,117 @@
+"""Stages in graph order, run by a real dvc in a small project; the flow around them without a server."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+
+from pipelines import dvc_stages
+from pipelines.summary import summary
+
+CODE = Path(__file__).parents[2]
+DVC = """
+stages:
+  report: {cmd: cp b.txt report.txt, deps: [b.txt], outs: [report.txt]}
+  last: {cmd: cat a-x.txt a-y.txt > b.txt, deps: [a-x.txt, a-y.txt], outs: [b.txt]}
+  first:
+    matrix: {batch: [x, y]}
+    cmd: echo doing ${item.batch}; echo ${item.batch} > a-${item.batch}.txt
+    outs: ["a-${item.batch}.txt"]
+  sleep: {cmd: "echo $$ > pid.txt; sleep 100", outs: [never.txt]}
+  bad: {cmd: "echo about to fail; exit 3", outs: [never2.txt]}
+"""
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """A small dvc project."""
+    root = tmp_path_factory.mktemp("project")
+    (root / "dvc.yaml").write_text(DVC)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    return root
+
+
+def test_graph_order(project):
+    order = dvc_stages.in_graph_order(project, [])
+    assert sorted(order) == ["bad", "first@x", "first@y", "last", "report", "sleep"]
+    assert order.index("first@y") < order.index("last") < order.index("report")
+    assert dvc_stages.in_graph_order(project, ["last"]) == ["first@x", "first@y", "last"]
+    assert dvc_stages.in_graph_order(project, ["first"]) == ["first@x", "first@y"]
+    with pytest.raises(ValueError, match="no stage 'lost'"):
+        dvc_stages.in_graph_order(project, ["last", "lost"])
+
+
+def test_a_stage_runs_once_then_is_cached(project):
+    lines = []
+    outcome = dvc_stages.run_stage("first@x", project, {}, lines.append)
+    assert outcome.what == "ran" and "doing x" in lines and (project / "a-x.txt").read_text() == "x\n"
+    assert dvc_stages.run_stage("first@x", project, {}, lines.append).what == "cached"
+
+
+def test_a_failure_raises_after_its_words(project):
+    lines = []
+    with pytest.raises(dvc_stages.StageFailed, match="'bad'"):
+        dvc_stages.run_stage("bad", project, {}, lines.append)
+    assert "about to fail" in lines
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_a_killed_flow_leaves_no_stage_behind(project, number):
+    (project / "pid.txt").unlink(missing_ok=True)
+    code = (
+        "from pathlib import Path; from pipelines.dvc_stages import run_stage; "
+        f"run_stage('sleep', Path({str(project)!r}), {{}}, print)"
+    )
+    flow = subprocess.Popen(
+        [sys.executable, "-c", code], cwd=CODE, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    end = time.monotonic() + 30
+    while not (project / "pid.txt").is_file() or not (project / "pid.txt").read_text().strip():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    stage = psutil.Process(int((project / "pid.txt").read_text()))
+    os.kill(flow.pid, number)
+    flow.wait()
+    stage.wait(timeout=20)
+    assert not (project / "never.txt").exists()
+
+
+def test_the_flow_goes_through_the_graph_and_stops_at_a_failure(project, monkeypatch):
+    from prefect.states import Completed, Failed
+
+    from pipelines import flows
+
+    seen, artifacts = [], []
+
+    class Task:
+        def with_options(self, name, retries, retry_delay_seconds):
+            assert retries == 2
+            return self
+
+        def __call__(self, stage, root, environment, return_state):
+            assert environment["SOFGAN_RUN_PID"] == str(os.getpid())
+            seen.append(stage)
+            if stage == "last":
+                return Failed(data=dvc_stages.StageFailed("stage 'last' failed"), message="no")
+            return Completed(data=dvc_stages.Outcome(stage, "ran", 1.5))
+
+    monkeypatch.chdir(project)
+    monkeypatch.setattr(flows, "stage_task", Task())
+    monkeypatch.setattr(flows, "create_markdown_artifact", lambda markdown, key: artifacts.append(markdown))
+    with pytest.raises(dvc_stages.StageFailed):
+        flows.rebuild.fn(targets=["report"], retries=2)
+    assert seen == ["first@x", "first@y", "last"]
+    assert "| first@x | ran | 1.5 |" in artifacts[0] and "| last | failed |" in artifacts[0]
+
+
+def test_summary_shows_metrics_and_places(tmp_path):
+    (tmp_path / "metrics/render").mkdir(parents=True)
+    (tmp_path / "metrics/render/a.json").write_text('{"views": 20, "share": 0.123456}')
+    text = summary(tmp_path, [dvc_stages.Outcome("render@a", "cached", 0.5)], "run-1", "sqlite:///x")
+    assert "| render@a | cached | 0.5 |" in text and "| render/a | share | 0.1235 |" in text
+    assert "no report yet" in text and "no new run" in text

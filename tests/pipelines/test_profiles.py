@@ -1,0 +1,93 @@
+"""Profiles: differences on the demo file, comments and the user's own changes kept, the way back exact."""
+
+import subprocess
+
+import pytest
+
+from pipelines import profiles
+from pipelines.__main__ import main
+
+DEMO = """# The only configuration.
+seed: 0
+batches: [avatars-000]  # in use
+
+train:
+  steps: 800     # of the field
+  rates: [1.0e-3, 2.0e-3]
+  deep: {size: 64, kind: fast}
+  rules:
+    - ['nose|nostril', nose]
+"""
+PAPER = "train:\n  steps: 90000\n  rates: [1.0e-4]\n  deep: {kind: paper}\n"
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """A project with two profiles, in git."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "params.yaml").write_text(DEMO)
+    (tmp_path / "profiles").mkdir()
+    (tmp_path / "profiles/paper.yaml").write_text(PAPER)
+    for command in (
+        ["init", "-q"],
+        ["add", "."],
+        ["-c", "user.name=t", "-c", "user.email=t", "commit", "-qm", "x"],
+    ):
+        subprocess.run(["git", *command], check=True)
+    return tmp_path
+
+
+def test_there_and_back_is_exact(project, capsys):
+    assert main(["profile", "paper"]) == 0
+    text = (project / "params.yaml").read_text()
+    values = profiles.parse(text, "params.yaml")
+    assert values["train"]["steps"] == 90000 and values["train"]["rates"] == [1e-4]
+    assert values["train"]["deep"] == {"size": 64, "kind": "paper"} and values["profile"] == "paper"
+    assert (
+        "# The only configuration." in text and "# of the field" in text and "['nose|nostril', nose]" in text
+    )
+    assert main(["profile"]) == 0 and "* paper" in capsys.readouterr().out
+    assert main(["profile", "demo"]) == 0
+    assert (project / "params.yaml").read_text() == DEMO
+
+
+def test_own_changes_are_kept_and_named(project, capsys):
+    own = DEMO.replace("[avatars-000]", "[mine-000, avatars-000]").replace(
+        "kind: fast", "kind: fast, extra: 1"
+    )
+    (project / "params.yaml").write_text(own)
+    main(["profile", "paper"])
+    assert "your own changes, kept: batches, train.deep.extra" in capsys.readouterr().out
+    values = profiles.parse((project / "params.yaml").read_text(), "params.yaml")
+    assert values["batches"] == ["mine-000", "avatars-000"] and values["train"]["deep"]["extra"] == 1
+    main(["profile", "demo"])
+    assert profiles.parse((project / "params.yaml").read_text(), "x") == profiles.parse(own, "x")
+    main(["profile", "demo", "--fresh"])
+    assert (project / "params.yaml").read_text() == DEMO
+
+
+def test_the_demo_is_found_behind_a_committed_profile_and_without_git(project):
+    main(["profile", "paper"])
+    subprocess.run(["git", "-c", "user.name=t", "-c", "user.email=t", "commit", "-qam", "paper"], check=True)
+    main(["profile", "demo"])
+    assert (project / "params.yaml").read_text() == DEMO
+    main(["profile", "paper"])
+    (project / ".git").rename(project / "elsewhere")
+    main(["profile", "demo"])
+    assert (project / "params.yaml").read_text() == DEMO
+
+
+def test_wrong_names_are_said(project, capsys):
+    assert main(["profile", "papr"]) == 1
+    assert "did you mean 'paper'" in capsys.readouterr().err
+    (project / "profiles/paper.yaml").write_text("train: {stepz: 3}\n")
+    assert main(["profile", "paper"]) == 1
+    assert "'train.stepz' is no key of params.yaml" in capsys.readouterr().err
+    assert (project / "params.yaml").read_text() == DEMO
+
+
+def test_differences_undo_what_merge_does():
+    known, present = {"a": 1, "b": {"c": 2, "d": 3}, "e": [1]}, {"b": {"c": 2, "d": 4}, "e": [1, 2], "f": {}}
+    changes = profiles.differences(known, present)
+    assert changes == {"a": profiles.MISSING, "b": {"d": 4}, "e": [1, 2], "f": {}}
+    assert profiles.merge(known, changes) == present
