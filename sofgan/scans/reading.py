@@ -90,15 +90,14 @@ def _materials_as_objects(text: str) -> str:
     carry their semantics in just these.
     """
     current = {"o": "", "g": "", "usemtl": ""}
-    lines = []
-    for line in text.splitlines():
-        key, _, value = line.strip().partition(" ")
-        if key in current:
-            current[key] = value.strip()
-            lines.append("o " + "|".join(current.values()))
-        elif key != "mtllib":
-            lines.append(line)
-    return "\n".join(lines) + "\n"
+
+    def rename(line: re.Match) -> str:
+        if line[1] == "mtllib":
+            return ""
+        current[line[1]] = line[2].strip()
+        return "o " + "|".join(current.values())
+
+    return re.sub(r"^[ \t]*(o|g|usemtl|mtllib)\b(.*)$", rename, text, flags=re.MULTILINE)
 
 
 def _names(mesh, node: str, geometry: str, path: Path) -> tuple[str, ...]:

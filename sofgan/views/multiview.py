@@ -80,8 +80,6 @@ def render_scan(
         config: which views.
         generator: draws the cameras.
     """
-    from sofgan.views.renderer import depth_map
-
     cam2world, split = sample_cameras(config, generator)
     intrinsics = cameras.intrinsics_from_fov(config.fov_degrees).astype(np.float32)
     renderer.load(vertices, faces)
@@ -89,7 +87,7 @@ def render_scan(
     for pose in cam2world:
         visible = renderer.render(pose, intrinsics, config.size_px)
         maps.append(label_map(visible, face_labels))
-        depths.append(depth_map(visible, vertices, faces, pose, intrinsics).astype(np.float16))
+        depths.append(renderer.last_depth().astype(np.float16))
     return Views(np.stack(maps), np.stack(depths), cam2world, intrinsics, split)
 
 
@@ -110,7 +108,7 @@ def render_batch(
 ) -> dict[str, float]:
     """Render every scan file of a folder into a views file, and a contact sheet.
 
-    A scan's views depend on the seed and its own name, not on which others there are.
+    A scan's views depend on the seed, the folder's name and its own, not on which others there are.
 
     Args:
         scans: folder of scan files (`<scan>.npz`).
@@ -153,7 +151,7 @@ def _render_file(path: Path, folder: Path, config: RenderViews, seed: int) -> np
             scan["faces"],
             scan["face_labels"],
             config,
-            numpy_generator(seed, "views", path.stem),
+            numpy_generator(seed, "views", path.parent.name, path.stem),
         )
     rendered.save(folder / path.name)
     return np.bincount(rendered.labels.reshape(-1), minlength=labels.NUM_CLASSES)

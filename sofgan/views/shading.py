@@ -213,7 +213,10 @@ def shade(
     weights, _ = barycentric(visible, head.vertices, head.faces, cam2world, intrinsics)
     corners = head.faces[visible[visible >= 0]]
     diffuse = _scattered(head, lighting.irradiance(head.directions, head.transfer))
-    seen_lamps = np.stack([head.visibility @ light.lobe(head.directions) for light in lighting.lights], -1)
+    lobes = np.array([light.lobe(head.directions) for light in lighting.lights]).reshape(
+        -1, len(head.directions)
+    )
+    seen_lamps = np.einsum("vd,ld->vl", head.visibility, lobes)
     per_vertex = np.concatenate(
         [head.vertices, head.normals, head.albedo, diffuse, head.roughness[:, None], head.is_hair[:, None],
          seen_lamps],

@@ -1,8 +1,9 @@
 #version 330 core
-// Which triangle covers this pixel: its number plus one, so that 0 is "none".
+// Which triangle covers this pixel.
+flat in uint number;
 out uint face;
 
 void main()
 {
-    face = uint(gl_PrimitiveID) + 1u;
+    face = number;
 }
