@@ -103,7 +103,7 @@ class TrainSof:
     code_learning_rate: float
     code_init_std: float
     warmup_steps: int
-    clip_gradient_norm: float
+    clip_gradient_norm: float  # 0: not clipped
     adam_beta2: float
     validate_every_steps: int
     validate_views: int  # held-out views looked at during training; all of them at the end

@@ -104,7 +104,8 @@ def train_sof(
             loss, terms = sof_loss(model, batch, config, step >= points_only, generator)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
-        torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient_norm)
+        if config.clip_gradient_norm:
+            torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient_norm)
         optimizer.step()
 
         # Look at held-out views, tell, and save.

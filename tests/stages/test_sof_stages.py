@@ -1,0 +1,117 @@
+"""Stages train_sof and invert_masks in a small project of synthetic heads: files out, resume, same bytes."""
+
+import hashlib
+import importlib.util
+import io
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from sofgan.faces.store import TRAIN, PhotoStoreWriter
+from sofgan.sof.model import load_sof
+from stages import invert_masks, train_sof
+from stages import params as stage_params
+
+ROOT = Path(__file__).parents[2]
+
+
+def synthetic():
+    """The module that draws ellipsoid heads, which belongs to the field's own tests."""
+    name = "sof_test_scenes"
+    spec = importlib.util.spec_from_file_location(name, ROOT / "tests/sofgan/sof/conftest.py")
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def update(block, changes):
+    for key, value in changes.items():
+        if isinstance(value, dict):
+            update(block[key], value)
+        else:
+            block[key] = value
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document["batches"] = ["a", "b"]
+    document["runtime"] |= {"device": "cpu", "threads": 1}
+    sizes = {"channels": 4, "base_size": 8, "basis_size": 8, "basis": 3, "decoder_hidden": 8}
+    small = {"steps": 8, "instances_per_step": 2, "views_per_instance": 2, "rays_per_view": 16}
+    every = {"validate_every_steps": 4, "validate_views": 2, "checkpoint_every_steps": 3, "warmup_steps": 2}
+    update(document["train_sof"], {"field": sizes, **small, **every})
+    update(
+        document["invert_masks"],
+        {"maps": 3, "size": 24, "steps": 4, "starts": 2, "maps_per_step": 2, "rays_per_map": 16},
+    )
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+    scenes = synthetic()
+    scenes.make_views(tmp_path / "data/views/a", heads=2, views=3, held_out=1, size=24)
+    scenes.make_views(tmp_path / "data/views/b", heads=1, views=3, held_out=1, size=24)
+    with PhotoStoreWriter(tmp_path / "data/photos/celebamask") as store:
+        views = np.load(tmp_path / "data/views/a/head-000.npz")["labels"]
+        picture = io.BytesIO()
+        Image.new("RGB", (24, 24)).save(picture, "PNG")
+        for index, labels in enumerate(views):
+            store.add(f"{index:05d}", picture.getvalue(), labels, TRAIN)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    monkeypatch.delenv("DVC_ROOT", raising=False)
+    stage_params._document.cache_clear()
+    threads = torch.get_num_threads()
+    yield tmp_path
+    torch.set_num_threads(threads)
+    stage_params._document.cache_clear()
+
+
+def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
+    train_sof.main()
+    sof = load_sof("models/sof.pt")
+    assert sof.instance_names == ["a/head-000", "a/head-001", "b/head-000"]
+    metrics = json.loads(Path("metrics/train_sof.json").read_text())
+    assert metrics["instances"] == 3
+    assert metrics["training_views"] == 9
+    assert metrics["held_out_views"] == 3
+    assert 0 < metrics["held_out_miou"] < 1
+    assert "iou_skin" in metrics
+    curve = Path("plots/train_sof.csv").read_text().splitlines()
+    assert [line.split(",")[0] for line in curve] == ["step", "4", "8"]
+    assert Path("data/sof/held_out.png").is_file()
+    assert not list(Path(".work/train_sof").glob("*.pt"))
+
+    invert_masks.main()
+    found = np.load("data/inverted/inversion.npz")
+    assert found["codes"].shape == (3, 256)
+    assert found["cam2world"].shape == (3, 4, 4)
+    assert found["intrinsics"].shape == (3, 3, 3)
+    assert found["keys"].tolist() == ["00000", "00001", "00002"]
+    assert found["fitted"].shape == (3, 24, 24)
+    both = load_sof("models/sof_inverted.pt")
+    assert both.rounds == [1, 1, 1, 2, 2, 2]
+    assert both.instance_names[3:] == ["celebamask/00000", "celebamask/00001", "celebamask/00002"]
+    metrics = json.loads(Path("metrics/invert_masks.json").read_text())
+    assert metrics["maps"] == 3
+    assert 0 <= metrics["input_miou_worst"] <= metrics["input_miou"] <= 1
+
+    digest = lambda name: hashlib.sha256(Path(name).read_bytes()).hexdigest()  # noqa: E731
+    names = ["models/sof.pt", "models/sof_inverted.pt", "data/inverted/inversion.npz", "plots/train_sof.csv"]
+    first = [digest(name) for name in names]
+    train_sof.main()
+    invert_masks.main()
+    assert first == [digest(name) for name in names]
+
+
+def test_missing_views_say_what_to_run(project):
+    for path in (project / "data/views").glob("*/*.npz"):
+        path.unlink()
+    with pytest.raises(ValueError, match="run render_views"):
+        train_sof.main()
+    with pytest.raises(FileNotFoundError):
+        invert_masks.main()
