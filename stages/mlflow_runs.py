@@ -256,7 +256,6 @@ class Runs:
     def _log_events(self, parent: dict, entry: spool.Entry, events: list[dict]) -> None:
         """Log events in order, scalars in batches. Final metrics go to the parent too, by which runs compare."""
         client, run_id = self._client(entry.header["uri"]), entry.state["run_id"]
-        name = "/".join(filter(None, (entry.header["stage"], entry.header["item"])))
         scalars: list[Metric] = []
         final: list[Metric] = []
         tags: list[RunTag] = []
@@ -266,7 +265,7 @@ class Runs:
                 if isinstance(value, int | float):
                     scalars.append(Metric(_name(key), float(value), milliseconds, event.get("step", 0)))
                     if event["kind"] == "final":
-                        final.append(Metric(_name(f"{name}/{key}"), float(value), milliseconds, 0))
+                        final.append(Metric(_name(f"{event['name']}/{key}"), float(value), milliseconds, 0))
                 elif value is not None:
                     tags.append(RunTag(_name(f"final.{key}"), str(value)[:VALUE_CHARACTERS]))
             if event["kind"] == "image":

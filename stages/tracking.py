@@ -86,8 +86,9 @@ class StageRun:
         The file is metrics/<stage>.json, metrics/<stage>/<item>.json, or metrics/<name>.json.
         """
         name = name or (f"{self.stage}/{self.item}" if self.item else self.stage)
-        write_json(Path("metrics") / f"{name}.json", {key: _plain(value) for key, value in values.items()})
-        self._mirror("final", lambda: {"values": {key: _plain(value) for key, value in values.items()}}, True)
+        plain = {key: _plain(value) for key, value in values.items()}
+        write_json(Path("metrics") / f"{name}.json", plain)
+        self._mirror("final", lambda: {"values": plain, "name": name}, flush=True)
 
     def _mirror(self, kind: str, content: Callable[[], dict], flush: bool = False) -> None:
         if self._writer is None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 WIDTH, HEIGHT, LEFT, RIGHT, TOP, BOTTOM = 300, 150, 46, 8, 10, 20
 MAX_POINTS = 400
+BAR, NAMES_WIDTH = 16, 84
 
 
 def read_table(path: Path) -> dict[str, list[float]]:
@@ -44,6 +45,28 @@ def draw(x: list[float], y: list[float], x_name: str) -> str:
         f'<text class="end" x="{WIDTH - RIGHT}" y="{HEIGHT - 6}">{html.escape(x_name)} {short(x1)}</text>'
         f'<polyline points="{line}"/></svg>'
     )
+
+
+def read_texts(path: Path) -> tuple[str, list[str]]:
+    """Name and cells of the first column: where it is no number, the table is of classes, not of steps."""
+    with open(path, newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    return (rows[0][0], [row[0] for row in rows[1:] if row]) if rows and rows[0] else ("", [])
+
+
+def bars(rows: list[tuple[str, float, str]]) -> str:
+    """Bars of values between 0 and 1 as an SVG element: rows of (name, value, CSS colour)."""
+    parts = [f'<svg class="curve bars" viewBox="0 0 {WIDTH} {len(rows) * BAR + 4}" role="img">']
+    for index, (name, value, colour) in enumerate(rows):
+        y, known = index * BAR + 2, math.isfinite(value)
+        length = max(1.0, min(1.0, max(0.0, value)) * (WIDTH - NAMES_WIDTH - 44)) if known else 0
+        parts.append(f'<text class="end" x="{NAMES_WIDTH - 6}" y="{y + 10}">{html.escape(name)}</text>')
+        parts.append(
+            f'<rect x="{NAMES_WIDTH}" y="{y + 1}" width="{length:.1f}" height="{BAR - 5}" style="fill:{colour}"/>'
+        )
+        text = f"{value:.2f}" if known else "none"
+        parts.append(f'<text x="{NAMES_WIDTH + length + 5:.1f}" y="{y + 10}">{text}</text>')
+    return "".join([*parts, "</svg>"])
 
 
 def short(value: float) -> str:

@@ -1,5 +1,6 @@
 """The report as one HTML text, from the files that the stages left. What is not there is said, not hidden."""
 
+import math
 import subprocess
 from pathlib import Path
 
@@ -58,6 +59,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
         if (root / "dvc.yaml").is_file()
         else "",
         curves=curve_groups(root / "plots", root / "dvc.yaml"),
+        scores=class_scores(metrics),
         metrics=[
             (name, [(key, figure(value), texts.definition(key)) for key, value in values.items()])
             for name, values in metrics.items()
@@ -192,7 +194,14 @@ def curve_groups(folder: Path, dvc_file: Path) -> list[tuple[str, list, list]]:
     groups = []
     for path in sorted(folder.glob("*.csv")):
         table = curves.read_table(path)
+        first, cells = curves.read_texts(path)
         if not table:
+            continue
+        if all(math.isnan(value) for value in table[first]):  # Of classes.
+            del table[first]
+            groups.append(
+                (path.stem, [(name, curves.bars(_coloured(cells, table[name]))) for name in table], [])
+            )
             continue
         x_name = axes.get(f"{folder.name}/{path.name}") or next(iter(table))
         x = table.pop(x_name, None) or list(range(len(next(iter(table.values()), []))))
@@ -201,6 +210,29 @@ def curve_groups(folder: Path, dvc_file: Path) -> list[tuple[str, list, list]]:
         drawn = [(name, svg) for name, svg in drawn if svg]
         groups.append((path.stem, drawn[:CURVES_SHOWN], drawn[CURVES_SHOWN:]))
     return groups
+
+
+def class_scores(metrics: dict[str, dict]) -> list[tuple[str, str]]:
+    """Scores of classes, `..._iou_<class>`, as bars: (title, SVG) for each group of metrics."""
+    groups = []
+    for file, values in metrics.items():
+        found: dict[str, dict[str, float]] = {}
+        for key, value in values.items():
+            prefix, _, name = key.rpartition("iou_")
+            for known in NAMES if prefix.endswith("_") or not prefix else ():
+                if name == known:
+                    found.setdefault(f"{prefix}iou", {})[name] = math.nan if value is None else value
+        for title, scores in found.items():
+            names = [name for name in NAMES if name in scores]
+            groups.append(
+                (f"{file}: {title}", curves.bars(_coloured(names, [scores[name] for name in names])))
+            )
+    return groups
+
+
+def _coloured(names: list[str], values: list[float]) -> list[tuple[str, float, str]]:
+    colours = dict(zip(NAMES, ("#{:02x}{:02x}{:02x}".format(*colour) for colour in PALETTE.tolist())))
+    return [(name, value, colours.get(name, "var(--accent)")) for name, value in zip(names, values)]
 
 
 def _x_columns(dvc_file: Path) -> dict[str, str]:

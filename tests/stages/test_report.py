@@ -58,7 +58,11 @@ def project(tmp_path) -> Path:
                 photo = buffer.getvalue() if with_photo else None
                 masks = None if folder == "photos/ffhq" else labels(48, i)
                 writer.add(f"{i:05d}", photo, masks)
+    (tmp_path / "plots").mkdir()
+    (tmp_path / "plots/classes.csv").write_text("class,iou\nskin,0.91\nhair,\n")
     evaluation = {
+        "held_out_view_iou_hair": 0.5,
+        "held_out_view_iou_hat": None,
         "held_out_view_miou": 0.7891,
         "fd_lite0": 170.25,
         "fd_lite0_floor": 72.0,
@@ -66,7 +70,6 @@ def project(tmp_path) -> Path:
     }
     write_json(tmp_path / "metrics/evaluation.json", evaluation)
     write_json(tmp_path / "metrics/render_views/a.json", {"odd <key>": None, "views": 20})
-    (tmp_path / "plots").mkdir()
     rows = [f"{step},{1 / (step + 1)},{step * 0.01}," for step in range(1000)]
     (tmp_path / "plots/train.csv").write_text("\n".join(["step,loss,held_out_miou,odd", *rows]))
     return tmp_path
@@ -82,6 +85,11 @@ def test_page_is_whole_and_stands_alone(project):
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert not re.findall(r"url\((?!data:)|@import|<link", text)
     assert "Not there:" not in text and "not measured: metrics/train_parser.json" in text
+    assert (
+        ">0.91<" in text
+        and "evaluation: held_out_view_iou" in text
+        and text.count('svg class="curve bars"') == 2
+    )
     assert text == build(project, "A <title>", 1600, ["a", "b"])
 
 
