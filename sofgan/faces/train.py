@@ -180,28 +180,29 @@ def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: 
     """Weighted cross-entropy of every head, and a Dice loss of the first.
 
     Args:
-        outputs: logits (B, C, h, w), the answer first; each is resized to the labels.
+        outputs: logits (B, C, h, w), the answer first. It is resized to the labels; the auxiliary heads are
+            judged at their own resolution against labels taken from the nearest pixels, which costs little.
         labels: (B, H, W) int64.
         weights: (C,) class weights.
     """
-    size = labels.shape[-2:]
-    outputs = [F.interpolate(one, size, mode="bilinear", align_corners=False) for one in outputs]
-    loss = F.cross_entropy(outputs[0], labels, weights)
-    if config.auxiliary_weight and len(outputs) > 1:
-        auxiliary = sum(F.cross_entropy(one, labels, weights) for one in outputs[1:])
-        loss = loss + config.auxiliary_weight * auxiliary
+    answer = F.interpolate(outputs[0], labels.shape[-2:], mode="bilinear", align_corners=False)
+    log_probabilities = answer.log_softmax(1)
+    loss = F.nll_loss(log_probabilities, labels, weights)
     if config.dice_weight:
-        loss = loss + config.dice_weight * dice_loss(outputs[0], labels)
+        loss = loss + config.dice_weight * dice_loss(log_probabilities.exp(), labels)
+    for one in outputs[1:] if config.auxiliary_weight else ():
+        small = F.interpolate(labels[:, None].float(), one.shape[-2:], mode="nearest-exact")[:, 0].long()
+        loss = loss + config.auxiliary_weight * F.cross_entropy(one, small, weights)
     return loss
 
 
-def dice_loss(logits: Tensor, labels: Tensor) -> Tensor:
-    """1 - Dice of the soft answer, averaged over the classes that the batch's labels hold."""
-    probabilities = logits.softmax(1)
-    truth = F.one_hot(labels, logits.shape[1]).movedim(-1, 1).to(probabilities)
-    overlap = (probabilities * truth).sum((0, 2, 3))
-    sizes = probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3))
-    present = truth.sum((0, 2, 3)) > 0
+def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
+    """1 - Dice of (B, C, H, W) probabilities, averaged over the classes that the batch's labels hold."""
+    truth = F.one_hot(labels, probabilities.shape[1]).movedim(-1, 1)
+    overlap = torch.where(truth.bool(), probabilities, 0.0).sum((0, 2, 3))
+    counts = truth.sum((0, 2, 3))
+    sizes = probabilities.sum((0, 2, 3)) + counts
+    present = counts > 0
     return (1 - 2 * overlap[present] / sizes[present]).mean()
 
 
