@@ -1,5 +1,6 @@
 """`python -m pipelines demo`: the whole pipeline by plain `dvc repro`, then where its results are."""
 
+import os
 import subprocess
 import sys
 import time
@@ -20,7 +21,7 @@ def run() -> int:
     if not (root / ".dvc").is_dir():
         in_git = (root / ".git").exists()
         subprocess.run(dvc("init", "--quiet", *([] if in_git else ["--no-scm"])), check=True)
-    status = subprocess.run(dvc("repro")).returncode
+    status = subprocess.run(dvc("repro"), env=environment()).returncode
     if status:
         print(
             "\nA stage stopped; its message is above. What was made is kept: the same command goes on from there."
@@ -37,6 +38,12 @@ def run() -> int:
     print("  metrics  dvc metrics show")
     print(f"  MLflow   mlflow ui --backend-store-uri {spool.tracking_uri(root)}   then http://127.0.0.1:5000")
     return 0
+
+
+def environment() -> dict[str, str]:
+    """This process's, in which `python` of the commands in dvc.yaml is this Python, activated or not."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+    return {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
 def dvc(*arguments: str) -> list[str]:

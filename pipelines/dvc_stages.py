@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipelines.demo import dvc
+from pipelines import demo
 
 LEASH = Path(__file__).with_name("leash.py")
 
@@ -68,11 +68,11 @@ def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable
         StageFailed: dvc ended with an error.
     """
     start = time.monotonic()
-    command = dvc("repro", "--single-item", stage)
+    command = demo.dvc("repro", "--single-item", stage)
     process = subprocess.Popen(
         [sys.executable, "-P", str(LEASH), str(os.getpid()), *command],
         cwd=root,
-        env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
+        env={**demo.environment(), **environment},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,

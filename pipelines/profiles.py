@@ -12,12 +12,15 @@ import difflib
 import io
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from sofgan.config import ConfigError
 from sofgan.files import write_bytes
+from stages import params
 
 PARAMS = Path("params.yaml")
 FOLDER = Path("profiles")
@@ -46,7 +49,8 @@ def run(name: str | None, fresh: bool) -> int:
         text, own = switch(
             PARAMS.read_text(), base, _profile(current, names), _profile(name, names), name, fresh
         )
-    except ProfileError as error:
+        check(text)
+    except (ProfileError, ConfigError) as error:
         print(error, file=sys.stderr)
         return 1
     write_bytes(KEPT_DEMO, base.encode())
@@ -69,9 +73,6 @@ def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -
 
     Returns:
         The new text, and the keys that are the user's own.
-
-    Raises:
-        ProfileError: a difference names a key that the demo profile doesn't have.
     """
     demo = parse(base, "the demo profile")
     known = merge(copy.deepcopy(demo), old)
@@ -79,9 +80,6 @@ def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -
     present.pop("profile", None)
     known.pop("profile", None)
     own = {} if fresh else differences(known, present)
-    unknown = [path for path in leaves(new) if not _has(demo, path)]
-    if unknown:
-        raise ProfileError(f"profiles/{name}.yaml: '{unknown[0]}' is no key of params.yaml")
     if not new and not own:
         return base, []
     result = merge(merge(demo, new), own)
@@ -91,6 +89,20 @@ def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -
     stream = io.StringIO()
     _yaml().dump(result, stream)
     return stream.getvalue(), leaves(own)
+
+
+def check(text: str) -> None:
+    """See that params.yaml would be valid, all blocks of it that it has.
+
+    Raises:
+        ConfigError: naming the key that is not.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "params.yaml"
+        path.write_text(text)
+        for block in parse(text, PARAMS):
+            if block in params.BLOCKS:
+                params.read_params(block, path)
 
 
 def demo_text() -> str:
@@ -170,14 +182,6 @@ def _profile(name: str, names: list[str]) -> dict:
         )
     path = FOLDER / f"{name}.yaml"
     return parse(path.read_text(), path)
-
-
-def _has(mapping, dotted: str) -> bool:
-    for key in dotted.split("."):
-        if not isinstance(mapping, dict) or key not in mapping:
-            return False
-        mapping = mapping[key]
-    return True
 
 
 def _git(*arguments: str) -> str:
