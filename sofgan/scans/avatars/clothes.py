@@ -16,11 +16,11 @@ from sofgan.scans.parts import Part
 # Height of the neckline on the reference head, by azimuth about the neck (0 front, 180 back), in decimetres.
 _AZIMUTHS = (0, 18, 40, 65, 90, 130, 180)
 NECKLINES: dict[str, tuple[float, tuple[float, ...]]] = {
-    "crew": (0.34, (5.80, 5.83, 5.93, 6.08, 6.20, 6.22, 6.16)),
-    "scoop": (0.14, (5.36, 5.40, 5.58, 5.85, 6.08, 6.12, 6.04)),
-    "v-neck": (0.18, (5.12, 5.38, 5.72, 6.00, 6.17, 6.18, 6.12)),
+    "crew": (0.34, (5.93, 5.96, 6.05, 6.18, 6.30, 6.33, 6.30)),
+    "scoop": (0.14, (5.50, 5.54, 5.72, 5.98, 6.20, 6.24, 6.20)),
+    "v-neck": (0.18, (5.30, 5.56, 5.88, 6.12, 6.28, 6.30, 6.26)),
     "turtleneck": (0.14, (6.14, 6.16, 6.22, 6.32, 6.42, 6.50, 6.52)),
-    "shirt": (0.20, (5.62, 5.80, 5.98, 6.12, 6.22, 6.26, 6.22)),
+    "shirt": (0.20, (5.80, 5.95, 6.08, 6.20, 6.30, 6.35, 6.33)),
 }
 _NECK_AXIS = np.array([0.0, 0.0, 0.18])
 
@@ -184,12 +184,9 @@ def _collar(template, vertices, normals, level, neckline: str, color: np.ndarray
 
 
 def necklace(template: Template, vertices, normals, garment: Garment, generator) -> tuple[Part, str]:
-    """A chain, a string of pearls or a pendant that lies just above the neckline (over a turtleneck: on it)."""
+    """A chain, a string of pearls or a pendant that lies just above the neckline."""
     kind = ("chain", "pearls", "pendant")[generator.integers(3)]
-    raised = {"turtleneck": -0.42, "crew": 0.13, "shirt": 0.06}.get(
-        garment.neckline, generator.uniform(0.12, 0.25)
-    )
-    off = 0.19 if garment.neckline == "turtleneck" else 0.0
+    raised = {"crew": 0.13, "shirt": 0.06}.get(garment.neckline, generator.uniform(0.12, 0.25))
     count = 160
     points, normal = contour(
         template, vertices, normals, np.where(template.at_neck, garment.below + raised, -1.0), count
@@ -204,7 +201,7 @@ def necklace(template: Template, vertices, normals, garment: Garment, generator)
         radius = 0.024 + 0.010 * np.abs(np.sin(np.arange(count) / count * np.pi * 80))
     else:
         radius = radius + 0.085 * np.exp(-((azimuth / 3.6) ** 2))
-    center = points + normal * (radius * 0.8 + off + 0.005)[:, None]
+    center = points + normal * (radius * 0.8 + 0.005)[:, None]
     return make_part("necklace", *tube(center, radius), labels.NECKLACE, color, 0.25), kind
 
 

@@ -130,13 +130,15 @@ def mouth_parts(base: np.ndarray, person: Person, generator) -> list[Part]:
         x, y, z = points.T
         height = (y - np.median(y)) * sign / np.ptp(y)
         # The upper row shows below the raised lip of a laugh; the lower one keeps down behind its lip.
-        points = points + np.array([0, -0.02 - 0.12 * opened if sign > 0 else -0.08, 0])
+        points = points + np.array(
+            [0, -0.02 - 0.12 * opened if sign > 0 else -0.06, 0 if sign > 0 else -0.04]
+        )
         around = np.arctan2(x, z - z.min() - 0.1 * np.ptp(z))
         gap = np.abs(np.sin(around * 9.0)) < 0.22
         color = colors.mix(np.broadcast_to(white, points.shape), gum, np.clip((height - 0.22) / 0.1, 0, 1))
         color = color * np.where(gap, 0.8, 1.0)[:, None]
         front = z[faces].mean(1) > z.min() + (0.45 if sign > 0 else 0.72) * np.ptp(z)
-        own, used = surfaces.compact(faces[front], len(points))
+        own, used = surfaces.compact(faces[front & (height[faces].mean(1) < 0.34)], len(points))
         parts.append(make_part(name, points[used], own, labels.MOUTH, color[used], 0.25))
     matrix, faces = _helper("helper-tongue")
     tongue = matrix @ base + np.array([0, -0.06, -0.03])

@@ -29,13 +29,15 @@ STYLES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Head:
-    """What hair grows on: bust vertices (V, 3), body points with normals that it must stay outside of, colours."""
+    """What hair grows on: bust vertices (V, 3), body points with normals, colours,
+    whether a hat presses it down, and how far (decimetres) it stays off the body for the garment's sake."""
 
     vertices: np.ndarray
     body: np.ndarray
     body_normals: np.ndarray
     looks: colors.Looks
     under_hat: bool
+    clearance: float
 
 
 @dataclass(frozen=True)
@@ -292,7 +294,7 @@ def _falling(style: str, head: Head, generator) -> tuple[list[Part], bool]:
     tuck = -0.10 * np.clip((np.abs(u) - 0.88) / 0.12, 0, 1)[:, None] * np.clip(drop * 3, 0, 1)
     lower = lower + flat * (swing + tuck)[..., None]
     points = np.concatenate([upper, lower], axis=1).reshape(-1, 3)
-    points = _push_out(points, head, 0.09)
+    points = _push_out(points, head, head.clearance)
     along = np.concatenate([0.5 * share, 0.5 + 0.5 * drop])
     color = _hair_color(
         head, strand[:, None] * (0.8 + 0.2 * rise.mean()), along[None] * np.ones((COLUMNS, 1)), generator

@@ -14,7 +14,8 @@ from sofgan.scans.parts import Avatar, Part
 
 _EYES_MIDDLE = np.array([0.0, 7.509, 1.209])
 # Shares of the people who wear them; earrings only where ears show.
-_HAT, _GLASSES, _EARRINGS_MALE, _EARRINGS_FEMALE, _NECKLACE = 0.12, 0.25, 0.15, 0.6, 0.22
+_HAT, _GLASSES, _EARRINGS_MALE, _EARRINGS_FEMALE = 0.13, 0.28, 0.15, 0.6
+_NECKLACE_MALE, _NECKLACE_FEMALE = 0.12, 0.42
 _UNDER_HATS = ("bald", "cropped", "short", "bob", "long")
 
 
@@ -48,10 +49,12 @@ class AvatarModel:
         parameters: dict[str, float | str] = {"expression": person.expression, "hair_color": looks.hair_name}
         garment = clothes.dress(self.template, vertices, normals, person.male, generator)
         parameters |= {"neckline": garment.neckline, "fabric": garment.fabric}
+        male = person.male > 0.5
         with_hat = generator.random() < _HAT
         style = hair.draw_style(person.male, generator, _UNDER_HATS if with_hat else tuple(hair.STYLES))
         low = self.template.at_neck & (self.template.rest[:, 1] < 6.5)
-        head = hair.Head(vertices, vertices[low], normals[low], looks, with_hat)
+        clearance = 0.26 if garment.neckline in ("shirt", "turtleneck") else 0.1
+        head = hair.Head(vertices, vertices[low], normals[low], looks, with_hat, clearance)
         worn, ears_hidden = hair.grow(style, head, person.male, person.age, generator)
         parameters["hair"] = style
         if with_hat:
@@ -66,7 +69,9 @@ class AvatarModel:
         ):
             parts, parameters["earrings"] = accessories.earrings(self.template, vertices, generator)
             worn += parts
-        if generator.random() < (0.5 if person.male > 0.5 else 1.5) * _NECKLACE:
+        if garment.neckline != "turtleneck" and generator.random() < (
+            _NECKLACE_MALE if male else _NECKLACE_FEMALE
+        ):
             part, parameters["necklace"] = clothes.necklace(
                 self.template, vertices, normals, garment, generator
             )

@@ -73,8 +73,8 @@ _HEAD_SHAPES = ("oval", "round", "square", "rectangular", "triangular", "inverte
 
 # Expressions: facial actions with the range of their weights. "@" stands for both sides.
 _EXPRESSIONS: dict[str, tuple[float, dict[str, tuple[float, float]]]] = {
-    "neutral": (0.30, {}),
-    "slight smile": (0.22, {"mouthSmile@": (0.25, 0.6), "cheekSquint@": (0.0, 0.3)}),
+    "neutral": (0.26, {}),
+    "slight smile": (0.18, {"mouthSmile@": (0.25, 0.6), "cheekSquint@": (0.0, 0.3)}),
     "smile": (
         0.18,
         {
@@ -83,13 +83,13 @@ _EXPRESSIONS: dict[str, tuple[float, dict[str, tuple[float, float]]]] = {
         },
     ),
     "laugh": (
-        0.08,
+        0.13,
         {
             "mouthSmile@": (0.6, 0.9), "cheekSquint@": (0.2, 0.5), "eyeSquint@": (0.0, 0.3),
             "mouthUpperUp@": (0.6, 1.0), "mouthLowerDown@": (0.1, 0.4), "jawOpen": (0.2, 0.4),
         },
     ),
-    "open mouth": (0.08, {"jawOpen": (0.25, 0.6), "browInnerUp": (0.0, 0.6), "eyeWide@": (0.0, 0.4)}),
+    "open mouth": (0.12, {"jawOpen": (0.25, 0.6), "browInnerUp": (0.0, 0.6), "eyeWide@": (0.0, 0.4)}),
     "serious": (0.08, {"browDown@": (0.1, 0.4), "mouthPress@": (0.1, 0.5), "eyeSquint@": (0.0, 0.4)}),
     "pout": (0.03, {"mouthPucker": (0.3, 0.6), "browInnerUp": (0.0, 0.4)}),
     "sad": (0.03, {"mouthFrown@": (0.3, 0.7), "browInnerUp": (0.3, 0.8)}),
