@@ -18,7 +18,7 @@ from sofgan.views.config import MakePortraits
 from sofgan.views.multiview import label_map, process_renderer
 
 SETS = ("ffhq", "celebamask")
-_LIGHT_DIRECTIONS = 28
+_LIGHT_DIRECTIONS = 20
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
 # The 17 classes as CelebAMask-HQ's parts; brows, eyes and ears are told apart by the side of the head.
