@@ -10,7 +10,7 @@ from scipy.interpolate import PchipInterpolator
 from sofgan import labels
 from sofgan.scans.avatars import colors, surfaces
 from sofgan.scans.avatars.face_parts import grid_faces, make_part
-from sofgan.scans.avatars.template import Template
+from sofgan.scans.avatars.template import BUST_CENTER, BUST_RADIUS, Template
 from sofgan.scans.parts import Part
 
 # Height of the neckline on the reference head, by azimuth about the neck (0 front, 180 back), in decimetres.
@@ -72,7 +72,8 @@ def dress(template: Template, vertices: np.ndarray, normals: np.ndarray, male: f
     folds = 0.022 * colors.waves(skin, generator, 0.7) * np.clip(level / 0.4, 0, 1)
     outer = skin + normal * (loose + folds)[:, None]
     smooth = surfaces.mean_neighbours(faces, len(skin))
-    relax = np.clip(level / 0.15, 0, 1)[:, None] * 0.6
+    to_edge = BUST_RADIUS - np.linalg.norm(step @ template.rest - BUST_CENTER, axis=1)
+    relax = 0.6 * (np.clip(level / 0.15, 0, 1) * np.clip(to_edge / 0.2, 0, 1))[:, None]
     for _ in range(6):  # Cloth spans hollows: it follows collar bones and muscles only roughly.
         outer = outer + relax * (smooth @ outer - outer)
         depth = ((outer - skin) * normal).sum(1)

@@ -78,7 +78,7 @@ class AvatarModel:
             worn.append(part)
         keep = (garment.below[self.template.faces] < 0.12).any(1)
         if ears_hidden:
-            keep &= self.template.face_labels != labels.EAR
+            vertices = _pressed_ears(self.template, vertices)
         parts = [
             *_bust_parts(self.template, vertices, skin, keep),
             *face_parts.eyes(base, person, looks, generator),
@@ -88,6 +88,16 @@ class AvatarModel:
             *worn,
         ]
         return Avatar(name=name, parts=tuple(parts), parameters=parameters)
+
+
+def _pressed_ears(template: Template, vertices: np.ndarray) -> np.ndarray:
+    """Ears laid against the head, so that they don't come through the hair over them."""
+    x = vertices[:, 0]
+    ears = template.masks["ears"] * (template.rest[:, 1] > 6.8)
+    root = np.abs(x[ears > 0.5]).min()
+    pressed = vertices.copy()
+    pressed[:, 0] -= 0.75 * ears * np.sign(x) * np.clip(np.abs(x) - root, 0, None)
+    return pressed
 
 
 def _bust_parts(template: Template, vertices: np.ndarray, skin: np.ndarray, keep: np.ndarray) -> list[Part]:
