@@ -70,7 +70,7 @@ def _errors(root: Path) -> dict[str, str]:
 def _keep_errors(root: Path, errors: dict[str, Exception]) -> None:
     sentences = {}
     for uri, error in errors.items():
-        reason = (str(error).strip().splitlines() or [""])[0][:300] or type(error).__name__
+        reason = (str(error).strip().splitlines() or [""])[0][:160] or type(error).__name__
         sentences[uri] = f"MLflow at {uri} is not told for now ({reason})"
     if sentences != _errors(root):
         write_json(spool.spool_folder(root) / "errors.json", sentences)
