@@ -68,6 +68,8 @@ DEFINITIONS = (
     (r"\w*miou\w*", "Mean over classes of intersection over union, 0 to 1."),
     (r"\w*iou_\w+", "Intersection over union of one class, 0 to 1."),
     (r"\w*accuracy\w*", "Share of pixels with the right class. Blind to small parts: read the mIoU."),
+    (r"has_\w+", "Share of usable scans on which the class occurs."),
+    (r"\w+/\w+", "Share of avatars of this kind."),
     (r"(share|area)_\w+", "Share of pixels or faces of one class."),
     (r"\w*kimg", "Thousand photos shown in training."),
     (r"\w*(scans|photos|views|instances|identities)\w*", "How many."),
