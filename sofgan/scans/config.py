@@ -13,6 +13,7 @@ class IngestScans:
     rules: tuple[tuple[str, str], ...]  # (regular expression on part names, class); the first match decides
     palette_tolerance: float  # Euclidean distance in 0..255 RGB within which a colour is a palette colour
     max_off_palette: float  # share of samples that may be farther; above it the scan is refused
+    texture_refinements: int  # how often triangles that a border of the texture crosses are divided in four
     head_radius: float  # of the head with hair and hat, in the unit ball; the rest is room for the neck
 
     def __post_init__(self):

@@ -48,10 +48,64 @@ def clip_to_ball(
     return *compact(points, pieces[inside]), origin[inside]
 
 
+# New triangles of one whose edges 01, 12, 20 are split or not, by its corners 0, 1, 2 and the middles 3, 4, 5
+# of those edges. A triangle with one split edge is turned until that is 01, one with two until those are 01, 12.
+_SPLITS = {
+    0: ((0, 1, 2),),
+    1: ((0, 3, 2), (3, 1, 2)),
+    2: ((3, 1, 4), (0, 3, 4), (0, 4, 2)),
+    3: ((0, 3, 5), (3, 1, 4), (5, 4, 2), (3, 4, 5)),
+}
+
+
+def subdivide(
+    vertices: np.ndarray, faces: np.ndarray, marked: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Divide the marked triangles into four, and their neighbours so that no gap opens.
+
+    Args:
+        vertices, faces: (V, 3) float and (F, 3) int; triangles are neighbours where they share vertices.
+        marked: (F,) bool.
+
+    Returns:
+        vertices with the middles of edges appended, faces (F', 3), for each face the old one it is part of
+        (F',), and its corners' weights among that one's corners (F', 3, 3).
+    """
+    ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]], axis=-1).reshape(-1, 2)
+    edges, edge_of = np.unique(ends[:, 0] * (len(vertices) + 1) + ends[:, 1], return_inverse=True)
+    edge_of = edge_of.reshape(-1, 3)
+    split = np.zeros(len(edges), bool)
+    split[edge_of[marked]] = True
+    middle = np.cumsum(split) - 1 + len(vertices)
+    a, b = edges[split] // (len(vertices) + 1), edges[split] % (len(vertices) + 1)
+    points = np.concatenate([vertices, (vertices[a] + vertices[b]) / 2])
+    is_split = split[edge_of]
+    count = is_split.sum(1)
+    # How far to turn: one split edge comes first, one unsplit edge comes last.
+    turn = np.where(count == 1, is_split.argmax(1), np.where(count == 2, (~is_split).argmax(1) + 1, 0)) % 3
+    order = (np.arange(3) + turn[:, None]) % 3
+    local = np.concatenate(
+        [np.take_along_axis(faces, order, 1), np.take_along_axis(middle[edge_of], order, 1)], 1
+    )
+    corner = np.eye(3)
+    weights = np.concatenate([corner, (corner + corner[[1, 2, 0]]) / 2])  # of the six points, after turning
+    new, origin, new_weights = [], [], []
+    for splits, pieces in _SPLITS.items():
+        ids = np.flatnonzero(count == splits)
+        unturned = np.argsort(order[ids], axis=1)
+        for piece in pieces:
+            new.append(local[ids][:, piece])
+            origin.append(ids)
+            turned = np.broadcast_to(weights[list(piece)], (len(ids), 3, 3))
+            new_weights.append(np.take_along_axis(turned, unturned[:, None, :], 2))
+    return points, np.concatenate(new), np.concatenate(origin), np.concatenate(new_weights)
+
+
 def compact(vertices: np.ndarray, faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The same triangles without the vertices that none of them uses."""
-    used, index = np.unique(faces, return_inverse=True)
-    return vertices[used], index.reshape(-1, 3)
+    used = np.zeros(len(vertices), bool)
+    used[faces] = True
+    return vertices[used], (np.cumsum(used) - 1)[faces]
 
 
 def _cut(vertices, faces, heights, crossing) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

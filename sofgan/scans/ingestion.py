@@ -132,7 +132,12 @@ def ingest_scan(path: Path, config: IngestScans, orientation: Orientation) -> tu
     companion = path.with_name(path.stem + SEGMENTATION_SUFFIX)
     texture = _read_texture(companion) if companion.exists() else None
     labelled = label_scan(
-        read_scan(path), config.rules, texture, config.palette_tolerance, config.max_off_palette
+        read_scan(path),
+        config.rules,
+        texture,
+        config.palette_tolerance,
+        config.max_off_palette,
+        config.texture_refinements,
     )
     vertices, faces, face_labels, raw_to_head = to_head_space(
         labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation, config.head_radius

@@ -12,8 +12,10 @@ from sofgan.scans.reading import RawScan, ScanError
 NOSE, DROP = "nose", "drop"
 _DROPPED = 255
 
-# Where a triangle reads its texture: its middle (which decides ties) and three points near its corners.
-_SAMPLES = np.array([[1, 1, 1], [4, 1, 1], [1, 4, 1], [1, 1, 4]]) / np.array([[3], [6], [6], [6]])
+# Where a triangle reads its texture: its middle (which decides ties), near its corners, near its edges' middles.
+_SAMPLES = np.array(
+    [[4, 4, 4], [10, 1, 1], [1, 10, 1], [1, 1, 10], [5.5, 5.5, 1], [1, 5.5, 5.5], [5.5, 1, 5.5]]
+) / 12  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,7 @@ def label_scan(
     segmentation: np.ndarray | None,
     tolerance: float,
     max_off_palette: float,
+    refinements: int = 0,
 ) -> Labelled:
     """Label a scan from the best source it has: a segmentation texture, else names, else colours.
 
@@ -63,6 +66,7 @@ def label_scan(
         segmentation: (H, W, 3) uint8 texture in palette colours, or None.
         tolerance: Euclidean distance (0..441) within which a colour counts as a palette colour.
         max_off_palette: share of samples that may lie farther than that.
+        refinements: how often triangles that a border of the texture crosses are divided.
 
     Raises:
         ScanError: no source gives labels; the message says what each lacked.
@@ -70,7 +74,7 @@ def label_scan(
     if segmentation is not None:
         if scan.corner_uv is None:
             raise ScanError("it has a segmentation texture but no texture coordinates")
-        return label_by_texture(scan, segmentation, tolerance, max_off_palette)
+        return label_by_texture(scan, segmentation, tolerance, max_off_palette, refinements)
     lacks = []
     for label in (
         lambda: label_by_names(scan, rules),
@@ -114,20 +118,32 @@ def _match(names: tuple[str, ...], rules: tuple[tuple[str, str], ...]) -> int | 
 
 
 def label_by_texture(
-    scan: RawScan, texture: np.ndarray, tolerance: float, max_off_palette: float
+    scan: RawScan, texture: np.ndarray, tolerance: float, max_off_palette: float, refinements: int = 0
 ) -> Labelled:
-    """Label each triangle by the majority of four texels inside it; the middle one decides ties.
+    """Label each triangle by the majority of seven texels inside it; the middle one decides ties.
+
+    Where they disagree a border of the texture crosses the triangle: it is divided, `refinements` times.
 
     Raises:
         ScanError: too many texels are no palette colours.
     """
+    votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
+    if refinements and (votes != votes[:, :1]).any():
+        scan = scan.welded()
+        for _ in range(refinements):
+            scan = scan.subdivided((votes != votes[:, :1]).any(1))
+            votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
+    return Labelled(scan, _majority(votes), "segmentation texture", off)
+
+
+def _texels(scan: RawScan, texture: np.ndarray) -> np.ndarray:
+    """Colours (F, 7, 3) uint8 at seven points of each triangle."""
     height, width = texture.shape[:2]
-    points = _SAMPLES @ scan.corner_uv  # (F, 4, 2)
+    points = _SAMPLES @ scan.corner_uv  # (F, 7, 2)
     # Coordinates outside 0..1 repeat the image, as every viewer shows them.
     columns = np.floor(points[..., 0] % 1.0 * width).astype(int).clip(0, width - 1)
     rows = np.floor((1 - points[..., 1] % 1.0) * height).astype(int).clip(0, height - 1)
-    votes, off = _nearest_class(texture[rows, columns], tolerance, max_off_palette, "texels")
-    return Labelled(scan, _majority(votes), "segmentation texture", off)
+    return texture[rows, columns]
 
 
 def label_by_colors(scan: RawScan, tolerance: float, max_off_palette: float) -> Labelled:
@@ -145,7 +161,9 @@ def label_by_colors(scan: RawScan, tolerance: float, max_off_palette: float) -> 
 def _nearest_class(
     colors: np.ndarray, tolerance: float, max_off_palette: float, what: str
 ) -> tuple[np.ndarray, int]:
-    unique, index = np.unique(colors.reshape(-1, 3), axis=0, return_inverse=True)
+    packed = colors.reshape(-1, 3).astype(np.int32) @ np.array([1 << 16, 1 << 8, 1], np.int32)
+    packed, index = np.unique(packed, return_inverse=True)
+    unique = np.stack([packed >> 16, packed >> 8 & 255, packed & 255], -1)
     distances = np.linalg.norm(unique[:, None].astype(float) - labels.PALETTE.astype(float), axis=-1)
     nearest, distance = distances.argmin(1), distances.min(1)
     counts = np.bincount(index.reshape(-1), minlength=len(unique))

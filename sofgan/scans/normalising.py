@@ -78,7 +78,9 @@ def to_head_space(
 
 
 def _points_of(vertices, faces, face_labels, classes) -> np.ndarray:
-    return vertices[np.unique(faces[np.isin(face_labels, classes)])]
+    used = np.zeros(len(vertices), bool)
+    used[faces[np.isin(face_labels, classes)]] = True
+    return vertices[used]
 
 
 def _check_head(vertices, faces, face_labels) -> None:
@@ -129,9 +131,8 @@ def _split_nose(points, faces, face_labels) -> tuple[np.ndarray, np.ndarray, np.
     nose = np.isin(face_labels, (labels.R_NOSE, labels.L_NOSE))
     if len(np.unique(face_labels[nose])) != 1:
         return points, faces, face_labels
-    points, pieces, origin = cut_at_plane(points, faces[nose], np.array([1.0, 0, 0]), 0.0)
+    points, pieces, _ = cut_at_plane(points, faces[nose], np.array([1.0, 0, 0]), 0.0)
     middle_x = points[pieces].mean(1)[:, 0]
     sides = np.where(middle_x < 0, labels.R_NOSE, labels.L_NOSE).astype(face_labels.dtype)
-    del origin  # Every piece comes from the nose.
     faces = np.concatenate([faces[~nose], pieces])
     return *compact(points, faces), np.concatenate([face_labels[~nose], sides])

@@ -2,11 +2,13 @@
 
 import io
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import trimesh
+
+from sofgan.scans.cutting import subdivide
 
 FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
 
@@ -40,6 +42,21 @@ class RawScan:
         uv = None if self.corner_uv is None else self.corner_uv[keep]
         colors = None if self.corner_colors is None else self.corner_colors[keep]
         return RawScan(self.vertices, self.faces[keep], self.part_of_face[keep], self.part_names, uv, colors)
+
+    def welded(self) -> "RawScan":
+        """The scan with one vertex a place: files repeat vertices where texture coordinates jump."""
+        places, index = np.unique(self.vertices, axis=0, return_inverse=True)
+        return replace(self, vertices=places, faces=index.reshape(-1)[self.faces])
+
+    def subdivided(self, marked: np.ndarray) -> "RawScan":
+        """The scan with the marked (F,) triangles divided into four, and their neighbours to fit."""
+        vertices, faces, origin, weights = subdivide(self.vertices, self.faces, marked)
+        uv = None if self.corner_uv is None else weights @ self.corner_uv[origin]
+        # Colours stay whole numbers: a new corner takes the colour of the old one it is nearest to.
+        colors = self.corner_colors
+        if colors is not None:
+            colors = np.take_along_axis(colors[origin], weights.argmax(-1)[..., None], 1)
+        return RawScan(vertices, faces, self.part_of_face[origin], self.part_names, uv, colors)
 
 
 def read_scan(path: Path) -> RawScan:

@@ -3,7 +3,7 @@
 import numpy as np
 import trimesh
 
-from sofgan.scans.cutting import clip_to_ball, cut_at_plane
+from sofgan.scans.cutting import clip_to_ball, cut_at_plane, subdivide
 
 
 def test_plane_cut_keeps_the_surface_and_separates_the_sides():
@@ -41,3 +41,22 @@ def test_what_lies_inside_is_untouched():
     points, pieces, origin = clip_to_ball(sphere.vertices, sphere.faces, 1.0)
     np.testing.assert_array_equal(points[pieces], sphere.vertices[sphere.faces])
     np.testing.assert_array_equal(origin, np.arange(len(sphere.faces)))
+
+
+def test_subdivision_is_conforming_and_its_weights_rebuild_the_corners():
+    sphere = trimesh.creation.icosphere(subdivisions=2)
+    marked = np.random.default_rng(0).random(len(sphere.faces)) < 0.2
+    vertices, faces, origin, weights = subdivide(sphere.vertices, sphere.faces, marked)
+    fine = trimesh.Trimesh(vertices, faces, process=False)
+    assert fine.is_watertight  # Neighbours of divided triangles share the new vertices.
+    np.testing.assert_allclose(fine.area, sphere.area, rtol=1e-12)
+    np.testing.assert_allclose(weights @ sphere.vertices[sphere.faces[origin]], vertices[faces], atol=1e-12)
+    np.testing.assert_allclose(fine.face_normals, sphere.face_normals[origin], atol=1e-6)
+    assert (np.bincount(origin)[marked] == 4).all()
+
+
+def test_nothing_marked_changes_nothing():
+    sphere = trimesh.creation.icosphere(subdivisions=1)
+    vertices, faces, origin, _ = subdivide(sphere.vertices, sphere.faces, np.zeros(len(sphere.faces), bool))
+    np.testing.assert_array_equal(faces, sphere.faces)
+    np.testing.assert_array_equal(vertices, sphere.vertices)

@@ -133,6 +133,24 @@ def test_near_palette_colours_are_counted_and_far_ones_refused(toyhead, ingest_c
         ingest_scan(tmp_path / "far.obj", ingest_config, Orientation())
 
 
+def test_borders_of_a_texture_are_followed_inside_triangles(tmp_path):
+    """A square of two triangles whose texture has a slanting border: refinement approaches its area."""
+    (tmp_path / "a.obj").write_text(
+        "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\nf 1/1 2/2 3/3\nf 1/1 3/3 4/4\n"
+    )
+    y, x = np.mgrid[0:256, 0:256] / 256
+    texture = labels.PALETTE[np.where(x + 0.4 * y < 0.6, labels.HAIR, labels.SKIN)]
+    truth = np.mean(x + 0.4 * y < 0.6)
+    errors = []
+    for refinements in (0, 2, 5):
+        labelled = label_scan(read_scan(tmp_path / "a.obj"), (), texture, 20.0, 0.0, refinements)
+        mesh = trimesh.Trimesh(labelled.scan.vertices, labelled.scan.faces, process=False)
+        np.testing.assert_allclose(mesh.area, 1)
+        errors.append(abs(mesh.area_faces[labelled.face_labels == labels.HAIR].sum() - truth))
+    assert errors[2] < 0.01 < errors[0]
+    assert errors[1] < errors[0]
+
+
 def test_first_matching_rule_decides_and_dropped_parts_go(toyhead, tmp_path):
     toyhead.write_glb(tmp_path / "a.glb")
     rules = (("shirt", "drop"), ("left_eye", "brow"), ("eye", "eye"), (".", "skin"))
