@@ -164,7 +164,6 @@ def glasses(
     ].max()
     front = max(middle[:, 2].mean() + 0.27, bridge + 0.02)
     pieces, panes = [], []
-    ears = template.masks["ears"]
     for sign, eye in ((1, middle[0]), (-1, middle[1])):
         center = np.array([eye[0] + 0.01 * sign, eye[1] - 0.03, front])
 
@@ -176,16 +175,7 @@ def glasses(
         rings = np.linspace(0, 1, 5)[:, None, None] * outline[None]
         panes.append((bowed(rings).reshape(-1, 3), grid_faces(5, len(turn), True)))
         hinge = bowed(np.array([sign * half_width * scale, half_height * 0.45 * scale]))
-        ear = vertices[(ears > 0.5) & (rest[:, 0] * sign > 0)]
-        ear_top = ear[np.argmax(ear[:, 1] - 0.3 * np.abs(ear[:, 2] - ear[:, 2].mean()))]
-        rear = np.array([np.abs(ear[:, 0]).min() * sign * 1.0, ear_top[1] - 0.02, ear[:, 2].mean() - 0.02])
-        side = max(abs(hinge[0]), abs(rear[0])) + 0.015
-        path = np.array([hinge, [sign * side, rear[1] + 0.04, rear[2] + 0.18], rear])
-        path = np.concatenate(
-            [a + (b - a) * np.linspace(0, 1, 8, endpoint=False)[:, None] for a, b in zip(path, path[1:])]
-            + [path[-1:]]
-        )
-        pieces.append(tube(path, thick * 0.9, closed=False))
+        pieces.append(tube(_arm(template, vertices, hinge, sign), thick * 0.9, closed=False))
     inner = [middle[0][0] - half_width * scale + 0.012, middle[1][0] + half_width * scale - 0.012]
     x = np.linspace(inner[1], inner[0], 12)
     height = middle[:, 1].mean() - 0.03 + 0.06
@@ -201,6 +191,23 @@ def glasses(
         ),
     ]
     return parts, {"glasses": style, "lenses": "dark" if dark else "clear"}
+
+
+def _arm(template: Template, vertices: np.ndarray, hinge: np.ndarray, sign: int) -> np.ndarray:
+    """(N, 3) points of a spectacle arm from the hinge to the top of the ear, outside the temple all the way."""
+    ear = vertices[(template.masks["ears"] > 0.5) & (template.rest[:, 0] * sign > 0)]
+    top = ear[np.argmax(ear[:, 1] - 0.3 * np.abs(ear[:, 2] - ear[:, 2].mean()))]
+    rear = np.array([np.abs(ear[:, 0]).min() * sign, top[1] - 0.02, ear[:, 2].mean() - 0.02])
+    side = max(abs(hinge[0]), abs(rear[0])) + 0.015
+    path = np.array([hinge, [sign * side, rear[1] + 0.04, rear[2] + 0.18], rear])
+    share = np.linspace(0, 1, 10, endpoint=False)[:, None]
+    path = np.concatenate([start + (end - start) * share for start, end in zip(path, path[1:])] + [path[-1:]])
+    temple = vertices[(template.rest[:, 0] * sign > 0.4) & (template.masks["ears"] < 0.05)]
+    for point in path[:-3]:
+        near = (np.abs(temple[:, 1] - point[1]) < 0.12) & (np.abs(temple[:, 2] - point[2]) < 0.12)
+        if near.any():
+            point[0] = sign * max(abs(point[0]), np.abs(temple[near, 0]).max() + 0.02)
+    return path
 
 
 def _merge(pieces: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:

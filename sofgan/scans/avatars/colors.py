@@ -114,7 +114,10 @@ def draw_looks(person: Person, generator: np.random.Generator) -> Looks:
         paint = np.array([(176, 40, 56), (198, 84, 96), (150, 44, 70), (206, 96, 84)])[generator.integers(4)]
         lip = lip + generator.uniform(0.35, 0.8) * (paint - lip)
     brow = hair * (0.62 if hair.mean() > 110 else 0.85)
-    stubble = float(generator.uniform(0.1, 0.75)) if person.male > 0.5 and generator.random() < 0.7 else 0.0
+    stubble = 0.0
+    if person.male > 0.5:  # Shaven, stubble, or a beard.
+        ranges = ((0.0, 0.05), (0.1, 0.6), (1.0, 1.5))
+        stubble = float(generator.uniform(*ranges[generator.choice(3, p=[0.35, 0.4, 0.25])]))
     freckles = float(generator.uniform(0.3, 1.0)) if light > 0.3 and generator.random() < 0.3 else 0.0
     return Looks(skin, melanin, hair, hair_name, brow, iris, iris_name, lip, freckles, stubble)
 
@@ -150,7 +153,13 @@ def _blob(
 
 
 def skin_albedo(
-    template: Template, vertices: np.ndarray, normals: np.ndarray, looks: Looks, person: Person, generator
+    template: Template,
+    vertices: np.ndarray,
+    normals: np.ndarray,
+    beard: np.ndarray,
+    looks: Looks,
+    person: Person,
+    generator: np.random.Generator,
 ) -> np.ndarray:
     """(V, 3) skin colours of the bust: redness, lips, lids, creases, freckles, stubble, a little noise."""
     rest = template.rest
@@ -180,7 +189,7 @@ def skin_albedo(
         )
         color *= 1 - (0.5 * spots * where)[:, None] * np.array([0.55, 0.9, 1.0])
     if looks.stubble:
-        color = mix(color, looks.brow * 0.9 + 12, 0.55 * looks.stubble * _beard(template, generator))
+        color = mix(color, looks.brow * 0.9 + 12, 0.55 * looks.stubble * beard)
 
     # Creases (nostrils, lids, lips, ears) are darker: a concave vertex lies below the mean of its neighbours.
     bump = ((template.neighbours @ vertices - vertices) * normals).sum(1)
@@ -194,7 +203,7 @@ def _lips(template: Template) -> np.ndarray:
     return np.clip((template.masks["lips"] - 0.3) / 0.3, 0, 1)
 
 
-def _beard(template: Template, generator) -> np.ndarray:
+def beard_mask(template: Template, generator) -> np.ndarray:
     """(V,) 0..1 where a beard grows: jaw, chin, upper lip, not the lips."""
     rest = template.rest
     x, y, z = np.abs(rest[:, 0]), rest[:, 1], rest[:, 2]

@@ -41,12 +41,17 @@ class AvatarModel:
         base += _EYES_MIDDLE - (face_parts.eye_ball(base, "l")[0] + face_parts.eye_ball(base, "r")[0]) / 2
         vertices = self.template.matrix @ base
         normals = surfaces.vertex_normals(vertices, self.template.faces)
+        beard = colors.beard_mask(self.template, generator)
+        if looks.stubble > 0.8:  # Long enough to have a body of its own.
+            vertices = vertices + normals * (0.035 * looks.stubble * beard**2)[:, None]
+            normals = surfaces.vertex_normals(vertices, self.template.faces)
         arch = generator.uniform(0.02, 0.055)
         thickness = generator.uniform(0.03, 0.045) if person.male > 0.5 else generator.uniform(0.02, 0.034)
         brow_level = face_parts.brow_level(self.template.rest, arch, thickness, generator.uniform(0.92, 1.06))
-        skin = colors.skin_albedo(self.template, vertices, normals, looks, person, generator)
+        skin = colors.skin_albedo(self.template, vertices, normals, beard, looks, person, generator)
         skin = colors.mix(skin, looks.brow, 0.3 * np.exp(np.minimum(brow_level, 0) / 0.012))
         parameters: dict[str, float | str] = {"expression": person.expression, "hair_color": looks.hair_name}
+        parameters["beard"] = "full" if looks.stubble > 0.8 else "stubble" if looks.stubble > 0.08 else "none"
         garment = clothes.dress(self.template, vertices, normals, person.male, generator)
         parameters |= {"neckline": garment.neckline, "fabric": garment.fabric}
         male = person.male > 0.5
