@@ -58,8 +58,8 @@ def make_portraits(
     """Render both sets of portraits, of people who are in no scan batch and in no more than one set.
 
     Args:
-        folder: receives `ffhq/00000.png ...` and `celebamask/` in CelebAMask-HQ's official layout, whole or
-            not at all.
+        folder: receives `ffhq/00000.png ...` and `celebamask/` in CelebAMask-HQ's official layout, each whole
+            or not at all; what else lies there stays.
         config: how many and how.
         seed: of the run; the same seed writes the same bytes.
         workers: processes; a result does not depend on how many.
@@ -77,10 +77,11 @@ def make_portraits(
     ]
     present = np.zeros(labels.NUM_CLASSES)
     done = 0
-    with atomic_path(folder) as temporary:
-        for name in SETS:
-            (temporary / name).mkdir(parents=True)
-        work = partial(_make_identity, folder=temporary, config=config, seed=seed)
+    with atomic_path(folder / SETS[0]) as first, atomic_path(folder / SETS[1]) as second:
+        folders = dict(zip(SETS, (first, second)))
+        for made in folders.values():
+            made.mkdir()
+        work = partial(_make_identity, folders=folders, config=config, seed=seed)
         for (name, _, count), shown in zip(tasks, map_in_processes(work, tasks, workers)):
             present += shown if name == "celebamask" else 0
             done += count
@@ -93,7 +94,9 @@ def make_portraits(
     return figures | {f"has_{name}": float(n / masks) for name, n in zip(labels.NAMES, present)}
 
 
-def _make_identity(task: tuple[str, int, int], folder: Path, config: MakePortraits, seed: int) -> np.ndarray:
+def _make_identity(
+    task: tuple[str, int, int], folders: dict[str, Path], config: MakePortraits, seed: int
+) -> np.ndarray:
     """Photos of one person; returns in how many of them each class is seen."""
     from sofgan.views.shading import make_head, sphere_directions
 
@@ -105,9 +108,9 @@ def _make_identity(task: tuple[str, int, int], folder: Path, config: MakePortrai
     for number in range(first, first + count):
         portrait = take_portrait(head, config, numpy_generator(seed, "portraits", name, "photo", number))
         if name == "ffhq":
-            Image.fromarray(portrait.photo).save(folder / name / f"{number:05d}.png")
+            Image.fromarray(portrait.photo).save(folders[name] / f"{number:05d}.png")
         else:
-            write_celebamask(folder / name, number, portrait, config.jpeg_quality)
+            write_celebamask(folders[name], number, portrait, config.jpeg_quality)
         present += np.bincount(np.unique(portrait.labels), minlength=labels.NUM_CLASSES)
     return present
 
