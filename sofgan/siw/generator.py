@@ -122,7 +122,8 @@ class ToRGB(nn.Module):
 
     def __init__(self, inputs: int, config: GeneratorConfig):
         super().__init__()
-        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0)
+        # A faint start: full modulation here tints whole pictures, which takes long to unlearn.
+        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0, weight_init=0.25)
         self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
         self.scale = 1 / math.sqrt(inputs)
         self.bias = nn.Parameter(torch.zeros(3))

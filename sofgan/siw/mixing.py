@@ -4,14 +4,17 @@ Region weights (B, K, H, W) say how much of each style every pixel takes; they s
 `weights[:, 0]` is the paper's similarity map SM. All draws share one set of weights over all layers of a pass.
 """
 
+from functools import cache
+
 import torch
 from torch import Tensor
 
 from sofgan.labels import NUM_CLASSES, STYLE_GROUPS
 
 
+@cache
 def class_to_group(device: torch.device | str = "cpu") -> Tensor:
-    """(17,) the style group of each class."""
+    """(17,) the style group of each class; one tensor a device, not to be changed."""
     table = torch.zeros(NUM_CLASSES, dtype=torch.long)
     for index, group in enumerate(STYLE_GROUPS):
         table[list(group)] = index

@@ -20,12 +20,20 @@ class EqualLinear(nn.Module):
 
     Args:
         bias_init: start value of the biases; None for no bias.
+        weight_init: standard deviation of the outputs at the start, for inputs of unit variance.
         lr_multiplier: learning rate of this layer over that of the others.
     """
 
-    def __init__(self, inputs: int, outputs: int, bias_init: float | None = 0.0, lr_multiplier: float = 1.0):
+    def __init__(
+        self,
+        inputs: int,
+        outputs: int,
+        bias_init: float | None = 0.0,
+        weight_init: float = 1.0,
+        lr_multiplier: float = 1.0,
+    ):
         super().__init__()
-        self.weight = nn.Parameter(torch.randn(outputs, inputs) / lr_multiplier)
+        self.weight = nn.Parameter(torch.randn(outputs, inputs) * (weight_init / lr_multiplier))
         self.scale = lr_multiplier / math.sqrt(inputs)
         self.lr_multiplier = lr_multiplier
         self.bias = None

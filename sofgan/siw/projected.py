@@ -73,8 +73,9 @@ class ProjectedDiscriminator(nn.Module):
         return mixed
 
     def judge(self, features: list[Tensor]) -> list[Tensor]:
-        """A (B, n) tensor of logits for each scale's features."""
-        return [head(x) for head, x in zip(self.heads, features)]
+        """A (B, n) tensor of logits for each scale's features; always in full precision."""
+        with torch.autocast(features[0].device.type, enabled=False):
+            return [head(x.float()) for head, x in zip(self.heads, features)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
         """Logits of every scale for pictures."""
