@@ -115,8 +115,11 @@ class Runs:
             client = self._client(uri)
             found = client.get_experiment_by_name(name)
             location = (self.root / "mlartifacts").as_uri() if uri.startswith("sqlite:") else None
+            tags = {
+                "mlflow.experimentKind": "custom_model_development"
+            }  # The UI's view for training, not for chat.
             self._experiments[uri, name] = (
-                found.experiment_id if found else client.create_experiment(name, artifact_location=location)
+                found.experiment_id if found else client.create_experiment(name, location, tags)
             )
         return self._experiments[uri, name]
 
