@@ -1,0 +1,85 @@
+"""From raw scans to views, and the portraits, as DVC would run the stages one after the other."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+
+from sofgan import labels
+from stages import ingest_scans, make_avatars, make_portraits, params, render_views
+
+_DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    """An empty project with the demo's parameters, but few and small."""
+    document = {
+        "seed": 0,
+        "runtime": {"device": "cpu", "workers": 1, "threads": 1},
+        "make_avatars": _DEFAULTS["make_avatars"] | {"scans_per_batch": 2},
+        "ingest_scans": _DEFAULTS["ingest_scans"],
+        "render_views": _DEFAULTS["render_views"] | {"views_per_scan": 5, "held_out_views": 1, "size_px": 64},
+        "make_portraits": _DEFAULTS["make_portraits"]
+        | {"ffhq_photos": 1, "celebamask_photos": 1, "size_px": 64},
+    }
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+    params._document.cache_clear()
+    yield tmp_path
+    params._document.cache_clear()
+
+
+def _run(stage, monkeypatch, *arguments):
+    monkeypatch.setattr("sys.argv", ["stage", *arguments])
+    stage.main()
+
+
+def test_avatars_become_views_in_which_every_pixel_has_a_class(project, monkeypatch):
+    for stage in (make_avatars, ingest_scans, render_views):
+        _run(stage, monkeypatch, "--batch", "some")
+    figures = json.loads((project / "metrics" / "ingest_scans" / "some.json").read_text())
+    assert (figures["scans_usable"], figures["scans_rejected"]) == (2, 0)
+    rows = (project / "data/scans/some/report.csv").read_text().splitlines()
+    # One comes as GLB with named parts, one as OBJ with a segmentation texture.
+    assert {row.split(",")[5] for row in rows[1:]} == {"names", "segmentation texture"}
+    for path in (project / "data" / "views" / "some").glob("*.npz"):
+        views = np.load(path)
+        assert views["labels"].shape == (5, 64, 64)
+        seen = set(np.unique(views["labels"][0]))
+        assert {
+            labels.BACKGROUND,
+            labels.SKIN,
+            labels.R_NOSE,
+            labels.L_NOSE,
+            labels.U_LIP,
+            labels.NECK,
+        } <= seen
+        columns = [
+            np.nonzero(views["labels"][0] == nose)[1].mean() for nose in (labels.R_NOSE, labels.L_NOSE)
+        ]
+        assert columns[0] < 32 < columns[1]
+        assert views["split"].sum() == 1
+    assert (project / "data/views/some/contact_sheet.png").exists()
+
+
+def test_portraits_stage_writes_both_sets_and_spares_its_neighbours(project, monkeypatch):
+    mine = project / "data" / "raw" / "portraits" / "mine.txt"
+    mine.parent.mkdir(parents=True)
+    mine.write_text("keep")
+    _run(make_portraits, monkeypatch)
+    assert mine.read_text() == "keep"
+    assert (mine.parent / "ffhq" / "00000.png").exists()
+    assert (mine.parent / "celebamask" / "CelebA-HQ-img" / "0.jpg").exists()
+    assert json.loads((project / "metrics" / "make_portraits.json").read_text())["ffhq_photos"] == 1
+
+
+def test_a_missing_batch_stops_with_a_sentence(project, monkeypatch):
+    with pytest.raises(FileNotFoundError, match="no such batch: data/raw/scans/nowhere"):
+        _run(ingest_scans, monkeypatch, "--batch", "nowhere")
+    with pytest.raises(FileNotFoundError, match="run ingest_scans first"):
+        _run(render_views, monkeypatch, "--batch", "nowhere")
