@@ -92,6 +92,8 @@ class FaceParser(nn.Module):
     def _resized_logits(self, images: Tensor, size: int, scale: float) -> Tensor:
         side = max(32, round(self.config.size * scale / 32) * 32) if scale != 1.0 else self.config.size
         logits = self(resize(images, side))[0]
+        if logits.shape[-2:] == (size, size):
+            return logits.float()
         return F.interpolate(logits.float(), (size, size), mode="bilinear", align_corners=False)
 
     def _normalise(self, images: Tensor) -> Tensor:

@@ -14,7 +14,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sofgan.files import sha256_file
 from sofgan.metrics.lite import FrozenLite
+
+_INCEPTION_SHA256 = "6726825d"  # As its published file name says.
 
 
 class LiteFeatures(nn.Module):
@@ -60,6 +63,7 @@ class InceptionFeatures(nn.Module):
 
     Raises:
         FileNotFoundError: there is no such file. Nothing is ever downloaded.
+        ValueError: it is another file, whose distances would be no FID.
     """
 
     name = "fid"
@@ -69,6 +73,10 @@ class InceptionFeatures(nn.Module):
         super().__init__()
         if not Path(weights).is_file():
             raise FileNotFoundError(f"no Inception weights at {weights}")
+        if not sha256_file(weights).startswith(_INCEPTION_SHA256):
+            raise ValueError(
+                f"{weights} is not FID's network: its sha256 begins otherwise than {_INCEPTION_SHA256}"
+            )
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 
         self.net = FeatureExtractorInceptionV3(

@@ -63,3 +63,6 @@ def test_network_features_resize_and_errors(tmp_path):
         FrozenLite("lite7")
     with pytest.raises(FileNotFoundError, match="Inception"):
         InceptionFeatures(tmp_path / "none.pth")
+    (tmp_path / "other.pth").write_bytes(b"x")
+    with pytest.raises(ValueError, match="not FID's network"):
+        InceptionFeatures(tmp_path / "other.pth")
