@@ -126,5 +126,5 @@ def _work(root: Path) -> bool:
 
 
 if __name__ == "__main__":
-    os.nice(10)
+    os.nice(5)
     main(Path(sys.argv[1]))
