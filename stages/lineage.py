@@ -73,5 +73,7 @@ def as_markdown(rows: list[tuple[str, ...]]) -> str:
     """The table in Markdown, for a run's description."""
     lines = ["| stage | ran or cached | made by run |", "| --- | --- | --- |"]
     for name, what, run, run_id in rows:
-        lines.append(f"| {name} | {what} | {run} `{run_id[:8]}` |" if run_id else f"| {name} | {what} | {run} |")
+        lines.append(
+            f"| {name} | {what} | {run} `{run_id[:8]}` |" if run_id else f"| {name} | {what} | {run} |"
+        )
     return "\n".join(lines)
