@@ -122,7 +122,10 @@ class FaceRenderer(Renderer):
 
 
 class MeshRenderer:
-    """Renders meshes without a window. Keep one a process: making it costs more than a scan's views.
+    """Renders meshes without a window.
+
+    There should be one a process (`process_renderer`): making one costs more than a scan's views, and when
+    pyrender lets go of one, it ends the EGL display for all.
 
     Args:
         size: pixels of the square images; `render` may ask for another.
@@ -180,12 +183,6 @@ class MeshRenderer:
         projection[2, 3] = -(FAR + NEAR) / (FAR - NEAR)
         self._draw(cam2world, projection, size)
         return NEAR + (FAR - NEAR) * self._renderer.read_depth()
-
-    def close(self) -> None:
-        """Free the device memory and the context."""
-        self._offscreen._platform.make_current()
-        self._renderer.delete()
-        self._offscreen.delete()
 
 
 def perspective(intrinsics: np.ndarray) -> np.ndarray:

@@ -5,17 +5,15 @@ import pytest
 import trimesh
 
 from sofgan import cameras, labels
-from sofgan.views.multiview import label_map
-from sofgan.views.renderer import FAR, MeshRenderer, barycentric
+from sofgan.views.multiview import label_map, process_renderer
+from sofgan.views.renderer import FAR, barycentric
 
 INTRINSICS = cameras.intrinsics_from_fov(29.0)
 
 
 @pytest.fixture(scope="module")
 def renderer():
-    renderer = MeshRenderer()
-    yield renderer
-    renderer.close()
+    return process_renderer()
 
 
 def _bumpy_head() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
