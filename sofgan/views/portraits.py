@@ -13,6 +13,7 @@ from scipy import ndimage
 from sofgan import cameras, labels
 from sofgan.files import atomic_path
 from sofgan.processes import map_in_processes
+from sofgan.scans.parts import Part
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import MakePortraits
 from sofgan.views.multiview import label_map, process_renderer
@@ -103,10 +104,14 @@ def _make_identity(
     name, first, count = task
     # The name keeps these people apart from those of the scan batches and of the other set.
     avatar = _avatar_model().build(f"{name}-{first:05d}", numpy_generator(seed, "portraits", name, first))
-    head = make_head(avatar.parts, process_renderer(), sphere_directions(_LIGHT_DIRECTIONS))
+    solid = tuple(part for part in avatar.parts if part.opacity >= 0.5)
+    panes = tuple(part for part in avatar.parts if part.opacity < 0.5)
+    head = make_head(solid, process_renderer(), sphere_directions(_LIGHT_DIRECTIONS))
     present = np.zeros(labels.NUM_CLASSES)
     for number in range(first, first + count):
-        portrait = take_portrait(head, config, numpy_generator(seed, "portraits", name, "photo", number))
+        portrait = take_portrait(
+            head, config, numpy_generator(seed, "portraits", name, "photo", number), panes
+        )
         if name == "ffhq":
             Image.fromarray(portrait.photo).save(folders[name] / f"{number:05d}.png")
         else:
@@ -122,13 +127,16 @@ def _avatar_model():
     return AvatarModel.load()
 
 
-def take_portrait(head, config: MakePortraits, generator: np.random.Generator) -> Portrait:
+def take_portrait(
+    head, config: MakePortraits, generator: np.random.Generator, panes: tuple[Part, ...] = ()
+) -> Portrait:
     """A photo of a head that is loaded in this process's renderer (see `shading.make_head`).
 
     Args:
         head: a `sofgan.views.shading.Head`.
         config: size, camera and supersampling.
         generator: draws camera, light, background and grain.
+        panes: clear parts, such as spectacle lenses: seen through in the photo, there in the labels.
     """
     from sofgan.views.lighting import draw_background, draw_lighting
     from sofgan.views.shading import shade
@@ -142,9 +150,30 @@ def take_portrait(head, config: MakePortraits, generator: np.random.Generator) -
     coverage = _average((fine >= 0).astype(float)[..., None], times)
     linear = _average(subject, times) + (1 - coverage) * background
     photo = develop(linear, coverage[..., 0], generator)
-    visible = fine if times == 1 else process_renderer().render(cam2world, intrinsics, size)
-    left = np.append(head.vertices[head.faces].mean(1)[:, 0] > 0, False)[visible]
-    return Portrait(photo, label_map(visible, head.face_labels), left, coverage[..., 0])
+    if panes:
+        seen, face_labels, corner_x = _render_with(panes, head, cam2world, intrinsics, size)
+    else:
+        seen = fine if times == 1 else process_renderer().render(cam2world, intrinsics, size)
+        face_labels, corner_x = head.face_labels, head.vertices[head.faces][..., 0]
+    left = np.append(corner_x.mean(1) > 0, False)[seen]
+    return Portrait(photo, label_map(seen, face_labels), left, coverage[..., 0])
+
+
+def _render_with(panes: tuple[Part, ...], head, cam2world, intrinsics, size: int):
+    """Triangles seen of the head and the panes together, their labels (F,) and corners' x (F, 3).
+
+    Leaves the head alone loaded in this process's renderer, as it was.
+    """
+    parts = [(head.vertices, head.faces, head.face_labels)]
+    parts += [(pane.vertices, pane.faces, pane.face_labels) for pane in panes]
+    offsets = np.cumsum([0] + [len(vertices) for vertices, _, _ in parts])
+    vertices = np.concatenate([part[0] for part in parts])
+    faces = np.concatenate([part[1] + offset for part, offset in zip(parts, offsets)])
+    renderer = process_renderer()
+    renderer.load(vertices, faces)
+    seen = renderer.render(cam2world, intrinsics, size)
+    renderer.load(head.vertices, head.faces)
+    return seen, np.concatenate([part[2] for part in parts]), vertices[faces][..., 0]
 
 
 def _average(image: np.ndarray, times: int) -> np.ndarray:
