@@ -1,7 +1,7 @@
 """Which of the 17 classes each triangle of a raw scan is: from names, a segmentation texture or colours."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,17 +74,29 @@ def label_scan(
     if segmentation is not None:
         if scan.corner_uv is None:
             raise ScanError("it has a segmentation texture but no texture coordinates")
-        return label_by_texture(scan, segmentation, tolerance, max_off_palette, refinements)
+        return _without_background(
+            label_by_texture(scan, segmentation, tolerance, max_off_palette, refinements)
+        )
     lacks = []
     for label in (
         lambda: label_by_names(scan, rules),
         lambda: label_by_colors(scan, tolerance, max_off_palette),
     ):
         try:
-            return label()
+            return _without_background(label())
         except ScanError as error:
             lacks.append(str(error))
     raise ScanError("no labels: " + "; ".join(lacks) + "; no segmentation texture")
+
+
+def _without_background(labelled: Labelled) -> Labelled:
+    """Leave out what is painted as background: a surface can't be, and would hide what lies behind it."""
+    keep = labelled.face_labels != labels.BACKGROUND
+    if keep.all():
+        return labelled
+    if not keep.any():
+        raise ScanError("all of it is labelled as background")
+    return replace(labelled, scan=labelled.scan.select(keep), face_labels=labelled.face_labels[keep])
 
 
 def label_by_names(scan: RawScan, rules: tuple[tuple[str, str], ...]) -> Labelled:

@@ -133,6 +133,15 @@ def test_near_palette_colours_are_counted_and_far_ones_refused(toyhead, ingest_c
         ingest_scan(tmp_path / "far.obj", ingest_config, Orientation())
 
 
+def test_what_is_painted_as_background_is_left_out(toyhead, ingest_config, tmp_path):
+    mesh = toyhead.colored("face")
+    hair = (mesh.visual.face_colors[:, :3] == labels.PALETTE[labels.HAIR]).all(1)
+    mesh.visual.face_colors[hair] = [0, 0, 0, 255]
+    (tmp_path / "a.ply").write_bytes(mesh.export(file_type="ply"))
+    arrays, _ = ingest_scan(tmp_path / "a.ply", ingest_config, Orientation())
+    assert set(np.unique(arrays["face_labels"])) == toyhead.CLASSES - {labels.HAIR}
+
+
 def test_borders_of_a_texture_are_followed_inside_triangles(tmp_path):
     """A square of two triangles whose texture has a slanting border: refinement approaches its area."""
     (tmp_path / "a.obj").write_text(
