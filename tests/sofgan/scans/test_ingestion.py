@@ -139,7 +139,8 @@ def test_what_is_painted_as_background_is_left_out(toyhead, ingest_config, tmp_p
     mesh.visual.face_colors[hair] = [0, 0, 0, 255]
     (tmp_path / "a.ply").write_bytes(mesh.export(file_type="ply"))
     arrays, _ = ingest_scan(tmp_path / "a.ply", ingest_config, Orientation())
-    assert set(np.unique(arrays["face_labels"])) == toyhead.CLASSES - {labels.HAIR}
+    # Without its hair the head is smaller, and the ball around it ends above the shirt.
+    assert set(np.unique(arrays["face_labels"])) == toyhead.CLASSES - {labels.HAIR, labels.CLOTH}
 
 
 def test_borders_of_a_texture_are_followed_inside_triangles(tmp_path):
