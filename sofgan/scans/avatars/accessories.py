@@ -114,10 +114,10 @@ def _with_peak(part: Part, skin: np.ndarray, generator, dye: np.ndarray) -> Part
     order = np.argsort(azimuth)
     at = across * 62
     root = np.stack([np.interp(at, azimuth[order], edge[order, k]) for k in range(3)], 1)
-    root = root + np.array([0.0, 0.02, 0.12])
+    root = root + np.array([0.0, 0.03, 0.02])
     grid = []
     for share in np.linspace(0, 1, rows):
-        ahead = length * share * np.sqrt(np.clip(1 - across**2, 0, 1))
+        ahead = 0.14 * share + length * share * np.sqrt(np.clip(1 - across**2, 0, 1))
         bend = -0.10 * across**2 * share - 0.16 * share**2 * length
         grid.append(root + np.stack([0.04 * across * share, bend, ahead], 1))
     top = np.stack(grid)
