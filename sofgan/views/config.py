@@ -46,3 +46,10 @@ class MakePortraits:
     roll_std_degrees: float
     fov_degrees: float  # of the camera; long lenses flatter, FFHQ's are about 20 to 30
     jpeg_quality: int  # of the CelebAMask-like photos
+
+    def __post_init__(self):
+        for name in ("ffhq_photos", "celebamask_photos", "photos_per_identity", "supersampling"):
+            if getattr(self, name) < 1:
+                raise ValueError(f"{name} is at least 1")
+        if self.size_px < 16 or not 1 < self.fov_degrees < 120 or not 1 <= self.jpeg_quality <= 100:
+            raise ValueError("size_px is at least 16, fov_degrees lies in 1..120, jpeg_quality in 1..100")

@@ -120,3 +120,13 @@ def test_sheet_holds_the_photos(portraits):
     folder, _ = portraits
     assert photo_sheet(folder / "ffhq", rows=1, columns=2).shape == (48, 96, 3)
     assert photo_sheet(folder / "celebamask", rows=2, columns=1).shape == (96, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"ffhq_photos": 0}, {"size_px": 8}, {"fov_degrees": 0.5}, {"supersampling": 0}]
+)
+def test_impossible_parameters_are_refused(wrong):
+    import dataclasses
+
+    with pytest.raises(ValueError):
+        dataclasses.replace(CONFIG, **wrong)
