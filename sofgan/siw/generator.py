@@ -23,6 +23,8 @@ from sofgan.siw.operators import (
     upsample2,
 )
 
+SPADE_START = 0.3  # Deviation of the last weights of SPADE before training.
+
 # (batch, size) to (batch or 1, 1, size, size) normal noise.
 Noise = Callable[[int, int], Tensor]
 
@@ -151,8 +153,8 @@ class Spade(nn.Module):
         self.map_size = min(size, config.spade_max_size)
         self.hidden = EqualConv2d(NUM_CLASSES, config.spade_hidden, 3)
         self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, 3)
-        # Starts as the identity, so that styles are learned before the map can outshout them.
-        nn.init.zeros_(self.gain_shift.weight)
+        # A faint start, so that the map doesn't outshout the styles.
+        nn.init.normal_(self.gain_shift.weight, std=SPADE_START)
 
     def gain_and_shift(self, one_hot: Tensor) -> tuple[Tensor, Tensor]:
         """Depends on the map alone: computed once a map, whatever the number of styles."""

@@ -25,7 +25,7 @@ def one_hot(batch=2, size=16):
 
 
 def enliven(network):
-    """Give noise and SPADE, which start as nothing, an effect."""
+    """Give noise, which starts as nothing, an effect, and SPADE a larger one."""
     with torch.no_grad():
         for name, parameter in network.named_parameters():
             if name.endswith(("noise_strength", "gain_shift.weight")):
@@ -103,11 +103,11 @@ def test_noise_and_spade_switches(tiny):
     assert all(block.spade is None for block in Generator(tiny(spade_sizes=(64, 256))).blocks)
 
 
-def test_spade_gain_is_limited_and_starts_as_identity(tiny):
+def test_spade_gain_is_limited_and_starts_faint(tiny):
     network = Generator(tiny(spade_gain=0.25))
     _, maps = one_hot()
     start = [pair for pair in network.spade_maps(maps) if pair is not None]
-    assert all((gain == 1).all() and (shift == 0).all() for gain, shift in start)
+    assert all((gain - 1).std() < 0.25 and 0 < shift.std() < 1 for gain, shift in start)
     with torch.no_grad():
         for block in network.blocks[1:]:
             block.spade.gain_shift.weight.mul_(0).add_(100)
