@@ -17,11 +17,12 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     """A temporary path beside `path` that takes its place if the block ends well.
 
     The block may make a file or a folder there. On an exception it is removed and what was at `path` stays.
-    The temporary name keeps the suffix, by which writers choose a format.
+    The temporary name keeps the suffix, by which writers choose a format. A process that is killed leaves a
+    folder `.NAME.partial-*` behind, which `.dvcignore` and `.gitignore` keep out of hashes and commits.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
+    folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     temporary = folder / path.name
     try:
         yield temporary
