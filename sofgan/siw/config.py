@@ -31,9 +31,9 @@ class GeneratorConfig:
     mixing: Literal["input", "output", "layerwise", "none"] = "input"
     # transposed: StyleGAN2's stride-2 transposed convolution and blur; bilinear: convolve, then interpolate.
     upsample: Literal["bilinear", "transposed"] = "bilinear"
-    spade_sizes: tuple[int, int] = (64, 256)  # smallest and largest layer with SPADE, pixels
-    spade_hidden: int = 32
-    spade_max_size: int = 32  # gain and shift are computed at most at this size, then interpolated
+    spade_sizes: tuple[int, int] = (32, 64)  # smallest and largest layer with SPADE, pixels
+    spade_hidden: int = 24
+    spade_max_size: int = 64  # gain and shift are computed at most at this size, then interpolated
     spade_gain: float = 0.5  # the gain stays within 1 +- this: rare classes don't glow
     noise: bool = True
     conv_clamp: float = 256.0  # magnitude limit of activations under reduced precision

@@ -134,7 +134,7 @@ def test_paper_preset_has_the_papers_shapes():
     config = GeneratorConfig(
         resolution=1024, label_size=128, start_size=16, z_dim=512, w_dim=512, mapping_layers=8,
         channel_base=32768, channel_max=512, encoder_channels=(64, 128, 256), upsample="transposed",
-        spade_hidden=128, spade_max_size=256,
+        spade_sizes=(64, 256), spade_hidden=128, spade_max_size=256,
     )  # fmt: skip
     assert [config.channels(size) for size in config.sizes()] == [512, 512, 512, 256, 128, 64, 32]
     with torch.device("meta"):
