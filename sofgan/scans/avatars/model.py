@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -89,8 +89,10 @@ class AvatarModel:
             *face_parts.eyes(base, person, looks, generator),
             *face_parts.brows(self.template, vertices, normals, brow_level, looks, generator),
             *face_parts.mouth_parts(base, person, generator),
-            *garment.parts,
-            *worn,
+            *(
+                replace(part, faces=surfaces.wound_outwards(part.vertices, part.faces))
+                for part in (*garment.parts, *worn)
+            ),
         ]
         return Avatar(name=name, parts=tuple(parts), parameters=parameters)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from scipy import sparse
+from scipy.sparse import csgraph
 
 
 def edge_keys(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -139,3 +140,21 @@ def mean_neighbours(faces: np.ndarray, count: int) -> sparse.csr_matrix:
     degree = np.asarray(adjacency.sum(1)).ravel()
     lonely = sparse.diags((degree == 0).astype(float))
     return (sparse.diags(1 / np.maximum(degree, 1)) @ adjacency + lonely).tocsr()
+
+
+def wound_outwards(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
+    """Faces (F, 3) turned so that every connected piece has its outer side in front.
+
+    A piece's volume about its own centroid tells: it is negative where the piece is inside out. That holds
+    for closed surfaces, and for sheets that bulge round their middle, as hair and hats do.
+    """
+    count = len(vertices)
+    ones = np.ones(2 * len(faces), dtype=np.int8)
+    links = sparse.coo_matrix((ones, (faces[:, :2].ravel(), faces[:, 1:].ravel())), shape=(count, count))
+    pieces = csgraph.connected_components(links, directed=False)[1][faces[:, 0]]
+    corners = vertices[faces].astype(np.float64)
+    size = np.bincount(pieces)
+    centre = np.stack([np.bincount(pieces, corners.mean(1)[:, axis]) for axis in range(3)], 1)
+    corners -= (centre / np.maximum(size, 1)[:, None])[pieces][:, None]
+    volume = np.bincount(pieces, np.linalg.det(corners))
+    return np.where((volume < 0)[pieces][:, None], faces[:, ::-1], faces)

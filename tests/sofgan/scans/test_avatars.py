@@ -217,3 +217,14 @@ def test_catmull_clark_rounds_a_cube_and_keeps_a_plane_flat():
     # Vertex rule for valence 3: (face points' mean + 2 edge midpoints' mean) / 3 = 5/18 of the corner's coordinates.
     np.testing.assert_allclose(np.abs(smooth[:8]), 5 / 18)
     assert abs(cube.volume) > abs(trimesh.Trimesh(smooth, surfaces.triangulate(fine)).volume) > 0.3
+
+
+def test_pieces_are_wound_outwards():
+    box = trimesh.creation.box()
+    far = trimesh.creation.icosphere(subdivisions=1)
+    far.apply_translation([5, 0, 0])
+    vertices = np.concatenate([box.vertices, far.vertices])
+    faces = np.concatenate([box.faces[:, ::-1], far.faces + len(box.vertices)])
+    turned = surfaces.wound_outwards(vertices, faces)
+    assert trimesh.Trimesh(box.vertices, turned[:12], process=False).volume > 0
+    np.testing.assert_array_equal(turned[12:], faces[12:])
