@@ -33,8 +33,8 @@ def main() -> None:
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
         drawn = render_sof_maps(
-            sof, siw.framing, FramingConfig(), params.images, 2 * siw.generator.config.label_size, seed(),
-            lambda done: run.status(f"SOF views {done}/{params.images}"),
+            sof, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
+            lambda done: run.status(f"SOF views {done}/{params.sof_images}"),
         )  # fmt: skip
         figures |= _score_portraits(siw, drawn, params, how.device, run)
         _draw(sof, siw, drawn, params, run)

@@ -10,7 +10,9 @@ class Evaluate:
 
     Attributes:
         images: pictures a side of each distance, at most; the number used stands beside it.
-        extractors: of the distances: `lite0`, `lite2`, `parser` (the trained parser's last features).
+        sof_images: views of sampled heads among those that are painted, at most `images`.
+        extractors: of the distances: `lite0`, `lite2`, `parser` (the trained parser's last features;
+            of `lite_unet` they began as lite0's, so take another architecture to judge lite0 from outside).
         inception_weights: file of FID's Inception network; empty leaves FID out.
         batch: pictures at once.
         kid_subset: size of the kernel distance's random subsets.
@@ -23,6 +25,7 @@ class Evaluate:
     """
 
     images: int
+    sof_images: int
     extractors: tuple[Literal["lite0", "lite2", "parser"], ...]
     inception_weights: str
     batch: int
@@ -35,6 +38,8 @@ class Evaluate:
     turntable_frames: int
 
     def __post_init__(self) -> None:
+        if not self.grid[0] <= self.sof_images <= self.images:
+            raise ValueError("sof_images lies between the grid's rows and images")
         if self.images < 4 or self.batch < 1 or self.kid_subset < 2:
             raise ValueError("images is at least 4, batch 1, kid_subset 2")
         if min(self.grid) < 1 or self.turntable_styles < 1 or not self.turntable_yaws_degrees:

@@ -27,6 +27,7 @@ PARAMS = {
     "runtime": {"device": "cpu", "workers": 1, "threads": 1},
     "evaluate": {
         "images": 6,
+        "sof_images": 6,
         "extractors": ["parser"],
         "inception_weights": "",
         "batch": 4,
