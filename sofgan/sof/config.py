@@ -20,7 +20,7 @@ class FieldConfig:
     basis_size: int = 32
     basis: int = 48
     decoder_hidden: int = 64
-    mapping_hidden: int = 128
+    mapping_hidden: int = 0  # 0: weights linear in the code, and so in combinations of codes (eq. 6)
     background_bias: float = 5.5  # logit: empty space at the start, so that rays pass
     # hyper: one small network a layer of Phi makes that layer's weights.
     phi_layers: int = 4
@@ -39,8 +39,8 @@ class MarcherConfig:
 
     kind: str = "volume"  # volume (fast) | lstm (the paper's)
     # volume
-    samples: int = 12  # along a ray's chord of the ball, in training
-    surface_samples: int = 8  # more of them around the known depth, in training
+    samples: int = 4  # along a ray's chord of the ball, in training
+    surface_samples: int = 6  # more of them around the known depth, in training
     surface_width: float = 0.12  # head units around the known depth
     # lstm
     steps: int = 10
@@ -83,7 +83,7 @@ class RaySampling:
     free_points: int = 4  # per ray, between the ball's edge and the surface
     surface_points: int = 2  # per ray, just behind the surface
     surface_width: float = 0.1  # head units: half of the free points lie so close before the surface
-    surface_thickness: float = 0.03  # head units: how far behind the surface its class is taken as known
+    surface_thickness: float = 0.06  # head units: how far behind the surface its class is taken as known
 
 
 @dataclass(frozen=True)
@@ -123,6 +123,7 @@ class InvertMasks:
     start_yaws: tuple[float, ...]  # radians (fast)
     blend: int  # best codes averaged into the start (fast)
     steps: int
+    camera_only_share: float  # of the steps, at first: a code that moves under a wrong camera moves astray
     release_after_steps: int  # modules frozen until then; >= steps: never released
     rays_per_map: int
     maps_per_step: int  # fitted together

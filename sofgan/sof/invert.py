@@ -16,16 +16,16 @@ from sofgan.seeds import torch_generator
 from sofgan.sof import volume
 from sofgan.sof.config import InvertMasks, RaySampling
 from sofgan.sof.data import pixel_density
+from sofgan.sof.field import Representation, select
 from sofgan.sof.inversion_cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion_start import search_start
 from sofgan.sof.model import Sof, SofModel
 from sofgan.sof.rays import Projection, Rays, ball_interval
-from sofgan.sof.render import render_cameras
+from sofgan.sof.render import COARSE_SIZE, coarse_range, render_cameras
 from sofgan.training import Checkpoints, warmup_cosine
 
-SEARCH_SAMPLES = 12  # along a ray, without gradient, to find where its surface is
-FIT_SAMPLES = 8  # around it, with gradient
-FIT_WIDTH = 0.35  # head units that they span
+FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
+RANGES_EVERY_STEPS = 20  # the coarse views are made anew
 WARMUP_SHARE = 0.05
 
 
@@ -44,21 +44,27 @@ class Inversion:
     model: SofModel
 
 
-def project_guided(model: SofModel, representation, rays: Rays, generator: torch.Generator) -> Projection:
-    """Project rays with few samples that carry gradient, placed where a first look without gradient found
-    the surface. Other marchers than the volume one project as they do."""
-    if model.config.marcher.kind != "volume":
-        return model.project(representation, rays, generator)
+@torch.no_grad()
+def depth_ranges(model: SofModel, codes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> Tensor:
+    """(M, 2, C, C) depths between which the surfaces of M codes, seen from M cameras, may lie."""
+    made = model.generate(codes)
+    views = zip(range(len(codes)), cam2world.split(1), intrinsics)
+    return torch.stack(
+        [torch.stack(coarse_range(model, select(made, slice(i, i + 1)), p, k)) for i, p, k in views]
+    )
+
+
+def project_within(
+    model: SofModel, representation: Representation, rays: Rays, ranges: Tensor, generator: torch.Generator
+) -> Projection:
+    """Project rays (M, N) with few samples, all of them between depths (M, N, 2) as rendering places them.
+
+    A ray whose range is empty is sampled all along: there something may have to grow.
+    """
     near, far, hit = ball_interval(rays)
-    with torch.no_grad():
-        depths = volume.stratified(near, far, SEARCH_SAMPLES, generator)
-        fixed = {name: value.detach() for name, value in representation.items()}
-        found = volume.shade(model.field, fixed, rays, depths)
-        # A ray that passes is judged where it came closest to being stopped.
-        known = found.opacity > 0.02
-        middle = torch.where(known, found.depth, (near + far) / 2)
-        half = torch.where(known, FIT_WIDTH / 2, (far - near) / 2)
-    low, high = torch.maximum(near, middle - half), torch.minimum(far, middle + half)
+    known = ranges[..., 0] < ranges[..., 1]
+    low = torch.where(known, torch.maximum(ranges[..., 0], near), near)
+    high = torch.where(known, torch.minimum(ranges[..., 1], far), far)
     depths = volume.stratified(low, high, FIT_SAMPLES, generator)
     return volume.pass_missed(volume.shade(model.field, representation, rays, depths), hit)
 
@@ -77,6 +83,7 @@ class _Fit:
         self.model, self.maps, self.config, self.views = model, maps, config, views
         self.codes = torch.nn.Parameter(codes.clone())
         self.mean, self.std = prior
+        self.ranges = None
         self.density = pixel_density(maps, maps, RaySampling())
         self.modules = [*model.field.parameters(), *model.marcher.parameters()]
         for parameter in self.modules:
@@ -103,11 +110,24 @@ class _Fit:
         classes = self.maps[index].flatten(1).gather(1, pixels).long()
 
         factor = warmup_cosine(step, config.steps, max(1, int(WARMUP_SHARE * config.steps)))
-        for group, rate in zip(self.optimizer.param_groups, self.rates):
-            group["lr"] = rate * factor
+        still = step < config.camera_only_share * config.steps
+        for group, rate, held in zip(self.optimizer.param_groups, self.rates, (still, False, still)):
+            group["lr"] = 0.0 if held else rate * factor
         codes = self.codes[index]
-        rays = map_rays(pixels, self.maps.shape[-1], *self.views(index))
-        projection = project_guided(self.model, self.model.generate(codes), rays, generator)
+        cam2world, intrinsics = self.views(index)
+        rays = map_rays(pixels, self.maps.shape[-1], cam2world, intrinsics)
+        representation = self.model.generate(codes)
+        if self.model.config.marcher.kind == "volume":
+            if count < len(self.maps):
+                ranges = depth_ranges(self.model, codes, cam2world, intrinsics)
+            else:
+                if step % RANGES_EVERY_STEPS == 0:
+                    self.ranges = depth_ranges(self.model, self.codes, *self.views(torch.arange(count)))
+                ranges = self.ranges[index]
+            ranges = self._at_pixels(ranges, pixels)
+            projection = project_within(self.model, representation, rays, ranges, generator)
+        else:
+            projection = self.model.project(representation, rays, generator)
         picked = projection.log_probabilities.gather(-1, classes[..., None])[..., 0]
         fit = -(weights / weights.mean() * picked).mean()
         prior = ((codes - self.mean) / self.std).square().mean()
@@ -116,9 +136,17 @@ class _Fit:
         self.optimizer.step()
         return {"cross_entropy": fit.detach(), "code_distance": prior.detach()}
 
+    def _at_pixels(self, ranges: Tensor, pixels: Tensor) -> Tensor:
+        """(M, N, 2) of the coarse cells (M, 2, C, C) in which pixels (M, N) lie."""
+        size = self.maps.shape[-1]
+        column, row = pixels % size * COARSE_SIZE // size, pixels // size * COARSE_SIZE // size
+        cell = (row * COARSE_SIZE + column)[:, None].expand(-1, 2, -1)
+        return ranges.flatten(2).gather(2, cell).transpose(1, 2)
+
     def state(self) -> dict:
         """For a checkpoint."""
         return {
+            "ranges": self.ranges,
             "codes": self.codes.detach(),
             "views": self.views.state_dict(),
             "model": self.model.state_dict(),
@@ -129,6 +157,7 @@ class _Fit:
         """Go on from a checkpoint."""
         with torch.no_grad():
             self.codes.copy_(state["codes"])
+        self.ranges = state["ranges"]
         self.views.load_state_dict(state["views"])
         self.model.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])

@@ -17,14 +17,12 @@ COARSE_CLOSED = 0.02  # and it is closed where less than this passes
 RAYS_PER_CHUNK = 16384
 
 
-def coarse_range(
-    model: SofModel, representation: Representation, cam2world: Tensor, intrinsics: Tensor, size: int
-):
-    """Where surfaces may lie, from a coarse view.
+def coarse_range(model: SofModel, representation: Representation, cam2world: Tensor, intrinsics: Tensor):
+    """Where surfaces may lie, from a coarse view of one camera.
 
     Returns:
-        low, high (H, W): camera depths between which each pixel of a size x size view needs samples;
-        low > high where it needs none.
+        low, high (COARSE_SIZE, COARSE_SIZE): camera depths between which pixels of the view need samples;
+        low > high where they need none.
     """
     rays = camera_rays(cam2world[:, None], intrinsics, COARSE_SIZE)
     near, far, hit = ball_interval(rays)
@@ -37,11 +35,10 @@ def coarse_range(
     spacing = (far - near)[..., None] / COARSE_SAMPLES
     low = torch.where(needed, depths - spacing, torch.inf).amin(-1)
     high = torch.where(needed, depths + 0.5 * spacing, -torch.inf).amax(-1)
-    square = (1, 1, COARSE_SIZE, COARSE_SIZE)
+    square = (1, COARSE_SIZE, COARSE_SIZE)
     low = -F.max_pool2d(-low.reshape(square), 3, stride=1, padding=1)
     high = F.max_pool2d(high.reshape(square), 3, stride=1, padding=1)
-    grow = lambda value: F.interpolate(value, size=(size, size), mode="nearest")[0, 0]  # noqa: E731
-    return grow(low), grow(high)
+    return low[0], high[0]
 
 
 def project_coarse_to_fine(
@@ -49,16 +46,15 @@ def project_coarse_to_fine(
 ) -> Projection:
     """One view: samples only where the coarse view found something. Axes (1, size * size)."""
     rays = camera_rays(cam2world[:, None], intrinsics, size)
-    low, high = (
-        value.reshape(1, -1) for value in coarse_range(model, representation, cam2world, intrinsics, size)
-    )
+    coarse = torch.stack(coarse_range(model, representation, cam2world, intrinsics))
+    low, high = F.interpolate(coarse[None], size=(size, size), mode="nearest").reshape(2, 1, -1)
     near, far, hit = ball_interval(rays)
     low, high = torch.maximum(low, near), torch.minimum(high, far)
     active = torch.nonzero((low < high) & hit)[:, 1]
     logs = torch.full((1, size * size, model.config.field.num_classes), volume.LOG_FLOOR, device=low.device)
     logs[..., 0] = 0.0
     depth, opacity = torch.zeros_like(low), torch.zeros_like(low)
-    for chunk in (active.split(RAYS_PER_CHUNK) if len(active) else ()):
+    for chunk in active.split(RAYS_PER_CHUNK) if len(active) else ():
         depths = volume.stratified(low[:, chunk], high[:, chunk], FINE_SAMPLES, None)
         part = volume.shade(model.field, representation, rays[:, chunk], depths)
         logs[:, chunk], depth[:, chunk], opacity[:, chunk] = part.log_probabilities, part.depth, part.opacity

@@ -112,7 +112,8 @@ def _maximise_expectation(points: Tensor, components: int, generator: torch.Gene
 def sample_mixture(
     space: dict[str, Tensor], count: int, generator: torch.Generator, spread: float = 1.0
 ) -> Tensor:
-    """(count, Z) codes from the mixture that `fit_mixture` returned; `spread` scales its deviations."""
+    """(count, Z) codes from the mixture that `fit_mixture` returned; `spread` scales its deviations:
+    below 1 heads vary less and are cleaner."""
     component = torch.multinomial(space["weights"].cpu(), count, replacement=True, generator=generator)
     noise = torch.randn((count, space["centres"].shape[1]), generator=generator)
     white = space["centres"].cpu()[component] + spread * noise * space["deviations"].cpu()[component]
