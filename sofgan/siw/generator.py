@@ -236,13 +236,13 @@ class SynthesisBlock(nn.Module):
         self.to_rgb = ToRGB(outputs, config)
         self.layers = 2 if first else 3
 
-    def forward(self, x, rgb, w: list[Tensor], weights, one_hot_or_spade, noise):
+    def forward(self, x, rgb, w: list[Tensor], weights, gain_shift, noise):
         """Features and picture at this size; see `Generator.synthesize`."""
         w = list(w)
         if self.up is not None:
             x = self.up(x, w.pop(0), weights, noise)
             if self.spade is not None:
-                gain, shift = one_hot_or_spade
+                gain, shift = gain_shift
                 x = torch.addcmul(shift, x, gain)
         x = self.conv(x, w.pop(0), weights, noise)
         colors = self.to_rgb(x, w.pop(0), weights).float()
