@@ -39,10 +39,16 @@ def render_sof_maps(
     size: int,
     seed: int,
     status: Callable[[int], None] = lambda done: None,
+    purpose: str = "training",
 ) -> np.ndarray:
-    """Views of sampled heads from cameras around the portrait's: (count, size, size) uint8."""
-    codes = sample_codes(sof, count, torch_generator(seed, "siw", "sof codes"))
-    rng = numpy_generator(seed, "siw", "sof cameras")
+    """Views of sampled heads from cameras around the portrait's: (count, size, size) uint8.
+
+    Args:
+        status: is told how many are done.
+        purpose: names the random stream; maps of another purpose are other heads.
+    """
+    codes = sample_codes(sof, count, torch_generator(seed, "siw", "sof codes", purpose))
+    rng = numpy_generator(seed, "siw", "sof cameras", purpose)
     yaw = np.radians(rng.uniform(-config.yaw_degrees, config.yaw_degrees, count))
     pitch = np.radians(rng.uniform(-config.pitch_degrees, config.pitch_degrees, count))
     poses = framing.cam2world(yaw, pitch)

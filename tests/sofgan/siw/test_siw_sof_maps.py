@@ -60,3 +60,5 @@ def test_cameras_turn_within_their_ranges_and_are_seeded(field):
     assert len({view.tobytes() for view in maps}) == 6
     np.testing.assert_array_equal(maps, render_sof_maps(field, framing, FramingConfig(), 6, 32, 0))
     assert not np.array_equal(maps, render_sof_maps(field, framing, FramingConfig(), 6, 32, 1))
+    other = render_sof_maps(field, framing, FramingConfig(), 6, 32, 0, purpose="evaluation")
+    assert not np.array_equal(maps, other)
