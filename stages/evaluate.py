@@ -34,7 +34,7 @@ def main() -> None:
         figures = _score_geometry(sof, params, run)
         drawn = render_sof_maps(
             sof, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
-            lambda done: run.status(f"SOF views {done}/{params.sof_images}"),
+            lambda done: run.status(f"SOF views {done}/{params.sof_images}"), purpose="evaluation",
         )  # fmt: skip
         figures |= _score_portraits(siw, drawn, params, how.device, run)
         _draw(sof, siw, drawn, params, run)
