@@ -82,7 +82,11 @@ def test_photos_to_label_maps(project, monkeypatch):
     figures = json.loads((project / "metrics/train_parser.json").read_text())
     held_out = int(PhotoStore("data/photos/celebamask").splits().sum())
     assert 0 <= figures["held_out_miou"] <= 1 and figures["held_out_photos"] == held_out > 0
-    assert (project / "plots/train_parser_classes.csv").read_text().startswith("class,iou,truth_share\nbackground,")
+    assert (
+        (project / "plots/train_parser_classes.csv")
+        .read_text()
+        .startswith("class,iou,truth_share\nbackground,")
+    )
     assert len((project / "plots/train_parser.csv").read_text().splitlines()) == 3
     figures = json.loads((project / "metrics/parse_faces.json").read_text())
     assert sum(figures[f"area_{name}"] for name in NAMES) == pytest.approx(1)
