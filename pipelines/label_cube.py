@@ -37,7 +37,6 @@ def main() -> None:
         cam2world = cameras.orbit(np.radians(yaw), np.radians(pitch), RADIUS)
         seen = renderer.render(cam2world, intrinsics, SIZE) // 2  # Two triangles a side; -1 // 2 is -1.
         wrong += int((seen != np.where(inside, number, -1)).sum())
-    renderer.close()
     if wrong:
         raise SystemExit(f"{wrong} pixels of the label cube are wrong")
     print("exact")
