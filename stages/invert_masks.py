@@ -21,8 +21,10 @@ def main() -> None:
     torch.set_num_threads(machine.threads)
     sof = load_sof("models/sof.pt", machine.device)
     store = PhotoStore("data/photos/celebamask")
-    keys = store.keys()[: params.maps]
-    maps = torch.from_numpy(np.stack([store.labels(index, params.size) for index in range(len(keys))]))
+    # Spread over the store, where neighbours may show one person.
+    chosen = np.unique(np.linspace(0, len(store) - 1, min(params.maps, len(store))).round().astype(int))
+    keys = [store.keys()[index] for index in chosen]
+    maps = torch.from_numpy(np.stack([store.labels(int(index), params.size) for index in chosen]))
     inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, machine.device]
     checkpoints = Checkpoints(".work/invert_masks", inputs)
     with stage_run("invert_masks", params) as run:

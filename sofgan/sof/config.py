@@ -19,6 +19,9 @@ class FieldConfig:
     base_size: int = 64  # texels along a side of the ball's box
     basis_size: int = 32
     basis: int = 48
+    initial_size: int = (
+        8  # texels of the random planes at the start: smooth ones leave no specks in new heads
+    )
     decoder_hidden: int = 64
     mapping_hidden: int = 0  # 0: weights linear in the code, and so in combinations of codes (eq. 6)
     background_bias: float = 5.5  # logit: empty space at the start, so that rays pass
@@ -70,6 +73,7 @@ class SofLoss:
     points: float = 0.5  # of points in free space and just behind the surface, whose class is known
     code: float = 1e-3  # mean of squared codes
     negative_depth: float = 0.0  # mean of squared depths behind the camera (lstm)
+    roughness: float = 0.0  # mean of squared differences between neighbouring texels (triplane)
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,10 @@ class Field(nn.Module):
         """features (..., F) to class scores (..., K), before the softmax of eq. 3."""
         raise NotImplementedError
 
+    def roughness(self, representation: Representation) -> Tensor:
+        """How much the representation varies between neighbouring places; 0 where it has no places."""
+        return next(iter(representation.values())).new_zeros(())
+
     def logits(self, representation: Representation, points: Tensor) -> Tensor:
         """points (B, P, 3) to class scores (B, P, K)."""
         return self.classify(self.features(representation, points))
@@ -92,8 +96,8 @@ class TriplaneField(Field):
         width = config.mapping_hidden
         hidden = [nn.Linear(config.code_size, width), nn.ReLU()] if width else []
         self.mapping = nn.Sequential(*hidden, nn.Linear(width or config.code_size, config.basis))
-        self.base = nn.Parameter(0.1 * torch.randn(3 * channels, base, base))
-        self.basis = nn.Parameter(0.1 * torch.randn(config.basis, 3 * channels, small, small))
+        self.base = nn.Parameter(0.1 * smooth_noise(1, 3 * channels, config.initial_size, base)[0])
+        self.basis = nn.Parameter(0.1 * smooth_noise(config.basis, 3 * channels, config.initial_size, small))
         self.decoder = nn.Sequential(
             nn.Linear(channels, config.decoder_hidden),
             nn.ReLU(),
@@ -121,6 +125,16 @@ class TriplaneField(Field):
 
     def classify(self, features: Tensor) -> Tensor:
         return self.head(features)
+
+    def roughness(self, representation: Representation) -> Tensor:
+        planes = representation["planes"]
+        return planes.diff(dim=-1).square().mean() + planes.diff(dim=-2).square().mean()
+
+
+def smooth_noise(count: int, channels: int, size: int, upsampled: int) -> Tensor:
+    """(count, channels, upsampled, upsampled) unit normal noise of `size` texels, interpolated."""
+    coarse = torch.randn(count, channels, min(size, upsampled), min(size, upsampled))
+    return F.interpolate(coarse, size=(upsampled, upsampled), mode="bicubic", align_corners=False)
 
 
 def build_field(config: FieldConfig) -> Field:

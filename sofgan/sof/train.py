@@ -35,6 +35,9 @@ def sof_loss(
     representation = model.generate(codes)
     terms = {"code": codes.square().mean()}
     total = weights.code * terms["code"]
+    if weights.roughness:
+        terms["roughness"] = model.field.roughness(representation)
+        total = total + weights.roughness * terms["roughness"]
     if weights.points and config.marcher.kind == "volume":
         points, classes = known_points(batch, config.rays, generator)
         logits = model.field.logits(representation, points.flatten(1, 2)).float()

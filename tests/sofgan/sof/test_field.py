@@ -130,3 +130,28 @@ def test_unknown_kinds_are_refused():
         MarcherConfig("sdf")
     with pytest.raises(ValueError, match="marcher.start"):
         MarcherConfig("lstm", start="middle")
+
+
+def test_roughness_is_zero_for_flat_planes_and_for_fields_without_places():
+    field = build_field(FieldConfig(kind="triplane", channels=2, base_size=8, basis_size=4, basis=3))
+    codes = torch.randn(2, 256, generator=torch.Generator().manual_seed(0))
+    assert float(field.roughness(field.generate(codes)).detach()) > 0
+    with torch.no_grad():
+        field.base.fill_(1.0)
+        field.basis.fill_(2.0)
+    assert float(field.roughness(field.generate(codes)).detach()) == 0
+    hyper = build_field(FieldConfig(kind="hyper", phi_hidden=8, hyper_hidden=8))
+    assert float(hyper.roughness(hyper.generate(codes)).detach()) == 0
+
+
+def test_planes_start_smooth():
+    coarse, fine = (
+        FieldConfig(kind="triplane", base_size=32, basis_size=32, basis=4, initial_size=size)
+        for size in (4, 32)
+    )
+    rough = []
+    for config in (coarse, fine):
+        torch.manual_seed(0)
+        field = build_field(config)
+        rough.append(float(field.roughness(field.generate(torch.ones(1, 256))).detach()))
+    assert rough[0] < 0.1 * rough[1]
