@@ -15,10 +15,9 @@ from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.samples import sample_grid
-from sofgan.siw.sof_maps import render_sof_maps
+from sofgan.siw.sof_maps import render_sof_maps, sample_heads
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.model import Sof, load_sof
-from sofgan.sof.space import sample_codes
 from sofgan.sof.train import validate
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
@@ -114,7 +113,7 @@ def _draw(sof: Sof, siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun
     rows, columns = params.grid
     size = drawn.shape[1]
     grid = sample_grid(siw, drawn[:rows], columns, seed())
-    code = sample_codes(sof, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
+    code = sample_heads(sof, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
     w = style_rows(siw, params.turntable_styles, torch_generator(seed(), "evaluate", "turntable styles"))
     yaws = np.radians(params.turntable_yaws_degrees)
     views = turntable_labels(sof, code, siw.framing, yaws, size)

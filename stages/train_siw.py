@@ -2,6 +2,7 @@
 
 import csv
 import io
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -63,6 +64,8 @@ def main() -> None:
         _write_csv(Path("plots/train_siw.csv"), rows)
         last = {name: value for name, value in rows[-1].items() if name != "kimg"}
         run.final({"kimg": rows[-1]["kimg"], **last, "sof_fov_degrees": framing.fov_degrees})
+    # A finished state would otherwise stand in for a training by changed code.
+    shutil.rmtree(STATE, ignore_errors=True)
 
 
 def _map_size(params: TrainSiw) -> int:

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+import torch
 
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
@@ -10,7 +11,14 @@ from sofgan.siw.framing import WHOLE_BALL, Framing, face_anchors, field_anchors,
 from sofgan.sof.model import Sof
 from sofgan.sof.space import sample_codes
 
+# Few bases and uneven weights: an even mean of several heads has no eyes left, since theirs lie apart.
+BASES, CONCENTRATION = 3, 0.2
 ANCHOR_SIZE = 128  # pixels of the views in which eyes and mouth are found
+
+
+def sample_heads(sof: Sof, count: int, generator: torch.Generator) -> torch.Tensor:
+    """(count, Z) codes of new heads that have all their parts: eq. 6, mostly one head and some of two others."""
+    return sample_codes(sof, count, generator, "dirichlet", BASES, CONCENTRATION)
 
 
 def portrait_framing(sof: Sof, photo_labels: np.ndarray, heads: int, seed: int) -> Framing:
@@ -23,7 +31,7 @@ def portrait_framing(sof: Sof, photo_labels: np.ndarray, heads: int, seed: int) 
     Raises:
         ValueError: the photos or the heads show no eyes or no mouth.
     """
-    codes = sample_codes(sof, heads, torch_generator(seed, "siw", "framing"))
+    codes = sample_heads(sof, heads, torch_generator(seed, "siw", "framing"))
     pose = WHOLE_BALL.cam2world(0.0, 0.0)
     views = [sof.render(code, pose, WHOLE_BALL.intrinsics, ANCHOR_SIZE) for code in codes]
     labels = np.stack([view.labels.cpu().numpy() for view in views])
@@ -47,7 +55,7 @@ def render_sof_maps(
         status: is told how many are done.
         purpose: names the random stream; maps of another purpose are other heads.
     """
-    codes = sample_codes(sof, count, torch_generator(seed, "siw", "sof codes", purpose))
+    codes = sample_heads(sof, count, torch_generator(seed, "siw", "sof codes", purpose))
     rng = numpy_generator(seed, "siw", "sof cameras", purpose)
     yaw = np.radians(rng.uniform(-config.yaw_degrees, config.yaw_degrees, count))
     pitch = np.radians(rng.uniform(-config.pitch_degrees, config.pitch_degrees, count))

@@ -77,6 +77,7 @@ def test_stage_writes_model_samples_curves_and_metrics(project):
     lines = (project / "plots/train_siw.csv").read_text().splitlines()
     assert lines[0].startswith("kimg,") and len(lines) == 3
     assert json.loads((project / "metrics/train_siw.json").read_text())["kimg"] == pytest.approx(0.016)
+    assert not (project / ".work/train_siw").exists()  # Or a later run would resume the finished one.
 
 
 def test_held_out_photos_are_not_trained_on(project):

@@ -33,7 +33,7 @@ class BallField:
 
 @pytest.fixture
 def field(monkeypatch):
-    monkeypatch.setattr(sof_maps, "sample_codes", lambda sof, count, generator: torch.zeros(count, 4))
+    monkeypatch.setattr(sof_maps, "sample_heads", lambda sof, count, generator: torch.zeros(count, 4))
     return BallField()
 
 
