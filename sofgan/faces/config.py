@@ -12,24 +12,39 @@ class PhotoSource:
         source: folder; its layout is recognised (`sofgan.faces.sources`).
         held_out_share: share of photos kept from training, by the hash of their keys, 0..1.
         limit: photos at most; 0 takes all.
+        align: `none` where photos are aligned already and stay as they are; `ffhq` cuts out the face as in FFHQ.
+        align_size_px: side of what `ffhq` cuts out.
     """
 
     source: str
     held_out_share: float
     limit: int
+    align: Literal["none", "ffhq"] = "none"
+    align_size_px: int = 1024
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out_share < 1 or self.limit < 0:
             raise ValueError("held_out_share is in [0, 1), limit at least 0")
+        if not 16 <= self.align_size_px <= 4096:
+            raise ValueError("align_size_px is within 16 and 4096")
 
 
 @dataclasses.dataclass(frozen=True)
 class ImportPhotos:
-    """`import_photos`: two sets, the second with masks."""
+    """`import_photos`: two sets, the second with masks.
+
+    Attributes:
+        min_side_px: photos with a shorter side are left out.
+        weights: folder of facexlib's face detector and landmark network, needed to align only.
+        landmarks: what to align by: the detector's own `5` points, or eyes and mouth among the `98` of a second
+            network that looks at each face.
+    """
 
     min_side_px: int
     ffhq: PhotoSource
     celebamask: PhotoSource
+    weights: str = "data/weights"
+    landmarks: Literal["5", "98"] = "5"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -96,6 +111,9 @@ class TrainParser:
         learning_rate: peak, after a warm-up of 5 % and before a cosine to 0.
         weight_decay: of AdamW.
         class_balance: class weights are the classes' shares to the power of minus this: 0 none, 1 all.
+        repeat_below: photos that show a class which fewer than this share of photos show are drawn more often
+            (repeat-factor sampling, Gupta et al. 2019); 0 draws all alike.
+        small_share: of the steps, at first, that see photos at half the size, at a quarter of the cost.
         dice_weight: of a soft Dice loss beside the cross-entropy.
         auxiliary_weight: of the auxiliary heads' cross-entropy.
         ema_halflife_images: of the averaged weights, which are the result.
@@ -118,6 +136,12 @@ class TrainParser:
     patience: int
     checkpoint_every_steps: int
     augmentation: Augmentation
+    repeat_below: float = 0.0
+    small_share: float = 0.0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.repeat_below <= 1 or not 0 <= self.small_share <= 1:
+            raise ValueError("repeat_below and small_share are shares, 0 to 1")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -15,7 +15,7 @@ from sofgan.faces.parallel import ordered_map
 from sofgan.faces.parser import FaceParser
 from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStore
 from sofgan.labels import NUM_CLASSES, colorize
-from sofgan.metrics.features import to_network_range
+from sofgan.metrics.features import resize, to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.seeds import derive_seed, numpy_generator, torch_generator
 from sofgan.training import Checkpoints, Throughput, ema_beta, update_ema, warmup_cosine
@@ -45,6 +45,13 @@ class LabelledPhotos:
         """Photos (B, S, S, 3) and maps (B, S, S), uint8."""
         pairs = [self._pair(int(position)) for position in positions]
         return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
+
+    def labels(self, position: int) -> np.ndarray:
+        """One map (S, S) uint8, without decoding its photo."""
+        position = int(position)
+        if self._kept is not None and position in self._kept:
+            return self._kept[position][1]
+        return self.store.labels(int(self.indices[position]), self.size)
 
     def _pair(self, position: int) -> tuple[np.ndarray, np.ndarray]:
         if self._kept is not None and position in self._kept:
@@ -91,7 +98,8 @@ def train_parser(
     first = run.resume(checkpoints, device) if checkpoints else 0
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
     clock = Throughput(config.steps, first)
-    plan = _plan(len(training), config.batch, seed, first, config.steps)
+    repeats = repeat_factors(training, config.repeat_below)
+    plan = _plan(repeats, config.batch, seed, first, config.steps)
     batches = ordered_map(training.load, plan, workers, ahead=2)
     for step, (photos, maps) in enumerate(batches, first + 1):
         if config.patience and run.stale >= config.patience:
@@ -100,6 +108,8 @@ def train_parser(
         generator = torch_generator(seed, "parser", "step", step)
         images = to_network_range(photos).to(device)
         images, labels = augment(images, torch.from_numpy(maps).to(device), config.augmentation, generator)
+        if step <= config.small_share * config.steps:
+            images, labels = _halved(images, labels)
 
         # Descend.
         factor = warmup_cosine(step - 1, config.steps, max(1, config.steps // 20))
@@ -196,6 +206,12 @@ def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: 
     return loss
 
 
+def _halved(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
+    size = images.shape[-1] // 2
+    small = F.interpolate(labels[:, None].float(), (size, size), mode="nearest-exact")[:, 0]
+    return resize(images, size), small.to(labels.dtype)
+
+
 def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     """1 - Dice of (B, C, H, W) probabilities, averaged over the classes that the batch's labels hold."""
     truth = F.one_hot(labels, probabilities.shape[1]).movedim(-1, 1)
@@ -213,10 +229,24 @@ def class_weights(photos: LabelledPhotos, power: float, sample: int = 256) -> np
     """
     counts = np.zeros(NUM_CLASSES)
     for position in np.linspace(0, len(photos) - 1, min(sample, len(photos))).astype(int):
-        counts += np.bincount(photos.load([position])[1].reshape(-1), minlength=NUM_CLASSES)
+        counts += np.bincount(photos.labels(position).reshape(-1), minlength=NUM_CLASSES)
     shares = counts / counts.sum()
     weights = np.maximum(shares, 1e-5) ** -power
     return (weights / (weights * shares).sum()).astype(np.float32)
+
+
+def repeat_factors(photos: LabelledPhotos, below: float) -> np.ndarray:
+    """How often each photo is drawn an epoch, (N,) float64, at least 1: that of its rarest class.
+
+    A class that a share f of the photos shows has the factor max(1, sqrt(below / f)), "LVIS", eq. in section 5.
+    """
+    if not below:
+        return np.ones(len(photos))
+    present = np.stack(
+        [np.bincount(photos.labels(i).reshape(-1), minlength=NUM_CLASSES) > 0 for i in range(len(photos))]
+    )
+    factors = np.sqrt(below / present.mean(0).clip(1 / len(photos))).clip(1)
+    return np.where(present, factors, 1).max(1)
 
 
 def score_parser(
@@ -256,17 +286,29 @@ def _split(store: PhotoStore, size: int) -> tuple[LabelledPhotos, LabelledPhotos
     return LabelledPhotos(store, sides[0], size), LabelledPhotos(store, sides[1], size)
 
 
-def _plan(count: int, batch: int, seed: int, start: int, steps: int) -> Iterator[np.ndarray]:
-    """Positions of every step's photos: each epoch its own order, batches across its end."""
+def _plan(repeats: np.ndarray, batch: int, seed: int, start: int, steps: int) -> Iterator[np.ndarray]:
+    """Positions of every step's photos: each epoch its own order, batches across its end.
+
+    A photo occurs in an epoch as often as its factor says, rounded up or down by chance; epochs have one length.
+    """
+    length = max(round(repeats.sum()), 1)
     orders: dict[int, np.ndarray] = {}
     for step in range(start, steps):
         positions = []
         for draw in range(step * batch, (step + 1) * batch):
-            epoch = draw // count
+            epoch = draw // length
             if epoch not in orders:
-                orders = {epoch: numpy_generator(seed, "parser", "epoch", epoch).permutation(count)}
-            positions.append(orders[epoch][draw % count])
+                orders = {epoch: _epoch(repeats, length, numpy_generator(seed, "parser", "epoch", epoch))}
+            positions.append(orders[epoch][draw % length])
         yield np.array(positions)
+
+
+def _epoch(repeats: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:
+    # Systematic sampling: from one random offset on, every whole number of the running sum takes its photo.
+    order = generator.permutation(length)
+    marks = np.cumsum(repeats) * (length / repeats.sum())
+    picked = np.searchsorted(marks, np.arange(length) + generator.random(), side="right")
+    return picked.clip(max=len(repeats) - 1)[order]
 
 
 def _parameter_groups(parser: FaceParser, weight_decay: float) -> list[dict]:

@@ -9,7 +9,14 @@ from sofgan.faces.config import Augmentation, ParseFaces, ParserConfig, Pretrain
 from sofgan.faces.parser import save_parser
 from sofgan.faces.parsing import parse_store
 from sofgan.faces.store import PhotoStore, PhotoStoreWriter
-from sofgan.faces.train import LabelledPhotos, class_weights, dice_loss, train_parser
+from sofgan.faces.train import (
+    LabelledPhotos,
+    _plan,
+    class_weights,
+    dice_loss,
+    repeat_factors,
+    train_parser,
+)
 from sofgan.labels import EYE, HAIR, PALETTE
 from sofgan.training import Checkpoints
 
@@ -106,8 +113,8 @@ def test_class_weights_and_dice():
         def __len__(self):
             return 1
 
-        def load(self, positions):
-            return None, np.array([[[0, 0, 0, 1]]], np.uint8)
+        def labels(self, position):
+            return np.array([[0, 0, 0, 1]], np.uint8)
 
     weights = class_weights(Maps(), 0.5)
     assert weights[1] / weights[0] == pytest.approx(np.sqrt(3)) and weights.dtype == np.float32
@@ -165,3 +172,47 @@ def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path):
     # Other weights start over.
     again = {**options, "parser_sha256": "q"}
     assert parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", **again) == 20
+
+
+def test_photos_with_rare_classes_are_drawn_more_often(store):
+    photos = LabelledPhotos(store, np.arange(20), 32)
+    shown = np.array([[label in photos.labels(i) for label in (HAIR, EYE)] for i in range(20)])
+    assert (repeat_factors(photos, 0.0) == 1).all()
+    factors = repeat_factors(photos, 1.0)
+    expected = np.where(shown, shown.mean(0) ** -0.5, 1).max(1)
+    assert factors == pytest.approx(np.maximum(expected, 1))
+
+    # Every epoch draws each photo as often as its factor says, within one.
+    repeats = np.array([1.0, 3.0, 1.0, 2.5, 1.0])
+    drawn = np.concatenate(list(_plan(repeats, 1, seed=0, start=0, steps=80))).reshape(-1, 8)  # 8 or 9 long
+    counts = np.bincount(np.concatenate(list(_plan(repeats, 1, 0, 0, 800))), minlength=5) / 800
+    assert counts == pytest.approx(repeats / repeats.sum(), abs=0.01)
+    assert set(range(5)) <= set(drawn[:4].ravel())
+    # Without repeats every epoch is a permutation, and a later start continues the same plan.
+    plan = np.concatenate(list(_plan(np.ones(5), 2, 0, 0, 10)))
+    assert all(sorted(epoch) == list(range(5)) for epoch in plan.reshape(4, 5).tolist())
+    assert (np.concatenate(list(_plan(np.ones(5), 2, 0, 4, 10))) == plan[8:]).all()
+
+
+def test_half_the_size_at_first_is_another_training_and_resumes(store, tmp_path):
+    config = dataclasses.replace(CONFIG, small_share=0.5, repeat_below=0.9)
+
+    def kill(text):
+        if text.startswith("7/"):
+            raise Killed
+
+    sizes = []
+    whole = train_parser(store, config, seed=0)
+    hook = torch.nn.modules.module.register_module_forward_pre_hook(
+        lambda module, inputs: sizes.append(inputs[0].shape[-1]) if type(module).__name__ == "Unet" else None
+    )
+    states = Checkpoints(tmp_path / "states", "f")
+    try:
+        with pytest.raises(Killed):
+            train_parser(store, config, seed=0, checkpoints=states, status=kill)
+    finally:
+        hook.remove()
+    assert sizes[0] == 16 and sizes[-1] == 32
+    resumed = train_parser(store, config, seed=0, checkpoints=states)
+    assert resumed.curve == whole.curve
+    assert resumed.curve != train_parser(store, CONFIG, seed=0).curve
