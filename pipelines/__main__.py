@@ -25,9 +25,9 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--fresh", action="store_true", help="drop your own changes of params.yaml")
     command.set_defaults(run=lambda chosen: profiles.run(chosen.name, chosen.fresh))
 
-    command = commands.add_parser("weights", help="fetch facexlib's official face parser")
-    command.add_argument("--arch", choices=sorted(weights.FILES), default="bisenet")
-    command.set_defaults(run=lambda chosen: weights.run(chosen.arch))
+    command = commands.add_parser("weights", help="fetch facexlib's official face parser and face detector")
+    command.add_argument("--arch", choices=sorted(weights.FILES), nargs="+", default=weights.DEFAULT)
+    command.set_defaults(run=lambda chosen: weights.run(*chosen.arch))
 
     command = commands.add_parser("rebuild", help="run the pipeline as a Prefect flow on this machine")
     command.add_argument("targets", nargs="*", help="stages to rebuild with all before them (default: all)")

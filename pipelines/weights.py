@@ -1,4 +1,4 @@
-"""`python -m pipelines weights`: the official face parsers of facexlib, where there is a network."""
+"""`python -m pipelines weights`: facexlib's official face parser and face detector, where there is a network."""
 
 import os
 import shutil
@@ -8,11 +8,12 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
+from sofgan.faces import detection
 from sofgan.files import sha256_file
 
-FOLDER = Path("models/pretrained")
+FOLDER = Path("data/weights")
 RELEASES = "https://github.com/xinntao/facexlib/releases/download"
-FILES = {  # Architecture to address, sha256.
+FILES = {  # What it is to address, sha256.
     "bisenet": (
         f"{RELEASES}/v0.2.0/parsing_bisenet.pth",
         "468e13ca13a9b43cc0881a9f99083a430e9c0a38abd935431d1c28ee94b26567",
@@ -21,12 +22,19 @@ FILES = {  # Architecture to address, sha256.
         f"{RELEASES}/v0.2.2/parsing_parsenet.pth",
         "3d558d8d0e42c20224f13cf5a29c79eba2d59913419f945545d8cf7b72920de2",
     ),
+    "detector": detection.DETECTOR[1:],
+    "landmarks": detection.LANDMARKS[1:],
 }
+DEFAULT = ("bisenet", "detector", "landmarks")
 
 
-def run(arch: str) -> int:
-    """Fetch the weights of an architecture unless they are there. Returns 1, and says why, without them."""
-    url, sha256 = FILES[arch]
+def run(*names: str) -> int:
+    """Fetch what isn't there of the named files. Returns 1, and says why, where one can't be had."""
+    return max(_get(name) for name in names)
+
+
+def _get(name: str) -> int:
+    url, sha256 = FILES[name]
     path = FOLDER / Path(url).name
     if path.is_file() and sha256_file(path) == sha256:
         print(f"{path} is there and right")
@@ -41,7 +49,10 @@ def run(arch: str) -> int:
             )
             return 1
         print(f"{path} fetched")
-    print(f"In params.yaml, under train_parser: pretrained: {{path: {path}, sha256: {sha256}}}")
+    if name in ("detector", "landmarks"):
+        print(f"In params.yaml, under import_photos: weights: {FOLDER}, and align: ffhq at a source to align")
+    else:
+        print(f"In params.yaml, under train_parser: pretrained: {{path: {path}, sha256: {sha256}}}")
     return 0
 
 

@@ -1,11 +1,10 @@
-"""What both trainers share: checkpoints and models on disk, EMA, schedules, throughput."""
+"""What both trainers share: checkpoints and models on disk, EMA, schedules."""
 
 import hashlib
 import io
 import json
 import math
 import re
-import time
 from pathlib import Path
 
 import torch
@@ -95,30 +94,3 @@ def warmup_cosine(step: int, total: int, warmup: int, floor: float = 0.0) -> flo
         return (step + 1) / warmup
     progress = min(1.0, (step - warmup) / max(1, total - warmup))
     return floor + (1 - floor) * 0.5 * (1 + math.cos(math.pi * progress))
-
-
-class Throughput:
-    """Rate and time left of a loop, for status lines."""
-
-    def __init__(self, total: int, done: int = 0):
-        self.total, self.first, self.done = total, done, done
-        self.started = time.monotonic()
-
-    def update(self, done: int) -> None:
-        """Tell how many items are done."""
-        self.done = done
-
-    @property
-    def per_second(self) -> float:
-        """Items a second since this object was made."""
-        return (self.done - self.first) / max(1e-9, time.monotonic() - self.started)
-
-    @property
-    def eta_seconds(self) -> float:
-        """Seconds left at this rate."""
-        return (self.total - self.done) / max(1e-9, self.per_second)
-
-    def line(self, unit: str) -> str:
-        """For example "120/2000 steps  12.3 steps/s  2:33 left"."""
-        left = int(self.eta_seconds) if self.done > self.first else 0
-        return f"{self.done}/{self.total} {unit}  {self.per_second:.1f} {unit}/s  {left // 60}:{left % 60:02d} left"

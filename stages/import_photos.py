@@ -2,9 +2,13 @@
 
 from pathlib import Path
 
-from sofgan.faces.importing import import_photos
-from sofgan.faces.sources import find_source
-from stages.params import read_params, workers
+from sofgan.faces.alignment import FaceFinder, FfhqLandmarks
+from sofgan.faces.config import ImportPhotos, PhotoSource
+from sofgan.faces.detection import DetectorError, FaceDetector, check_weights
+from sofgan.faces.importing import Alignment, import_photos
+from sofgan.faces.sources import Source, SourceError, find_source
+from sofgan.progress import Throughput
+from stages.params import read_params, runtime, workers
 from stages.tracking import stage_run
 
 
@@ -12,27 +16,62 @@ def main() -> None:
     params = read_params("import_photos")
     figures = {}
     with stage_run("import_photos", params) as run:
-        for name, settings in (("ffhq", params.ffhq), ("celebamask", params.celebamask)):
-            source = find_source(settings.source)
-            run.status(f"{name}: {settings.source} has the layout {source.layout}")
-            if name == "celebamask" and not source.labelled:
-                raise SystemExit(
-                    f"{settings.source} holds photos without masks; see README, 'Your own photos'"
-                )
-            store = Path("data/photos") / name
-            result = import_photos(
-                source,
-                store,
-                min_side_px=params.min_side_px,
-                held_out_share=settings.held_out_share,
-                limit=settings.limit,
-                workers=workers(),
-                progress=lambda done, total, name=name: run.status(f"{name}: {done}/{total} files"),
-            )
-            run.artifact(store / "report.csv")
-            counts = ("photos", "held_out", "left_out", "noted")
-            figures |= {f"{name}_{count}": getattr(result, count) for count in counts}
+        try:
+            sources = {name: _source(name, params, run) for name in ("ffhq", "celebamask")}
+            for name, source in sources.items():
+                result = _import(name, source, params, run)
+                counts = ("photos", "held_out", "left_out", "noted")
+                figures |= {f"{name}_{count}": getattr(result, count) for count in counts}
+        except (SourceError, DetectorError) as error:
+            raise SystemExit(f"import_photos: {error}") from error
         run.final(figures)
+
+
+def _source(name: str, params: ImportPhotos, run) -> Source:
+    """A set's source, after all that could stop the stage later on is checked."""
+    settings: PhotoSource = getattr(params, name)
+    source = find_source(settings.source, in_the_wild=settings.align == "ffhq")
+    run.status(f"{name}: {source.folder} has the layout {source.layout}")
+    if name == "celebamask" and not source.labelled:
+        raise SourceError(
+            f"{settings.source} holds photos without masks; docs/data.md has the layouts with masks"
+        )
+    if settings.align == "ffhq" and source.landmarks is None:
+        check_weights(params.weights, params.landmarks)
+    return source
+
+
+def _import(name: str, source: Source, params: ImportPhotos, run):
+    settings: PhotoSource = getattr(params, name)
+    store = Path("data/photos") / name
+    clock = Throughput(len(source.entries))
+
+    def show(done: int, total: int) -> None:
+        clock.update(done)
+        run.status(f"{name}: {clock.line('photos')}")
+
+    align = Alignment(_finder(source, params), settings.align_size_px) if settings.align == "ffhq" else None
+    result = import_photos(
+        source,
+        store,
+        min_side_px=params.min_side_px,
+        held_out_share=settings.held_out_share,
+        limit=settings.limit,
+        workers=workers(),
+        align=align,
+        progress=show,
+    )
+    run.artifact(store / "report.csv")
+    return result
+
+
+def _finder(source: Source, params: ImportPhotos) -> FaceFinder:
+    if source.landmarks is not None:
+        try:
+            return FfhqLandmarks(source.landmarks)
+        except ValueError as error:
+            raise SourceError(str(error)) from error
+    return FaceDetector(params.weights, params.landmarks, runtime().device)  # Only here torch is loaded.
 
 
 if __name__ == "__main__":

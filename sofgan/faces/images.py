@@ -1,83 +1,58 @@
-"""Photos as bytes: decoding to RGB the one way, and saying what is unusual about a file.
+"""Photos and label maps as bytes: decoding to RGB the one way, and encoding.
 
 Every reader of photos decodes here, so that a greyscale, CMYK, transparent or rotated file looks the same to
 all of them. Stored bytes stay the original ones.
 """
 
-import dataclasses
 import io
 import warnings
+from functools import lru_cache
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageCms, UnidentifiedImageError
 
 from sofgan.labels import PALETTE
 
-_ORIENTATION_TAG = 0x0112
-_GREY_MODES = {"1", "L", "LA", "La", "I", "I;16", "I;16B", "F"}
+# What may be inside a file, whatever its name says. Others of PIL's formats are left alone: some start programs.
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
+MAX_PIXELS = 120_000_000  # More than nearly any camera's; a header may promise what no memory holds.
+ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 
 
 class PhotoError(ValueError):
     """A photo can't be used; the message is the reason, fit for a report."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Inspection:
-    """What `inspect` found: the size as displayed, and how decoding will treat anything unusual."""
-
-    width: int
-    height: int
-    notes: tuple[str, ...]
-
-
 def decode(content: bytes) -> np.ndarray:
     """RGB pixels of a photo as it is meant to be seen, (H, W, 3) uint8.
 
-    EXIF rotation is applied, transparency is laid over white, CMYK, greyscale and palettes become RGB, of an
-    animation the first frame counts.
+    EXIF rotation is applied, transparency is laid over white, CMYK, greyscale and palettes become RGB, colours
+    of another ICC profile become sRGB, of an animation the first frame counts.
 
     Raises:
         PhotoError: not an image, truncated, or damaged.
     """
-    return np.asarray(_to_rgb(_open(content)))
+    return np.asarray(to_rgb(open_image(content)))
 
 
 def decode_square(content: bytes, size: int) -> np.ndarray:
     """The centred square of a photo, resized with antialiasing: (size, size, 3) uint8."""
-    image = _open(content, draft=size)
-    image = _to_rgb(image)
+    image = to_rgb(open_image(content, draft=size))
     side = min(image.size)
     left, top = (image.width - side) / 2, (image.height - side) / 2
     if image.size == (size, size):
         return np.asarray(image)
     box = (left, top, left + side, top + side)
     return np.asarray(image.resize((size, size), Image.Resampling.BILINEAR, box=box))
-
-
-def inspect(content: bytes, min_side_px: int = 1) -> Inspection:
-    """Decode a photo wholly and say what is unusual about it.
-
-    Raises:
-        PhotoError: it can't be decoded, or its shorter side is below `min_side_px`.
-    """
-    image = _open(content)
-    notes = []
-    if image.mode in _GREY_MODES:
-        notes.append(f"greyscale ({image.mode}): read as RGB")
-    elif image.mode == "CMYK":
-        notes.append("CMYK: converted to RGB when read")
-    if _is_transparent(image):
-        notes.append("alpha: laid over white when read")
-    if image.getexif().get(_ORIENTATION_TAG, 1) not in (0, 1):
-        notes.append("EXIF rotation: applied when read")
-    if getattr(image, "n_frames", 1) > 1:
-        notes.append("animation: its first frame is read")
-    image = _to_rgb(image)
-    if min(image.size) < min_side_px:
-        raise PhotoError(f"too small: {image.width}x{image.height}, the shorter side is under {min_side_px}")
-    if image.width != image.height:
-        notes.append(f"not square ({image.width}x{image.height}): its centred square is used")
-    return Inspection(image.width, image.height, tuple(notes))
 
 
 def encode_labels(labels: np.ndarray) -> bytes:
@@ -95,7 +70,7 @@ def decode_labels(content: bytes) -> np.ndarray:
     Raises:
         PhotoError: it can't be decoded, or has several channels.
     """
-    image = _open(content)
+    image = open_image(content)
     if image.mode not in ("L", "P", "1"):
         raise PhotoError(f"a label map has one 8-bit channel, this one is {image.mode}")
     labels = np.asarray(image)
@@ -108,51 +83,111 @@ def decode_binary(content: bytes) -> np.ndarray:
     Raises:
         PhotoError: it can't be decoded.
     """
-    values = np.asarray(_open(content).convert("L"))
+    values = np.asarray(open_image(content).convert("L"))
     return (values > values.max() // 2).astype(np.uint8)
 
 
-def _open(content: bytes, draft: int = 0) -> Image.Image:
+def open_image(content: bytes, draft: int = 0) -> Image.Image:
+    """A file decoded by PIL, as it is stored: any mode, not yet turned upright.
+
+    Args:
+        draft: where set, a JPEG may come at a half, a quarter or an eighth of its size, as long as twice this
+            many pixels remain.
+
+    Raises:
+        PhotoError: not an image, too large, truncated, or damaged.
+    """
     if not content:
         raise PhotoError("empty file")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # Of EXIF data that is damaged but not needed.
-            image = Image.open(io.BytesIO(content))
+            image = Image.open(io.BytesIO(content), formats=FORMATS)
+            if image.width * image.height > MAX_PIXELS:
+                raise PhotoError(f"too many pixels to be a photo: {image.width}x{image.height}")
             if draft and image.format == "JPEG":
-                # Let libjpeg decode at 1/2, 1/4 or 1/8 where twice the wanted size remains.
                 image.draft("RGB" if image.mode == "RGB" else None, (2 * draft, 2 * draft))
             image.load()
+    except PhotoError:
+        raise
     except UnidentifiedImageError as error:
         raise PhotoError("not an image that can be read") from error
     except Image.DecompressionBombError as error:
         raise PhotoError("too many pixels to be a photo") from error
-    except (OSError, SyntaxError, ValueError, EOFError, MemoryError, IndexError, TypeError) as error:
+    except Exception as error:  # PIL's readers raise anything at damaged input; none may end a stage.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__
         raise PhotoError(f"truncated or damaged: {reason}") from error
     return image
 
 
-def _to_rgb(image: Image.Image) -> Image.Image:
-    image = ImageOps.exif_transpose(image)
+def to_rgb(image: Image.Image) -> Image.Image:
+    """An image of any mode as `decode` shows it.
+
+    Raises:
+        PhotoError: its mode has no way to RGB.
+    """
+    profile = image.info.get("icc_profile")
+    turn = _UPRIGHT.get(orientation(image))
+    if turn is not None:
+        transparency = image.info.get("transparency")
+        image = image.transpose(turn)
+        if transparency is not None:
+            image.info["transparency"] = transparency
     if image.mode.startswith("I") or image.mode == "F":
         return _from_deep_grey(image)
-    if _is_transparent(image):
-        image = image.convert("RGBA")
-        under = Image.new("RGBA", image.size, (255, 255, 255, 255))
-        return Image.alpha_composite(under, image).convert("RGB")
-    return image if image.mode == "RGB" else image.convert("RGB")
+    try:
+        if is_transparent(image):
+            if image.mode == "La":
+                image = image.convert("LA")
+            image = image.convert("RGBA")
+            under = Image.new("RGBA", image.size, (255, 255, 255, 255))
+            image = Image.alpha_composite(under, image).convert("RGB")
+        if image.mode not in ("RGB", "L", "CMYK"):
+            image = image.convert("RGB")
+        transform = srgb_transform(profile, image.mode) if profile else None
+        if transform is not None:
+            return ImageCms.applyTransform(image, transform)
+        return image if image.mode == "RGB" else image.convert("RGB")
+    except (ValueError, ImageCms.PyCMSError) as error:
+        raise PhotoError(f"colours of mode {image.mode} can't be read: {error}") from error
+
+
+def orientation(image: Image.Image) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or none that can be read."""
+    try:
+        value = image.getexif().get(ORIENTATION_TAG, 1)
+    except Exception:  # As in `open_image`: damaged EXIF data raises anything, and the picture is whole.
+        return 1
+    return value if value in _UPRIGHT else 1
+
+
+def is_transparent(image: Image.Image) -> bool:
+    """Whether any pixel lets through what is behind it."""
+    bands = image.getbands()
+    if bands[-1] in ("A", "a"):
+        return image.getchannel(bands[-1]).getextrema()[0] < 255
+    return image.mode in ("1", "L", "P", "RGB") and "transparency" in image.info
+
+
+@lru_cache(maxsize=32)  # A set's photos share a few profiles.
+def srgb_transform(profile: bytes, mode: str) -> ImageCms.ImageCmsTransform | None:
+    """From an ICC profile's colours of `mode` to sRGB; None where they are sRGB already or it can't be used."""
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if "srgb" in ImageCms.getProfileDescription(source).lower():
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), mode, "RGB")
+    except (ImageCms.PyCMSError, OSError, ValueError, TypeError):
+        return None
 
 
 def _from_deep_grey(image: Image.Image) -> Image.Image:
-    # PIL's own conversion clips 16-bit values at 255.
+    # PIL's own conversion clips 16-bit values at 255. Which range a file means shows only in its values.
     values = np.asarray(image).astype(np.float64)
+    if not np.isfinite(values).all() or values.min() < 0 or values.max() > 65535:
+        raise PhotoError(f"greyscale of mode {image.mode} with values beyond 0 to 65535")
     if values.max() > 255:
         values = values / 257
-    return Image.fromarray(np.clip(np.round(values), 0, 255).astype(np.uint8)).convert("RGB")
-
-
-def _is_transparent(image: Image.Image) -> bool:
-    if image.mode in ("RGBA", "LA", "PA", "RGBa", "La"):
-        return image.getchannel("A" if "A" in image.getbands() else "a").getextrema()[0] < 255
-    return image.mode == "P" and "transparency" in image.info
+    elif image.mode == "F" and values.max() <= 1:
+        values = values * 255
+    return Image.fromarray(np.round(values).astype(np.uint8)).convert("RGB")

@@ -4,17 +4,26 @@ import csv
 import dataclasses
 import hashlib
 import io
+import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from itertools import islice
 from pathlib import Path
 
-from sofgan.faces.images import PhotoError, encode_labels, inspect
+import numpy as np
+from PIL import Image
+
+from sofgan.faces import alignment
+from sofgan.faces.images import PhotoError, encode_labels
+from sofgan.faces.inspection import inspect
+from sofgan.faces.listing import read_regular
 from sofgan.faces.parallel import ordered_map
 from sofgan.faces.sources import Entry, Source, SourceError, read_labels
 from sofgan.faces.store import HELD_OUT, PhotoStoreWriter, held_out
 from sofgan.files import write_bytes
 
 REPORT = "report.csv"
+_NOTED_OUTSIDE = 0.1  # share of an aligned square
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +48,28 @@ class ImportResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Alignment:
+    """How photos are aligned: by the faces that `finder` finds, to squares of `size_px`."""
+
+    finder: alignment.FaceFinder
+    size_px: int
+
+
+@dataclasses.dataclass(frozen=True)
 class _Read:
+    """A file as read: either a problem, or a photo with all that is stored of it.
+
+    Until they are aligned, a photo to be aligned has its pixels, and its label map is none yet.
+    """
+
     entry: Entry
     problem: str | None = None
     photo: bytes = b""
     labels: bytes | None = None
-    digest: str = ""
     notes: tuple[str, ...] = ()
+    digest: str = ""
+    image: Image.Image | None = None
+    map: np.ndarray | None = None
 
 
 def import_photos(
@@ -56,16 +80,19 @@ def import_photos(
     held_out_share: float,
     limit: int = 0,
     workers: int = 1,
+    align: Alignment | None = None,
     progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> ImportResult:
     """Write a store of a source's usable photos, with `report.csv` beside its shards.
 
-    A photo whose bytes occurred before is left out. The order is the source's, whatever the workers.
+    Photos keep their original bytes, unless they are aligned: those are encoded anew. A photo whose bytes occurred
+    before is left out. The order is the source's, whatever the workers.
 
     Args:
         min_side_px: photos with a shorter side are left out.
         held_out_share: share of photos whose split is `HELD_OUT`, chosen by the hash of their keys.
         limit: stop after this many photos; 0 takes all.
+        align: cut out the largest face of each photo; a photo without one is left out.
         progress: called with files done and files in all.
 
     Raises:
@@ -74,8 +101,13 @@ def import_photos(
     rows: list[ReportRow] = []
     seen: dict[str, str] = {}
     held = 0
-    with PhotoStoreWriter(path) as writer:
-        reads = ordered_map(lambda entry: _read(entry, min_side_px, source.labelled), source.entries, workers)
+    with PhotoStoreWriter(path) as writer, warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # PIL warns of what the report tells.
+        reads = (
+            _aligned_reads(source, min_side_px, align, workers)
+            if align
+            else _reads(source, min_side_px, workers)
+        )
         for done, item in enumerate(reads, 1):
             problem = item.problem
             if problem is None and item.digest in seen:
@@ -102,18 +134,85 @@ def import_photos(
         return ImportResult(len(writer), held, left_out, len(rows) - left_out, dict(reasons))
 
 
+def _reads(source: Source, min_side_px: int, workers: int) -> Iterator[_Read]:
+    def read(entry: Entry) -> _Read:
+        item = _read(entry, min_side_px, source.labelled)
+        if item.problem is not None:
+            return item
+        width, height = item.image.size
+        notes = item.notes
+        if width != height:
+            notes += (f"not square ({width}x{height}): its centred square is used",)
+        return _finished(item, item.photo, item.map, notes)
+
+    return ordered_map(read, source.entries, workers)
+
+
+def _aligned_reads(source: Source, min_side_px: int, align: Alignment, workers: int) -> Iterator[_Read]:
+    """As `_reads`, of aligned photos: files are read and cut in threads, faces found here, in order."""
+    # Whole photos wait here, so fewer are read ahead.
+    reads = ordered_map(lambda entry: _read(entry, min_side_px, source.labelled), source.entries, workers, 2)
+    located = _with_faces(reads, align.finder)
+    return ordered_map(lambda pair: _align(*pair, align, min_side_px), located, workers, 2)
+
+
+def _with_faces(
+    reads: Iterator[_Read], finder: alignment.FaceFinder
+) -> Iterator[tuple[_Read, alignment.Face | None]]:
+    while group := list(islice(reads, finder.batch)):
+        good = [item for item in group if item.problem is None]
+        faces = iter(
+            finder([item.entry.name for item in good], [item.image for item in good]) if good else ()
+        )
+        for item in group:
+            yield item, next(faces) if item.problem is None else None
+
+
 def _read(entry: Entry, min_side_px: int, labelled: bool) -> _Read:
     if entry.problem is not None:
         return _Read(entry, entry.problem)
     try:
-        photo = entry.file.read_bytes()
-        notes = inspect(photo, min_side_px).notes
-        labels = encode_labels(read_labels(entry)) if labelled else None
+        photo = read_regular(entry.file)
+        inspection = inspect(photo, min_side_px)
+        labels = read_labels(entry) if labelled else None
     except PhotoError as error:
         return _Read(entry, str(error))
     except OSError as error:
         return _Read(entry, f"can't be read: {error.strerror or error}")
-    return _Read(entry, None, photo, labels, hashlib.sha256(photo).hexdigest(), notes)
+    except Exception as error:  # Whatever a file does to a decoder, the import goes on.
+        return _Read(entry, f"can't be read: {type(error).__name__}: {error}")
+    return _Read(entry, None, photo, notes=inspection.notes, image=inspection.image, map=labels)
+
+
+def _align(item: _Read, face: alignment.Face | None, align: Alignment, min_side_px: int) -> _Read:
+    if item.problem is not None:
+        return item
+    if face is None:
+        return _Read(item.entry, align.finder.missing)
+    size, photo_size = align.size_px, item.image.size
+    try:
+        transform = alignment.ffhq_transform(face, size)
+        side = alignment.square_side(transform, size)
+        if side < min_side_px:
+            raise PhotoError(f"too small: the face's square has {side:.0f} px, under {min_side_px}")
+        aligned = alignment.align_photo(item.image, transform, size)
+    except PhotoError as error:
+        return _Read(item.entry, str(error))
+    notes = list(item.notes)
+    if face.others:
+        notes.append(f"{face.others + 1} faces: the largest is taken")
+    if (outside := alignment.share_outside(transform, size, photo_size)) >= _NOTED_OUTSIDE:
+        notes.append(f"{outside:.0%} of the square lie beyond the photo: mirrored and blurred")
+    labels = item.map
+    if labels is not None:
+        labels = alignment.align_labels(labels, transform, size, photo_size)
+    return _finished(item, alignment.encode_photo(aligned), labels, tuple(notes))
+
+
+def _finished(item: _Read, photo: bytes, labels: np.ndarray | None, notes: tuple[str, ...]) -> _Read:
+    encoded = None if labels is None else encode_labels(labels)
+    # The digest is of what is stored: FFHQ cuts several faces out of one photo.
+    return _Read(item.entry, None, photo, encoded, notes, hashlib.sha256(photo).hexdigest())
 
 
 def _csv(rows: list[ReportRow]) -> bytes:

@@ -1,6 +1,8 @@
 """The layouts that photo sets come in, found by looking: what to read, under which key, with which masks.
 
-`images` folder tree: any depth, mixed formats and sizes; FFHQ's `00000/00000.png` is such a tree.
+`images` folder tree: any depth, mixed formats and sizes.
+`ffhq` as released: `images1024x1024/00000/00000.png` or flat; else `thumbnails128x128`; to be aligned,
+`in-the-wild-images` with the landmarks of `ffhq-dataset-v2.json`.
 `celebamask-official`: `CelebA-HQ-img/{i}.jpg` with one binary PNG a part,
 `CelebAMask-HQ-mask-anno/{i // 2000}/{i:05d}_{part}.png`; a part that is not there is not in the photo.
 `celebamask-merged`: `images/*` with `masks/*.png` whose values are ids in the canonical CelebAMask-HQ order.
@@ -9,15 +11,19 @@
 import dataclasses
 import os
 import re
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from sofgan.faces.images import PhotoError, decode_binary, decode_labels
+from sofgan.faces.listing import PHOTO_SUFFIXES, is_folder, list_tree, read_regular, readable
 from sofgan.labels import CELEBAMASK_NAMES, CELEBAMASK_TO_17, LabelError, remap, split_nose
 
-PHOTO_SUFFIXES = {".jpg", ".jpeg", ".png", ".webp", ".bmp", ".tif", ".tiff"}
-_OFFICIAL_PHOTOS, _OFFICIAL_MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
+_OFFICIAL_PHOTOS, _OFFICIAL_MASKS, _PHOTOS_A_GROUP = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", 2000
+_FFHQ_PHOTOS, _FFHQ_THUMBNAILS, _FFHQ_WILD = "images1024x1024", "thumbnails128x128", "in-the-wild-images"
+_FFHQ_FOLDERS = (_FFHQ_PHOTOS, _FFHQ_THUMBNAILS, _FFHQ_WILD)
+FFHQ_LANDMARKS = "ffhq-dataset-v2.json"
+_AUXILIARY_SUFFIXES = {".txt", ".md", ".json", ".csv", ".zip", ".tfrecords", ".py", ".html"}
 
 
 class SourceError(ValueError):
@@ -48,37 +54,51 @@ class Source:
     """A photo set on disk.
 
     Attributes:
-        layout: `images`, `celebamask-official` or `celebamask-merged`.
+        folder: where the layout begins: the given folder, or the only one in it.
+        layout: `images`, `ffhq`, `celebamask-official` or `celebamask-merged`.
         labelled: every photo must have a mask.
         entries: all files, in natural order of their names (2 before 10).
+        landmarks: FFHQ's metadata file, where the entries are its photos in the wild.
     """
 
     folder: Path
     layout: str
     labelled: bool
     entries: tuple[Entry, ...]
+    landmarks: Path | None = None
 
 
-def find_source(folder: str | Path) -> Source:
+def find_source(folder: str | Path, in_the_wild: bool = False) -> Source:
     """Recognise a folder's layout and list what is in it, reading no file.
 
+    Args:
+        in_the_wild: of FFHQ take the photos that are not aligned, where they are there.
+
     Raises:
-        SourceError: no such folder, no file in it, or photos without their masks folder.
+        SourceError: no such folder, no file in it, photos without their masks folder, or only photos in the wild
+            where aligned ones are wanted.
     """
     folder = Path(folder)
     if not folder.is_dir():
         raise SourceError(f"{folder} is no folder: put the photos there, or change the source in params.yaml")
-    if (folder / _OFFICIAL_PHOTOS).is_dir():
-        if not (folder / _OFFICIAL_MASKS).is_dir():
-            raise SourceError(f"{folder} has {_OFFICIAL_PHOTOS} but not {_OFFICIAL_MASKS}")
-        layout, entries = "celebamask-official", _official_entries(folder)
-    elif (folder / "images").is_dir() and (folder / "masks").is_dir():
-        layout, entries = "celebamask-merged", _merged_entries(folder)
-    else:
-        layout, entries = "images", _tree_entries(folder, folder)
+    try:
+        folder = _inner(folder)
+        layout, landmarks = _known_layout(folder) or "images", None
+        if layout == "celebamask-official":
+            if not (folder / _OFFICIAL_MASKS).is_dir():
+                raise SourceError(f"{folder} has {_OFFICIAL_PHOTOS} but not {_OFFICIAL_MASKS}")
+            entries = _official_entries(folder)
+        elif layout == "celebamask-merged":
+            entries = _merged_entries(folder)
+        elif layout == "ffhq":
+            entries, landmarks = _ffhq_entries(folder, in_the_wild)
+        else:
+            entries = _tree_entries(folder, folder)
+    except OSError as error:
+        raise SourceError(f"{folder} can't be listed: {error}") from error
     if not entries:
         raise SourceError(f"{folder} holds no files")
-    return Source(folder, layout, layout != "images", tuple(_unique_keys(entries)))
+    return Source(folder, layout, layout.startswith("celebamask"), tuple(_unique_keys(entries)), landmarks)
 
 
 def read_labels(entry: Entry) -> np.ndarray:
@@ -99,13 +119,6 @@ def read_labels(entry: Entry) -> np.ndarray:
         raise PhotoError(str(error)) from error
 
 
-def natural_key(name: str) -> list:
-    """Sorts numbers within names by value."""
-    return [
-        (0, int(part), part) if part.isdigit() else (1, 0, part) for part in re.split(r"(\d+)", name) if part
-    ]
-
-
 def _merge_parts(masks: tuple[tuple[int | None, Path], ...]) -> np.ndarray:
     # The data set's own rule: parts are painted in canonical order, a later one over the earlier.
     canonical = None
@@ -121,33 +134,67 @@ def _merge_parts(masks: tuple[tuple[int | None, Path], ...]) -> np.ndarray:
 
 def _read_mask(file: Path, binary: bool = False) -> np.ndarray:
     try:
-        return (decode_binary if binary else decode_labels)(file.read_bytes())
-    except (PhotoError, OSError) as error:
+        return (decode_binary if binary else decode_labels)(read_regular(file))
+    except OSError as error:
+        raise PhotoError(f"mask {file.name}: can't be read: {error.strerror or error}") from error
+    except PhotoError as error:
         raise PhotoError(f"mask {file.name}: {error}") from error
 
 
-def _files(folder: Path) -> list[Path]:
-    """All files below a folder, hidden ones apart, in natural order. Links are followed once."""
-    found = []
-    for place, folders, names in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found += [Path(place) / name for name in names if not name.startswith(".")]
-        # A folder with a photo's name can't be read as one, but must not vanish from the report.
-        found += [Path(place) / name for name in folders if Path(name).suffix.lower() in PHOTO_SUFFIXES]
-    return sorted(found, key=lambda file: natural_key(file.relative_to(folder).as_posix()))
+def _inner(folder: Path) -> Path:
+    """The folder that holds a known layout: this one, or the only one in it, as archives unpack."""
+    if _known_layout(folder):
+        return folder
+    with os.scandir(folder) as items:
+        visible = [item for item in items if not item.name.startswith(".")]
+    folders = [Path(item.path) for item in visible if is_folder(item)]
+    photos = [item for item in visible if Path(item.name).suffix.lower() in PHOTO_SUFFIXES]
+    return folders[0] if len(folders) == 1 and not photos and _known_layout(folders[0]) else folder
+
+
+def _known_layout(folder: Path) -> str | None:
+    if (folder / _OFFICIAL_PHOTOS).is_dir():
+        return "celebamask-official"
+    if any((folder / name).is_dir() for name in _FFHQ_FOLDERS) or folder.name in _FFHQ_FOLDERS:
+        return "ffhq"
+    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+        return "celebamask-merged"
+    return None
 
 
 def _tree_entries(folder: Path, root: Path) -> list[Entry]:
-    entries = []
-    for file in _files(folder):
-        problem = None
-        if file.suffix.lower() not in PHOTO_SUFFIXES:
-            problem = f"not a photo by its suffix '{file.suffix}'"
-        elif file.is_dir():
-            problem = "a folder with a photo's name"
-        key = file.relative_to(folder).with_suffix("").as_posix()
-        entries.append(Entry(file, file.relative_to(root).as_posix(), key, problem=problem))
-    return entries
+    prefix = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    return [
+        Entry(item.path, prefix + item.name, _without_suffix(item.name), problem=item.problem)
+        for item in list_tree(folder)
+    ]
+
+
+def _without_suffix(name: str) -> str:
+    return name[: len(name) - len(PurePosixPath(name).suffix)]
+
+
+def _ffhq_entries(folder: Path, in_the_wild: bool) -> tuple[list[Entry], Path | None]:
+    order = [_FFHQ_WILD] * in_the_wild + [_FFHQ_PHOTOS, _FFHQ_THUMBNAILS]
+    within = folder.name in _FFHQ_FOLDERS  # One of them was given, rather than what holds them.
+    for name in [folder.name] if within else order:
+        place = folder if within else folder / name
+        if name == _FFHQ_WILD and not in_the_wild or not place.is_dir():
+            continue
+        entries = _tree_entries(place, folder)
+        entries = [entry for entry in entries if not (entry.problem and _is_auxiliary(entry.name))]
+        if entries:
+            landmarks = place.parent / FFHQ_LANDMARKS
+            return entries, landmarks if name == _FFHQ_WILD and landmarks.is_file() else None
+    if not in_the_wild and (folder.name == _FFHQ_WILD or (folder / _FFHQ_WILD).is_dir()):
+        raise SourceError(f"{folder} holds photos in the wild only, which are not aligned: set align: ffhq")
+    return [], None
+
+
+def _is_auxiliary(name: str) -> bool:
+    # What FFHQ's download puts beside photos; anything else that is no photo is told of.
+    path = PurePosixPath(name.lower())
+    return path.stem in ("license", "readme") or path.suffix in _AUXILIARY_SUFFIXES
 
 
 def _official_entries(folder: Path) -> list[Entry]:
@@ -166,12 +213,17 @@ def _official_entries(folder: Path) -> list[Entry]:
 
 
 def _official_masks(folder: Path) -> dict[int, list[tuple[int, Path]]]:
-    ids = {name: number for number, name in enumerate(CELEBAMASK_NAMES)}
+    # Four hundred thousand files: names are looked at as they come, and each photo's parts sorted when merged.
+    ids = {name: number for number, name in enumerate(CELEBAMASK_NAMES) if number}
     masks: dict[int, list[tuple[int, Path]]] = {}
-    for file in _files(folder):
-        match = re.fullmatch(r"(\d+)_(\w+)\.png", file.name)
-        if match and match[2] in ids and file.parent.name == str(int(match[1]) // 2000):
-            masks.setdefault(int(match[1]), []).append((ids[match[2]], file))
+    with os.scandir(folder) as items:
+        places = [item.path for item in items if item.name.isdecimal() and is_folder(item)]
+    for place in places:
+        group = int(os.path.basename(place))
+        for name in os.listdir(place):
+            match = re.fullmatch(r"(\d+)_(\w+)\.png", name)
+            if match and match[2] in ids and int(match[1]) // _PHOTOS_A_GROUP == group:
+                masks.setdefault(int(match[1]), []).append((ids[match[2]], Path(place, name)))
     return masks
 
 
@@ -179,7 +231,7 @@ def _merged_entries(folder: Path) -> list[Entry]:
     entries = []
     for entry in _tree_entries(folder / "images", folder):
         if entry.problem is None:
-            mask = folder / "masks" / f"{entry.key}.png"
+            mask = folder / "masks" / entry.file.relative_to(folder / "images").with_suffix(".png")
             found = mask.is_file()
             entry = dataclasses.replace(
                 entry, masks=((None, mask),) if found else (), problem=None if found else "no mask"
@@ -194,9 +246,11 @@ def _unique_keys(entries: list[Entry]) -> list[Entry]:
     result = []
     for entry in entries:
         if entry.problem is None:
-            key = entry.key
-            if key in seen:
-                key = f"{entry.key}{entry.file.suffix}"
+            key, number = entry.key, 1
+            while key in seen:
+                suffix = readable(entry.file.suffix)
+                key = f"{entry.key}{suffix}" if number == 1 else f"{entry.key}{suffix}~{number}"
+                number += 1
             seen.add(key)
             entry = dataclasses.replace(entry, key=key)
         result.append(entry)

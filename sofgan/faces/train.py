@@ -17,8 +17,9 @@ from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStore
 from sofgan.labels import NUM_CLASSES, colorize
 from sofgan.metrics.features import resize, to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.progress import Throughput
 from sofgan.seeds import derive_seed, numpy_generator, torch_generator
-from sofgan.training import Checkpoints, Throughput, ema_beta, update_ema, warmup_cosine
+from sofgan.training import Checkpoints, ema_beta, update_ema, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 

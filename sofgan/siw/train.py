@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from sofgan.config import to_mapping
 from sofgan.labels import NUM_CLASSES
+from sofgan.progress import Throughput
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.siw import losses
 from sofgan.siw.augment import augment
@@ -22,7 +23,7 @@ from sofgan.siw.mixing import draw_similarity, draw_styles, two_style_weights
 from sofgan.siw.model import Siw
 from sofgan.siw.projected import ProjectedDiscriminator
 from sofgan.siw.samples import sample_grid
-from sofgan.training import Checkpoints, Throughput, ema_beta, update_ema
+from sofgan.training import Checkpoints, ema_beta, update_ema
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995

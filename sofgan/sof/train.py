@@ -9,13 +9,14 @@ from torch import Tensor
 
 from sofgan.labels import colorize
 from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.progress import Throughput
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
 from sofgan.sof.model import Sof, SofModel, new_model
 from sofgan.sof.render import render_cameras
 from sofgan.sof.space import fit_mixture
-from sofgan.training import Checkpoints, Throughput, warmup_cosine
+from sofgan.training import Checkpoints, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 

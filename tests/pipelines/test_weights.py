@@ -1,10 +1,13 @@
 """Fetching weights: whole and right, or not at all."""
 
 import hashlib
+import importlib.util
+from pathlib import Path
 
 import pytest
 
 from pipelines import weights
+from sofgan.faces.config import ImportPhotos
 
 
 def test_a_right_file_is_kept_and_a_wrong_one_refused(tmp_path):
@@ -23,4 +26,29 @@ def test_without_a_network_it_says_what_to_do(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(weights.FILES, "bisenet", ("file:///nowhere/parsing_bisenet.pth", "0" * 64))
     assert weights.run("bisenet") == 1
-    assert "put the file at models/pretrained/parsing_bisenet.pth by hand" in capsys.readouterr().err
+    assert "put the file at data/weights/parsing_bisenet.pth by hand" in capsys.readouterr().err
+
+
+def test_the_face_detector_is_fetched_where_the_import_looks_for_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(weights, "FILES", {})
+    for name, content in [("bisenet", b"parser"), ("detector", b"faces"), ("landmarks", b"points")]:
+        (tmp_path / f"{name}.pth").write_bytes(content)
+        address = ((tmp_path / f"{name}.pth").as_uri(), hashlib.sha256(content).hexdigest())
+        monkeypatch.setitem(weights.FILES, name, address)
+    assert weights.run(*weights.DEFAULT) == 0
+    found = sorted(path.name for path in (tmp_path / ImportPhotos.weights).iterdir())
+    assert found == ["bisenet.pth", "detector.pth", "landmarks.pth"]
+    assert "under import_photos: weights: data/weights" in capsys.readouterr().out
+    # What can't be had doesn't keep the rest back.
+    monkeypatch.setitem(weights.FILES, "detector", ("file:///nowhere/x.pth", "0" * 64))
+    (tmp_path / ImportPhotos.weights / "landmarks.pth").unlink()
+    assert weights.run(*weights.DEFAULT) == 1
+    assert (tmp_path / ImportPhotos.weights / "landmarks.pth").is_file()
+
+
+def test_addresses_are_those_of_the_installed_facexlib():
+    # Read, not imported: pipelines and their tests go without torch.
+    package = Path(importlib.util.find_spec("facexlib").submodule_search_locations[0])
+    for name, module in [("detector", "detection"), ("landmarks", "alignment"), ("bisenet", "parsing")]:
+        assert weights.FILES[name][0] in (package / module / "__init__.py").read_text()

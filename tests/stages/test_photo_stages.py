@@ -1,6 +1,11 @@
 """The three photo stages on a handful of drawn faces, as DVC would run them one after the other."""
 
 import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -8,6 +13,7 @@ import torch
 import yaml
 from PIL import Image
 
+from sofgan.faces.alignment import Face
 from sofgan.faces.store import PhotoStore
 from sofgan.labels import CELEBAMASK_NAMES, NAMES
 from stages import import_photos, params, parse_faces, train_parser
@@ -108,3 +114,54 @@ def test_a_labelled_source_without_masks_stops_with_a_sentence(project, monkeypa
     monkeypatch.setattr("sys.argv", ["import_photos"])
     with pytest.raises(SystemExit, match="photos without masks"):
         import_photos.main()
+
+
+def _change(project, **settings):
+    changed = json.loads(json.dumps(PARAMS))
+    changed["import_photos"]["ffhq"] |= settings
+    (project / "params.yaml").write_text(yaml.safe_dump(changed))
+    params._document.cache_clear()
+
+
+def test_alignment_without_weights_stops_before_anything_is_read(project, monkeypatch):
+    _change(project, align="ffhq", align_size_px=32)
+    monkeypatch.setattr("sys.argv", ["import_photos"])
+    with pytest.raises(SystemExit, match="detection_Resnet50_Final.pth is not in data/weights") as stop:
+        import_photos.main()
+    assert "python -m pipelines weights" in str(stop.value)
+    assert not (project / "data").exists()
+
+
+def test_photos_are_aligned_where_asked(project, monkeypatch):
+    class Finder:
+        batch, missing = 5, "no face found"
+
+        def __init__(self, folder, landmarks, device):
+            assert (folder, landmarks, device) == ("data/weights", "5", "cpu")
+
+        def __call__(self, names, photos):
+            face = Face(np.array([[12.0, 15], [20, 15]]), np.array([[13.0, 24], [19, 24]]))
+            return [None if name.endswith("00003.png") else face for name in names]
+
+    _change(project, align="ffhq", align_size_px=48)
+    monkeypatch.setattr("sys.argv", ["import_photos"])
+    monkeypatch.setattr(import_photos, "check_weights", lambda folder, landmarks: None)
+    monkeypatch.setattr(import_photos, "FaceDetector", Finder)
+    import_photos.main()
+    photos, others = PhotoStore("data/photos/ffhq"), PhotoStore("data/photos/celebamask")
+    assert len(photos) == 11 and photos.image(0).shape == (48, 48, 3)
+    assert others[0].bytes == (project / "raw/celebamask/images/0.jpg").read_bytes()
+    assert "no face found" in (project / "data/photos/ffhq/report.csv").read_text()
+
+
+def test_without_alignment_torch_is_not_loaded(project):
+    code = (
+        "import sys; from stages import import_photos; import_photos.main(); sys.exit('torch' in sys.modules)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(import_photos.__file__).parents[1])}
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=project, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    # The last status line tells what is done, how fast, and what is left.
+    assert re.search(r"celebamask: 12/12 photos  [0-9.]+ photos/s  0:00 left", done.stderr)

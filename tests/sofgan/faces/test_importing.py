@@ -5,11 +5,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sofgan.faces.images import PhotoError, decode, decode_square, inspect
+from sofgan.faces.images import PhotoError, decode, decode_square
 from sofgan.faces.importing import import_photos
-from sofgan.faces.sources import SourceError, find_source, natural_key
+from sofgan.faces.inspection import inspect
+from sofgan.faces.listing import natural_key
+from sofgan.faces.sources import SourceError, find_source
 from sofgan.faces.store import PhotoStore
-from sofgan.labels import CELEBAMASK_NAMES, EARRING, L_NOSE, R_NOSE
 
 OPTIONS = {"min_side_px": 16, "held_out_share": 0.3}
 
@@ -47,36 +48,6 @@ def _merged(folder, count=5):
         mask.putpalette(np.arange(57, dtype=np.uint8).tobytes())
         mask.save(folder / "masks" / f"{i}.png")
     return folder
-
-
-def _official(folder, count=5):
-    (folder / "CelebA-HQ-img").mkdir(parents=True)
-    for i in range(count):
-        (folder / "CelebA-HQ-img" / f"{i}.jpg").write_bytes(_bytes(_photo(i), "JPEG"))
-        place = folder / "CelebAMask-HQ-mask-anno" / str(i // 2000)
-        place.mkdir(parents=True, exist_ok=True)
-        labels = _canonical_map(i)
-        for part_id, part in enumerate(CELEBAMASK_NAMES):
-            if part_id and (labels == part_id).any():
-                # The released parts are RGB images of black and white.
-                mask = np.where(labels == part_id, 255, 0).astype(np.uint8)
-                Image.fromarray(mask).convert("RGB").save(place / f"{i:05d}_{part}.png")
-    return folder
-
-
-def test_both_celebamask_layouts_give_the_same_store(tmp_path):
-    sources = find_source(_merged(tmp_path / "m")), find_source(_official(tmp_path / "o"))
-    assert [source.layout for source in sources] == ["celebamask-merged", "celebamask-official"]
-    for source, name in zip(sources, "mo"):
-        import_photos(source, tmp_path / f"store-{name}", **OPTIONS)
-    one, two = PhotoStore(tmp_path / "store-m"), PhotoStore(tmp_path / "store-o")
-    assert one.keys() == two.keys() == list("01234")
-    assert [one[i].labels for i in range(5)] == [two[i].labels for i in range(5)]
-    assert [one[i].bytes for i in range(5)] == [two[i].bytes for i in range(5)]
-    canonical, labels = _canonical_map(3), one.labels(3)
-    nose, earring = CELEBAMASK_NAMES.index("nose"), CELEBAMASK_NAMES.index("ear_r")
-    assert (np.isin(labels, (R_NOSE, L_NOSE)) == (canonical == nose)).all()
-    assert ((labels == EARRING) == (canonical == earring)).all()
 
 
 def test_bad_files_among_good_ones_are_each_listed(tmp_path):
@@ -140,14 +111,6 @@ def test_bad_masks_are_left_out_with_their_reason(tmp_path):
     for name, reason in [("1", "no mask"), ("2", "77"), ("3", "mask 3.png"), ("4", "RGB")]:
         assert reason in report[f"images/{name}.jpg"]["reason"]
 
-    folder = _official(tmp_path / "o", 3)
-    Image.new("L", (10, 10)).save(folder / "CelebAMask-HQ-mask-anno" / "0" / "00001_skin.png")
-    (folder / "CelebA-HQ-img" / "x.jpg").write_bytes(_bytes(_photo(9), "JPEG"))
-    import_photos(find_source(folder), tmp_path / "store-o", **OPTIONS)
-    report = _report(tmp_path / "store-o")
-    assert "others are" in report["CelebA-HQ-img/1.jpg"]["reason"]
-    assert "number" in report["CelebA-HQ-img/x.jpg"]["reason"]
-
 
 def test_sources_that_are_none_say_so(tmp_path):
     with pytest.raises(SourceError, match="no folder"):
@@ -181,8 +144,12 @@ def test_decoding_shows_photos_as_meant():
     clear = red.convert("RGBA")
     clear.putalpha(0)
     assert (decode(_bytes(clear)) == 255).all()
-    deep = Image.fromarray(np.full((4, 4), 65535 // 2, np.uint16))
-    assert (decode(_bytes(deep)) == 127).all() and "greyscale" in inspect(_bytes(deep)).notes[0]
+    deep = np.full((4, 4), 65535 // 2, np.uint16)
+    assert (decode(_bytes(Image.fromarray(deep))) == 127).all()
+    deep[0, 0] = 0
+    assert "greyscale" in inspect(_bytes(Image.fromarray(deep))).notes[0]
+    floats = Image.fromarray(np.linspace(0, 1, 16, dtype=np.float32).reshape(4, 4))
+    assert decode(_bytes(floats, "TIFF"))[..., 0].ravel().tolist() == [17 * i for i in range(16)]
     assert decode_square(_bytes(_photo(1, (64, 40)), "JPEG"), 8).shape == (8, 8, 3)
     square = _photo(2)
     assert (decode_square(_bytes(square), 24) == np.asarray(square)).all()

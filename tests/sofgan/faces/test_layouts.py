@@ -1,0 +1,188 @@
+"""The layouts that photo sets are released in: recognised, read without what lies beside them, equal label maps."""
+
+import csv
+import io
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sofgan.faces.importing import import_photos
+from sofgan.faces.sources import SourceError, find_source
+from sofgan.faces.store import PhotoStore
+from sofgan.labels import CELEBAMASK_NAMES, EARRING, L_NOSE, NUM_CLASSES, R_NOSE
+
+OPTIONS = {"min_side_px": 16, "held_out_share": 0.3}
+# Of the first, second, and last groups of two thousand, at their edges.
+NUMBERS = (0, 7, 1999, 2000, 2001, 3999, 4000, 29999)
+
+
+def _jpeg(seed, size=48):
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 6, 3), dtype=np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).resize((size, size)).save(buffer, "JPEG")
+    return buffer.getvalue()
+
+
+def _map(number, size=24):
+    """A canonical map of blocks in which, over all numbers, every part occurs and is missing."""
+    generator = np.random.default_rng(number)
+    parts = generator.permutation(19)[:12]
+    return generator.choice(parts, (size // 3, size // 3)).astype(np.uint8).repeat(3, 0).repeat(3, 1)
+
+
+def _save_merged(folder):
+    (folder / "images").mkdir(parents=True)
+    (folder / "masks").mkdir()
+    for place, number in enumerate(NUMBERS):
+        (folder / "images" / f"{number}.jpg").write_bytes(_jpeg(number))
+        mask = Image.fromarray(_map(number))
+        if place % 2:  # Greyscale, or a palette whose colours mean nothing.
+            mask.putpalette(np.random.default_rng(number).bytes(768))
+        mask.save(folder / "masks" / f"{number}.png")
+    return folder
+
+
+def _save_official(folder):
+    """One binary PNG a part, made so that the map comes out only where a later part covers an earlier one."""
+    (folder / "CelebA-HQ-img").mkdir(parents=True)
+    masks = folder / "CelebAMask-HQ-mask-anno"
+    written = set()
+    for number in NUMBERS:
+        (folder / "CelebA-HQ-img" / f"{number}.jpg").write_bytes(_jpeg(number))
+        place = masks / str(number // 2000)
+        place.mkdir(parents=True, exist_ok=True)
+        labels, generator = _map(number), np.random.default_rng(number)
+        for part, name in enumerate(CELEBAMASK_NAMES):
+            if part == 0 or not (labels == part).any():
+                continue
+            covered = (labels > part) & (generator.random(labels.shape) < 0.4)
+            mask = Image.fromarray(np.where((labels == part) | covered, 255, 0).astype(np.uint8))
+            mask = mask.convert(("RGB", "L", "1", "P")[part % 4])  # As released, and as tools leave them.
+            mask.save(place / f"{number:05d}_{name}.png")
+            written.add(name)
+    assert written == set(CELEBAMASK_NAMES) - {"background"}
+    # Of another photo's group, of no part, of no photo, and what the release has beside.
+    Image.new("L", (24, 24), 255).save(masks / "0" / "02000_cloth.png")
+    Image.new("L", (24, 24), 255).save(masks / "0" / "00000_moustache.png")
+    Image.new("L", (24, 24), 255).save(masks / "0" / "00001_skin.png")
+    (masks / "README.txt").write_text("masks")
+    for name in ("CelebA-HQ-to-CelebA-mapping.txt", "CelebAMask-HQ-pose-anno.txt", "README.txt"):
+        (folder / name).write_text("no photo")
+    return folder
+
+
+def test_official_and_merged_celebamask_give_the_same_label_maps(tmp_path):
+    merged = find_source(_save_merged(tmp_path / "merged"))
+    official = find_source(_save_official(tmp_path / "official"))
+    assert (merged.layout, official.layout) == ("celebamask-merged", "celebamask-official")
+    for source, name in [(merged, "one"), (official, "two")]:
+        result = import_photos(source, tmp_path / name, workers=2, **OPTIONS)
+        assert (result.photos, result.left_out, result.noted) == (len(NUMBERS), 0, 0)
+    one, two = PhotoStore(tmp_path / "one"), PhotoStore(tmp_path / "two")
+    assert one.keys() == two.keys() == [str(number) for number in NUMBERS]
+    seen = set()
+    for index, number in enumerate(NUMBERS):
+        assert one[index] == two[index]  # Keys, photos, label maps and splits, to the byte.
+        assert one[index].bytes == _jpeg(number) and one.image(index).shape == (48, 48, 3)
+        canonical, labels = _map(number), one.labels(index)
+        assert labels.shape == (24, 24)
+        nose, earring = CELEBAMASK_NAMES.index("nose"), CELEBAMASK_NAMES.index("ear_r")
+        assert (np.isin(labels, (R_NOSE, L_NOSE)) == (canonical == nose)).all()
+        assert ((labels == EARRING) == (canonical == earring)).all()
+        seen |= set(np.unique(labels))
+    assert seen == set(range(NUM_CLASSES))
+
+
+def test_official_celebamask_with_damage(tmp_path):
+    folder = _save_official(tmp_path / "o")
+    masks = folder / "CelebAMask-HQ-mask-anno"
+    Image.new("L", (10, 10)).save(masks / "0" / "00000_skin.png")
+    next((masks / "1").glob("02001_*.png")).write_bytes(b"broken")
+    for file in (masks / "2").glob("04000_*.png"):
+        file.unlink()
+    (folder / "CelebA-HQ-img" / "x.jpg").write_bytes(_jpeg(99))
+    (folder / "CelebA-HQ-img" / "7.jpg").write_bytes(b"")
+    import_photos(find_source(folder), tmp_path / "store", **OPTIONS)
+    report = {
+        row["file"]: row["reason"] for row in csv.DictReader((tmp_path / "store" / "report.csv").open())
+    }
+    expected = {"0": "others are", "2001": "mask 02001_", "4000": "no mask of any part", "7": "empty file"}
+    expected["x"] = "not the photo's number"
+    assert report.keys() == {f"CelebA-HQ-img/{name}.jpg" for name in expected}
+    assert all(reason in report[f"CelebA-HQ-img/{name}.jpg"] for name, reason in expected.items())
+    assert PhotoStore(tmp_path / "store").keys() == ["1999", "2000", "3999", "29999"]
+
+
+def _save_ffhq(root, names, count=3):
+    """FFHQ as its download leaves it: some of its folders, and what lies beside."""
+    for name in names:
+        for i in range(count):
+            file = root / name / "00000" / f"{i:05d}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_bytes(_jpeg(f"{name}{i}".encode()[-1] + len(name)))
+        for other in ("LICENSE.txt", "README.md"):
+            (root / name / other).write_text("licence")
+    for other in ("LICENSE.txt", "README.txt", "ffhq-dataset-v2.json"):
+        (root / other).write_text(json.dumps({}))
+    (root / "zips").mkdir()
+    (root / "zips" / "ffhq-images.zip").write_bytes(b"PK")
+    (root / "tfrecords" / "ffhq").mkdir(parents=True)
+    (root / "tfrecords" / "ffhq" / "ffhq-r10.tfrecords").write_bytes(b"?")
+    return root
+
+
+ALL = ("images1024x1024", "thumbnails128x128", "in-the-wild-images")
+
+
+def test_ffhq_takes_its_photos_and_nothing_beside(tmp_path):
+    root = _save_ffhq(tmp_path / "ffhq", ALL)
+    (root / "images1024x1024" / "00000" / "00003.png").write_bytes(b"broken")
+    (root / "images1024x1024" / "00000" / "00004.heic").write_bytes(b"strange here")
+    source = find_source(root)
+    assert (source.layout, source.labelled, source.landmarks) == ("ffhq", False, None)
+    result = import_photos(source, tmp_path / "store", **OPTIONS)
+    store = PhotoStore(tmp_path / "store")
+    assert store.keys() == [f"00000/{i:05d}" for i in range(3)]
+    assert store[0].bytes == (root / "images1024x1024" / "00000" / "00000.png").read_bytes()
+    assert result.left_out == 2  # The broken photo and the strange one, no licences.
+    assert {"images1024x1024/00000/00003.png", "images1024x1024/00000/00004.heic"} == {
+        row["file"] for row in csv.DictReader((tmp_path / "store" / "report.csv").open())
+    }
+    # The folder itself, and the folder around, name the same set.
+    for folder in (root / "images1024x1024", tmp_path / "ffhq"):
+        assert [entry.key for entry in find_source(folder).entries] == [entry.key for entry in source.entries]
+    archive = tmp_path / "archive"
+    archive.mkdir()
+    (archive / "ffhq-dataset").symlink_to(root)
+    assert find_source(archive).layout == "ffhq"
+
+
+def test_ffhq_flat_or_thumbnails_only(tmp_path):
+    flat = tmp_path / "flat" / "images1024x1024"
+    flat.mkdir(parents=True)
+    for i in (0, 1, 69999):
+        (flat / f"{i:05d}.png").write_bytes(_jpeg(i))
+    (flat / "LICENSE.txt").write_text("licence")
+    assert [entry.key for entry in find_source(tmp_path / "flat").entries] == ["00000", "00001", "69999"]
+    small = _save_ffhq(tmp_path / "small", ALL[1:])
+    (small / "images1024x1024").mkdir()  # A download that was begun.
+    source = find_source(small)
+    assert source.layout == "ffhq" and len(source.entries) == 3
+    assert source.entries[0].name == "thumbnails128x128/00000/00000.png"
+
+
+def test_ffhq_in_the_wild_is_taken_only_to_be_aligned(tmp_path):
+    root = _save_ffhq(tmp_path / "ffhq", ALL[2:])
+    for folder in (root, root / "in-the-wild-images"):
+        with pytest.raises(SourceError, match="set align: ffhq"):
+            find_source(folder)
+        source = find_source(folder, in_the_wild=True)
+        assert len(source.entries) == 3 and source.landmarks == root / "ffhq-dataset-v2.json"
+    (root / "ffhq-dataset-v2.json").unlink()
+    assert find_source(root, in_the_wild=True).landmarks is None
+    # A set without photos in the wild is aligned by its aligned ones: no harm, and no landmarks.
+    aligned = _save_ffhq(tmp_path / "aligned", ALL[:2])
+    source = find_source(aligned, in_the_wild=True)
+    assert source.entries[0].name.startswith("images1024x1024") and source.landmarks is None
