@@ -71,6 +71,18 @@ class FaceParser(nn.Module):
                 )
         return (total / (len(scales) * (1 + mirror))).clamp_min(1e-12).log()
 
+    def class_probabilities(self, logits: Tensor) -> Tensor:
+        """Logits (B, C, H, W) in the network's order to probabilities of the 17 classes, (B, 17, H, W).
+
+        The 19-class orders have one nose: it is all `R_NOSE`.
+        """
+        own = logits.softmax(1)
+        if self.config.order == "17":
+            return own
+        table = torch.from_numpy(_TABLES[self.config.order].astype(np.int64)).to(logits.device)
+        classes = own.new_zeros(len(own), NUM_CLASSES, *own.shape[2:])
+        return classes.index_add_(1, table, own)
+
     @torch.inference_mode()
     def parse(
         self,

@@ -7,6 +7,19 @@ from sofgan.scans.labelling import class_id
 
 
 @dataclass(frozen=True)
+class ParseScans:
+    """How scans that have colours but no labels get labels from parsed views."""
+
+    smoothing: float = 2.0  # votes that agreement with a neighbouring triangle is worth
+    refinements: int = 1  # times that triangles are divided where labels meet within them
+    min_face_score: float = 0.25  # of the frontal view, 0..1; below it the scan is refused
+
+    def __post_init__(self):
+        if self.smoothing <= 0 or self.refinements < 0 or not 0 <= self.min_face_score <= 1:
+            raise ValueError("smoothing is above 0, refinements at least 0, min_face_score within 0 and 1")
+
+
+@dataclass(frozen=True)
 class IngestScans:
     """How `ingest_scans` labels and normalises raw scans."""
 
@@ -15,6 +28,7 @@ class IngestScans:
     max_off_palette: float  # share of samples that may be farther; above it the scan is refused
     texture_refinements: int  # how often triangles that a border of the texture crosses are divided in four
     head_radius: float  # of the head with hair and hat, in the unit ball; the rest is room for the neck
+    parsing: ParseScans = ParseScans()
 
     def __post_init__(self):
         for pattern, label in self.rules:

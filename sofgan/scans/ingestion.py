@@ -15,9 +15,12 @@ from sofgan.config import from_mapping
 from sofgan.files import atomic_path, sha256_file, write_npz
 from sofgan.processes import map_in_processes
 from sofgan.scans.config import IngestScans
-from sofgan.scans.labelling import label_scan
-from sofgan.scans.normalising import Orientation, to_head_space
-from sofgan.scans.reading import FORMATS, ScanError, read_scan
+from sofgan.scans.face_frame import describe
+from sofgan.scans.labelling import NoLabels, label_scan
+from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
+from sofgan.scans.reading import FORMATS, RawScan, ScanError, read_scan
+from sofgan.scans.scan_parser import ScanParser
+from sofgan.scans.standing import standing_of_labels
 
 SEGMENTATION_SUFFIX = "_seg.png"
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
@@ -36,6 +39,10 @@ class ScanReport:
     label_source: str = ""
     off_palette: int = 0  # samples of a texture or colours that were near a palette colour, not on it
     classes: str = ""  # present, separated by spaces
+    axes: str = ""  # of the file: which is up, where the face looks
+    axes_source: str = ""  # scan.yaml, labelled parts, parsed views, assumed
+    unit: str = ""  # of the file, as scan.yaml says or as heads are large
+    face_score: str = ""  # of a scan that was labelled by parsing: 0..1, how much its front looks like a face
 
 
 class NoUsableScan(ValueError):
@@ -48,6 +55,7 @@ def ingest_batch(
     config: IngestScans,
     workers: int,
     report: Callable[[int, int], None] = lambda done, total: None,
+    parser: ScanParser | None = None,
 ) -> dict[str, float]:
     """Ingest every scan of a batch.
 
@@ -57,6 +65,7 @@ def ingest_batch(
         config: rules and tolerances.
         workers: processes.
         report: called with scans done and in all.
+        parser: for scans that have colours but no labels; without one they are rejected.
 
     Returns:
         usable and rejected scans, mean faces, and the share of usable scans that hold each class
@@ -74,7 +83,7 @@ def ingest_batch(
     rows = []
     with atomic_path(scans) as folder:
         folder.mkdir()
-        task = partial(_ingest_file, folder=folder, config=config, orientation=orientation)
+        task = partial(_ingest_file, folder=folder, config=config, orientation=orientation, parser=parser)
         for row in map_in_processes(task, _first_of_each_name(paths), workers):
             rows.append(row)
             report(len(rows), len(paths))
@@ -123,24 +132,47 @@ def _unread(path: Path) -> ScanReport:
     return ScanReport(path.stem, path.name, "rejected", reason)
 
 
-def ingest_scan(path: Path, config: IngestScans, orientation: Orientation) -> tuple[dict, ScanReport]:
+def ingest_scan(
+    path: Path, config: IngestScans, orientation: Orientation, parser: ScanParser | None = None
+) -> tuple[dict, ScanReport]:
     """One raw scan as the arrays of a scan file, and its row of the report.
+
+    Args:
+        path: of the scan.
+        config: rules and tolerances.
+        orientation: what `scan.yaml` says; the rest is found.
+        parser: for a scan that has colours but no labels.
 
     Raises:
         ScanError: with the reason why it can't be used.
     """
     companion = path.with_name(path.stem + SEGMENTATION_SUFFIX)
     texture = _read_texture(companion) if companion.exists() else None
-    labelled = label_scan(
-        read_scan(path),
-        config.rules,
-        texture,
-        config.palette_tolerance,
-        config.max_off_palette,
-        config.texture_refinements,
-    )
+    scan = read_scan(path)
+    face_score = ""
+    try:
+        labelled = label_scan(
+            scan,
+            config.rules,
+            texture,
+            config.palette_tolerance,
+            config.max_off_palette,
+            config.texture_refinements,
+        )
+    except NoLabels as lacking:
+        parsed = _parse(scan, config, orientation, parser, lacking)
+        labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
+    else:
+        standing = standing_of_labels(
+            labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation
+        )
     vertices, faces, face_labels, raw_to_head = to_head_space(
-        labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation, config.head_radius
+        labelled.scan.vertices,
+        labelled.scan.faces,
+        labelled.face_labels,
+        standing.rotation,
+        orientation.unit,
+        config.head_radius,
     )
     arrays = {
         "vertices": vertices.astype(np.float32),
@@ -149,16 +181,43 @@ def ingest_scan(path: Path, config: IngestScans, orientation: Orientation) -> tu
         "raw_to_head": raw_to_head,
         "source_sha256": np.array(sha256_file(path)),
     }
-    present = " ".join(labels.NAMES[id] for id in np.unique(face_labels))
     row = ScanReport(
-        path.stem, path.name, "ok", "", len(faces), labelled.source, labelled.off_palette, present
+        path.stem,
+        path.name,
+        "ok",
+        faces=len(faces),
+        label_source=labelled.source,
+        off_palette=labelled.off_palette,
+        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels)),
+        axes=describe(standing.rotation),
+        axes_source=standing.source,
+        unit=orientation.unit or likely_unit(raw_to_head, config.head_radius) or "unknown",
+        face_score=face_score,
     )
     return arrays, row
 
 
-def _ingest_file(path: Path, folder: Path, config: IngestScans, orientation: Orientation) -> ScanReport:
+def _parse(
+    scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None, lacking: NoLabels
+):
+    from sofgan.scans.colored_views import has_colors
+
+    if not has_colors(scan):
+        missing = sorted({material.missing for material in scan.materials} - {""})
+        colors = f"its texture {missing[0]} is not there" if missing else "no colours to parse"
+        raise ScanError(f"{lacking}; {colors}") from lacking
+    if parser is None:
+        raise ScanError(f"{lacking}; it has colours, but there is no parser") from lacking
+    from sofgan.scans.parsed_labels import label_unlabelled
+
+    return label_unlabelled(scan, orientation, parser, config.parsing)
+
+
+def _ingest_file(
+    path: Path, folder: Path, config: IngestScans, orientation: Orientation, parser: ScanParser | None
+) -> ScanReport:
     try:
-        arrays, row = ingest_scan(path, config, orientation)
+        arrays, row = ingest_scan(path, config, orientation, parser)
     except ScanError as error:
         return ScanReport(path.stem, path.name, "rejected", str(error))
     write_npz(folder / f"{path.stem}.npz", **arrays)

@@ -18,6 +18,10 @@ _SAMPLES = np.array(
 ) / 12  # fmt: skip
 
 
+class NoLabels(ScanError):
+    """Nothing in a scan tells its classes; its colours may still show a face."""
+
+
 @dataclass(frozen=True)
 class Labelled:
     """A scan with a label on each triangle.
@@ -25,7 +29,7 @@ class Labelled:
     Attributes:
         scan: the triangles that are kept.
         face_labels: (F,) uint8 class ids; an undivided nose is all `R_NOSE`.
-        source: "names", "segmentation texture" or "colours".
+        source: "names", "segmentation texture", "colours" or "parsed views".
         off_palette: samples of a texture or of colours that were near a palette colour but not on it.
     """
 
@@ -69,10 +73,11 @@ def label_scan(
         refinements: how often triangles that a border of the texture crosses are divided.
 
     Raises:
-        ScanError: no source gives labels; the message says what each lacked.
+        NoLabels: no source gives labels; the message says what each lacked.
+        ScanError: the segmentation texture is there but no use.
     """
     if segmentation is not None:
-        if scan.corner_uv is None:
+        if scan.corner_uv is None or np.isnan(scan.corner_uv).any():
             raise ScanError("it has a segmentation texture but no texture coordinates")
         return _without_background(
             label_by_texture(scan, segmentation, tolerance, max_off_palette, refinements)
@@ -86,7 +91,7 @@ def label_scan(
             return _without_background(label())
         except ScanError as error:
             lacks.append(str(error))
-    raise ScanError("no labels: " + "; ".join(lacks) + "; no segmentation texture")
+    raise NoLabels("no labels: " + "; ".join(lacks) + "; no segmentation texture")
 
 
 def _without_background(labelled: Labelled) -> Labelled:

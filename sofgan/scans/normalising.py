@@ -23,23 +23,36 @@ _TRUNK = (labels.NECK, labels.NECKLACE, labels.CLOTH)
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a batch's scans stand, from its `scan.yaml`: axes such as "+Y", and a unit of length."""
+    """How a batch's scans stand, as its `scan.yaml` says: axes such as "+Y", and a unit of length.
 
-    up: str = "+Y"
-    front: str = "+Z"  # where the face looks
+    What is None is found for each scan (`sofgan.scans.standing`).
+    """
+
+    up: str | None = None
+    front: str | None = None  # where the face looks
     unit: str | None = None  # m, cm, mm ...; only checked for sense, as head space has no unit
 
     def __post_init__(self):
         for key in ("up", "front"):
-            if getattr(self, key) not in _AXES:
+            if getattr(self, key) not in (None, *_AXES):
                 raise ValueError(f"{key} is one of {', '.join(_AXES)}, not {getattr(self, key)!r}")
-        if self.up[1] == self.front[1]:
+        if self.up is None and self.front is not None:
+            raise ValueError("front is given without up")
+        if self.up and self.front and self.up[1] == self.front[1]:
             raise ValueError(f"up ({self.up}) and front ({self.front}) lie on the same axis")
         if self.unit is not None and self.unit not in METRES:
             raise ValueError(f"unit is one of {', '.join(METRES)}, not {self.unit!r}")
 
-    def rotation(self) -> np.ndarray:
-        """(3, 3) from the scan's axes to +Y up, +Z front."""
+    @property
+    def up_axis(self) -> np.ndarray | None:
+        """(3,) in the scan's axes."""
+        return None if self.up is None else _AXES[self.up]
+
+    @property
+    def rotation(self) -> np.ndarray | None:
+        """(3, 3) from the scan's axes to +Y up, +Z front, where both are given."""
+        if self.front is None:
+            return None
         up, front = _AXES[self.up], _AXES[self.front]
         return np.stack([np.cross(up, front), up, front])
 
@@ -48,29 +61,31 @@ def to_head_space(
     vertices: np.ndarray,
     faces: np.ndarray,
     face_labels: np.ndarray,
-    orientation: Orientation,
+    rotation: np.ndarray,
+    unit: str | None,
     head_radius: float,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Turn, centre, scale and clip a labelled scan, and split its nose.
 
     Args:
         vertices, faces, face_labels: (V, 3), (F, 3), (F,) of the raw scan.
-        orientation: of its axes.
+        rotation: (3, 3) from its axes to +Y up, +Z front.
+        unit: of its lengths, which a head's size is checked against; None if nobody says.
         head_radius: of the head with hair and hat, in head space; below 1 to leave room for the neck.
 
     Returns:
         vertices (V', 3) float64, faces (F', 3), face_labels (F',), and `raw_to_head` (4, 4) float64.
 
     Raises:
-        ScanError: this is no head, or it doesn't stand as `orientation` says.
+        ScanError: this is no head, or it doesn't stand as `rotation` says.
     """
-    turned = vertices @ orientation.rotation().T
+    turned = vertices @ rotation.T
     _check_head(turned, faces, face_labels)
     centre, radius = _head_ball(turned, faces, face_labels)
-    _check_size(radius, orientation.unit)
+    _check_size(radius, unit)
     scale = head_radius / radius
     raw_to_head = np.eye(4)
-    raw_to_head[:3, :3] = scale * orientation.rotation()
+    raw_to_head[:3, :3] = scale * rotation
     raw_to_head[:3, 3] = -scale * centre
     points, pieces, origin = clip_to_ball((turned - centre) * scale, faces, 1.0)
     points, pieces, face_labels = _split_nose(points, pieces, face_labels[origin])
@@ -124,6 +139,12 @@ def _check_size(radius: float, unit: str | None) -> None:
     metres = 2 * radius * METRES[unit]
     if not 0.12 <= metres <= 1.0:
         raise ScanError(f"its head measures {metres:.3g} m if the unit is {unit}; set `unit` in scan.yaml")
+
+
+def likely_unit(raw_to_head: np.ndarray, head_radius: float) -> str | None:
+    """The unit in which a head with hair and hat measures 0.17 to 0.5 m, as heads do; None if there is none."""
+    diameter = 2 * head_radius / np.cbrt(np.linalg.det(raw_to_head[:3, :3]))
+    return next((unit for unit, metres in METRES.items() if 0.17 <= diameter * metres <= 0.5), None)
 
 
 def _split_nose(points, faces, face_labels) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -9,6 +9,7 @@ import numpy as np
 import trimesh
 
 from sofgan.scans.cutting import subdivide
+from sofgan.scans.materials import CLEAR_BELOW, Material, material_of, read_obj_materials
 
 FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
 
@@ -26,8 +27,11 @@ class RawScan:
         faces: (F, 3) int64.
         part_of_face: (F,) int64, index into `part_names`.
         part_names: for each part the names it goes by: of its object, group, node, mesh and material.
-        corner_uv: (F, 3, 2) float64 texture coordinates (origin at the image's lower left), or None.
+        corner_uv: (F, 3, 2) float64 texture coordinates (origin at the image's lower left), NaN where a part
+            has none, or None.
         corner_colors: (F, 3, 3) uint8 colours of vertices or faces, or None.
+        materials: how each part looks where `corner_colors` don't say.
+        clear: (F,) bool, triangles that one sees through, such as lenses, or None.
     """
 
     vertices: np.ndarray
@@ -36,12 +40,12 @@ class RawScan:
     part_names: tuple[tuple[str, ...], ...]
     corner_uv: np.ndarray | None
     corner_colors: np.ndarray | None
+    materials: tuple[Material, ...] = ()
+    clear: np.ndarray | None = None
 
     def select(self, keep: np.ndarray) -> "RawScan":
         """The scan with only the faces that `keep` (F,) marks."""
-        uv = None if self.corner_uv is None else self.corner_uv[keep]
-        colors = None if self.corner_colors is None else self.corner_colors[keep]
-        return RawScan(self.vertices, self.faces[keep], self.part_of_face[keep], self.part_names, uv, colors)
+        return self._with_faces(self.vertices, self.faces[keep], np.flatnonzero(keep))
 
     def welded(self) -> "RawScan":
         """The scan with one vertex a place: files repeat vertices where texture coordinates jump."""
@@ -51,12 +55,22 @@ class RawScan:
     def subdivided(self, marked: np.ndarray) -> "RawScan":
         """The scan with the marked (F,) triangles divided into four, and their neighbours to fit."""
         vertices, faces, origin, weights = subdivide(self.vertices, self.faces, marked)
-        uv = None if self.corner_uv is None else weights @ self.corner_uv[origin]
+        divided = self._with_faces(vertices, faces, origin)
+        if self.corner_uv is not None:
+            divided = replace(divided, corner_uv=weights @ self.corner_uv[origin])
         # Colours stay whole numbers: a new corner takes the colour of the old one it is nearest to.
-        colors = self.corner_colors
-        if colors is not None:
-            colors = np.take_along_axis(colors[origin], weights.argmax(-1)[..., None], 1)
-        return RawScan(vertices, faces, self.part_of_face[origin], self.part_names, uv, colors)
+        if self.corner_colors is not None:
+            colors = np.take_along_axis(self.corner_colors[origin], weights.argmax(-1)[..., None], 1)
+            divided = replace(divided, corner_colors=colors)
+        return divided
+
+    def _with_faces(self, vertices: np.ndarray, faces: np.ndarray, origin: np.ndarray) -> "RawScan":
+        """Other faces that look as those of this scan whose numbers are `origin`."""
+        per_face = {"part_of_face": self.part_of_face[origin], "vertices": vertices, "faces": faces}
+        for name in ("corner_uv", "corner_colors", "clear"):
+            values = getattr(self, name)
+            per_face[name] = None if values is None else values[origin]
+        return replace(self, **per_face)
 
 
 def read_scan(path: Path) -> RawScan:
@@ -66,30 +80,38 @@ def read_scan(path: Path) -> RawScan:
         ScanError: the file can't be parsed, or holds no usable triangles.
     """
     try:
-        scene = _load(path)
+        scene, library = _load(path)
     except Exception as error:  # Parsers of foreign files raise anything at all.
         raise ScanError(f"can't be parsed: {_first_line(error)}") from error
     parts = [
-        (scene.geometry[geometry], transform, _names(scene.geometry[geometry], node, geometry, path))
+        _Part(scene.geometry[geometry], transform, _names(scene.geometry[geometry], node, geometry, path))
         for node, (transform, geometry) in (
             (node, scene.graph[node]) for node in sorted(scene.graph.nodes_geometry)
         )
     ]
-    meshes = [part for part in parts if isinstance(part[0], trimesh.Trimesh) and len(part[0].faces)]
+    meshes = [part for part in parts if isinstance(part.mesh, trimesh.Trimesh) and len(part.mesh.faces)]
     if not meshes:
-        if any(isinstance(part[0], trimesh.PointCloud) for part in parts):
+        if any(isinstance(part.mesh, trimesh.PointCloud) for part in parts):
             raise ScanError("a point cloud: it has vertices but no faces")
         raise ScanError("it has no faces")
-    scan = _merge(meshes)
+    scan = _merge(meshes, library)
     _check_vertices(scan)
     return scan
 
 
-def _load(path: Path) -> trimesh.Scene:
+@dataclass(frozen=True)
+class _Part:
+    mesh: trimesh.Trimesh
+    transform: np.ndarray
+    names: tuple[str, ...]
+
+
+def _load(path: Path) -> tuple[trimesh.Scene, dict[str, Material] | None]:
+    """The file's meshes, and of an OBJ its materials, which trimesh would read worse."""
     # `process=False` keeps the file's own faces and vertices, in their order.
     if path.suffix.lower() == ".obj":
         text = path.read_bytes().decode("utf-8", errors="replace")
-        return trimesh.load_scene(
+        scene = trimesh.load_scene(
             io.BytesIO(_materials_as_objects(text).encode()),
             file_type="obj",
             process=False,
@@ -97,7 +119,8 @@ def _load(path: Path) -> trimesh.Scene:
             group_material=False,
             skip_materials=True,
         )
-    return trimesh.load_scene(path, process=False)
+        return scene, read_obj_materials(path, text)
+    return trimesh.load_scene(path, process=False), None
 
 
 def _materials_as_objects(text: str) -> str:
@@ -125,26 +148,34 @@ def _names(mesh, node: str, geometry: str, path: Path) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in names if name and not invented.match(name)))
 
 
-def _merge(parts: list) -> RawScan:
-    vertices, faces, part_of_face, names, uvs, colors = [], [], [], [], [], []
-    offset = 0
-    for index, (mesh, transform, part_names) in enumerate(parts):
-        points = trimesh.transform_points(mesh.vertices, transform)
+def _merge(parts: list[_Part], library: dict[str, Material] | None) -> RawScan:
+    vertices, faces, offset = [], [], 0
+    for part in parts:
+        points = trimesh.transform_points(part.mesh.vertices, part.transform)
         vertices.append(points)
-        faces.append(np.asarray(mesh.faces, np.int64) + offset)
+        faces.append(np.asarray(part.mesh.faces, np.int64) + offset)
         offset += len(points)
-        part_of_face.append(np.full(len(mesh.faces), index, np.int64))
-        names.append(part_names)
-        uvs.append(_corner_uv(mesh))
-        colors.append(_corner_colors(mesh))
-    has_uv, has_colors = (all(item is not None for item in items) for items in (uvs, colors))
+    counts = [len(part) for part in faces]
+    uvs = [_corner_uv(part.mesh) for part in parts]
+    colors = [_corner_colors(part.mesh) for part in parts]
+    materials = tuple(material_of(part.mesh, part.names, library) for part in parts)
+    if any(uv is not None for uv in uvs):
+        uvs = [np.full((count, 3, 2), np.nan) if uv is None else uv for uv, count in zip(uvs, counts)]
+    clear = [
+        np.full(count, material.opacity < CLEAR_BELOW)
+        if color is None
+        else color[..., 3].mean(1) < 255 * CLEAR_BELOW
+        for count, material, color in zip(counts, materials, colors)
+    ]
     return RawScan(
         np.concatenate(vertices).astype(np.float64),
         np.concatenate(faces),
-        np.concatenate(part_of_face),
-        tuple(names),
-        np.concatenate(uvs) if has_uv else None,
-        np.concatenate(colors) if has_colors else None,
+        np.repeat(np.arange(len(parts)), counts),
+        tuple(part.names for part in parts),
+        np.concatenate(uvs) if uvs[0] is not None else None,
+        np.concatenate([color[..., :3] for color in colors]) if all(c is not None for c in colors) else None,
+        materials,
+        np.concatenate(clear),
     )
 
 
@@ -156,16 +187,17 @@ def _corner_uv(mesh: trimesh.Trimesh) -> np.ndarray | None:
 
 
 def _corner_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:
+    """(F, 3, 4) uint8 RGBA, or None."""
     visual = mesh.visual
     if visual.kind == "face":
-        return np.repeat(visual.face_colors[:, None, :3], 3, axis=1).astype(np.uint8)
+        return np.repeat(visual.face_colors[:, None], 3, axis=1).astype(np.uint8)
     if visual.kind == "vertex":
-        return visual.vertex_colors[mesh.faces, :3].astype(np.uint8)
+        return visual.vertex_colors[mesh.faces].astype(np.uint8)
     # A glTF mesh may have both a texture and colours; trimesh keeps the latter as an attribute.
     attribute = mesh.vertex_attributes.get("color", getattr(visual, "vertex_attributes", {}).get("color"))
     if attribute is None or len(attribute) != len(mesh.vertices):
         return None
-    return trimesh.visual.color.to_rgba(attribute)[mesh.faces, :3].astype(np.uint8)
+    return trimesh.visual.color.to_rgba(attribute)[mesh.faces].astype(np.uint8)
 
 
 def _check_vertices(scan: RawScan) -> None:

@@ -1,0 +1,152 @@
+"""How well labels of scans without any are found: avatars with their labels hidden, against their true label views.
+
+    python -m benchmarks.scan_labels [--scans 24] [--parser models/parser.pt] [--check]
+
+Each avatar of the demo's batch is written again with its colours alone, turned by random axes (half of them by any
+angle about up as well) and in a random unit. It is ingested with nothing said about it, and rendered with the labels
+found, from the cameras of `render_views`. The last figure is the mean IoU over the classes in truth or answer, all
+views together; under --check it must be 0.6 at least, and no face may be missed or turned by more than 20 degrees.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import trimesh
+from PIL import Image
+
+from sofgan import cameras
+from sofgan.files import write_png
+from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.scans.cutting import clip_to_ball
+from sofgan.scans.face_frame import axis_rotations, rotation_angle
+from sofgan.scans.ingestion import ingest_scan
+from sofgan.scans.normalising import METRES, Orientation
+from sofgan.scans.reading import ScanError
+from sofgan.scans.scan_parser import ScanParser
+from sofgan.seeds import numpy_generator
+from sofgan.views.multiview import contact_sheet, label_map, process_renderer, sample_cameras
+from stages.params import read_params
+
+WANTED_MIOU, WORST_TURN_DEGREES = 0.6, 20.0
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--scans", type=int, default=24)
+    parser.add_argument(
+        "--batch", default="data/raw/scans/avatars-000", help="avatars as make_avatars writes them"
+    )
+    parser.add_argument("--parser", default="models/parser.pt", help="of the demo: dvc repro train_parser")
+    parser.add_argument("--sheet", help="write a picture: rows of found labels, each above the true ones")
+    parser.add_argument("--check", action="store_true")
+    options = parser.parse_args()
+    config, views = read_params("ingest_scans"), read_params("render_views")
+    scan_parser = ScanParser(options.parser)
+    paths = sorted(path for path in Path(options.batch).iterdir() if path.suffix in (".glb", ".obj"))
+    picked = [paths[i] for i in numpy_generator(0, "scan_labels").permutation(len(paths))[: options.scans]]
+    total, turns, units, missed, seconds, rows = ConfusionMatrix(), [], 0, 0, 0.0, []
+    for path in picked:
+        generator = numpy_generator(0, "scan_labels", path.stem)
+        rotation, unit = draw_standing(generator)
+        with tempfile.TemporaryDirectory() as folder:
+            hidden = hide_labels(path, Path(folder), rotation / METRES[unit])
+            start = time.perf_counter()
+            try:
+                found, row = ingest_scan(hidden, config, Orientation(), scan_parser)
+            except ScanError as error:
+                print(f"{path.name}: missed: {error}")
+                missed += 1
+                continue
+            seconds += time.perf_counter() - start
+        truth, _ = ingest_scan(path, config, Orientation())
+        turned = found["raw_to_head"][:3, :3] / np.cbrt(np.linalg.det(found["raw_to_head"][:3, :3]))
+        turns.append(rotation_angle(turned @ rotation))
+        units += row.unit == unit
+        poses, _ = sample_cameras(views, generator)
+        maps = in_truths_space(found, truth, rotation / METRES[unit])
+        seen, true = (render(mesh, poses, views) for mesh in (maps, truth))
+        confusion = ConfusionMatrix().update(seen, true)
+        total.merge(confusion)
+        rows += [seen[:10], true[:10]]
+        print(
+            f"{path.name}: mIoU {confusion.miou():.3f}, turned by {turns[-1]:.1f} degrees, {row.axes}, {row.unit}"
+        )
+    if options.sheet:
+        write_png(Path(options.sheet), contact_sheet(rows))
+    for name, iou in total.per_class().items():
+        print(f"  {name:10} {iou:.3f}")
+    print(
+        f"seconds a scan {seconds / max(len(turns), 1):.1f}; units right {units}/{len(turns)}; missed {missed}"
+    )
+    print(f"turned amiss by: median {np.median(turns):.1f}, worst {max(turns):.1f} degrees")
+    print(
+        f"mIoU of {len(turns)} scans, {views.views_per_scan} views of {views.size_px} px: {total.miou():.3f}"
+    )
+    if options.check and (missed or max(turns) > WORST_TURN_DEGREES or total.miou() < WANTED_MIOU):
+        sys.exit(1)
+
+
+def draw_standing(generator: np.random.Generator) -> tuple[np.ndarray, str]:
+    """A rotation (3, 3) of a scan that stood +Y up and +Z front, and a unit."""
+    axes = axis_rotations()
+    rotation = axes[generator.integers(len(axes))].T
+    if generator.random() < 0.5:
+        angle = generator.uniform(-np.pi, np.pi)
+        turn = np.eye(3)
+        turn[0::2, 0::2] = [[np.cos(angle), np.sin(angle)], [-np.sin(angle), np.cos(angle)]]
+        rotation = rotation @ turn
+    return rotation, generator.choice(["m", "cm", "mm"]).item()
+
+
+def hide_labels(path: Path, folder: Path, matrix: np.ndarray) -> Path:
+    """Write a scan with its colours alone: no names, no segmentation texture; vertices by `matrix` (3, 3)."""
+    if path.suffix == ".obj":
+        lines = path.read_text().replace(path.stem, "scan").splitlines()
+        for number, line in enumerate(lines):
+            if line.startswith("v "):
+                lines[number] = "v {:.6g} {:.6g} {:.6g}".format(
+                    *(matrix @ np.array(line.split()[1:4], float))
+                )
+        (folder / "scan.obj").write_text("\n".join(lines))
+        (folder / "scan.mtl").write_text(path.with_suffix(".mtl").read_text().replace(path.stem, "scan"))
+        Image.open(path.with_suffix(".png")).save(folder / "scan.png")
+        return folder / "scan.obj"
+    scene = trimesh.load_scene(path, process=False)
+    meshes = [
+        scene.geometry[name] for _, name in (scene.graph[node] for node in sorted(scene.graph.nodes_geometry))
+    ]
+    offsets = np.cumsum([0] + [len(mesh.vertices) for mesh in meshes])
+    mesh = trimesh.Trimesh(
+        np.concatenate([mesh.vertices for mesh in meshes]) @ matrix.T,
+        np.concatenate([mesh.faces + offset for mesh, offset in zip(meshes, offsets)]),
+        vertex_colors=np.concatenate([mesh.visual.vertex_colors for mesh in meshes]),
+        process=False,
+    )
+    (folder / "scan.ply").write_bytes(mesh.export(file_type="ply"))
+    return folder / "scan.ply"
+
+
+def in_truths_space(found: dict, truth: dict, matrix: np.ndarray) -> dict:
+    """The scan with its found labels in the head space of the true one."""
+    back = np.linalg.inv(found["raw_to_head"])
+    raw = (found["vertices"] @ back[:3, :3].T + back[:3, 3]) @ np.linalg.inv(matrix).T
+    vertices = raw @ truth["raw_to_head"][:3, :3].T + truth["raw_to_head"][:3, 3]
+    vertices, faces, origin = clip_to_ball(vertices, found["faces"], 1.0)
+    return {"vertices": vertices, "faces": faces, "face_labels": found["face_labels"][origin]}
+
+
+def render(mesh: dict, poses: np.ndarray, views) -> np.ndarray:
+    """Label maps (N, H, W) of a scan."""
+    renderer, intrinsics = process_renderer(), cameras.intrinsics_from_fov(views.fov_degrees)
+    renderer.load(mesh["vertices"], mesh["faces"])
+    return np.stack(
+        [label_map(renderer.render(pose, intrinsics, views.size_px), mesh["face_labels"]) for pose in poses]
+    )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,64 @@
+"""A face parser for scans' pictures, loaded when the first scan needs it and once a process."""
+
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from sofgan.scans.reading import ScanError
+
+_BATCH = 8
+
+
+class ScanParser:
+    """Photos to probabilities of the 17 classes; may be sent to other processes.
+
+    Args:
+        path: weights as `sofgan.faces.parser.save_parser` writes them.
+        device: torch's name of where to parse.
+        threads: of torch on the CPU, in each process.
+    """
+
+    def __init__(self, path: str | Path, device: str = "cpu", threads: int = 1) -> None:
+        self.path, self.device, self.threads = Path(path), device, threads
+
+    @property
+    def size(self) -> int:
+        """Pixels at which the network sees photos."""
+        return self._load().config.size
+
+    def __call__(self, photos: np.ndarray) -> np.ndarray:
+        """Probabilities (N, 17, S, S) float32 of photos (N, S, S, 3) uint8, averaged with their mirror images.
+
+        A network of 19 classes knows one nose: it is all `R_NOSE`.
+        """
+        import torch
+
+        from sofgan.metrics.features import to_network_range
+
+        parser = self._load()
+        batches = []
+        with torch.inference_mode():
+            for start in range(0, len(photos), _BATCH):
+                images = to_network_range(photos[start : start + _BATCH]).to(self.device)
+                logits = parser.logits(images, photos.shape[1], mirror=True)
+                batches.append(parser.class_probabilities(logits).cpu().numpy())
+        return np.concatenate(batches)
+
+    def _load(self):
+        # Parsing is not imported by who only reads labelled scans: torch takes seconds.
+        return _parser(self.path, self.device, self.threads)
+
+
+@cache
+def _parser(path: Path, device: str, threads: int):
+    import torch
+
+    from sofgan.faces.parser import load_parser
+
+    if not path.is_file():
+        raise ScanError(
+            f"it has no labels, and there is no parser at {path} to find some; run train_parser first"
+        )
+    torch.set_num_threads(threads)
+    return load_parser(path, device)
