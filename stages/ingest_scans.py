@@ -1,10 +1,14 @@
-"""Raw scans of one batch become labelled meshes in head space, with a report on each."""
+"""Raw scans of one batch become labelled meshes in head space, with a report on each.
+
+The parser is loaded only for scans that have colours and no labels.
+"""
 
 import argparse
 from pathlib import Path
 
 from sofgan.scans.ingestion import ingest_batch
-from stages.params import read_params, workers
+from sofgan.scans.scan_parser import ScanParser
+from stages.params import device, read_params, workers
 from stages.tracking import stage_run
 
 
@@ -21,6 +25,7 @@ def main() -> None:
             params,
             workers(),
             report=lambda done, total: run.status(f"{done}/{total} scans"),
+            parser=ScanParser("models/parser.pt", device()),
         )
         run.artifact(scans / "report.csv")
         run.final(figures)

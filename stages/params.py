@@ -110,16 +110,21 @@ def batches() -> list[str]:
     return value
 
 
+def device() -> str:
+    """The device that is asked for, `auto` unresolved, so that no torch is loaded."""
+    return os.environ.get("SOFGAN_DEVICE", read_params("runtime").device)
+
+
 def runtime() -> Runtime:
     """The `runtime` block with 0 and `auto` resolved for this machine (asks torch only for `auto`)."""
     block = read_params("runtime")
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    device = os.environ.get("SOFGAN_DEVICE", block.device)
-    if device == "auto":
+    name = device()
+    if name == "auto":
         import torch
 
-        device = "cuda" if torch.cuda.is_available() else "cpu"
-    return Runtime(device, block.workers or cores, block.threads or cores)
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return Runtime(name, block.workers or cores, block.threads or cores)
 
 
 def workers() -> int:

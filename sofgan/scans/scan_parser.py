@@ -15,12 +15,11 @@ class ScanParser:
 
     Args:
         path: weights as `sofgan.faces.parser.save_parser` writes them.
-        device: torch's name of where to parse.
-        threads: of torch on the CPU, in each process.
+        device: torch's name of where to parse; `auto` takes a GPU where there is one.
     """
 
-    def __init__(self, path: str | Path, device: str = "cpu", threads: int = 1) -> None:
-        self.path, self.device, self.threads = Path(path), device, threads
+    def __init__(self, path: str | Path, device: str = "cpu") -> None:
+        self.path, self.device = Path(path), device
 
     @property
     def size(self) -> int:
@@ -40,18 +39,18 @@ class ScanParser:
         batches = []
         with torch.inference_mode():
             for start in range(0, len(photos), _BATCH):
-                images = to_network_range(photos[start : start + _BATCH]).to(self.device)
+                images = to_network_range(photos[start : start + _BATCH]).to(parser.mean.device)
                 logits = parser.logits(images, photos.shape[1], mirror=True)
                 batches.append(parser.class_probabilities(logits).cpu().numpy())
         return np.concatenate(batches)
 
     def _load(self):
         # Parsing is not imported by who only reads labelled scans: torch takes seconds.
-        return _parser(self.path, self.device, self.threads)
+        return _parser(self.path, self.device)
 
 
 @cache
-def _parser(path: Path, device: str, threads: int):
+def _parser(path: Path, device: str):
     import torch
 
     from sofgan.faces.parser import load_parser
@@ -60,5 +59,8 @@ def _parser(path: Path, device: str, threads: int):
         raise ScanError(
             f"it has no labels, and there is no parser at {path} to find some; run train_parser first"
         )
-    torch.set_num_threads(threads)
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    # Scans are shared out to processes; and one thread gives the same bytes however many these are.
+    torch.set_num_threads(1)
     return load_parser(path, device)

@@ -99,7 +99,7 @@ def test_contract_of_the_scan_file(toyhead, ingest_config, tmp_path):
 def test_unit_and_axes_do_not_change_the_result(up, front, unit, scale, toyhead, ingest_config, tmp_path):
     orientation = Orientation(up, front, unit)
     matrix = np.eye(4)
-    matrix[:3, :3] = orientation.rotation().T * scale
+    matrix[:3, :3] = orientation.rotation.T * scale
     matrix[:3, 3] = (3, -2, 5)
     toyhead.write_glb(tmp_path / "a.glb")
     scene = trimesh.load_scene(tmp_path / "a.glb")
