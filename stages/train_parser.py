@@ -11,6 +11,7 @@ from sofgan.faces.store import PhotoStore
 from sofgan.faces.train import TrainedParser, held_out_photos, score_parser, train_parser
 from sofgan.files import atomic_path
 from sofgan.labels import NAMES
+from sofgan.metrics.segmentation import ConfusionMatrix, confusion_picture
 from sofgan.training import Checkpoints
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
@@ -48,6 +49,12 @@ def main() -> None:
             for name, iou in trained.confusion.per_class().items()
         ]
         _write_table("plots/train_parser_classes.csv", ["class", "iou", "truth_share"], classes)
+        _write_table(
+            "plots/train_parser_confusion.csv", ["truth", "prediction", "share"], _cells(trained.confusion)
+        )
+        for table in ("classes", "confusion"):
+            run.artifact(f"plots/train_parser_{table}.csv")
+        run.image("samples/parser_confusion", confusion_picture(trained.confusion))
         run.final(
             {
                 "held_out_miou": trained.confusion.miou(),
@@ -60,6 +67,16 @@ def main() -> None:
         )
         if states:
             states.clear()
+
+
+def _cells(confusion: ConfusionMatrix) -> list[dict]:
+    """A row for each pair of classes that occur: the share of the true class's pixels that got the other's label."""
+    classes, shares = confusion.shares()
+    return [
+        {"truth": NAMES[i], "prediction": NAMES[j], "share": float(round(shares[a, b], 6))}
+        for a, i in enumerate(classes)
+        for b, j in enumerate(classes)
+    ]
 
 
 def _write_table(path: str, columns: list[str], rows: list[dict]) -> None:

@@ -63,9 +63,41 @@ class ConfusionMatrix:
         """Share of pixels that agree. Blind to small classes: never report it alone."""
         return float(np.diag(self.counts).sum() / max(self.counts.sum(), 1))
 
+    def shares(self) -> tuple[np.ndarray, np.ndarray]:
+        """The classes in truth or prediction, (K,), and what became of each one's pixels: (K, K), rows the truth.
+
+        Rows sum to 1; that of a class which only predictions have is 0.
+        """
+        classes = np.flatnonzero(self.counts.sum(0) + self.counts.sum(1))
+        counts = self.counts[np.ix_(classes, classes)].astype(np.float64)
+        return classes, counts / np.maximum(counts.sum(1, keepdims=True), 1)
+
     def truth_shares(self) -> np.ndarray:
         """Share of each class among the truth's pixels, (C,) float64."""
         return self.counts.sum(1) / max(self.counts.sum(), 1)
+
+
+def confusion_picture(confusion: ConfusionMatrix, names=NAMES, cell_px: int = 36) -> np.ndarray:
+    """A confusion matrix to look at, rows the truth, in shares of the row: (H, W, 3) uint8."""
+    from PIL import Image, ImageDraw
+
+    classes, shares = confusion.shares()
+    margin = 80
+    side = margin + len(classes) * cell_px
+    image = Image.new("RGB", (side, side), "white")
+    draw = ImageDraw.Draw(image)
+    for a, i in enumerate(classes):
+        row = margin + a * cell_px
+        draw.text((margin - 6, row + cell_px / 2), names[i], "black", anchor="rm")
+        draw.text((row + cell_px / 2, margin - 6 - 12 * (a % 2)), names[i][:9], "black", anchor="mb")
+        for b in range(len(classes)):
+            share, column = shares[a, b], margin + b * cell_px
+            shade = tuple(round(255 + share * (deep - 255)) for deep in (20, 60, 130))
+            draw.rectangle((column, row, column + cell_px - 2, row + cell_px - 2), fill=shade)
+            if share >= 0.005:
+                ink = "white" if share > 0.5 else "black"
+                draw.text((column + cell_px / 2, row + cell_px / 2), f"{100 * share:.0f}", ink, anchor="mm")
+    return np.asarray(image)
 
 
 def frequent_classes(confusion: ConfusionMatrix, minimum_share: float) -> list[int]:

@@ -197,6 +197,8 @@ def curve_groups(folder: Path, dvc_file: Path) -> list[tuple[str, list, list]]:
         first, cells = curves.read_texts(path)
         if not table:
             continue
+        if first == "truth":  # A confusion matrix: `dvc plots show` and MLflow draw it.
+            continue
         if all(math.isnan(value) for value in table[first]):  # Of classes.
             del table[first]
             groups.append(

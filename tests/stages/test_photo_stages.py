@@ -1,5 +1,6 @@
 """The three photo stages on a handful of drawn faces, as DVC would run them one after the other."""
 
+import csv
 import json
 import os
 import re
@@ -94,6 +95,12 @@ def test_photos_to_label_maps(project, monkeypatch):
         .startswith("class,iou,truth_share\nbackground,")
     )
     assert len((project / "plots/train_parser.csv").read_text().splitlines()) == 3
+    cells = list(csv.DictReader((project / "plots/train_parser_confusion.csv").open()))
+    rows = {
+        name: sum(float(cell["share"]) for cell in cells if cell["truth"] == name)
+        for name in ("skin", "hair")
+    }
+    assert rows == pytest.approx({"skin": 1, "hair": 1}, abs=1e-4)
     figures = json.loads((project / "metrics/parse_faces.json").read_text())
     assert sum(figures[f"area_{name}"] for name in NAMES) == pytest.approx(1)
     assert not any((project / ".work").rglob("*.pt")) and not any((project / ".work").rglob("*.arrow"))

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan.metrics.segmentation import ConfusionMatrix, frequent_classes, image_mean_iou
+from sofgan.metrics.segmentation import (
+    ConfusionMatrix,
+    confusion_picture,
+    frequent_classes,
+    image_mean_iou,
+)
 
 TRUTH = np.array([[0, 0, 1, 1], [2, 2, 1, 1]])
 PREDICTION = np.array([[0, 1, 1, 1], [2, 0, 1, 3]])
@@ -53,3 +58,16 @@ def test_strange_ids_and_shapes_are_refused(bad):
         ConfusionMatrix().update(labels, labels[:1])
     with pytest.raises(ValueError, match="nothing to score"):
         ConfusionMatrix().miou()
+
+
+def test_shares_of_a_confusion_and_its_picture():
+    truth = np.array([0, 0, 0, 0, 3, 3])
+    answer = np.array([0, 0, 0, 5, 3, 5])
+    confusion = ConfusionMatrix().update(answer, truth)
+    classes, shares = confusion.shares()
+    assert classes.tolist() == [0, 3, 5]
+    assert shares.tolist() == [[0.75, 0, 0.25], [0, 0.5, 0.5], [0, 0, 0]]
+    picture = confusion_picture(confusion, cell_px=20)
+    assert picture.shape == (140, 140, 3) and picture.dtype == np.uint8
+    corners = [picture[82 + 20 * row, 82 + 20 * column].tolist() for row, column in ((0, 0), (1, 1), (2, 2))]
+    assert sum(corners[0]) < sum(corners[1]) < sum(corners[2]) == 765
