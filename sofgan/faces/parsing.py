@@ -1,8 +1,14 @@
-"""Label maps of a whole photo store: batched, decoded in threads, resumable block by block."""
+"""Label maps of a whole photo store, resumable block by block.
+
+On a CPU each thread takes photos from their bytes to their maps with a network of one thread: nothing waits for
+the slowest part of a convolution, and decoding and encoding need no cores of their own. On a GPU threads decode
+and encode around it, and it gets a batch ahead of the one whose maps are fetched.
+"""
 
 import hashlib
 import json
 import shutil
+from collections import deque
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -12,12 +18,16 @@ import torch
 from sofgan.config import to_mapping
 from sofgan.faces.config import ParseFaces
 from sofgan.faces.images import encode_labels
+from sofgan.faces.inference import InferenceParser, prepare_for_inference
 from sofgan.faces.parallel import ordered_map
 from sofgan.faces.parser import FaceParser
 from sofgan.faces.store import SHARD_PHOTOS, PhotoStore, PhotoStoreWriter
 from sofgan.labels import NAMES, class_areas, colorize
 from sofgan.metrics.features import to_network_range
-from sofgan.training import Throughput
+from sofgan.progress import Throughput
+
+# Pixels that a CPU thread takes at once: more fall out of its cache, fewer are dear to call for.
+_CPU_PIXELS = 512 * 512
 
 
 def parse_store(
@@ -35,11 +45,14 @@ def parse_store(
     """Write a store of label maps with the keys, order and splits of `photos`.
 
     Finished blocks of photos are kept in `work`, so that a killed run continues at the next one. Blocks of
-    other photos, weights or settings are not used.
+    other photos, weights or settings are not used. The maps depend on neither the number of threads nor
+    `workers`.
 
     Args:
         parser_sha256: digest of the parser's weights file.
         work: folder for resume state; this run's share of it is removed at the end.
+        workers: threads that decode, and as many that encode, around a GPU. A CPU uses torch's own number of
+            threads instead.
 
     Returns:
         How many photos were parsed in this call.
@@ -52,9 +65,11 @@ def parse_store(
     total = sum(len(block) for block in blocks.values())
     splits = photos.splits()
     clock = Throughput(len(photos), len(photos) - total)
+    ready = prepare_for_inference(parser)
+    parse_block = _parse_block_on_gpu if ready.mean.device.type == "cuda" else _parse_block_on_cpu
     for block in blocks.values():
         with PhotoStoreWriter(folder / f"{block.start:07d}") as writer:
-            for batch, maps in _parse_block(photos, parser, block, config, workers):
+            for batch, maps in parse_block(photos, ready, block, config, workers):
                 for index, labels in zip(batch, maps):
                     writer.add(photos.key(index), labels=labels, split=int(splits[index]))
                 clock.update(clock.done + len(batch))
@@ -69,27 +84,71 @@ def parse_store(
     return total
 
 
-def _parse_block(
-    photos: PhotoStore, parser: FaceParser, block: range, config: ParseFaces, workers: int
+def _parse_block_on_cpu(
+    photos: PhotoStore, parser: InferenceParser, block: range, config: ParseFaces, workers: int
 ) -> Iterator[tuple[range, list[bytes]]]:
-    """Batches of indices with their maps as PNGs. Decoding and encoding run in threads around the network."""
-    device = parser.mean.device
-    size = round(parser.config.size * max(1.0, *config.scales))
-    batches = [block[start : start + config.batch] for start in range(0, len(block), config.batch)]
+    """Batches of indices with their maps as PNGs."""
+    size, threads = _decoded_size(config, parser), torch.get_num_threads()
 
-    def decode(batch: range) -> tuple[range, np.ndarray]:
-        return batch, np.stack([photos.image(index, size) for index in batch])
+    def parse(batch: range) -> tuple[range, list[bytes]]:
+        torch.set_num_threads(1)  # Of this thread: a pool of OpenMP's for each would fight for the cores.
+        images = to_network_range(np.stack([photos.image(index, size) for index in batch]))
+        maps = parser.parse(images, config.label_size, config.mirror, config.scales)
+        return batch, [encode_labels(labels) for labels in maps]
 
-    def parse(batch: range, images: np.ndarray) -> tuple[range, np.ndarray]:
-        tensor = to_network_range(images).to(device)
-        with torch.autocast(device.type, torch.bfloat16, enabled=config.autocast and device.type == "cuda"):
-            return batch, parser.parse(tensor, config.label_size, config.mirror, config.scales)
+    count = min(config.batch, max(1, _CPU_PIXELS // size**2))
+    try:
+        yield from ordered_map(parse, _batches(block, count), threads)
+    finally:
+        torch.set_num_threads(threads)
 
-    def encode(parsed: tuple[range, np.ndarray]) -> tuple[range, list[bytes]]:
-        return parsed[0], [encode_labels(labels) for labels in parsed[1]]
 
-    parsed = (parse(*decoded) for decoded in ordered_map(decode, batches, workers))
-    yield from ordered_map(encode, parsed, workers, ahead=2)
+def _parse_block_on_gpu(
+    photos: PhotoStore, parser: InferenceParser, block: range, config: ParseFaces, workers: int
+) -> Iterator[tuple[range, list[bytes]]]:
+    """As `_parse_block_on_cpu`. The only wait for the GPU is that for maps, once the next batch is on its way."""
+    size, device = _decoded_size(config, parser), parser.mean.device
+
+    def decode(batch: range) -> tuple[range, torch.Tensor]:
+        images = np.stack([photos.image(index, size) for index in batch])
+        return batch, torch.from_numpy(images).pin_memory()
+
+    @torch.inference_mode()
+    def launch(batch: range, images: torch.Tensor) -> tuple[range, torch.Tensor, torch.cuda.Event]:
+        images = images.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1
+        with torch.autocast("cuda", torch.bfloat16, enabled=config.autocast):
+            ids = parser.class_ids(images, config.label_size, config.mirror, config.scales)
+        fetched = torch.empty(ids.shape, dtype=ids.dtype, pin_memory=True)
+        fetched.copy_(ids, non_blocking=True)
+        done = torch.cuda.Event()
+        done.record(torch.cuda.current_stream(device))
+        return batch, fetched, done
+
+    def fetch(batch: range, fetched: torch.Tensor, done: torch.cuda.Event) -> tuple[range, np.ndarray]:
+        done.synchronize()
+        return batch, fetched.numpy()
+
+    def parsed() -> Iterator[tuple[range, np.ndarray]]:
+        launched = deque()
+        for decoded in ordered_map(decode, _batches(block, config.batch), workers):
+            launched.append(launch(*decoded))
+            if len(launched) > 1:
+                yield fetch(*launched.popleft())
+        while launched:
+            yield fetch(*launched.popleft())
+
+    def encode(one: tuple[range, np.ndarray]) -> tuple[range, list[bytes]]:
+        return one[0], [encode_labels(labels) for labels in parser.to_labels(one[1])]
+
+    yield from ordered_map(encode, parsed(), workers, ahead=2)
+
+
+def _decoded_size(config: ParseFaces, parser: InferenceParser) -> int:
+    return round(parser.config.size * max(1.0, *config.scales))
+
+
+def _batches(block: range, count: int) -> list[range]:
+    return [block[start : start + count] for start in range(0, len(block), count)]
 
 
 def picture_parsed(photos: PhotoStore, labels: PhotoStore, count: int, size: int = 128) -> np.ndarray:
