@@ -15,7 +15,7 @@ _AMBIENT = 0.72
 
 def has_colors(scan: RawScan) -> bool:
     """Whether a scan shows anything beside its shape: a texture, or colours that differ."""
-    if any(material.texture is not None for material in scan.materials):
+    if scan.corner_uv is not None and any(material.texture is not None for material in scan.materials):
         return True
     if scan.corner_colors is not None and np.ptp(scan.corner_colors.reshape(-1, 3), 0).max() > 8:
         return True
@@ -28,7 +28,7 @@ def photograph(
     """Pictures of a scan that stands upright at about unit size.
 
     Args:
-        scan: its vertices as the cameras see them.
+        scan: its vertices as the cameras see them; welded, lest the light show its triangles.
         renderer: of this process.
         cam2world: (N, 4, 4), OpenCV axes.
         intrinsics: (3, 3) in image widths.
@@ -88,12 +88,13 @@ def colors_at(scan: RawScan, faces: np.ndarray, weights: np.ndarray) -> np.ndarr
     parts = scan.part_of_face[faces]
     for number in np.unique(parts):
         material = scan.materials[number] if number < len(scan.materials) else Material()
-        chosen = parts == number
+        chosen = np.flatnonzero(parts == number)
+        if scan.corner_colors is None and material.color is not None:
+            colors[chosen] = material.color
         if material.texture is not None and scan.corner_uv is not None:
             uv = (weights[chosen][:, :, None] * scan.corner_uv[faces[chosen]]).sum(1)
-            colors[chosen] = sample_texture(material.texture, uv)
-        elif scan.corner_colors is None and material.color is not None:
-            colors[chosen] = material.color
+            mapped = np.isfinite(uv).all(1)
+            colors[chosen[mapped]] = sample_texture(material.texture, uv[mapped])
     return colors
 
 
@@ -113,13 +114,13 @@ def sample_texture(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 
 def _corner_normals(scan: RawScan) -> np.ndarray:
-    """(F, 3, 3) normals at corners, smooth over vertices of one place."""
-    welded = scan.welded()
-    corners = welded.vertices[welded.faces]
+    """(F, 3, 3) unit normals at corners, smooth over shared vertices; 0 where they cancel."""
+    corners = scan.vertices[scan.faces]
     area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    flat, count = welded.faces.reshape(-1), len(welded.vertices)
-    summed = [np.bincount(flat, np.repeat(area[:, axis], 3), count) for axis in range(3)]
-    return np.stack(summed, -1)[welded.faces]
+    flat, count = scan.faces.reshape(-1), len(scan.vertices)
+    summed = np.stack([np.bincount(flat, np.repeat(area[:, axis], 3), count) for axis in range(3)], -1)
+    summed /= np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-30)
+    return summed[scan.faces]
 
 
 def _exposed(photos: np.ndarray, covered: np.ndarray) -> np.ndarray:

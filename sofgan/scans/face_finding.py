@@ -55,7 +55,7 @@ def find_face(
     """The face of a scan, or None where no view shows one.
 
     Args:
-        scan: with colours.
+        scan: welded, with colours.
         renderer: of this process.
         parse: a face parser.
         size: pixels of the views.
@@ -207,10 +207,14 @@ def _look(scan, renderer, parse, size, rotations, top: float) -> list[FoundFace]
     # A few stray points far off, as scanners leave them, don't count.
     low, high = np.quantile(heights, [0.002, 0.998])
     seen = points[(heights >= high - top * (high - low)) & (heights <= high)]
+    if not len(seen):
+        return []
     lowest, highest = np.quantile(seen, 0.002, axis=0), np.quantile(seen, 0.998, axis=0)
     middle = (lowest + highest) / 2
     radius = float(np.linalg.norm(seen - middle, axis=1).max(initial=1e-12))
     radius = min(radius, float(np.linalg.norm(highest - lowest)) / 2)
+    if radius <= 1e-9 * np.abs(points).max():  # One point stands out above all the others.
+        return []
     distance = 0.8 * radius / np.tan(np.radians(FOV_DEGREES) / 2)
     poses = np.stack(
         [cameras.look_at(middle + distance * rotation[2], middle, rotation[1]) for rotation in rotations]

@@ -24,7 +24,10 @@ from sofgan.scans.standing import standing_of_labels
 
 SEGMENTATION_SUFFIX = "_seg.png"
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
-_COMPANIONS = (".mtl", ".png", ".jpg", ".jpeg", ".bin", ".yaml", ".json", ".csv", ".txt", ".md")
+_COMPANIONS = (
+    (".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
+    + (".bin", ".yaml", ".json", ".csv", ".txt", ".md")
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -202,15 +205,20 @@ def _parse(
 ):
     from sofgan.scans.colored_views import has_colors
 
+    missing = sorted({material.missing for material in scan.materials} - {""})
+    gone = f"its texture {missing[0]} is not there or can't be read" if missing else ""
     if not has_colors(scan):
-        missing = sorted({material.missing for material in scan.materials} - {""})
-        colors = f"its texture {missing[0]} is not there" if missing else "no colours to parse"
-        raise ScanError(f"{lacking}; {colors}") from lacking
+        raise ScanError(f"{lacking}; {gone or 'no colours to parse'}") from lacking
     if parser is None:
         raise ScanError(f"{lacking}; it has colours, but there is no parser") from lacking
     from sofgan.scans.parsed_labels import label_unlabelled
 
-    return label_unlabelled(scan, orientation, parser, config.parsing)
+    try:
+        return label_unlabelled(scan, orientation, parser, config.parsing)
+    except ScanError as error:
+        if not gone:
+            raise
+        raise ScanError(f"{error}; {gone}") from error
 
 
 def _ingest_file(

@@ -14,10 +14,12 @@ from scipy.spatial import cKDTree
 from sofgan import labels
 from sofgan.scans.colored_views import colors_at
 from sofgan.scans.face_frame import FaceFrame
-from sofgan.scans.reading import RawScan
+from sofgan.scans.reading import RawScan, ScanError
 
 # How little a difference of colour (RGB, 0..255) must be for labels to spread across it.
 _COLOR_SCALE = 24.0
+# Ties of pieces that touch nothing, beside 1 for neighbours that look alike; and how many triangles are near.
+_TIE_TO_LARGEST, _TIE_TO_NEAREST, _NEAR = 1e-3, 1e-2, 8
 
 
 def accumulate_votes(
@@ -35,10 +37,10 @@ def accumulate_votes(
         weight: of the view.
     """
     shown = visible >= 0
-    triangles = visible[shown]
-    say = weight * straightness[triangles]
+    triangles, index = np.unique(visible[shown], return_inverse=True)  # A few of all those of a scan.
+    say = weight * straightness[triangles][index]
     for label in range(1, labels.NUM_CLASSES):
-        votes[:, label] += np.bincount(triangles, say * probabilities[label][shown], len(votes))
+        votes[triangles, label] += np.bincount(index, say * probabilities[label][shown], len(triangles))
 
 
 def fuse(scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float) -> np.ndarray:
@@ -53,10 +55,11 @@ def fuse(scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float) -
     votes = votes.copy()
     votes[:, labels.R_NOSE] += votes[:, labels.L_NOSE]
     votes[:, [labels.L_NOSE, labels.BACKGROUND]] = 0
+    neighbours = neighbouring_triangles(scan.faces)
     allowed = plausible_classes(scan.vertices[scan.faces].mean(1), frame)
-    spread = random_walk(surface_graph(scan, frame), np.where(allowed, votes, 0), smoothing)
+    spread = random_walk(surface_graph(scan, neighbours), np.where(allowed, votes, 0), smoothing)
     face_labels = np.where(allowed, spread, -1).argmax(1).astype(np.uint8)
-    return without_specks(scan, face_labels, frame)
+    return without_specks(scan, face_labels, frame, neighbours)
 
 
 def plausible_classes(middles: np.ndarray, frame: FaceFrame) -> np.ndarray:
@@ -88,45 +91,64 @@ def plausible_classes(middles: np.ndarray, frame: FaceFrame) -> np.ndarray:
     return allowed
 
 
-def surface_graph(scan: RawScan, frame: FaceFrame) -> sparse.csr_matrix:
+def neighbouring_triangles(faces: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Pairs of faces (F, 3) that share an edge: their numbers (N,) and (N,). Three at one edge make two pairs."""
+    ends = np.sort(faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
+    keys = ends[:, 0].astype(np.int64) * (int(faces.max()) + 1) + ends[:, 1]
+    order = np.argsort(keys, kind="stable")
+    same = keys[order][1:] == keys[order][:-1]
+    return order[:-1][same] // 3, order[1:][same] // 3
+
+
+def surface_graph(scan: RawScan, neighbours: tuple[np.ndarray, np.ndarray]) -> sparse.csr_matrix:
     """Neighbouring triangles and how alike they look: (F, F) symmetric, 0..1.
 
-    Triangles are neighbours across an edge. Pieces that touch nothing, such as eyeballs and glasses, are tied
-    faintly to what is nearest, so that none is left without a say.
+    Pieces that touch nothing, such as eyeballs and glasses, are tied faintly to what is nearest, so that none is
+    left without a say.
+
+    Args:
+        scan: welded.
+        neighbours: its `neighbouring_triangles`.
     """
     count = len(scan.faces)
     middles = scan.vertices[scan.faces].mean(1)
     colors = colors_at(scan, np.arange(count), np.full((count, 3), 1 / 3))
-    ends = np.sort(scan.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    keys = ends[:, 0].astype(np.int64) * len(scan.vertices) + ends[:, 1]
-    order = np.argsort(keys, kind="stable")
-    same = keys[order][1:] == keys[order][:-1]
-    a, b = order[:-1][same] // 3, order[1:][same] // 3
+    a, b = neighbours
     alike = np.exp(-((np.linalg.norm(colors[a] - colors[b], axis=1) / _COLOR_SCALE) ** 2))
     weights = 0.02 + 0.98 * alike
     graph = sparse.coo_matrix((weights, (a, b)), (count, count))
     pieces = connected_components(graph, directed=False)[1]
-    ties = _ties_between(middles, pieces)
-    rows, columns = np.concatenate([a, ties[:, 0]]), np.concatenate([b, ties[:, 1]])
-    weights = np.concatenate([weights, np.full(len(ties), 1e-3)])
+    largest, nearest = _ties_to_largest(middles, pieces), _ties_to_nearest(middles, pieces)
+    rows, columns = (np.concatenate([one, *ties]) for one, *ties in zip(neighbours, largest.T, nearest.T))
+    weights = np.concatenate(
+        [weights, np.full(len(largest), _TIE_TO_LARGEST), np.full(len(nearest), _TIE_TO_NEAREST)]
+    )
     graph = sparse.coo_matrix((weights, (rows, columns)), (count, count)).tocsr()
     return graph + graph.T
 
 
-def _ties_between(middles: np.ndarray, pieces: np.ndarray) -> np.ndarray:
-    """Pairs (N, 2) that tie every piece but the largest to the nearest triangle of another, chain by chain."""
-    sizes = np.bincount(pieces)
-    largest = sizes.argmax()
-    main = np.flatnonzero(pieces == largest)
-    tree = cKDTree(middles[main])
-    distance, nearest = tree.query(middles)
-    ties = []
+def _ties_to_largest(middles: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+    """Pairs (N, 2) that tie every piece to the nearest triangle of the largest: all hangs together then."""
+    largest = np.bincount(pieces).argmax()
+    main, others = np.flatnonzero(pieces == largest), np.flatnonzero(pieces != largest)
+    distance, nearest = cKDTree(middles[main]).query(middles[others])
+    first = _first_of_each(pieces[others], distance)
+    return np.stack([others[first], main[nearest[first]]], -1)
+
+
+def _ties_to_nearest(middles: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+    """Pairs (N, 2) that tie pieces other than the largest to one close by: a strand of hair to the next strand."""
+    others = np.flatnonzero(pieces != np.bincount(pieces).argmax())
+    distance, near = cKDTree(middles).query(middles[others], range(1, min(_NEAR, len(middles)) + 1))
+    row, column = np.nonzero(pieces[near] != pieces[others][:, None])
+    first = _first_of_each(pieces[others[row]], distance[row, column])
+    return np.stack([others[row[first]], near[row[first], column[first]]], -1)
+
+
+def _first_of_each(pieces: np.ndarray, distance: np.ndarray) -> np.ndarray:
+    """Positions of the least distance of each piece."""
     order = np.lexsort((distance, pieces))
-    first = order[np.append(True, pieces[order][1:] != pieces[order][:-1])]
-    for triangle in first:
-        if pieces[triangle] != largest:
-            ties.append((triangle, main[nearest[triangle]]))
-    return np.array(ties, int).reshape(-1, 2)
+    return order[np.append(True, np.diff(pieces[order]) != 0)] if len(order) else order
 
 
 def random_walk(graph: sparse.csr_matrix, votes: np.ndarray, smoothing: float) -> np.ndarray:
@@ -138,11 +160,11 @@ def random_walk(graph: sparse.csr_matrix, votes: np.ndarray, smoothing: float) -
         smoothing: the larger, the farther labels spread against votes.
 
     Raises:
-        ValueError: there are no votes at all.
+        ScanError: there are no votes at all.
     """
     total = votes.sum(1)
     if not total.any():
-        raise ValueError("no view shows any of the surface")
+        raise ScanError("no view of its face shows any of the surface")
     laplacian = sparse.diags(np.asarray(graph.sum(1)).ravel()) - graph
     # A trace of itself keeps the system regular where numbers get small.
     system = sparse.diags(total + 1e-9) + smoothing * laplacian
@@ -154,20 +176,23 @@ def random_walk(graph: sparse.csr_matrix, votes: np.ndarray, smoothing: float) -
     return shares
 
 
-def without_specks(scan: RawScan, face_labels: np.ndarray, frame: FaceFrame) -> np.ndarray:
+def without_specks(
+    scan: RawScan, face_labels: np.ndarray, frame: FaceFrame, neighbours: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
     """Small islands of a label take the label around them.
 
     An island stays if its area is a twentieth of the largest of its class or more (an eye, the lesser of two), and
-    at least a five-hundredth of the face's square.
+    at least a five-hundredth of the square of the distance from eyes to mouth; or if nothing is around it.
+
+    Args:
+        scan: welded.
+        face_labels: (F,) uint8.
+        frame: of its face.
+        neighbours: its `neighbouring_triangles`.
     """
     corners = scan.vertices[scan.faces]
     areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
-    face_labels = face_labels.copy()
-    ends = np.sort(scan.faces[:, [[0, 1], [1, 2], [2, 0]]].reshape(-1, 2), axis=1)
-    keys = ends[:, 0].astype(np.int64) * len(scan.vertices) + ends[:, 1]
-    order = np.argsort(keys, kind="stable")
-    same = keys[order][1:] == keys[order][:-1]
-    a, b = order[:-1][same] // 3, order[1:][same] // 3
+    a, b = neighbours
     for _ in range(2):  # What an island gives way to may be one itself.
         inside = face_labels[a] == face_labels[b]
         count = len(face_labels)

@@ -1,7 +1,10 @@
 """How the parts of a raw scan look: textures and plain colours, from OBJ material libraries, glTF and PLY."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +13,7 @@ from PIL import Image
 CLEAR_BELOW = 0.5  # Opacity below which one looks through a surface, as through lenses.
 # Views of a head are a few hundred pixels wide: finer textures would alias, and take memory in every process.
 _LARGEST_TEXTURE = 1024
+_MOST_PIXELS = 2**28  # Of an image file: scanners write 16384 a side, which Pillow takes for an attack.
 _IMAGES = (".png", ".jpg", ".jpeg")
 
 
@@ -18,59 +22,80 @@ class Material:
     """One part's look.
 
     Attributes:
-        texture: (H, W, 3) uint8, row 0 at the top (v = 1), or None.
+        image: of its texture, or the file that holds one; read when first asked for, as labelled scans need none.
         color: RGB 0..255 where there is no texture, or None if the file says nothing.
         opacity: 1 solid .. 0 clear.
-        missing: name of a texture that the file asks for and that isn't there.
+        wanted: name of the texture that the file asks for, "" if it asks for none.
     """
 
-    texture: np.ndarray | None = None
+    image: Image.Image | Path | None = None
     color: tuple[int, int, int] | None = None
     opacity: float = 1.0
-    missing: str = ""
+    wanted: str = ""
+
+    @cached_property
+    def texture(self) -> np.ndarray | None:
+        """(H, W, 3) uint8, at most 1024 a side, row 0 at the top (v = 1); None if there is none to be read."""
+        try:
+            if isinstance(self.image, Path):
+                with _large_images(), Image.open(self.image) as image:
+                    # A large JPEG is decoded at a fraction of its size.
+                    image.draft("RGB", (_LARGEST_TEXTURE, _LARGEST_TEXTURE))
+                    return as_texture(image)
+            return None if self.image is None else as_texture(self.image)
+        except Exception:  # Broken images raise anything; `missing` tells of them.
+            return None
+
+    @property
+    def missing(self) -> str:
+        """Name of the texture that is asked for and is not there, or can't be read; "" otherwise."""
+        return self.wanted if self.texture is None else ""
 
 
-def material_of(mesh, names: tuple[str, ...], library: dict[str, Material] | None) -> Material:
-    """The material of a mesh that trimesh read; of an OBJ's part, the entry of its name in the OBJ's library.
+def material_of(mesh, name: str, library: dict[str, Material] | None) -> Material:
+    """The material of a mesh that trimesh read; of an OBJ's part, the entry of that name in the OBJ's library.
 
     Args:
         mesh: a `trimesh.Trimesh`.
-        names: of the part.
-        library: of an OBJ; its entry "" serves every part that has no other. None for other formats.
+        name: of the material, where there is a library.
+        library: of an OBJ; an only entry serves every part. None for other formats.
     """
     if library is not None:
-        found = [library[name] for name in names if name in library]
-        return found[0] if found else library.get("", Material())
+        only = next(iter(library.values())) if len(library) == 1 else Material()
+        return library.get(name, only)
     found = getattr(mesh.visual, "material", None)
     if found is None:
         return Material()
     image = getattr(found, "baseColorTexture", None) or getattr(found, "image", None)
-    texture = None
-    if image is not None and getattr(mesh.visual, "uv", None) is not None:
-        texture = as_texture(image)
+    if getattr(mesh.visual, "uv", None) is None:
+        image = None
     color = getattr(found, "baseColorFactor", None)
     if color is None:
-        return Material(texture)
+        return Material(image)
     rgba = np.asarray(color, np.float64)
     rgba = rgba * 255 if np.issubdtype(np.asarray(color).dtype, np.floating) and rgba.max() <= 1 else rgba
-    return Material(texture, tuple(int(value) for value in rgba[:3].round()), float(rgba[3]) / 255)
+    return Material(image, tuple(int(value) for value in rgba[:3].round()), float(rgba[3]) / 255)
 
 
 def read_obj_materials(path: Path, text: str) -> dict[str, Material]:
     """Materials by name of the libraries that an OBJ names.
 
-    Where these give no texture, an image with the OBJ's own name beside it is that of all parts (key "").
+    Where these ask for no texture, but the OBJ has texture coordinates, an image with its own name beside it is that
+    of all parts (key "").
     """
     materials = {}
     for match in re.finditer(r"^[ \t]*mtllib[ \t]+(.+?)[ \t]*$", text, re.MULTILINE):
-        library = _beside(path, match[1])
-        if library is not None:
-            materials |= _read_library(library)
-    if not any(material.texture is not None or material.missing for material in materials.values()):
+        whole = _beside(path, match[1])  # One name with spaces, or several names.
+        for library in [whole] if whole else [_beside(path, name) for name in match[1].split()]:
+            if library is not None:
+                materials |= _read_library(library)
+    if not any(material.wanted for material in materials.values()) and re.search(
+        r"^\s*vt\s", text, re.MULTILINE
+    ):
         for suffix in _IMAGES:
             image = _beside(path, path.stem + suffix)
             if image is not None:
-                return {"": _textured(image)}
+                return {"": Material(image, wanted=image.name)}
     return materials
 
 
@@ -81,40 +106,37 @@ def as_texture(image: Image.Image) -> np.ndarray:
     return np.asarray(image.reduce(factor) if factor > 1 else image)
 
 
+@contextmanager
+def _large_images() -> Iterator[None]:
+    before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MOST_PIXELS
+    try:
+        yield
+    finally:
+        Image.MAX_IMAGE_PIXELS = before
+
+
 def _read_library(path: Path) -> dict[str, Material]:
-    materials, name = {}, ""
     entries: dict[str, dict] = {}
+    name = ""
     for line in path.read_text(errors="replace").splitlines():
-        key, _, value = line.strip().partition(" ")
-        value = value.strip()
+        key, value = [*line.strip().split(None, 1), "", ""][:2]
         if key == "newmtl":
             name = value
             entries[name] = {}
-        elif key and name in entries:
+        elif name in entries:
             entries[name][key.lower()] = value
+    materials = {}
     for name, entry in entries.items():
-        color = _numbers(entry.get("kd", ""))
-        color = (
-            tuple(round(255 * min(max(value, 0.0), 1.0)) for value in color[:3]) if len(color) >= 3 else None
-        )
+        color = [round(255 * min(max(value, 0.0), 1.0)) for value in _numbers(entry.get("kd", ""))[:3]]
         opacity = _numbers(entry.get("d", ""))[:1] or [1.0]
         texture = _texture_file(entry.get("map_kd", ""))
-        material = Material(None, color, opacity[0])
-        if texture:
-            image = _beside(path, texture)
-            material = (
-                Material(None, color, opacity[0], texture) if image is None else _textured(image, opacity[0])
-            )
-        materials[name] = material
+        materials[name] = Material(
+            _beside(path, texture) if texture else None,
+            tuple(color) if len(color) == 3 else None,
+            opacity[0],
+            texture,
+        )
     return materials
-
-
-def _textured(image: Path, opacity: float = 1.0) -> Material:
-    try:
-        with Image.open(image) as opened:
-            return Material(as_texture(opened), None, opacity)
-    except OSError:
-        return Material(None, None, opacity, image.name)
 
 
 def _texture_file(value: str) -> str:
@@ -124,9 +146,10 @@ def _texture_file(value: str) -> str:
 
 def _numbers(text: str) -> list[float]:
     try:
-        return [float(part) for part in text.split()]
+        numbers = [float(part) for part in text.split()]
     except ValueError:
         return []
+    return numbers if np.isfinite(numbers).all() else []
 
 
 def _beside(path: Path, name: str) -> Path | None:

@@ -48,7 +48,7 @@ def label_unlabelled(
     Raises:
         ScanError: no view shows a face.
     """
-    renderer = process_renderer()
+    scan, renderer = scan.welded(), process_renderer()
     given = orientation.rotation
     standings = ways_to_stand(orientation.up_axis) if given is None else [[given]]
     found = find_face(scan, renderer, parser, min(parser.size, _SEARCH_SIZE), standings)
@@ -81,14 +81,13 @@ def label_by_parsing(
     """Label a scan by what a parser sees in views around its face.
 
     Args:
-        scan: with colours.
+        scan: welded, with colours.
         frame: of its face, upright.
         renderer: of this process.
         parse: a face parser.
         size: pixels of the views.
         config: smoothing and refinements.
     """
-    scan = scan.welded()
     yaw, pitch = (np.radians(axis.ravel()) for axis in np.meshgrid(_YAWS, _PITCHES))
     yaw_weight = np.tile(_YAW_WEIGHTS, len(_PITCHES))
     poses = np.concatenate([portrait_cameras(frame, yaw, pitch, zoom) for zoom in _ZOOMS])
@@ -116,13 +115,12 @@ def _torn(scan: RawScan, probabilities: np.ndarray, visible: np.ndarray) -> np.n
     torn = np.zeros(len(scan.faces), bool)
     for one, seen in zip(probabilities, visible):
         shown = seen >= 0
-        parsed = one.argmax(0)[shown]
-        pairs = seen[shown].astype(np.int64) * labels.NUM_CLASSES + parsed
-        counts = np.bincount(pairs, minlength=len(scan.faces) * labels.NUM_CLASSES).reshape(
-            len(scan.faces), -1
-        )
+        triangles, index = np.unique(seen[shown], return_inverse=True)
+        pairs = index * labels.NUM_CLASSES + one.argmax(0)[shown]
+        counts = np.bincount(pairs, minlength=len(triangles) * labels.NUM_CLASSES)
+        counts = counts.reshape(-1, labels.NUM_CLASSES)
         total = counts.sum(1)
-        torn |= (total >= 6) & (counts.max(1) <= 0.8 * total)
+        torn[triangles] |= (total >= 6) & (counts.max(1) <= 0.8 * total)
     return torn
 
 

@@ -12,6 +12,7 @@ from sofgan.scans.cutting import subdivide
 from sofgan.scans.materials import CLEAR_BELOW, Material, material_of, read_obj_materials
 
 FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
+_UNCOLORED = (128, 128, 128)  # What a part shows that has neither colours nor a material, beside others.
 
 
 class ScanError(ValueError):
@@ -84,7 +85,12 @@ def read_scan(path: Path) -> RawScan:
     except Exception as error:  # Parsers of foreign files raise anything at all.
         raise ScanError(f"can't be parsed: {_first_line(error)}") from error
     parts = [
-        _Part(scene.geometry[geometry], transform, _names(scene.geometry[geometry], node, geometry, path))
+        _Part(
+            scene.geometry[geometry],
+            transform,
+            _names(scene.geometry[geometry], node, geometry, path),
+            geometry.rpartition("|")[2],  # See `_materials_as_objects`.
+        )
         for node, (transform, geometry) in (
             (node, scene.graph[node]) for node in sorted(scene.graph.nodes_geometry)
         )
@@ -104,6 +110,7 @@ class _Part:
     mesh: trimesh.Trimesh
     transform: np.ndarray
     names: tuple[str, ...]
+    material: str  # of an OBJ's part
 
 
 def _load(path: Path) -> tuple[trimesh.Scene, dict[str, Material] | None]:
@@ -158,7 +165,7 @@ def _merge(parts: list[_Part], library: dict[str, Material] | None) -> RawScan:
     counts = [len(part) for part in faces]
     uvs = [_corner_uv(part.mesh) for part in parts]
     colors = [_corner_colors(part.mesh) for part in parts]
-    materials = tuple(material_of(part.mesh, part.names, library) for part in parts)
+    materials = tuple(material_of(part.mesh, part.material, library) for part in parts)
     if any(uv is not None for uv in uvs):
         uvs = [np.full((count, 3, 2), np.nan) if uv is None else uv for uv, count in zip(uvs, counts)]
     clear = [
@@ -173,9 +180,23 @@ def _merge(parts: list[_Part], library: dict[str, Material] | None) -> RawScan:
         np.repeat(np.arange(len(parts)), counts),
         tuple(part.names for part in parts),
         np.concatenate(uvs) if uvs[0] is not None else None,
-        np.concatenate([color[..., :3] for color in colors]) if all(c is not None for c in colors) else None,
+        _merged_colors(colors, materials, counts),
         materials,
         np.concatenate(clear),
+    )
+
+
+def _merged_colors(colors, materials, counts) -> np.ndarray | None:
+    """(F, 3, 3) uint8; parts that have no colours beside others that have some get their materials'."""
+    if all(color is None for color in colors):
+        return None
+    return np.concatenate(
+        [
+            np.full((count, 3, 3), material.color or _UNCOLORED, np.uint8)
+            if color is None
+            else color[..., :3]
+            for color, material, count in zip(colors, materials, counts)
+        ]
     )
 
 

@@ -51,14 +51,14 @@ class ScanParser:
 
 @cache
 def _parser(path: Path, device: str):
-    import torch
-
-    from sofgan.faces.parser import load_parser
-
     if not path.is_file():
         raise ScanError(
             f"it has no labels, and there is no parser at {path} to find some; run train_parser first"
         )
+    import torch
+
+    from sofgan.faces.parser import load_parser
+
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     # Scans are shared out to processes; and one thread gives the same bytes however many these are.

@@ -1,13 +1,21 @@
 """From raw scans to views, and the portraits, as DVC would run the stages one after the other."""
 
+import csv
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+import trimesh
 import yaml
 
 from sofgan import labels
+from sofgan.faces.config import ParserConfig
+from sofgan.faces.parser import FaceParser, save_parser
 from stages import ingest_scans, make_avatars, make_portraits, params, render_views
 
 _DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
@@ -83,3 +91,45 @@ def test_a_missing_batch_stops_with_a_sentence(project, monkeypatch):
         _run(ingest_scans, monkeypatch, "--batch", "nowhere")
     with pytest.raises(FileNotFoundError, match="run ingest_scans first"):
         _run(render_views, monkeypatch, "--batch", "nowhere")
+
+
+_STAGE_WITHOUT_TORCH = """
+import sys
+from stages import ingest_scans
+
+sys.argv = ["stage", "--batch", "some"]
+ingest_scans.main()
+assert "torch" not in sys.modules, "torch was imported"
+"""
+
+
+def test_the_trained_parser_is_asked_for_scans_without_labels_alone(project, monkeypatch):
+    def reasons():
+        report = (project / "data/scans/some/report.csv").read_text()
+        return {row["file"]: row["reason"] for row in csv.DictReader(report.splitlines())}
+
+    _run(make_avatars, monkeypatch, "--batch", "some")
+    raw = project / "data/raw/scans/some"
+    (raw / "avatar_0001.obj").unlink()  # One is enough.
+    square = trimesh.Trimesh(
+        [[0, 0, 0], [1, 0, 0], [1, 1, 0], [0, 1, 0]],
+        [[0, 1, 2], [0, 2, 3]],
+        vertex_colors=[[200, 90, 0, 255], [0, 200, 90, 255], [90, 0, 200, 255], [90, 90, 90, 255]],
+    )
+    (raw / "bare.ply").write_bytes(square.export(file_type="ply"))
+    done = subprocess.run(
+        [sys.executable, "-c", _STAGE_WITHOUT_TORCH],
+        env=os.environ | {"PYTHONPATH": str(Path(__file__).parents[2])},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert reasons()["avatar_0000.glb"] == ""
+    assert "no parser at models/parser.pt" in reasons()["bare.ply"]
+    # An untrained one finds no face: its refusal tells that it was asked.
+    torch.manual_seed(0)
+    save_parser("models/parser.pt", FaceParser(ParserConfig("unet", 32, 4)))
+    _run(ingest_scans, monkeypatch, "--batch", "some")
+    assert "face found" in reasons()["bare.ply"] and "`front` in scan.yaml" in reasons()["bare.ply"]
+    figures = json.loads((project / "metrics/ingest_scans/some.json").read_text())
+    assert (figures["scans_usable"], figures["scans_rejected"]) == (1, 1)

@@ -1,4 +1,5 @@
 import importlib.util
+import sys
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ _ROOT = Path(__file__).parents[3]
 def toyhead():
     """The module `toyhead.py` beside this file (tests are no package, so it can't be imported by name)."""
     spec = importlib.util.spec_from_file_location("toyhead", Path(__file__).with_name("toyhead.py"))
-    module = importlib.util.module_from_spec(spec)
+    module = sys.modules["toyhead"] = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
 

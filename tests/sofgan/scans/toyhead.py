@@ -20,21 +20,21 @@ PARTS = (
 CLASSES = {part[1] for part in PARTS} | {labels.L_NOSE}
 
 
-def parts() -> list[tuple[str, int, trimesh.Trimesh]]:
+def parts(subdivisions: int = 3) -> list[tuple[str, int, trimesh.Trimesh]]:
     """Name, class and mesh of each part."""
     made = []
     for name, label, centre, radii in PARTS:
-        mesh = trimesh.creation.icosphere(subdivisions=3)
+        mesh = trimesh.creation.icosphere(subdivisions=subdivisions)
         mesh.apply_transform(np.diag([*radii, 1.0]))
         mesh.apply_translation(centre)
         made.append((name, label, mesh))
     return made
 
 
-def merged() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def merged(subdivisions: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Vertices, faces and face labels of all parts."""
     vertices, faces, face_labels, offset = [], [], [], 0
-    for _, label, mesh in parts():
+    for _, label, mesh in parts(subdivisions):
         vertices.append(mesh.vertices)
         faces.append(mesh.faces + offset)
         face_labels.append(np.full(len(mesh.faces), label, np.uint8))
@@ -98,3 +98,50 @@ def write_textured_obj(path, shift: int = 0) -> None:
     for face, label in zip(faces + 1, face_labels):
         lines.append("f " + " ".join(f"{v}/{3 * label + k + 1}" for k, v in enumerate(face)))
     path.write_text("\n".join(lines))
+
+
+# Colours that are none of the palette's, of hues as far apart as can be: shading doesn't change a hue.
+_HUED = (labels.SKIN, labels.EYE, labels.R_NOSE, labels.U_LIP, labels.L_LIP, labels.HAIR, labels.CLOTH)
+HUES = np.array(
+    [
+        (200, 60, 60),
+        (60, 60, 200),
+        (60, 200, 60),
+        (190, 190, 50),
+        (190, 50, 190),
+        (50, 190, 190),
+        (205, 125, 45),
+    ]
+)
+
+
+def unlabelled(matrix=None, keep=None) -> trimesh.Trimesh:
+    """The head as one mesh without names, its vertices in `HUES`, moved by `matrix` (4, 4).
+
+    Of its triangles those stay whose middles (F, 3) `keep` marks.
+    """
+    vertices, faces, face_labels = merged(2)
+    kept = slice(None) if keep is None else keep(vertices[faces].mean(1))
+    color_of = np.zeros((labels.NUM_CLASSES, 3), np.uint8)
+    color_of[list(_HUED)] = HUES
+    colors = np.zeros((len(vertices), 3), np.uint8)
+    colors[faces] = color_of[face_labels][:, None]
+    vertices = vertices if matrix is None else trimesh.transform_points(vertices, matrix)
+    return trimesh.Trimesh(vertices, faces[kept], vertex_colors=colors, process=False)
+
+
+class Oracle:
+    """A parser that knows the classes of `HUES`, and is unsure where they mix."""
+
+    size = 64
+
+    def __call__(self, photos: np.ndarray) -> np.ndarray:
+        """(N, 17, S, S) float32 of photos (N, S, S, 3)."""
+        hue = photos.reshape(-1, 3) / np.linalg.norm(photos, axis=-1).clip(1).reshape(-1, 1)
+        known = HUES / np.linalg.norm(HUES, axis=-1, keepdims=True)
+        distance_squared = 2 - 2 * hue @ known.T
+        probabilities = np.zeros((*photos.shape[:3], labels.NUM_CLASSES), np.float32)
+        probabilities[..., labels.BACKGROUND] = 0.02
+        probabilities[..., _HUED] = np.exp(-distance_squared / 0.15**2).reshape(*photos.shape[:3], -1)
+        probabilities /= probabilities.sum(-1, keepdims=True)
+        return np.moveaxis(probabilities, -1, 1)
