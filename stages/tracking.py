@@ -17,6 +17,7 @@ import json
 import math
 import numbers
 import os
+import re
 import resource
 import shutil
 import subprocess
@@ -32,6 +33,7 @@ from sofgan.files import write_json, write_png
 from stages import mirror, spool
 
 PLAIN_STATUS_SECONDS = 10.0
+BAR_CELLS = 20
 REPORT_WAIT_SECONDS = 30.0  # How long the last stage waits for MLflow to hold everything.
 # What the pipeline itself writes in a work tree, and what therefore makes it no dirtier.
 OUTPUTS = ("dvc.lock", "metrics", "plots", "report")
@@ -198,7 +200,8 @@ class _StatusLine:
         self._last = f"{self._name}: {text}"
         if self._terminal:
             width = shutil.get_terminal_size().columns - 1
-            print(f"\r\x1b[K{self._last[:width]}", end="", file=sys.stderr, flush=True)
+            line = f"{self._name}: {progress_bar(text)}{text}"
+            print(f"\r\x1b[K{line[:width]}", end="", file=sys.stderr, flush=True)
         elif time.monotonic() - self._shown >= PLAIN_STATUS_SECONDS:
             self._print_plain()
 
@@ -213,6 +216,15 @@ class _StatusLine:
             print(file=sys.stderr, flush=True)
         else:
             self._print_plain()
+
+
+def progress_bar(text: str) -> str:
+    """A bar for a status that holds "done/total", such as "120/2000 steps", with a space after it; else ""."""
+    found = re.search(r"\b(\d+)/(\d+)\b", text)
+    if found is None or int(found[2]) == 0:
+        return ""
+    full = round(BAR_CELLS * min(1.0, int(found[1]) / int(found[2])))
+    return "\u2588" * full + "\u2591" * (BAR_CELLS - full) + " "
 
 
 def _complain(text: str) -> None:

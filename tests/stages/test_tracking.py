@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from stages import lineage, mirror, spool
-from stages.tracking import flatten, stage_run
+from stages.tracking import flatten, progress_bar, stage_run
 
 CODE = Path(__file__).parents[2]
 
@@ -138,6 +138,17 @@ def test_status_is_a_line_now_and_then_and_the_last(root, capsys):
             run.status(f"step {step}")
     lines = [line for line in capsys.readouterr().err.splitlines() if "step" in line]
     assert lines == ["train_sof: step 0", "train_sof: step 49"]
+
+
+def test_a_terminal_shows_a_bar(root, capsys, monkeypatch):
+    assert progress_bar("photos: 30/40 photos  5.0 photos/s") == "\u2588" * 15 + "\u2591" * 5 + " "
+    assert progress_bar("held-out views") == progress_bar("0/0 photos") == ""
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 20)))
+    with stage_run("parse_faces", {}) as run:
+        run.status("10/40 photos  " + "x" * 80)
+    shown = capsys.readouterr().err
+    assert f"parse_faces: {progress_bar('1/4')}10/40 photos" in shown and "x" * 80 not in shown
 
 
 def test_off_writes_nothing_but_the_metrics(root, monkeypatch):
