@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sofgan.faces.fusion import fuse
 from sofgan.faces.networks import BiSeNetParser
-from sofgan.faces.parser import _MIRROR, _TABLES, FaceParser
+from sofgan.faces.parser import CLASS_TABLES, MIRROR_TABLES, FaceParser
 from sofgan.labels import split_nose
 from sofgan.metrics.features import resize
 
@@ -24,7 +24,7 @@ class InferenceParser(FaceParser):
         self.config, self.num_classes = parser.config, parser.num_classes
         self.register_buffer("mean", parser.mean.clone(), persistent=False)
         self.register_buffer("std", parser.std.clone(), persistent=False)
-        swap = torch.from_numpy(_MIRROR[self.config.order].astype(np.int64))
+        swap = torch.from_numpy(MIRROR_TABLES[self.config.order].astype(np.int64))
         self.register_buffer("swap", swap.to(parser.mean.device), persistent=False)
         # BiSeNet enlarges its scores by 8 at its end; that part stays out of the network here.
         self.enlarges = isinstance(parser.network, BiSeNetParser)
@@ -70,7 +70,7 @@ class InferenceParser(FaceParser):
         """Maps of the 17 classes, noses split, of those in the network's order: (B, H, W) uint8."""
         if self.config.order == "17":
             return ids
-        return np.stack([split_nose(one) for one in _TABLES[self.config.order][ids]])
+        return np.stack([split_nose(one) for one in CLASS_TABLES[self.config.order][ids]])
 
     @torch.inference_mode()
     def parse(

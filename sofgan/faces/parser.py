@@ -15,9 +15,10 @@ from sofgan.labels import BISENET_TO_17, MIRROR_TABLE, NUM_CLASSES, PARSENET_TO_
 from sofgan.metrics.features import resize
 from sofgan.training import load_model, save_model
 
-_TABLES = {"bisenet": BISENET_TO_17, "parsenet": PARSENET_TO_17}
+# What the ids of each 19-class order become.
+CLASS_TABLES = {"bisenet": BISENET_TO_17, "parsenet": PARSENET_TO_17}
 # Ids that a mirrored map swaps, in each order: a 19-class parser tells left from right by the image side.
-_MIRROR = {
+MIRROR_TABLES = {
     "17": MIRROR_TABLE,
     "bisenet": np.array([0, 1, 3, 2, 5, 4, 6, 8, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18], np.uint8),
     "parsenet": np.array([0, 1, 2, 3, 5, 4, 7, 6, 9, 8, 10, 11, 12, 13, 14, 15, 16, 17, 18], np.uint8),
@@ -34,7 +35,7 @@ class FaceParser(nn.Module):
     def __init__(self, config: ParserConfig) -> None:
         super().__init__()
         self.config = config
-        self.num_classes = NUM_CLASSES if config.order == "17" else len(_TABLES[config.order])
+        self.num_classes = NUM_CLASSES if config.order == "17" else len(CLASS_TABLES[config.order])
         # Channels last, as every network here takes a quarter to a third less time that way.
         self.network = build_network(config.arch, self.num_classes, config.width)
         self.network.to(memory_format=torch.channels_last)
@@ -62,7 +63,7 @@ class FaceParser(nn.Module):
         if not mirror and tuple(scales) == (1.0,):
             return self._resized_logits(images, size, 1.0)
         total = 0
-        swap = torch.from_numpy(_MIRROR[self.config.order].astype(np.int64)).to(images.device)
+        swap = torch.from_numpy(MIRROR_TABLES[self.config.order].astype(np.int64)).to(images.device)
         for scale in scales:
             total = total + self._resized_logits(images, size, scale).softmax(1)
             if mirror:
@@ -79,7 +80,7 @@ class FaceParser(nn.Module):
         own = logits.softmax(1)
         if self.config.order == "17":
             return own
-        table = torch.from_numpy(_TABLES[self.config.order].astype(np.int64)).to(logits.device)
+        table = torch.from_numpy(CLASS_TABLES[self.config.order].astype(np.int64)).to(logits.device)
         classes = own.new_zeros(len(own), NUM_CLASSES, *own.shape[2:])
         return classes.index_add_(1, table, own)
 
@@ -99,7 +100,7 @@ class FaceParser(nn.Module):
         labels = self.logits(images, size, mirror, scales).argmax(1).to(torch.uint8).cpu().numpy()
         if self.config.order == "17":
             return labels
-        return np.stack([split_nose(one) for one in _TABLES[self.config.order][labels]])
+        return np.stack([split_nose(one) for one in CLASS_TABLES[self.config.order][labels]])
 
     def _resized_logits(self, images: Tensor, size: int, scale: float) -> Tensor:
         side = max(32, round(self.config.size * scale / 32) * 32) if scale != 1.0 else self.config.size

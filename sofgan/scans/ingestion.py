@@ -26,7 +26,7 @@ SEGMENTATION_SUFFIX = "_seg.png"
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
 _COMPANIONS = (
     (".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
-    + (".bin", ".yaml", ".json", ".csv", ".txt", ".md")
+    + (".bin", ".yaml", ".json", ".ljson", ".pts", ".csv", ".txt", ".md")
 )  # fmt: skip
 
 

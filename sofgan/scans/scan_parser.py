@@ -57,10 +57,11 @@ def _parser(path: Path, device: str):
         )
     import torch
 
+    from sofgan.faces.inference import prepare_for_inference
     from sofgan.faces.parser import load_parser
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     # Scans are shared out to processes; and one thread gives the same bytes however many these are.
     torch.set_num_threads(1)
-    return load_parser(path, device)
+    return prepare_for_inference(load_parser(path, device))

@@ -5,7 +5,7 @@ import torch
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.networks import build_network
 from sofgan.faces.parser import (
-    _MIRROR,
+    MIRROR_TABLES,
     FaceParser,
     WeightsError,
     load_parser,
@@ -67,8 +67,8 @@ def test_mirror_tables_swap_left_and_right():
     for order, names in (("bisenet", BISENET_NAMES), ("parsenet", PARSENET_NAMES)):
         swapped = {"l_eye": "r_eye", "l_brow": "r_brow", "l_ear": "r_ear"}
         swapped |= {b: a for a, b in swapped.items()}
-        assert [names[i] for i in _MIRROR[order]] == [swapped.get(name, name) for name in names]
-    assert _MIRROR["17"][[R_NOSE, L_NOSE]].tolist() == [L_NOSE, R_NOSE]
+        assert [names[i] for i in MIRROR_TABLES[order]] == [swapped.get(name, name) for name in names]
+    assert MIRROR_TABLES["17"][[R_NOSE, L_NOSE]].tolist() == [L_NOSE, R_NOSE]
 
 
 def test_averaging_with_the_mirror_is_symmetric():
@@ -78,7 +78,7 @@ def test_averaging_with_the_mirror_is_symmetric():
     with torch.no_grad():
         one = parser.logits(images, 32, mirror=True)
         other = parser.logits(images.flip(-1), 32, mirror=True)
-    swap = torch.from_numpy(_MIRROR["17"].astype(int))
+    swap = torch.from_numpy(MIRROR_TABLES["17"].astype(int))
     torch.testing.assert_close(one, other.flip(-1)[:, swap], rtol=1e-4, atol=1e-4)
     torch.testing.assert_close(one.exp().sum(1), torch.ones(2, 32, 32))
     assert parser.logits(images, 20, scales=(1.0, 2.0)).shape == (2, 17, 20, 20)
