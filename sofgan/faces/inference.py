@@ -11,13 +11,12 @@ from torch import Tensor, nn
 
 from sofgan.faces.fusion import fuse
 from sofgan.faces.networks import BiSeNetParser
-from sofgan.faces.parser import CLASS_TABLES, MIRROR_TABLES, FaceParser
-from sofgan.labels import split_nose
+from sofgan.faces.parser import MIRROR_TABLES, FaceParser
 from sofgan.metrics.features import resize
 
 
 class InferenceParser(FaceParser):
-    """What `prepare_for_inference` makes of a parser: the same interface, and the two halves of `parse`."""
+    """What `prepare_for_inference` makes of a parser: the same interface."""
 
     def __init__(self, parser: FaceParser) -> None:
         nn.Module.__init__(self)  # A parser's own would build another network.
@@ -48,11 +47,7 @@ class InferenceParser(FaceParser):
     def class_ids(
         self, images: Tensor, size: int, mirror: bool = False, scales: tuple[float, ...] = (1.0,)
     ) -> Tensor:
-        """The likeliest class of every pixel in the network's own order: (B, size, size) uint8, on the device.
-
-        Args:
-            images, size, mirror, scales: as of `FaceParser.logits`.
-        """
+        """As `FaceParser.class_ids`, with scores interpolated at borders only."""
         if mirror or tuple(scales) != (1.0,):
             total = 0
             for scale in scales:
@@ -65,23 +60,6 @@ class InferenceParser(FaceParser):
         if self.enlarges and size == self.config.size:
             return argmax_enlarged(self._scores(images).float(), size, align_corners=True)
         return argmax_enlarged(self(images)[0].float(), size, align_corners=False)
-
-    def to_labels(self, ids: np.ndarray) -> np.ndarray:
-        """Maps of the 17 classes, noses split, of those in the network's order: (B, H, W) uint8."""
-        if self.config.order == "17":
-            return ids
-        return np.stack([split_nose(one) for one in CLASS_TABLES[self.config.order][ids]])
-
-    @torch.inference_mode()
-    def parse(
-        self,
-        images: Tensor,
-        size: int | None = None,
-        mirror: bool = False,
-        scales: tuple[float, ...] = (1.0,),
-    ) -> np.ndarray:
-        """Label maps of the 17 classes, as `FaceParser.parse`."""
-        return self.to_labels(self.class_ids(images, size or images.shape[-1], mirror, scales).cpu().numpy())
 
     def _scores(self, images: Tensor) -> Tensor:
         answer = self.network(self._normalise(images))

@@ -84,6 +84,22 @@ class FaceParser(nn.Module):
         classes = own.new_zeros(len(own), NUM_CLASSES, *own.shape[2:])
         return classes.index_add_(1, table, own)
 
+    def class_ids(
+        self, images: Tensor, size: int, mirror: bool = False, scales: tuple[float, ...] = (1.0,)
+    ) -> Tensor:
+        """The likeliest class of every pixel in the network's own order: (B, size, size) uint8, on the device.
+
+        Args:
+            images, size, mirror, scales: as of `logits`.
+        """
+        return self.logits(images, size, mirror, scales).argmax(1).to(torch.uint8)
+
+    def to_labels(self, ids: np.ndarray) -> np.ndarray:
+        """Maps of the 17 classes of those in the network's order, (B, H, W) uint8; one nose is split."""
+        if self.config.order == "17":
+            return ids
+        return np.stack([split_nose(one) for one in CLASS_TABLES[self.config.order][ids]])
+
     @torch.inference_mode()
     def parse(
         self,
@@ -96,11 +112,8 @@ class FaceParser(nn.Module):
 
         The 19-class orders have one nose, which is split here.
         """
-        size = size or images.shape[-1]
-        labels = self.logits(images, size, mirror, scales).argmax(1).to(torch.uint8).cpu().numpy()
-        if self.config.order == "17":
-            return labels
-        return np.stack([split_nose(one) for one in CLASS_TABLES[self.config.order][labels]])
+        ids = self.class_ids(images, size or images.shape[-1], mirror, scales)
+        return self.to_labels(ids.cpu().numpy())
 
     def _resized_logits(self, images: Tensor, size: int, scale: float) -> Tensor:
         side = max(32, round(self.config.size * scale / 32) * 32) if scale != 1.0 else self.config.size
