@@ -4,6 +4,7 @@ import numpy as np
 
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan
+from sofgan.scans.triangles import area_vectors
 from sofgan.views.renderer import MeshRenderer, barycentric
 
 SUPERSAMPLING = 2  # Colours are sampled so many times finer and averaged: hair and lashes alias otherwise.
@@ -115,8 +116,7 @@ def sample_texture(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
 
 def _corner_normals(scan: RawScan) -> np.ndarray:
     """(F, 3, 3) unit normals at corners, smooth over shared vertices; 0 where they cancel."""
-    corners = scan.vertices[scan.faces]
-    area = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
+    area = area_vectors(scan.vertices, scan.faces)
     flat, count = scan.faces.reshape(-1), len(scan.vertices)
     summed = np.stack([np.bincount(flat, np.repeat(area[:, axis], 3), count) for axis in range(3)], -1)
     summed /= np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-30)

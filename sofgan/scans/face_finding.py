@@ -11,16 +11,16 @@ import numpy as np
 from sofgan import cameras, labels
 from sofgan.scans.colored_views import photograph
 from sofgan.scans.face_frame import (
-    GLASSES,
-    GLASSES_AHEAD,
     MOUTH,
     NOSE,
     FaceFrame,
     FeaturePoints,
     NoFrame,
+    eye_classes,
     frame_of_features,
 )
 from sofgan.scans.reading import RawScan
+from sofgan.scans.triangles import middles
 from sofgan.views.renderer import MeshRenderer
 
 # Photos (N, S, S, 3) uint8 to class probabilities (N, 17, S, S).
@@ -97,9 +97,9 @@ def faces_in_views(
     """The face that each of the cameras (N, 4, 4) sees; `unit` is a length of the scan that is to become 1."""
     photos, visible = photograph(*at_unit_size(scan, cam2world, unit, renderer), size)
     probabilities = parse(photos)
-    middles = scan.vertices[scan.faces].mean(1)
+    centres = middles(scan.vertices, scan.faces)
     return [
-        face_in_view(one, seen, middles, pose) for one, seen, pose in zip(probabilities, visible, cam2world)
+        face_in_view(one, seen, centres, pose) for one, seen, pose in zip(probabilities, visible, cam2world)
     ]
 
 
@@ -116,21 +116,19 @@ def at_unit_size(scan: RawScan, cam2world: np.ndarray, unit: float, renderer: Me
 
 
 def face_in_view(
-    probabilities: np.ndarray, visible: np.ndarray, middles: np.ndarray, cam2world: np.ndarray
+    probabilities: np.ndarray, visible: np.ndarray, centres: np.ndarray, cam2world: np.ndarray
 ) -> FoundFace | None:
     """The face in one parsed view, if its features lie as a face's do.
 
     Args:
         probabilities: (17, S, S).
         visible: (S, S) triangles seen, -1 for none.
-        middles: (F, 3) of triangles.
+        centres: (F, 3) of triangles.
         cam2world: (4, 4) of the view.
     """
-    eyes, eyes_ahead = (labels.EYE,), 0.0
     parsed = np.where(visible >= 0, probabilities.argmax(0), labels.BACKGROUND)
     certainty = probabilities.max(0)
-    if (parsed == labels.EYE).sum() < (parsed == labels.EYEGLASS).sum() / 4:
-        eyes, eyes_ahead = GLASSES, GLASSES_AHEAD  # Otherwise a few pixels of glasses are mistakes.
+    eyes, eyes_ahead = eye_classes((parsed == labels.EYE).sum(), (parsed == labels.EYEGLASS).sum())
     places = {
         name: np.nonzero(np.isin(parsed, classes))
         for name, classes in (
@@ -156,7 +154,7 @@ def face_in_view(
     features = np.concatenate([certainty[places[name]] for name in ("eye", "nose", "mouth")])
     skin = len(places["skin"][0]) / height**2
     points = {
-        name: FeaturePoints(middles[visible[rows, columns]], np.ones(len(rows)))
+        name: FeaturePoints(centres[visible[rows, columns]], np.ones(len(rows)))
         for name, (rows, columns) in places.items()
     }
     # From inside an open scan a face looks like one, but its nose is farther than its eyes.

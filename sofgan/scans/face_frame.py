@@ -5,11 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofgan import labels
+from sofgan.scans.triangles import area_vectors, middles
 
 NOSE = (labels.R_NOSE, labels.L_NOSE)
 MOUTH = (labels.MOUTH, labels.U_LIP, labels.L_LIP)
 # Glasses hide the eyes, and sit before them: by this share of the distance to the mouth, on generated avatars.
-GLASSES = (labels.EYE, labels.EYEGLASS)
+_GLASSES = (labels.EYE, labels.EYEGLASS)
 GLASSES_AHEAD = 0.25
 _HEAD = (labels.SKIN, labels.EAR, labels.HAIR, labels.HAT, labels.EYE, labels.BROW, *NOSE, *MOUTH)
 
@@ -99,15 +100,23 @@ def frame_of_features(
     """
     if not (len(eyes) and len(mouth)):
         raise NoFrame("eyes and mouth are not both there")
-    ahead = (nose.middle if len(nose) else (eyes.middle + mouth.middle) / 2) - head_middle
-    if len(nose):
-        ahead = nose.middle - (eyes.middle + mouth.middle) / 2
+    between = (eyes.middle + mouth.middle) / 2
+    ahead = nose.middle - between if len(nose) else between - head_middle
     frame = _frame(eyes, mouth, ahead)
     for _ in range(2):
         front, depth = frame.rotation[2], 0.12 * frame.height
         behind = eyes.foremost(front, depth).moved(-eyes_ahead * frame.height * front)
         frame = _frame(behind, mouth.foremost(front, 2 * depth), ahead)
     return frame
+
+
+def eye_classes(eyes: float, glasses: float) -> tuple[tuple[int, ...], float]:
+    """Which classes show where the eyes are, and how far before them these lie (`eyes_ahead`).
+
+    Args:
+        eyes, glasses: how much is labelled as either. A little of glasses beside eyes is a parser's mistake.
+    """
+    return (_GLASSES, GLASSES_AHEAD) if eyes < glasses / 4 else ((labels.EYE,), 0.0)
 
 
 def frame_of_labels(vertices: np.ndarray, faces: np.ndarray, face_labels: np.ndarray) -> FaceFrame:
@@ -119,14 +128,13 @@ def frame_of_labels(vertices: np.ndarray, faces: np.ndarray, face_labels: np.nda
     Raises:
         NoFrame: there are no eyes or no mouth, or the features don't span a face.
     """
-    corners = vertices[faces]
-    middles = corners.mean(1)
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1)
-    eyes, eyes_ahead = (labels.EYE,), 0.0
-    if areas[face_labels == labels.EYE].sum() < areas[face_labels == labels.EYEGLASS].sum() / 4:
-        eyes, eyes_ahead = GLASSES, GLASSES_AHEAD
+    centres = middles(vertices, faces)
+    areas = np.linalg.norm(area_vectors(vertices, faces), axis=1)
+    eyes, eyes_ahead = eye_classes(
+        areas[face_labels == labels.EYE].sum(), areas[face_labels == labels.EYEGLASS].sum()
+    )
     features = [
-        FeaturePoints(middles[chosen], np.maximum(areas[chosen], 1e-300))
+        FeaturePoints(centres[chosen], np.maximum(areas[chosen], 1e-300))
         for chosen in (np.isin(face_labels, classes) for classes in (eyes, NOSE, MOUTH, _HEAD))
     ]
     if not len(features[3]):

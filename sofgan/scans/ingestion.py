@@ -203,6 +203,7 @@ def ingest_scan(
 def _parse(
     scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None, lacking: NoLabels
 ):
+    # Who has labelled scans only needs no OpenGL.
     from sofgan.scans.colored_views import has_colors
 
     missing = sorted({material.missing for material in scan.materials} - {""})

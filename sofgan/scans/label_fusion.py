@@ -15,6 +15,7 @@ from sofgan import labels
 from sofgan.scans.colored_views import colors_at
 from sofgan.scans.face_frame import FaceFrame
 from sofgan.scans.reading import RawScan, ScanError
+from sofgan.scans.triangles import area_vectors, middles
 
 # How little a difference of colour (RGB, 0..255) must be for labels to spread across it.
 _COLOR_SCALE = 24.0
@@ -56,20 +57,20 @@ def fuse(scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float) -
     votes[:, labels.R_NOSE] += votes[:, labels.L_NOSE]
     votes[:, [labels.L_NOSE, labels.BACKGROUND]] = 0
     neighbours = neighbouring_triangles(scan.faces)
-    allowed = plausible_classes(scan.vertices[scan.faces].mean(1), frame)
+    allowed = plausible_classes(middles(scan.vertices, scan.faces), frame)
     spread = random_walk(surface_graph(scan, neighbours), np.where(allowed, votes, 0), smoothing)
     face_labels = np.where(allowed, spread, -1).argmax(1).astype(np.uint8)
     return without_specks(scan, face_labels, frame, neighbours)
 
 
-def plausible_classes(middles: np.ndarray, frame: FaceFrame) -> np.ndarray:
-    """Which classes triangles may have by where their middles (F, 3) lie: (F, 17) bool.
+def plausible_classes(centres: np.ndarray, frame: FaceFrame) -> np.ndarray:
+    """Which classes triangles may have by where their centres (F, 3) lie: (F, 17) bool.
 
     The bounds are those of generated avatars, with room for other people; lengths are from mouth to eyes.
     """
-    left, up, front = ((middles - frame.eyes) @ frame.rotation.T / frame.height).T
+    left, up, front = ((centres - frame.eyes) @ frame.rotation.T / frame.height).T
     left = np.abs(left)
-    allowed = np.ones((len(middles), labels.NUM_CLASSES), bool)
+    allowed = np.ones((len(centres), labels.NUM_CLASSES), bool)
     for label, region in (
         (labels.BROW, (left < 1.2) & (up > -0.1) & (up < 0.7) & (front > -0.6)),
         (labels.EYE, (left < 1.0) & (np.abs(up) < 0.45) & (front > -0.6)),
@@ -111,14 +112,14 @@ def surface_graph(scan: RawScan, neighbours: tuple[np.ndarray, np.ndarray]) -> s
         neighbours: its `neighbouring_triangles`.
     """
     count = len(scan.faces)
-    middles = scan.vertices[scan.faces].mean(1)
+    centres = middles(scan.vertices, scan.faces)
     colors = colors_at(scan, np.arange(count), np.full((count, 3), 1 / 3))
     a, b = neighbours
     alike = np.exp(-((np.linalg.norm(colors[a] - colors[b], axis=1) / _COLOR_SCALE) ** 2))
     weights = 0.02 + 0.98 * alike
     graph = sparse.coo_matrix((weights, (a, b)), (count, count))
     pieces = connected_components(graph, directed=False)[1]
-    largest, nearest = _ties_to_largest(middles, pieces), _ties_to_nearest(middles, pieces)
+    largest, nearest = _ties_to_largest(centres, pieces), _ties_to_nearest(centres, pieces)
     rows, columns = (np.concatenate([one, *ties]) for one, *ties in zip(neighbours, largest.T, nearest.T))
     weights = np.concatenate(
         [weights, np.full(len(largest), _TIE_TO_LARGEST), np.full(len(nearest), _TIE_TO_NEAREST)]
@@ -127,19 +128,19 @@ def surface_graph(scan: RawScan, neighbours: tuple[np.ndarray, np.ndarray]) -> s
     return graph + graph.T
 
 
-def _ties_to_largest(middles: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+def _ties_to_largest(centres: np.ndarray, pieces: np.ndarray) -> np.ndarray:
     """Pairs (N, 2) that tie every piece to the nearest triangle of the largest: all hangs together then."""
     largest = np.bincount(pieces).argmax()
     main, others = np.flatnonzero(pieces == largest), np.flatnonzero(pieces != largest)
-    distance, nearest = cKDTree(middles[main]).query(middles[others])
+    distance, nearest = cKDTree(centres[main]).query(centres[others])
     first = _first_of_each(pieces[others], distance)
     return np.stack([others[first], main[nearest[first]]], -1)
 
 
-def _ties_to_nearest(middles: np.ndarray, pieces: np.ndarray) -> np.ndarray:
+def _ties_to_nearest(centres: np.ndarray, pieces: np.ndarray) -> np.ndarray:
     """Pairs (N, 2) that tie pieces other than the largest to one close by: a strand of hair to the next strand."""
     others = np.flatnonzero(pieces != np.bincount(pieces).argmax())
-    distance, near = cKDTree(middles).query(middles[others], range(1, min(_NEAR, len(middles)) + 1))
+    distance, near = cKDTree(centres).query(centres[others], range(1, min(_NEAR, len(centres)) + 1))
     row, column = np.nonzero(pieces[near] != pieces[others][:, None])
     first = _first_of_each(pieces[others[row]], distance[row, column])
     return np.stack([others[row[first]], near[row[first], column[first]]], -1)
@@ -190,8 +191,7 @@ def without_specks(
         frame: of its face.
         neighbours: its `neighbouring_triangles`.
     """
-    corners = scan.vertices[scan.faces]
-    areas = np.linalg.norm(np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0]), axis=1) / 2
+    areas = np.linalg.norm(area_vectors(scan.vertices, scan.faces), axis=1) / 2
     a, b = neighbours
     for _ in range(2):  # What an island gives way to may be one itself.
         inside = face_labels[a] == face_labels[b]

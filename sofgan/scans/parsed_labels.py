@@ -15,6 +15,7 @@ from sofgan.scans.normalising import Orientation
 from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.standing import GIVEN, VIEWS, Standing, upright
+from sofgan.scans.triangles import area_vectors, middles
 from sofgan.views.multiview import process_renderer
 from sofgan.views.renderer import MeshRenderer
 
@@ -25,8 +26,6 @@ _YAW_WEIGHTS = (1.0, 1.0, 1.0, 0.8, 0.8, 0.35, 0.35)
 _PITCHES = (-12.0, 0.0, 14.0)
 # Views as wide as portraits, and wider ones, which show hair, neck and shoulders whole.
 _ZOOMS, _ZOOM_WEIGHTS = (1.1, 1.45), (1.0, 0.5)
-
-
 # Labels brought back tell better than the search where the face looks; if it was off by more, all is done again.
 _AMISS_DEGREES = 6.0
 
@@ -102,9 +101,10 @@ def label_by_parsing(
         scan = scan.subdivided(torn)
         visible = seen_triangles(*at_unit_size(scan, poses, unit, renderer), size)
     votes = np.zeros((len(scan.faces), labels.NUM_CLASSES))
-    middles, normals = _middles_and_normals(scan)
+    centres, normals = middles(scan.vertices, scan.faces), area_vectors(scan.vertices, scan.faces)
+    normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)
     for pose, weight, one, seen in zip(poses, weights, probabilities, visible):
-        towards = pose[:3, 3] - middles
+        towards = pose[:3, 3] - centres
         towards /= np.linalg.norm(towards, axis=1, keepdims=True)
         accumulate_votes(votes, one, seen, np.abs((towards * normals).sum(1)), weight)
     return Labelled(scan, fuse(scan, votes, frame, config.smoothing), VIEWS)
@@ -122,10 +122,3 @@ def _torn(scan: RawScan, probabilities: np.ndarray, visible: np.ndarray) -> np.n
         total = counts.sum(1)
         torn[triangles] |= (total >= 6) & (counts.max(1) <= 0.8 * total)
     return torn
-
-
-def _middles_and_normals(scan: RawScan) -> tuple[np.ndarray, np.ndarray]:
-    corners = scan.vertices[scan.faces]
-    normals = np.cross(corners[:, 1] - corners[:, 0], corners[:, 2] - corners[:, 0])
-    length = np.linalg.norm(normals, axis=1, keepdims=True)
-    return corners.mean(1), normals / np.maximum(length, 1e-30)
