@@ -2,7 +2,8 @@
 
 Axes are OpenCV's: x right, y down, z forward. `cam2world` is (..., 4, 4), its rotation columns are the
 camera's axes in the world. Intrinsics are (3, 3), in units of the image's width, so that they serve every
-resolution; pixel centres lie at half integers. World +Y is up and the face looks along +Z.
+resolution; pixel centres lie at half integers. An orthographic camera's focal lengths are in image widths per
+world unit: x = fx * x_camera + cx. World +Y is up and the face looks along +Z.
 
 Every function takes NumPy arrays or torch tensors and returns the same kind; with tensors it is
 differentiable.
@@ -116,32 +117,46 @@ def unproject(points, intrinsics):
     return _backend(x).stack([x, y, 0 * x + 1], -1)
 
 
-def rays(cam2world, intrinsics, height: int, width: int):
+def orthographic_intrinsics(width: float) -> np.ndarray:
+    """(3, 3) float64 intrinsics of a square orthographic image that is `width` world units wide."""
+    if not width > 0:
+        raise ValueError(f"an orthographic image's width is above 0, not {width}")
+    return np.array([[1 / width, 0, 0.5], [0, 1 / width, 0.5], [0, 0, 1.0]])
+
+
+def rays(cam2world, intrinsics, height: int, width: int, orthographic: bool = False):
     """Rays through all pixel centres.
 
     Args:
         cam2world: (..., 4, 4).
-        intrinsics: (3, 3), in image widths.
+        intrinsics: (3, 3), in image widths; orthographic ones in image widths per world unit.
         height, width: pixels.
+        orthographic: parallel rays along the optical axis, which start on the camera's plane.
 
     Returns:
-        origins (..., 3) and directions (..., H, W, 3). Directions have camera z = 1, not unit length: the
-        point at camera depth `t` is `origin + t * direction`.
+        origins (..., 3), or (..., H, W, 3) of an orthographic camera, and directions (..., H, W, 3).
+        Directions have camera z = 1, not unit length: the point at camera depth `t` is
+        `origin + t * direction`.
     """
-    directions = unproject(pixel_centres(height, width, cam2world), intrinsics)
+    in_camera = unproject(pixel_centres(height, width, cam2world), intrinsics)
     rotation = cam2world[..., None, None, :3, :3]
-    return cam2world[..., :3, 3], (rotation @ directions[..., None])[..., 0]
+    if not orthographic:
+        return cam2world[..., :3, 3], (rotation @ in_camera[..., None])[..., 0]
+    on_plane = in_camera * _like([1.0, 1.0, 0.0], in_camera)
+    origins = cam2world[..., None, None, :3, 3] + (rotation @ on_plane[..., None])[..., 0]
+    return origins, rotation[..., :, 2] + 0 * origins
 
 
-def project(points, cam2world, intrinsics):
+def project(points, cam2world, intrinsics, orthographic: bool = False):
     """Image points (..., 2), in image widths, and camera depths (...) of world points (..., 3).
 
     `cam2world` is (4, 4) or broadcasts against the points' leading axes.
     """
     in_camera = ((points - cam2world[..., :3, 3])[..., None, :] @ cam2world[..., :3, :3])[..., 0, :]
     depth = in_camera[..., 2]
-    x = in_camera[..., 0] / depth * intrinsics[..., 0, 0] + intrinsics[..., 0, 2]
-    y = in_camera[..., 1] / depth * intrinsics[..., 1, 1] + intrinsics[..., 1, 2]
+    scale = 1 if orthographic else depth
+    x = in_camera[..., 0] / scale * intrinsics[..., 0, 0] + intrinsics[..., 0, 2]
+    y = in_camera[..., 1] / scale * intrinsics[..., 1, 1] + intrinsics[..., 1, 2]
     return _backend(points).stack([x, y], -1), depth
 
 

@@ -10,6 +10,7 @@ from sofgan.config import from_mapping, to_mapping
 from sofgan.seeds import derive_seed
 from sofgan.sof.config import SofConfig
 from sofgan.sof.field import Representation, build_field
+from sofgan.sof.occupancy import FieldInstance, Occupancy, find_occupancy
 from sofgan.sof.ray_marcher import build_marcher
 from sofgan.sof.rays import Projection, Rays
 from sofgan.training import load_model, save_model
@@ -46,14 +47,29 @@ def new_model(config: SofConfig, instances: int, code_std: float, seed: int) -> 
     return model
 
 
+def field_instance(model: SofModel, representation: Representation) -> FieldInstance:
+    """The head that a representation of one instance stands for."""
+    return FieldInstance(model.field, representation, model.config.field.num_classes)
+
+
 @dataclass(frozen=True)
 class RenderedView:
     """One rendered view: labels (H, W) uint8, camera depth (H, W) float32 with 0 where nothing is hit, and
-    class probabilities (H, W, K) float32 where asked for."""
+    where asked for class probabilities (H, W, K) float32 and outward unit normals (H, W, 3) float32 along the
+    world's axes, 0 where nothing is hit."""
 
     labels: Tensor
     depth: Tensor
     probabilities: Tensor | None = None
+    normals: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PreparedCode:
+    """A code made ready for many views: its representation, and where it is solid (of a volume field)."""
+
+    representation: Representation
+    occupancy: Occupancy | None
 
 
 @dataclass
@@ -83,6 +99,11 @@ class Sof:
         return self.model.codes.detach()
 
     @property
+    def training_codes(self) -> Tensor:
+        """(N1, Z) codes of the instances that the field was trained on, those of round 1."""
+        return self.codes[torch.tensor(self.rounds, device=self.device) == 1]
+
+    @property
     def radius(self) -> float:
         """Mean distance of the training cameras from the head's centre, head units."""
         return float(self.poses[:, :3, 3].norm(dim=-1).mean())
@@ -97,25 +118,68 @@ class Sof:
         with torch.no_grad():
             return self.model.generate(codes.reshape(-1, codes.shape[-1]).to(self.device))
 
+    def prepare(self, code) -> PreparedCode:
+        """A code (Z,), or what `generate` returned for one, ready for many views: each is then faster."""
+        representation = code if isinstance(code, dict) else self.generate(torch.as_tensor(code))
+        if self.config.marcher.kind != "volume":
+            return PreparedCode(representation, None)
+        instance = field_instance(self.model, representation)
+        return PreparedCode(representation, find_occupancy(instance, device=self.device))
+
     def render(
-        self, code, cam2world, intrinsics, size: int = 128, probabilities: bool = False
+        self,
+        code,
+        cam2world,
+        intrinsics,
+        size: int = 128,
+        probabilities: bool = False,
+        *,
+        orthographic: bool = False,
+        normals: bool = False,
     ) -> RenderedView:
-        """One view of one code (Z,) from cam2world (4, 4) with intrinsics (3, 3); arrays or tensors."""
+        """One view of one code (Z,) from cam2world (4, 4) with intrinsics (3, 3); arrays or tensors.
+
+        Args:
+            code: (Z,), or what `generate` or `prepare` returned for one.
+            size: pixels along a side.
+            probabilities, normals: whether the view has them; normals take about as long as the rest.
+            orthographic: the intrinsics are an orthographic camera's (see `sofgan.cameras`).
+        """
         cam2world = torch.as_tensor(cam2world, dtype=torch.float32)
-        return self.render_views(code, cam2world[None], intrinsics, size, probabilities)[0]
+        return self.render_views(
+            code, cam2world[None], intrinsics, size, probabilities, orthographic=orthographic, normals=normals
+        )[0]
 
     def render_views(
-        self, code, cam2world, intrinsics, size: int = 128, probabilities: bool = False
+        self,
+        code,
+        cam2world,
+        intrinsics,
+        size: int = 128,
+        probabilities: bool = False,
+        *,
+        orthographic: bool = False,
+        normals: bool = False,
     ) -> list[RenderedView]:
-        """Views of one code from cam2world (V, 4, 4); `code` may also be what `generate` returned for one."""
+        """Views of one code from cam2world (V, 4, 4) with intrinsics (3, 3) or (V, 3, 3); see `render`."""
         from sofgan.sof.render import render_cameras
 
-        representation = code if isinstance(code, dict) else self.generate(torch.as_tensor(code))
+        prepared = code if isinstance(code, PreparedCode) else self.prepare(code)
         cam2world = torch.as_tensor(cam2world, dtype=torch.float32, device=self.device)
         intrinsics = torch.as_tensor(intrinsics, dtype=torch.float32, device=self.device)
         return [
-            render_cameras(self.model, representation, pose[None], intrinsics, size, probabilities)
-            for pose in cam2world
+            render_cameras(
+                self.model,
+                prepared.representation,
+                pose[None],
+                own_intrinsics,
+                size,
+                probabilities,
+                occupancy=prepared.occupancy,
+                orthographic=orthographic,
+                normals=normals,
+            )
+            for pose, own_intrinsics in zip(cam2world, intrinsics.expand(len(cam2world), 3, 3))
         ]
 
 

@@ -36,10 +36,11 @@ class Projection:
 
 
 def ball_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Where rays are inside the ball around the origin.
+    """Where rays are inside the ball around the origin, and before the camera.
 
     Returns:
-        near, far: (B, N) camera depths. A ray that misses gets its depth closest to the centre, twice.
+        near, far: (B, N) camera depths, not below 0. A ray that misses gets its depth closest to the centre,
+            twice.
         hit: (B, N) bool.
 
     Gradients are finite also for rays that miss or touch (the root is taken of a safe number).
@@ -48,15 +49,17 @@ def ball_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor, Tens
     b = (rays.origins * rays.directions).sum(-1)
     c = (rays.origins**2).sum(-1) - radius**2
     discriminant = b * b - a * c
-    hit = discriminant > 1e-6
+    hit = (discriminant > 1e-6) & ((b < 0) | (c < 0))  # the ball isn't wholly behind the camera
     root = torch.where(hit, torch.where(hit, discriminant, 1.0).sqrt(), 0.0)
-    return (-b - root) / a, (-b + root) / a, hit
+    near, far = (-b - root) / a, (-b + root) / a
+    return torch.where(hit & (c < 0), 0.0, near), far, hit
 
 
-def camera_rays(cam2world: Tensor, intrinsics: Tensor, size: int) -> Rays:
+def camera_rays(cam2world: Tensor, intrinsics: Tensor, size: int, orthographic: bool = False) -> Rays:
     """All pixels' rays of views: cam2world (B, V, 4, 4), intrinsics (3, 3) or (B, V, 3, 3) to (B, V*size*size, 3)."""
     if intrinsics.dim() > 2:
         intrinsics = intrinsics[:, :, None, None]
-    origins, directions = cameras.rays(cam2world, intrinsics, size, size)
-    origins = origins[:, :, None, None].expand_as(directions)
+    origins, directions = cameras.rays(cam2world, intrinsics, size, size, orthographic)
+    if not orthographic:
+        origins = origins[:, :, None, None].expand_as(directions)
     return Rays(origins.flatten(1, 3), directions.flatten(1, 3))

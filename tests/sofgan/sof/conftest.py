@@ -5,12 +5,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from sofgan import cameras, labels
 from sofgan.files import write_npz
 from sofgan.seeds import numpy_generator
-from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofLoss, TrainSof
+from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import read_views, view_files
+from sofgan.sof.field import Field
+from sofgan.sof.model import Sof, new_model
+from sofgan.sof.rays import Rays
 from sofgan.sof.train import finish, train_sof
 
 RADIUS = 4.0
@@ -146,10 +150,22 @@ def views_module():
 
 
 TINY_TRAINING = TrainSof(
-    field=FieldConfig(code_size=8, channels=8, base_size=16, basis_size=16, basis=4, decoder_hidden=16),
+    field=FieldConfig(
+        code_size=8,
+        channels=8,
+        base_size=16,
+        basis_size=16,
+        basis=4,
+        local_basis=1,
+        local_grid=1,
+        warp_size=4,
+        decoder_hidden=16,
+    ),
     marcher=MarcherConfig(samples=4, surface_samples=4),
     loss=SofLoss(),
     rays=RaySampling(),
+    held_out_instances=0,
+    fit_steps=4,
     steps=150,
     points_only_share=0.8,
     instances_per_step=4,
@@ -182,3 +198,55 @@ def trained(views_folder):
 @pytest.fixture(scope="session")
 def tiny_training():
     return TINY_TRAINING
+
+
+class SphereField(Field):
+    """Skin inside a sphere, background outside, sure everywhere; `hair_above` makes its upper half hair."""
+
+    feature_size = 3
+    CENTRE, RADIUS, SHARPNESS = (0.1, 0.0, 0.2), 0.5, 300.0
+    hair_above = False
+
+    def generate(self, codes):
+        return {"codes": codes}
+
+    def features(self, representation, points):
+        return points
+
+    def classify(self, features):
+        inside = self.RADIUS - (features - torch.tensor(self.CENTRE)).norm(dim=-1)
+        odds = self.SHARPNESS * inside
+        logits = torch.full((*features.shape[:-1], 17), -30.0)
+        above = (features[..., 1] > 0) & self.hair_above
+        logits[..., labels.BACKGROUND] = -odds
+        logits[..., labels.SKIN] = torch.where(above, -30.0, odds)
+        logits[..., labels.HAIR] = torch.where(above, odds, -30.0)
+        return logits
+
+
+def sphere_truth(rays: Rays):
+    """(hit, depth) of each ray of an instance against the sphere."""
+    origins = rays.origins[0] - torch.tensor(SphereField.CENTRE)
+    directions = rays.directions[0]
+    a, b = (directions**2).sum(-1), (origins * directions).sum(-1)
+    discriminant = b * b - a * ((origins**2).sum(-1) - SphereField.RADIUS**2)
+    return discriminant > 0, (-b - discriminant.clamp_min(0).sqrt()) / a
+
+
+@pytest.fixture
+def sphere_model():
+    """A model whose field is the sphere."""
+    model = new_model(
+        SofConfig(FieldConfig("hyper", code_size=4, phi_hidden=4, hyper_hidden=4)), 1, 0.1, seed=0
+    )
+    model.field = SphereField()
+    return model
+
+
+@pytest.fixture
+def sphere_sof(sphere_model):
+    """The sphere as a trained field, its upper half hair."""
+    sphere_model.field.hair_above = True
+    poses = torch.from_numpy(cameras.orbit(np.array([0.0]), 0.0, RADIUS)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(FOV_DEGREES)).float()
+    return Sof(sphere_model.requires_grad_(False), ["sphere"], [1], {}, poses, intrinsics)

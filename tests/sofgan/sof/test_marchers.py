@@ -8,7 +8,6 @@ import torch
 from sofgan import cameras
 from sofgan.sof import volume
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.field import Field
 from sofgan.sof.model import new_model
 from sofgan.sof.ray_marcher import LstmMarcher
 from sofgan.sof.rays import Rays, ball_interval, camera_rays
@@ -17,53 +16,17 @@ from sofgan.sof.render import project_coarse_to_fine, project_dense, render_came
 SKIN = 1
 
 
-class SphereField(Field):
-    """Skin inside a sphere of radius 0.5 around (0.1, 0, 0.2), background outside, sure everywhere."""
-
-    feature_size = 3
-    CENTRE, RADIUS, SHARPNESS = (0.1, 0.0, 0.2), 0.5, 300.0
-
-    def generate(self, codes):
-        return {"codes": codes}
-
-    def features(self, representation, points):
-        return points
-
-    def classify(self, features):
-        inside = self.RADIUS - (features - torch.tensor(self.CENTRE)).norm(dim=-1)
-        logits = torch.full((*features.shape[:-1], 17), -30.0)
-        logits[..., 0], logits[..., SKIN] = -self.SHARPNESS * inside, self.SHARPNESS * inside
-        return logits
-
-
-@pytest.fixture
-def sphere_model():
-    tiny = FieldConfig(code_size=4, channels=2, base_size=4, basis_size=4, basis=2, decoder_hidden=4)
-    model = new_model(SofConfig(tiny), 1, 0.1, seed=0)
-    model.field = SphereField()
-    return model
-
-
 def frontal(yaw=0.3, pitch=0.1):
     pose = cameras.orbit(torch.tensor([yaw]), torch.tensor([pitch]), 4.0).float()
     return pose, torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
 
 
-def sphere_truth(rays: Rays):
-    """(hit, depth) of each ray of an instance against the sphere."""
-    origins = rays.origins[0] - torch.tensor(SphereField.CENTRE)
-    directions = rays.directions[0]
-    a, b = (directions**2).sum(-1), (origins * directions).sum(-1)
-    discriminant = b * b - a * ((origins**2).sum(-1) - SphereField.RADIUS**2)
-    return discriminant > 0, (-b - discriminant.clamp_min(0).sqrt()) / a
-
-
 @pytest.mark.parametrize("projector", [project_dense, project_coarse_to_fine])
-def test_volume_rendering_finds_an_analytic_sphere(sphere_model, projector):
+def test_volume_rendering_finds_an_analytic_sphere(sphere_model, projector, views_module):
     pose, intrinsics = frontal()
     size = 48
     projection = projector(sphere_model, sphere_model.generate(sphere_model.codes), pose, intrinsics, size)
-    hit, depth = sphere_truth(camera_rays(pose[:, None], intrinsics, size))
+    hit, depth = views_module.sphere_truth(camera_rays(pose[:, None], intrinsics, size))
     found = projection.log_probabilities[0].argmax(-1) == SKIN
     assert found.sum().item() == pytest.approx(hit.sum().item(), rel=0.03)  # coverage
     both = found & hit
@@ -103,7 +66,9 @@ def test_sure_samples_and_sure_mistakes_keep_gradients_finite():
 
 @pytest.mark.parametrize("marcher", ["volume", "lstm"])
 def test_rays_that_miss_the_ball_give_background_and_finite_gradients(marcher):
-    field = FieldConfig(code_size=4, channels=4, base_size=8, basis_size=4, basis=2, decoder_hidden=8)
+    field = FieldConfig(
+        code_size=4, channels=4, base_size=8, basis_size=4, basis=2, decoder_hidden=8, local_basis=0
+    )
     model = new_model(SofConfig(field, MarcherConfig(marcher, hidden=4, steps=3)), 1, 0.1, seed=0)
     yaw = torch.tensor([0.2], requires_grad=True)
     cam2world = cameras.orbit(yaw, yaw * 0, 4.0)

@@ -1,0 +1,112 @@
+"""Meshes and pictures of a field's volume: a sphere, whose size and colours are known."""
+
+import io
+import math
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+
+from sofgan import labels
+from sofgan.sof.mesh import extract_mesh, save_glb, tidied
+from sofgan.sof.model import field_instance
+from sofgan.sof.volume_picture import (
+    class_volumes,
+    most_probable_volume,
+    probabilities_at,
+    volume_picture,
+)
+
+
+def _trimesh(mesh) -> trimesh.Trimesh:
+    return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+
+
+def test_the_mesh_of_a_sphere_is_the_sphere(sphere_sof, views_module):
+    mesh = extract_mesh(sphere_sof, sphere_sof.codes[0], 48)
+    sphere = views_module.SphereField
+    centre = np.array(sphere.CENTRE)
+    distances = np.linalg.norm(mesh.vertices - centre, axis=1)
+    assert np.abs(distances - sphere.RADIUS).max() < 0.01
+    whole = _trimesh(mesh)
+    assert whole.is_watertight
+    assert whole.euler_number == 2
+    assert whole.volume == pytest.approx(
+        4 / 3 * math.pi * sphere.RADIUS**3, rel=0.02
+    )  # Positive: wound outward.
+    above = mesh.vertices[:, 1] > 0.02
+    assert (mesh.labels[above] == labels.HAIR).all()
+    assert (mesh.labels[mesh.vertices[:, 1] < -0.02] == labels.SKIN).all()
+
+
+def test_a_glb_reloads_with_colours_of_classes(sphere_sof, tmp_path):
+    mesh = extract_mesh(sphere_sof, sphere_sof.prepare(sphere_sof.codes[0]), 24)
+    save_glb(tmp_path / "head.glb", mesh)
+    (loaded,) = trimesh.load(tmp_path / "head.glb").geometry.values()
+    assert len(loaded.faces) == len(mesh.faces)
+    assert np.allclose(loaded.bounds, _trimesh(mesh).bounds, atol=1e-5)
+    colors = {tuple(color[:3]) for color in np.asarray(loaded.visual.vertex_colors).tolist()}
+    assert colors == {tuple(labels.PALETTE[label].tolist()) for label in (labels.SKIN, labels.HAIR)}
+    assert mesh.to_glb() == mesh.to_glb()
+    assert len(trimesh.load(io.BytesIO(mesh.to_glb()), file_type="glb").geometry) == 1
+
+
+def test_a_head_that_leaves_the_ball_is_closed_there(sphere_sof, monkeypatch, views_module):
+    monkeypatch.setattr(views_module.SphereField, "CENTRE", (0.0, -0.8, 0.0))
+    mesh = extract_mesh(sphere_sof, sphere_sof.codes[0], 32)
+    assert _trimesh(mesh).is_watertight
+    assert np.linalg.norm(mesh.vertices, axis=1).max() < 1.01
+    assert mesh.vertices[:, 1].min() == pytest.approx(-1, abs=0.02)
+
+
+def test_an_empty_field_has_no_mesh(sphere_sof, monkeypatch, views_module):
+    monkeypatch.setattr(views_module.SphereField, "RADIUS", -1.0)
+    with pytest.raises(ValueError, match="nowhere solid"):
+        extract_mesh(sphere_sof, sphere_sof.codes[0], 16)
+
+
+def test_hollows_are_filled_and_specks_dropped():
+    log_odds = np.full((20, 20, 20), -3.0, np.float32)
+    log_odds[4:14, 4:14, 4:14] = 3.0
+    log_odds[8:10, 8:10, 8:10] = -2.0  # A hollow.
+    log_odds[17, 17, 17] = 5.0  # A speck.
+    log_odds[4:8, 4:8, 16] = 5.0  # A part of 16 cells.
+    kept = tidied(log_odds, 10) > 0
+    assert kept.sum() == 1000 + 16
+    assert kept[8, 8, 8]
+    assert not kept[17, 17, 17]
+
+
+def test_volumes_are_see_through():
+    probabilities = torch.zeros(2, 40, 17)
+    probabilities[..., 0] = 1
+    probabilities[0, 10:14] = torch.eye(17)[labels.BROW]
+    probabilities[0, 14:] = torch.eye(17)[labels.SKIN]
+    spacing = torch.tensor([0.05, 0.05])
+    opacities = class_volumes(probabilities, spacing)
+    assert (opacities[1] == 0).all()
+    assert opacities[0, labels.BROW - 1] == pytest.approx(
+        opacities[0, labels.SKIN - 1].item()
+    )  # Each its own scale.
+    assert 0.8 < opacities[0, labels.SKIN - 1] < 1
+    colors = most_probable_volume(probabilities, spacing)
+    brow = 1 - math.exp(-12 * 4 * 0.05)
+    palette = torch.from_numpy(labels.PALETTE).float()
+    expected = brow * palette[labels.BROW] + (1 - brow) * palette[labels.SKIN]
+    assert torch.allclose(colors[0], expected, atol=1.0)
+    assert (colors[1] == 0).all()
+
+
+def test_a_sheet_shows_every_class(sphere_sof):
+    picture = volume_picture(sphere_sof, sphere_sof.codes[0], size=40)
+    assert picture.dtype == np.uint8
+    assert picture.shape == (3 * 60 - 4, 7 * 44 - 4, 3)
+    tile = picture[16:56, :40].reshape(-1, 3)
+    assert {tuple(labels.PALETTE[label]) for label in (labels.SKIN, labels.HAIR)} <= set(map(tuple, tile))
+    prepared = sphere_sof.prepare(sphere_sof.codes[0])
+    instance = field_instance(sphere_sof.model, prepared.representation)
+    points = torch.tensor([[0.1, 0.2, 0.2], [0.1, -0.2, 0.2], [0.9, 0.0, -0.3], [2.0, 0.0, 0.0]])
+    shown = probabilities_at(instance, prepared.occupancy, points)
+    assert shown.argmax(-1).tolist() == [labels.HAIR, labels.SKIN, 0, 0]
+    assert torch.allclose(shown.sum(-1), torch.ones(4), atol=1e-4)
