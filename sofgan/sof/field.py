@@ -79,64 +79,8 @@ class HyperField(Field):
         return self.head(features)
 
 
-class TriplaneField(Field):
-    """Three feature planes generated from the code, read at a point's projections and decoded.
-
-    planes(z) = base + upsample(sum_k w_k(z) basis_k): a hypernetwork of low rank. The planes lie across
-    [-1, 1] in (x, y), (z, y) and (x, z); their bilinear readings are added.
-    """
-
-    AXES = ((0, 1), (2, 1), (0, 2))
-
-    def __init__(self, config: FieldConfig):
-        super().__init__()
-        self.config = config
-        self.feature_size = config.decoder_hidden
-        channels, base, small = config.channels, config.base_size, config.basis_size
-        width = config.mapping_hidden
-        hidden = [nn.Linear(config.code_size, width), nn.ReLU()] if width else []
-        self.mapping = nn.Sequential(*hidden, nn.Linear(width or config.code_size, config.basis))
-        self.base = nn.Parameter(0.1 * smooth_noise(1, 3 * channels, config.initial_size, base)[0])
-        self.basis = nn.Parameter(0.1 * smooth_noise(config.basis, 3 * channels, config.initial_size, small))
-        self.decoder = nn.Sequential(
-            nn.Linear(channels, config.decoder_hidden),
-            nn.ReLU(),
-            nn.Linear(config.decoder_hidden, config.decoder_hidden),
-            nn.ReLU(),
-        )
-        self.head = nn.Linear(config.decoder_hidden, config.num_classes)
-        with torch.no_grad():
-            self.head.bias[0] += config.background_bias
-
-    def generate(self, codes: Tensor) -> Representation:
-        small = self.basis.shape[-1]
-        weights = self.mapping(codes)
-        planes = (weights @ self.basis.flatten(1)).reshape(len(codes), -1, small, small)
-        if small != self.base.shape[-1]:
-            planes = F.interpolate(planes, size=self.base.shape[-2:], mode="bilinear", align_corners=False)
-        return {"planes": (planes + self.base).unflatten(1, (3, -1))}  # (B, 3, C, H, W)
-
-    def features(self, representation: Representation, points: Tensor) -> Tensor:
-        planes = representation["planes"]
-        grid = torch.stack([points[..., axes] for axes in self.AXES], 1)  # (B, 3, P, 2)
-        read = F.grid_sample(planes.flatten(0, 1), grid.flatten(0, 1)[:, None], align_corners=False)
-        summed = read.reshape(len(points), 3, planes.shape[2], points.shape[1]).sum(1)  # (B, C, P)
-        return self.decoder(summed.transpose(1, 2))
-
-    def classify(self, features: Tensor) -> Tensor:
-        return self.head(features)
-
-    def roughness(self, representation: Representation) -> Tensor:
-        planes = representation["planes"]
-        return planes.diff(dim=-1).square().mean() + planes.diff(dim=-2).square().mean()
-
-
-def smooth_noise(count: int, channels: int, size: int, upsampled: int) -> Tensor:
-    """(count, channels, upsampled, upsampled) unit normal noise of `size` texels, interpolated."""
-    coarse = torch.randn(count, channels, min(size, upsampled), min(size, upsampled))
-    return F.interpolate(coarse, size=(upsampled, upsampled), mode="bicubic", align_corners=False)
-
-
 def build_field(config: FieldConfig) -> Field:
     """The field that the configuration names, freshly initialised from torch's global generator."""
+    from sofgan.sof.triplane import TriplaneField
+
     return {"hyper": HyperField, "triplane": TriplaneField}[config.kind](config)

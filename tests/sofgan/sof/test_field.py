@@ -17,6 +17,9 @@ TINY = {
         base_size=8,
         basis_size=4,
         basis=3,
+        local_basis=2,
+        local_grid=1,  # 6 of the code's 8 numbers
+        warp_size=4,
         decoder_hidden=8,
         mapping_hidden=8,
     ),
@@ -78,11 +81,8 @@ def test_hyper_field_equals_a_loop_over_instances_and_layers():
         assert torch.allclose(got[index], values, atol=1e-5)
 
 
-def test_triplane_reading_equals_bilinear_by_hand():
-    torch.manual_seed(0)
-    field = build_field(TINY["triplane"])
-    planes = field.generate(torch.randn(1, 8))["planes"][0]  # (3, C, H, W)
-    point = torch.tensor([0.3, -0.2, 0.55])
+def bilinear(planes: torch.Tensor, point: torch.Tensor) -> torch.Tensor:
+    """Sum of the readings of planes (3, C, S, S) at a point (3,), by hand; inside the planes' border."""
     size, total = planes.shape[-1], torch.zeros(planes.shape[1])
     for plane, (a, b) in zip(planes, [(0, 1), (2, 1), (0, 2)]):
         x, y = ((point[axis] + 1) / 2 * size - 0.5 for axis in (a, b))
@@ -91,9 +91,64 @@ def test_triplane_reading_equals_bilinear_by_hand():
             for dy in (0, 1):
                 share = (1 - abs(x - x0 - dx)) * (1 - abs(y - y0 - dy))
                 total = total + share * plane[:, y0 + dy, x0 + dx]
-    expected = field.head(field.decoder(total))
-    got = field.logits({"planes": planes[None]}, point[None, None])[0, 0]
+    return total
+
+
+def test_a_point_is_warped_focused_and_read_bilinearly():
+    torch.manual_seed(0)
+    field = build_field(TINY["triplane"])
+    with torch.no_grad():
+        field.warp_basis.normal_()
+    made = field.generate(torch.randn(1, 8))
+    point = torch.tensor([0.3, -0.2, 0.35])
+    moved = point + bilinear(made["warp"][0], point)
+    assert (moved - point).abs().max() > 1e-3
+    focused = 1.6 * moved / (1 + 0.6 * moved.abs())
+    expected = field.head(field.decoder(bilinear(made["planes"][0], focused)))
+    got = field.logits(made, point[None, None])[0, 0]
     assert torch.allclose(got, expected, atol=1e-5)
+
+
+def test_local_parts_of_a_code_act_in_their_places_alone():
+    torch.manual_seed(0)
+    field = build_field(
+        FieldConfig(
+            code_size=160, basis=2, base_size=16, basis_size=16, local_basis=2, local_grid=5, warp_size=0
+        )
+    )
+    with torch.no_grad():
+        field.mapping[0].weight.zero_()  # what is left of a code is its local part: 150 of 160 numbers
+    codes = torch.zeros(2, 160)
+    node = 10 + 3 * 25 + 2 * 5 + 2  # the middle node of the first plane's second set
+    codes[1, node] = 1.0
+    first, second = field.generate(codes)["planes"]
+    changed = (first != second).any(1)
+    assert not changed[1:].any()  # the other planes
+    # Nodes lie at the borders and 3.75 texels apart: a node reaches as far as its neighbours.
+    assert changed[0, 4:12, 4:12].all() and changed[0].sum() == 64
+    # The texel at (7, 7) lies half a texel from it.
+    share = (1 - 0.5 / 3.75) ** 2
+    assert torch.allclose((second - first)[0, :, 7, 7], share * field.local_basis[1, 0, :, 7, 7], atol=1e-5)
+
+
+def test_planes_and_warp_are_linear_in_the_code():
+    torch.manual_seed(0)
+    field = build_field(FieldConfig(base_size=8, basis_size=8, basis=4, warp_size=4))
+    with torch.no_grad():
+        field.warp_basis.normal_()
+        field.local_warp_basis.normal_()
+    codes = torch.randn(2, 256)
+    one, two, mixed = (
+        field.generate(code[None]) for code in (codes[0], codes[1], 0.3 * codes[0] + 0.7 * codes[1])
+    )
+    for name in ("planes", "warp"):
+        assert torch.allclose(mixed[name], 0.3 * one[name] + 0.7 * two[name], atol=1e-5)
+
+
+def test_a_code_too_small_for_its_local_parts_is_refused():
+    with pytest.raises(ValueError, match="want 192 of the code's 192 numbers"):
+        FieldConfig(code_size=192)
+    assert FieldConfig(code_size=192, local_basis=0).global_size == 192
 
 
 @pytest.mark.parametrize("kind", ["triplane", "hyper"])
@@ -139,6 +194,7 @@ def test_roughness_is_zero_for_flat_planes_and_for_fields_without_places():
     with torch.no_grad():
         field.base.fill_(1.0)
         field.basis.fill_(2.0)
+        field.local_basis.zero_()
     assert float(field.roughness(field.generate(codes)).detach()) == 0
     hyper = build_field(FieldConfig(kind="hyper", phi_hidden=8, hyper_hidden=8))
     assert float(hyper.roughness(hyper.generate(codes)).detach()) == 0
