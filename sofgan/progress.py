@@ -1,6 +1,8 @@
 """Rate and time left of a loop. Imports no torch, so that stages without a model stay quick to start."""
 
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Throughput:
@@ -28,3 +30,24 @@ class Throughput:
         """For example "120/2000 steps  12.3 steps/s  2:33 left"."""
         left = int(self.eta_seconds) if self.done > self.first else 0
         return f"{self.done}/{self.total} {unit}  {self.per_second:.1f} {unit}/s  {left // 60}:{left % 60:02d} left"
+
+
+class Stopwatch:
+    """Seconds since it was made, without those that pass in `paused`; `clock` tells seconds."""
+
+    def __init__(self, clock: Callable[[], float] = time.perf_counter):
+        self.clock, self.started = clock, clock()
+
+    @property
+    def seconds(self) -> float:
+        """Counted so far."""
+        return self.clock() - self.started
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """What happens in this block takes no time."""
+        counted = self.seconds
+        try:
+            yield
+        finally:
+            self.started = self.clock() - counted

@@ -1,0 +1,111 @@
+"""Training in the processes that `torchrun` starts: each takes its share of a step's instances.
+
+A step is that of one process, divided: the draws are the same whatever the number of processes, and gradients are
+summed before the optimiser steps, so every process holds the same model. In a single process nothing here does
+anything.
+"""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+
+import torch
+import torch.distributed as dist
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+
+
+@contextmanager
+def process_group(device: str | torch.device) -> Iterator[torch.device]:
+    """Join the processes that torchrun started, if it did, until the block ends.
+
+    Yields:
+        The device of this process: on CUDA the one of its local rank.
+    """
+    device = torch.device(device)
+    if int(os.environ.get("WORLD_SIZE", "1")) == 1:
+        yield device
+        return
+    if device.type == "cuda":
+        device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
+        torch.cuda.set_device(device)
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    try:
+        yield device
+    finally:
+        dist.destroy_process_group()
+
+
+def rank() -> int:
+    """Of this process; 0, which writes and reports, where there is only one."""
+    return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
+
+
+def world_size() -> int:
+    """How many processes train together."""
+    return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
+
+
+def share(count: int) -> slice:
+    """Which of `count` instances are this process's: parts that differ by one at most.
+
+    Raises:
+        ValueError: there are fewer instances than processes.
+    """
+    if count < world_size():
+        raise ValueError(f"{world_size()} processes cannot share a step of {count} instances")
+    return slice(count * rank() // world_size(), count * (rank() + 1) // world_size())
+
+
+def shared_draws(count: int) -> AbstractContextManager:
+    """Within it, seeded `torch.rand` and `torch.randn` whose first axis are the instances of this
+    process, `share(count)`, return the numbers that a single process would have drawn for these instances.
+
+    Calls without a generator are left alone; in a single process all are.
+    """
+    return _RowsOfAllDraws(count) if world_size() > 1 else nullcontext()
+
+
+class _RowsOfAllDraws(TorchFunctionMode):
+    """Draws for all processes' rows and keeps one's own."""
+
+    def __init__(self, count: int):
+        super().__init__()
+        self.count, self.mine = count, share(count)
+
+    def __torch_function__(self, function, types, args=(), kwargs=None):
+        kwargs = kwargs or {}
+        if function not in (torch.rand, torch.randn) or kwargs.get("generator") is None:
+            return function(*args, **kwargs)
+        rows, *rest = args[0]
+        if rows != self.mine.stop - self.mine.start:
+            raise ValueError(f"a draw of {rows} rows in a process that has instances {self.mine}")
+        return function((self.count, *rest), **kwargs)[self.mine]
+
+
+def sum_gradients(parameters: Iterable[Tensor]) -> None:
+    """Add up the gradients of all processes, in place, in one exchange."""
+    if world_size() == 1:
+        return
+    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    dist.all_reduce(flat)
+    sums = flat.split([gradient.numel() for gradient in gradients])
+    torch._foreach_copy_(gradients, [part.view_as(whole) for part, whole in zip(sums, gradients)])
+
+
+def sum_scalars(values: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Scalars added up over all processes, without gradient."""
+    stacked = torch.stack([value.detach().float() for value in values.values()])
+    if world_size() > 1:
+        dist.all_reduce(stacked)
+    return dict(zip(values, stacked))
+
+
+def from_first(value):
+    """What the first process holds, on the CPU, given to all."""
+    if world_size() == 1:
+        return value
+    box = [value]
+    dist.broadcast_object_list(box)
+    return box[0]

@@ -1,0 +1,35 @@
+"""One process of test_distributed: trains as its JSON says and writes what it ended with."""
+
+import json
+import sys
+from pathlib import Path
+
+import torch
+
+from sofgan import distributed
+from sofgan.config import from_mapping
+from sofgan.sof.config import TrainSof
+from sofgan.sof.data import read_views, view_files
+from sofgan.sof.train import train_sof
+from sofgan.training import Checkpoints
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    torch.set_num_threads(1)
+    views = read_views(view_files(task["views"], ["synthetic"]))
+    results = {}
+    with distributed.process_group("cpu") as device:
+        for name, block in task["configs"].items():
+            config = from_mapping(TrainSof, block, name)
+            checkpoints = Checkpoints(Path(task["work"]) / name, [name])
+            reports = []
+            model, curve = train_sof(
+                views, config, 0, device, checkpoints, lambda step, *_, seen=reports: seen.append(step)
+            )
+            results[name] = {"state": model.state_dict(), "curve": curve, "reports": reports}
+        torch.save(results, Path(task["work"]) / f"rank{distributed.rank()}.pt")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,113 @@
+"""Training in two processes, started by torchrun on this machine, is training in one."""
+
+import dataclasses
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+from sofgan import distributed
+from sofgan.config import to_mapping
+from sofgan.sof.config import FieldConfig, MarcherConfig
+from sofgan.sof.data import read_views, view_files
+from sofgan.sof.train import train_sof
+from sofgan.training import Checkpoints
+
+WORKER = Path(__file__).with_name("distributed_worker.py")
+
+
+@pytest.fixture(scope="module")
+def configs(tiny_training):
+    """Three instances for two processes, so that the shares differ; the first half of the steps points only."""
+    default = dataclasses.replace(
+        tiny_training,
+        steps=8,
+        points_only_share=0.5,
+        instances_per_step=3,
+        views_per_instance=2,
+        rays_per_view=16,
+        validate_every_steps=2,
+        checkpoint_every_steps=4,
+    )
+    field = FieldConfig("hyper", code_size=8, phi_hidden=16, hyper_hidden=16)
+    paper = dataclasses.replace(default, field=field, marcher=MarcherConfig("lstm", steps=3, hidden=4))
+    return {"default": default, "paper": dataclasses.replace(paper, learning_rate=1e-3)}
+
+
+@pytest.fixture(scope="module")
+def two_processes(configs, views_folder, tmp_path_factory):
+    """What both ranks ended with, and the folder of their checkpoints."""
+    work = tmp_path_factory.mktemp("two processes")
+    blocks = {name: to_mapping(config) for name, config in configs.items()}
+    task = {"views": str(views_folder), "work": str(work), "configs": blocks}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [*command, str(WORKER), json.dumps(task)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    return [torch.load(work / f"rank{rank}.pt") for rank in (0, 1)], work
+
+
+@pytest.mark.parametrize("name", ["default", "paper"])
+def test_two_processes_train_as_one(name, configs, views_folder, two_processes):
+    views = read_views(view_files(views_folder, ["synthetic"]))
+    model, curve = train_sof(views, configs[name], 0, "cpu")
+    first, second = (results[name] for results in two_processes[0])
+    assert [row["step"] for row in first["curve"]] == [2, 4, 6, 8] == first["reports"]
+    assert second["curve"] == second["reports"] == []
+    for mine, theirs in zip(curve, first["curve"]):
+        assert mine.keys() == theirs.keys()
+        for key in mine.keys() - {"held_out_miou"}:
+            if not key.startswith("iou_"):  # A pixel on the brink may change its class.
+                assert theirs[key] == pytest.approx(mine[key], rel=2e-3), key
+    for key, value in model.state_dict().items():
+        assert torch.equal(first["state"][key], second["state"][key])
+        assert torch.allclose(first["state"][key], value, rtol=1e-2, atol=2e-3), key
+
+
+def test_the_first_process_alone_saves(configs, views_folder, two_processes):
+    """One process goes on from where two were, and ends where they did."""
+    checkpoints = Checkpoints(two_processes[1] / "default", ["default"])
+    assert checkpoints.latest()[0] == 4
+    views = read_views(view_files(views_folder, ["synthetic"]))
+    _, curve = train_sof(views, configs["default"], 0, "cpu", checkpoints)
+    theirs = two_processes[0][0]["default"]["curve"]
+    assert curve[:2] == theirs[:2]
+    assert [row["loss"] for row in curve] == pytest.approx([row["loss"] for row in theirs], rel=2e-3)
+
+
+def test_shares_cover_all_instances_once(monkeypatch):
+    for world, count in ((1, 5), (2, 3), (3, 8), (4, 4)):
+        monkeypatch.setattr(distributed, "world_size", lambda world=world: world)
+        taken = []
+        for rank in range(world):
+            monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+            taken.append(range(count)[distributed.share(count)])
+        assert [i for part in taken for i in part] == list(range(count))
+        assert max(map(len, taken)) - min(map(len, taken)) <= 1
+    with pytest.raises(ValueError, match="cannot share"):
+        distributed.share(3)
+
+
+def test_draws_are_those_of_one_process(monkeypatch):
+    draw = lambda count, sample: sample((count, 3), generator=torch.Generator().manual_seed(1))  # noqa: E731
+    whole = {sample: draw(5, sample) for sample in (torch.rand, torch.randn)}
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        mine = distributed.share(5)
+        with distributed.shared_draws(5):
+            for sample, numbers in whole.items():
+                assert torch.equal(draw(mine.stop - mine.start, sample), numbers[mine])
+            assert torch.rand((5, 2)).shape == (5, 2)  # without a generator, as asked
+            with pytest.raises(ValueError, match="draw of 4 rows"):
+                draw(4, torch.rand)
