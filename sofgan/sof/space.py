@@ -1,12 +1,15 @@
 """The geometric sampling space: new heads from the codes of known ones (paper, section 4.3)."""
 
 import math
+from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
 from sofgan.seeds import torch_generator
 
+FEATURES_PER_KIND = 16384  # numbers of a tensor, at most
+CODES_PER_CHUNK = 16
 EM_ITERATIONS = 100
 EM_STARTS = 8
 VARIANCE_FLOOR = 1e-2  # of the whitened codes' variance, which is 1
@@ -42,6 +45,35 @@ def combined_codes(
     return (weights[..., None] * codes[chosen.to(codes.device)]).sum(1)
 
 
+def neighbour_codes(
+    codes: Tensor,
+    features: Tensor,
+    count: int,
+    bases: int,
+    concentration: float,
+    neighbours: int,
+    generator: torch.Generator,
+) -> Tensor:
+    """(count, Z) Dirichlet combinations of a random one of codes (N, Z) and bases - 1 of its nearest.
+
+    Heads that are alike have their parts at the same places, so that these outlive the averaging.
+
+    Args:
+        features: (N, F), such as `shape_features`: what is near is decided by them.
+        neighbours: the others are drawn from so many nearest ones.
+    """
+    neighbours = min(neighbours, len(codes) - 1)
+    bases = min(bases, neighbours + 1)
+    distance = torch.cdist(features, features)
+    distance.fill_diagonal_(-1.0)  # first of its own neighbours, whatever the rounding
+    nearest = distance.argsort(1)[:, 1 : neighbours + 1].cpu()
+    first = torch.randint(len(codes), (count,), generator=generator)
+    others = [torch.randperm(neighbours, generator=generator)[: bases - 1] for _ in range(count)]
+    chosen = torch.cat([first[:, None], nearest[first].gather(1, torch.stack(others))], 1)
+    weights = dirichlet_weights(count, bases, concentration, generator).to(codes)
+    return (weights[..., None] * codes[chosen.to(codes.device)]).sum(1)
+
+
 def ease(fraction: Tensor, sharpness: float = 2.0) -> Tensor:
     """Fractions 0..1 eased by a Gaussian's cumulative distribution: slow, fast, slow; the ends stay."""
     half = math.erf(sharpness / 2)
@@ -55,10 +87,41 @@ def interpolate(codes: Tensor, frames: int) -> Tensor:
     return torch.cat([*legs, codes[-1:]])
 
 
-def fit_mixture(codes: Tensor, components: int, dimensions: int, seed: int) -> dict[str, Tensor]:
-    """A Gaussian mixture with diagonal covariances over the whitened principal components of codes (N, Z).
+@torch.no_grad()
+def shape_features(generate: Callable[[Tensor], dict[str, Tensor]], codes: Tensor) -> Tensor:
+    """(N, F) float32 numbers that tell the heads of codes (N, Z) apart by what a field makes of them.
+
+    Codes themselves tell heads apart badly: most of what they differ by is where training started them, in directions
+    that the field does not look at.
+
+    Args:
+        generate: of a `Sof` or a `SofModel`. Kinds of tensors that it returns count alike; of large ones every k-th
+            number is taken.
+    """
+    kinds: dict[str, list[Tensor]] = {}
+    for chunk in codes.split(CODES_PER_CHUNK):
+        for name, value in generate(chunk).items():
+            flat = value.flatten(1)
+            kinds.setdefault(name, []).append(
+                flat[:, :: -(-flat.shape[1] // FEATURES_PER_KIND)].float().cpu()
+            )
+    features = []
+    for parts in kinds.values():
+        offsets = torch.cat(parts) - torch.cat(parts).mean(0)
+        features.append(offsets / offsets.square().sum(1).mean().sqrt().clamp_min(1e-12))
+    return torch.cat(features, 1)
+
+
+def fit_mixture(
+    codes: Tensor, components: int, dimensions: int, seed: int, features: Tensor | None = None
+) -> dict[str, Tensor]:
+    """A Gaussian mixture with diagonal covariances over whitened principal components of the heads of codes (N, Z).
 
     Components and dimensions are cut to what N codes can carry. Seeded; computed on the CPU in float64.
+
+    Args:
+        features: (N, F), whose principal components are taken, such as `shape_features`; an axis is then the
+            combination of codes that is most like the component. None: those of the codes.
 
     Returns:
         mean (Z,), axes (D, Z) (scaled to unwhiten), weights (C,), centres (C, D), deviations (C, D), float32.
@@ -66,13 +129,16 @@ def fit_mixture(codes: Tensor, components: int, dimensions: int, seed: int) -> d
     codes = codes.detach().double().cpu()
     count = len(codes)
     mean = codes.mean(0)
-    dimensions = max(1, min(dimensions, count - 1, codes.shape[1]))
+    offsets = codes - mean
+    seen = offsets if features is None else features.detach().double().cpu()
+    seen = seen - seen.mean(0)
+    dimensions = max(1, min(dimensions, count - 1, codes.shape[1], seen.shape[1]))
     components = max(1, min(components, count // 4))
-    _, singular, right = torch.linalg.svd(codes - mean, full_matrices=False)
-    sign = torch.sign(right[:dimensions].gather(1, right[:dimensions].abs().argmax(1, keepdim=True)))
-    scale = (singular[:dimensions] / math.sqrt(max(count - 1, 1))).clamp_min(1e-8)
-    axes = right[:dimensions] * sign * scale[:, None]
-    white = (codes - mean) @ (right[:dimensions] * sign).T / scale
+    _, vectors = torch.linalg.eigh(seen @ seen.T)
+    white = vectors.flip(1)[:, :dimensions] * math.sqrt(max(count - 1, 1))  # unit variance, uncorrelated
+    axes = white.T @ offsets / max(count - 1, 1)
+    sign = torch.sign(axes.gather(1, axes.abs().argmax(1, keepdim=True)))
+    white, axes = white * sign.T, axes * sign
     weights, centres, variances = _fit_diagonal_mixture(white, components, seed)
     fitted = {
         "mean": mean,
@@ -124,19 +190,28 @@ def sample_codes(
     sof,
     count: int,
     generator: torch.Generator,
-    method: str = "mixture",
-    bases: int = 4,
+    method: str = "neighbours",
+    bases: int = 3,
     concentration: float = 1.0,
+    neighbours: int = 8,
+    spread: float = 1.0,
 ) -> Tensor:
     """(count, Z) codes of new heads, on the field's device.
 
     Args:
         sof: a `sofgan.sof.model.Sof`.
         generator: on the CPU.
-        method: "mixture" (PCA + Gaussian mixture) or "dirichlet" (eq. 6 over `bases` random codes).
+        method: "neighbours" (eq. 6 over `bases` alike heads, out of so many nearest `neighbours`), "dirichlet" (eq. 6
+            over `bases` random ones) or "mixture" (PCA + Gaussian mixture, deviations times `spread`).
+
+    Raises:
+        ValueError: another method.
     """
+    if method == "neighbours" and len(sof.codes) > 1:
+        features = shape_features(sof.generate, sof.codes)
+        return neighbour_codes(sof.codes, features, count, bases, concentration, neighbours, generator)
     if method == "mixture":
-        return sample_mixture(sof.space, count, generator).to(sof.device)
-    if method == "dirichlet":
+        return sample_mixture(sof.space, count, generator, spread).to(sof.device)
+    if method in ("dirichlet", "neighbours"):
         return combined_codes(sof.codes, count, bases, concentration, generator)
-    raise ValueError(f"method must be mixture or dirichlet, not {method!r}")
+    raise ValueError(f"method must be neighbours, dirichlet or mixture, not {method!r}")

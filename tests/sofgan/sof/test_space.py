@@ -10,7 +10,10 @@ from sofgan.sof.space import (
     ease,
     fit_mixture,
     interpolate,
+    neighbour_codes,
+    sample_codes,
     sample_mixture,
+    shape_features,
 )
 
 
@@ -75,3 +78,59 @@ def test_interpolation_is_eased_and_passes_every_code():
     assert steps[4] > 1.5 * steps[0]
     ends = ease(torch.tensor([0.0, 0.5, 1.0]))
     assert torch.allclose(ends, torch.tensor([0.0, 0.5, 1.0]), atol=1e-6)
+
+
+def test_neighbours_are_combined_with_their_like_alone():
+    group = torch.arange(20) % 2
+    features = torch.stack([group * 10.0, torch.arange(20.0) / 20], 1)
+    codes = torch.eye(20)
+    drawn = neighbour_codes(codes, features, 60, 3, 1.0, 5, seeded())
+    assert torch.allclose(drawn.sum(1), torch.ones(60), atol=1e-5)
+    assert ((drawn > 0).sum(1) == 3).all()
+    of_first_group = drawn @ (group == 0).float()
+    assert torch.all((of_first_group < 1e-5) | (of_first_group > 1 - 1e-5))
+    assert torch.equal(drawn, neighbour_codes(codes, features, 60, 3, 1.0, 5, seeded()))
+    few = neighbour_codes(codes[:2], features[:2], 4, 5, 1.0, 8, seeded())
+    assert ((few > 0).sum(1) == 2).all()
+
+
+def test_shape_features_see_what_the_field_sees():
+    """Codes differ most where the field does not look; its own tensors tell heads apart as they are."""
+    codes = torch.randn(24, 40, generator=seeded())
+    matrix = torch.zeros(40, 30)
+    matrix[:4] = torch.randn(4, 30, generator=seeded(1))
+
+    def generate(chunk):
+        return {"planes": (chunk @ matrix).reshape(len(chunk), 5, 6)}
+
+    features = shape_features(generate, codes)
+    assert features.shape == (24, 30)
+    assert torch.allclose(features.mean(0), torch.zeros(30), atol=1e-6)
+    blind = shape_features(generate, torch.cat([codes[:, :4], torch.zeros(24, 36)], 1))
+    assert torch.allclose(features, blind, atol=1e-5)
+    # Four dimensions of the mixture then hold all that is seen; of the codes' own components they miss most.
+    kept = fit_mixture(codes, 1, 4, 0, features)
+    missed = fit_mixture(codes, 1, 4, 0)
+
+    def seen_share(space):
+        return (space["axes"] @ matrix).norm() ** 2 / ((codes - codes.mean(0)) @ matrix).norm() ** 2 * 23
+
+    assert seen_share(kept) == pytest.approx(1, abs=1e-3)
+    assert seen_share(missed) < 0.7
+
+
+def test_mixture_axes_are_combinations_of_codes():
+    codes = torch.randn(9, 12, generator=seeded())
+    space = fit_mixture(codes, 2, 8, 0, torch.randn(9, 50, generator=seeded(1)))
+    weights = torch.linalg.lstsq((codes - codes.mean(0)).T, space["axes"].T).solution
+    assert torch.allclose((codes - codes.mean(0)).T @ weights, space["axes"].T, atol=1e-4)
+    assert len(space["axes"]) == 8
+
+
+def test_sampling_methods_of_a_field(trained):
+    for method in ("neighbours", "dirichlet", "mixture"):
+        drawn = sample_codes(trained, 3, seeded(), method)
+        assert drawn.shape == (3, 8)
+        assert torch.equal(drawn, sample_codes(trained, 3, seeded(), method))
+    with pytest.raises(ValueError, match="neighbours, dirichlet or mixture"):
+        sample_codes(trained, 3, seeded(), "normal")

@@ -1,0 +1,397 @@
+"""Whether sampled heads look like heads: statistics of their label views against those of training heads.
+
+Heads are judged by label maps (N, V, H, W) uint8 from V cameras, the same for all; the cameras go from the
+subject's right to the left around a frontal one in the middle (see `judging_cameras`). A head's statistics are
+class areas, parts that it has, where they lie, left-right asymmetry, and pieces that hang loose. How far they lie
+outside the ranges of training heads is the head's score, and the score's rank among those of training heads, each
+left out of the ranges in turn, is its p-value: of heads like those of training, 5 % have a p-value of 0.05 or less.
+"""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy import ndimage
+from torch import Tensor
+
+from sofgan import cameras, labels
+from sofgan.sof.space import sample_codes
+
+YAWS = (-0.6, 0.0, 0.6)  # radians
+SIZE = 128  # pixels of the views
+LEVEL = 0.05  # p-values up to it are called implausible
+FEWEST_HEADS = math.ceil(1 / LEVEL)  # of a reference: with fewer no p-value can be so low, so nothing would fail
+TAIL = 0.02  # of training heads that a range leaves out on each side: a failed one shall not widen it
+
+# Sides of the image on which a frontal head shows the part, and the least share of the image that counts.
+PARTS = {
+    "skin": (labels.SKIN, "both", 0.02),
+    "brow": (labels.BROW, "each", 4e-4),
+    "eye": (labels.EYE, "each", 4e-4),
+    "r_nose": (labels.R_NOSE, "both", 1e-3),
+    "l_nose": (labels.L_NOSE, "both", 1e-3),
+    "u_lip": (labels.U_LIP, "both", 3e-4),
+    "l_lip": (labels.L_LIP, "both", 3e-4),
+    "neck": (labels.NECK, "both", 4e-3),
+}
+LENS = 3.5e-3  # share of the image on one side that is eyeglass where a lens hides the eye
+# In how many pieces a class may come; what lies outside the largest of them is stray.
+PIECES = np.full(labels.NUM_CLASSES, 1)
+PIECES[[labels.BROW, labels.EYE, labels.EAR, labels.EARRING, labels.EYEGLASS]] = 2
+SPECK = 2.5e-4  # share of the image: a smaller piece is a speck
+# Symmetry and place are those of the face; hair, clothes and jewellery may lie as they like.
+FACE = (labels.SKIN, labels.BROW, labels.EYE, labels.R_NOSE, labels.L_NOSE, labels.U_LIP, labels.L_LIP)
+THIN = (labels.EYEGLASS, labels.EARRING, labels.NECKLACE)  # in pieces on real heads too: counted apart
+# A range of training heads is taken to be at least so wide: areas in square roots of shares of the image, places in
+# image widths, asymmetry and border in shares, specks in pieces a view. A missing part weighs like two statistics
+# a whole range off.
+LEAST_WIDTH = {"area": 0.02, "part": 0.5, "place": 0.02, "face": 0.05, "loose": 0.01, "specks": 1.0}
+LARGEST_EXCESS = 2.0  # ranges: beyond it a statistic counts no more
+# Of these only more than in training is amiss.
+UPPER_ONLY = (
+    "face.asymmetry", "loose.stray", "loose.detached", "loose.holes", "specks.solid", "specks.thin"
+)  # fmt: skip
+# Heads are judged by how large these are only if they have them: none is as good as one of the usual size.
+OPTIONAL = ("mouth", "ear", "earring", "eyeglass", "necklace", "cloth", "hair", "hat")
+FEWEST = 5  # training heads that a range is made from; a statistic that fewer have is not judged
+
+
+def judging_cameras(radius: float, yaws: tuple[float, ...] = YAWS) -> np.ndarray:
+    """(V, 4, 4) cam2world of level cameras at that distance (head units), from the subject's right to the left."""
+    return cameras.orbit(np.array(yaws), np.zeros(len(yaws)), radius)
+
+
+def render_heads(sof, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE) -> np.ndarray:
+    """Label maps (N, V, size, size) uint8 of codes (N, Z) of a `sofgan.sof.model.Sof` from the judging cameras."""
+    poses = judging_cameras(sof.radius, yaws)
+    heads = [sof.render_views(code, poses, sof.intrinsics, size) for code in codes]
+    return np.stack([np.stack([view.labels.cpu().numpy() for view in views]) for views in heads])
+
+
+def head_statistics(maps: np.ndarray) -> dict[str, float]:
+    """Statistics of one head's views (V, H, W): "group.name" to value, NaN where there is nothing to measure.
+
+    Groups: area (square roots of shares of the image), part (1 there, 0 missing), place (of the frontal view's
+    parts, image widths), face (asymmetry; share of neighbouring pixels that differ), loose (shares of the
+    image), specks (pieces a view).
+    """
+    views = len(maps)
+    frontal = maps[views // 2]
+    statistics: dict[str, float] = {}
+    for index, view in enumerate(maps):
+        for name, area in zip(labels.NAMES, labels.class_areas(view)):
+            statistics[f"area.{name}.{index}"] = math.sqrt(area) if area or name not in OPTIONAL else math.nan
+    statistics |= {f"part.{name}": float(there) for name, there in parts_present(frontal).items()}
+    statistics |= {f"place.{name}": value for name, value in _places(frontal).items()}
+    # A view and the one from the other side mirror each other; the frontal one mirrors itself.
+    pairs = [(maps[i], labels.mirror(maps[views - 1 - i])) for i in range(views // 2 + 1)]
+    statistics["face.asymmetry"] = float(np.mean([_asymmetry(*pair) for pair in pairs]))
+    differ = [(np.diff(view, axis=axis) != 0).mean() for view in maps.astype(np.int8) for axis in (0, 1)]
+    statistics["face.border"] = float(np.mean(differ))
+    loose = [_loose(view) for view in maps]
+    return statistics | {name: float(np.mean([view[name] for view in loose])) for name in loose[0]}
+
+
+def parts_present(frontal: np.ndarray) -> dict[str, bool]:
+    """Which parts that heads have are seen in a frontal view (H, W). An eye behind a dark lens counts as seen."""
+    width = frontal.shape[1]
+    halves = {"right": frontal[:, : width // 2], "left": frontal[:, (width + 1) // 2 :]}
+    present = {}
+    for name, (part, where, share) in PARTS.items():
+        least = share * frontal.size
+        if where == "both":
+            present[name] = bool((frontal == part).sum() >= least)
+            continue
+        for side, half in halves.items():
+            present[f"{side}_{name}"] = bool((half == part).sum() >= least)
+            if part == labels.EYE:
+                present[f"{side}_{name}"] |= bool((half == labels.EYEGLASS).sum() >= LENS * frontal.size)
+    return present
+
+
+def _places(frontal: np.ndarray) -> dict[str, float]:
+    """Rows and distances of the parts of a face in a frontal view, in image widths; NaN where a part is missing."""
+    width = frontal.shape[1]
+    middle = {}
+    for name, classes in {
+        "brow": (labels.BROW,),
+        "eye": (labels.EYE,),
+        "nose": (labels.R_NOSE, labels.L_NOSE),
+        "mouth": (labels.U_LIP, labels.MOUTH, labels.L_LIP),
+    }.items():
+        for side, half in (("right", slice(0, width // 2)), ("left", slice((width + 1) // 2, width))):
+            rows, columns = np.nonzero(np.isin(frontal[:, half], classes))
+            if len(rows):
+                middle[name, side] = np.array([rows.mean(), columns.mean() + (half.start or 0)]) / width
+            else:
+                middle[name, side] = np.full(2, np.nan)
+    places = {}
+    for name in ("brow", "eye", "nose", "mouth"):
+        right, left = middle[name, "right"], middle[name, "left"]
+        places[f"{name}_row"] = float((right[0] + left[0]) / 2)
+        places[f"{name}_slant"] = float(left[0] - right[0])
+        places[f"{name}_distance"] = float(left[1] - right[1])
+        places[f"{name}_shift"] = float((right[1] + left[1]) / 2)
+    return places
+
+
+def _asymmetry(view: np.ndarray, mirrored: np.ndarray) -> float:
+    """1 minus the mean IoU of a view and its mirror over the face's classes in either."""
+    ious = []
+    for part in FACE:
+        a, b = view == part, mirrored == part
+        either = (a | b).sum()
+        if either:
+            ious.append((a & b).sum() / either)
+    return 1 - float(np.mean(ious)) if ious else 1.0
+
+
+def _loose(view: np.ndarray) -> dict[str, float]:
+    """What of a view hangs loose: specks and stray pieces of classes, holes in the head, parts off the head."""
+    specks, stray = {True: 0, False: 0}, 0
+    for part in np.unique(view):
+        if part == labels.BACKGROUND:
+            continue
+        sizes = _piece_sizes(view == part)
+        specks[part in THIN] += int((sizes < SPECK * view.size).sum())
+        stray += int(sizes[PIECES[part] :].sum())
+    head = view != labels.BACKGROUND
+    detached = _piece_sizes(head)[1:].sum()
+    holes = ndimage.binary_fill_holes(head).sum() - head.sum()
+    return {
+        "specks.solid": float(specks[False]),
+        "specks.thin": float(specks[True]),
+        "loose.stray": stray / view.size,
+        "loose.detached": detached / view.size,
+        "loose.holes": holes / view.size,
+    }
+
+
+def _piece_sizes(mask: np.ndarray) -> np.ndarray:
+    """Pixels of the connected pieces of a mask, the largest first; pixels that touch at a corner are connected."""
+    pieces, _ = ndimage.label(mask, np.ones((3, 3)))
+    return np.sort(np.bincount(pieces.reshape(-1))[1:])[::-1]
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What `Reference.judge` says of N heads."""
+
+    score: np.ndarray  # (N,) 0: all within the training heads' ranges
+    p_value: np.ndarray  # (N,) share of training heads that score as badly
+    excess: np.ndarray  # (N, K) how far each statistic lies outside, in widths of its range
+    statistics: np.ndarray  # (N, K), NaN where there was nothing to measure
+
+    @property
+    def plausible(self) -> np.ndarray:
+        """(N,) bool."""
+        return self.p_value > LEVEL
+
+
+@dataclass(frozen=True)
+class Reference:
+    """How training heads' statistics are spread; made by `fit_reference`.
+
+    `low` and `high` (K,) bound the statistics of `names`; `mean` and `deviation` (K,) are of those that could be
+    measured; `scores` (N,) are the training heads' own, each against the ranges of the others.
+    """
+
+    names: tuple[str, ...]
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    deviation: np.ndarray
+    scores: np.ndarray
+
+    def judge(self, maps: np.ndarray) -> Scores:
+        """Score heads by their views (N, V, H, W) from the reference's cameras.
+
+        Raises:
+            ValueError: so many views have other statistics than the reference.
+        """
+        names, table = statistics_table(maps)
+        if names != self.names:
+            raise ValueError(f"{maps.shape[1]} views a head: the reference was made from another number")
+        excess = _excess(self.names, table, self.low, self.high)
+        score = _score(self.names, excess)
+        at_least = (self.scores[None] >= score[:, None] - 1e-12).sum(1)
+        p_value = (1 + at_least) / (1 + len(self.scores))
+        return Scores(score, p_value, excess, table)
+
+
+def fit_reference(maps: np.ndarray) -> Reference:
+    """The reference of training heads' views (N, V, H, W): as the field renders them, or the truth.
+
+    Raises:
+        ValueError: there are fewer than FEWEST_HEADS.
+    """
+    if len(maps) < FEWEST_HEADS:
+        raise ValueError(f"{len(maps)} heads can't be a reference: {FEWEST_HEADS} are the fewest")
+    names, table = statistics_table(maps)
+    low, high = _ranges(names, table)
+    own = []
+    for index in range(len(table)):
+        others = np.delete(table, index, 0)
+        own.append(_score(names, _excess(names, table[index : index + 1], *_ranges(names, others)))[0])
+    known = np.isfinite(table)
+    mean = np.where(known, table, 0).sum(0) / np.maximum(known.sum(0), 1)
+    deviation = np.sqrt(np.where(known, (table - mean) ** 2, 0).sum(0) / np.maximum(known.sum(0), 1))
+    return Reference(names, low, high, mean, deviation, np.array(own))
+
+
+def statistics_table(maps: np.ndarray) -> tuple[tuple[str, ...], np.ndarray]:
+    """Names of the statistics, (K,), and their values (N, K) for heads' views (N, V, H, W)."""
+    heads = [head_statistics(head) for head in maps]
+    return tuple(heads[0]), np.array([list(head.values()) for head in heads])
+
+
+def _ranges(names: tuple[str, ...], table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Bounds (K,) of training heads' statistics (N, K); infinite where that way nothing is amiss."""
+    ordered = np.sort(table, 0)  # NaNs come last
+    known = np.isfinite(table).sum(0)
+    column = np.arange(table.shape[1])
+
+    def quantile(share: float) -> np.ndarray:
+        position = share * np.maximum(known - 1, 0)
+        below = np.floor(position).astype(int)
+        above = np.minimum(below + 1, np.maximum(known - 1, 0))
+        part = position - below
+        return (1 - part) * ordered[below, column] + part * ordered[above, column]
+
+    low, high = quantile(TAIL), quantile(1 - TAIL)
+    low[np.isin(names, UPPER_ONLY)] = 0.0  # which none of them goes below
+    high[[name.startswith("part.") for name in names]] = np.inf
+    return np.where(known < FEWEST, -np.inf, low), np.where(known < FEWEST, np.inf, high)
+
+
+def _excess(names: tuple[str, ...], table: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    """(N, K) how far statistics lie outside their bounds, in widths of the training range, up to LARGEST_EXCESS.
+
+    What can't be measured counts as inside: that a part is missing is a statistic of its own.
+    """
+    least = np.array([LEAST_WIDTH[name.split(".")[0]] for name in names])
+    width = np.maximum(np.where(np.isfinite(high - low), high - low, least), least)
+    outside = np.maximum(np.maximum(low - table, table - high), 0) / width
+    return np.minimum(np.nan_to_num(outside, nan=0.0), LARGEST_EXCESS)
+
+
+def _score(names: tuple[str, ...], excess: np.ndarray) -> np.ndarray:
+    """(N,) sum of the excess (N, K), where a class' areas in the several views count as one statistic."""
+    views = sum(name.startswith("area.skin.") for name in names)
+    weights = np.array([1 / views if name.startswith("area.") else 1.0 for name in names])
+    return excess @ weights
+
+
+def pairwise_miou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Mean IoU (N, M) of each label map of (N, H, W) with each of (M, H, W), over the classes in either of the two."""
+    shape = (len(first), len(second))
+    total, classes = np.zeros(shape), np.zeros(shape)
+    for part in range(labels.NUM_CLASSES):
+        a = (first == part).reshape(len(first), -1).astype(np.float32)
+        b = (second == part).reshape(len(second), -1).astype(np.float32)
+        both = a @ b.T
+        either = a.sum(1)[:, None] + b.sum(1)[None] - both
+        total += both / np.maximum(either, 1)
+        classes += either > 0
+    return total / classes
+
+
+def summarise(reference: Reference, maps: np.ndarray, training: np.ndarray) -> dict[str, float]:
+    """How plausible, how new and how various N sampled heads are.
+
+    A sampler that returns training heads is plausible but not new; noise is new but not plausible; one head again and
+    again may be both but is not various.
+
+    Args:
+        reference: from the same cameras.
+        maps: (N, V, H, W) views of the samples, N at least 2.
+        training: (M, H, W) frontal views of the training heads.
+
+    Returns:
+        share_plausible; both_eyes, the share with two eyes; specks, a view; novelty, 1 - the mean IoU with the most
+        alike training head's frontal view; plausible_novelty, the same but 0 for implausible heads; diversity, 1 - the
+        mean IoU of two samples' frontal views; and shift_<statistic>, the mean's distance from the training
+        heads', in their standard deviations.
+    """
+    scores = reference.judge(maps)
+    frontal = maps[:, maps.shape[1] // 2]
+    column = {name: scores.statistics[:, i] for i, name in enumerate(reference.names)}
+    novelty = 1 - pairwise_miou(frontal, training).max(1)
+    among = pairwise_miou(frontal, frontal)[~np.eye(len(frontal), dtype=bool)]
+    known = np.isfinite(scores.statistics)
+    mean = np.where(known, scores.statistics, 0).sum(0) / np.maximum(known.sum(0), 1)
+    shift = np.where(known.any(0), (mean - reference.mean) / np.maximum(reference.deviation, 1e-3), np.nan)
+    return {
+        "share_plausible": float(scores.plausible.mean()),
+        "both_eyes": float((column["part.right_eye"] * column["part.left_eye"]).mean()),
+        "specks": float((column["specks.solid"] + column["specks.thin"]).mean()),
+        "novelty": float(novelty.mean()),
+        "plausible_novelty": float((novelty * scores.plausible).mean()),
+        "diversity": float(1 - among.mean()),
+        **{f"shift_{name}": float(value) for name, value in zip(reference.names, shift)},
+    }
+
+
+def score_space(
+    sof, count: int, generator: torch.Generator, yaws: tuple[float, ...] = YAWS, size: int = SIZE
+) -> dict[str, float]:
+    """`summarise`, without the shifts, of `count` samples of the default method against the training heads.
+
+    Args:
+        sof: a `sofgan.sof.model.Sof`.
+        generator: on the CPU.
+
+    Returns:
+        {} where there are fewer than FEWEST_HEADS training heads.
+    """
+    if len(sof.training_codes) < FEWEST_HEADS:
+        return {}
+    training = render_heads(sof, sof.training_codes, yaws, size)
+    samples = render_heads(sof, sample_codes(sof, count, generator), yaws, size)
+    figures = summarise(fit_reference(training), samples, training[:, len(yaws) // 2])
+    return {name: value for name, value in figures.items() if not name.startswith("shift_")}
+
+
+@dataclass(frozen=True)
+class PlausibleSamples:
+    """Codes (N, Z) with the p-values (N,) of their heads, and how many were drawn and judged for them."""
+
+    codes: Tensor
+    p_values: np.ndarray
+    drawn: int
+
+
+def sample_plausible(
+    sof,
+    reference: Reference,
+    count: int,
+    generator: torch.Generator,
+    max_tries: int = 6,
+    yaws: tuple[float, ...] = YAWS,
+    size: int = SIZE,
+    **sampling,
+) -> PlausibleSamples:
+    """Codes of new heads, implausible ones drawn again.
+
+    Args:
+        sof: a `sofgan.sof.model.Sof`.
+        reference: from cameras at the same `yaws` and of the same `size`.
+        generator: on the CPU.
+        max_tries: draws for a head; if none of them is plausible, the best of them is taken.
+        sampling: method and its parameters, for `sofgan.sof.space.sample_codes`.
+    """
+    codes = sof.codes.new_empty(count, sof.codes.shape[1])
+    score, p_values = np.full(count, np.inf), np.zeros(count)
+    drawn = 0
+    for _ in range(max_tries):
+        wanted = np.flatnonzero(p_values <= LEVEL)
+        if len(wanted) == 0:
+            break
+        tried = sample_codes(sof, len(wanted), generator, **sampling)
+        scores = reference.judge(render_heads(sof, tried, yaws, size))
+        drawn += len(wanted)
+        better = scores.score < score[wanted]
+        codes[torch.from_numpy(wanted[better])] = tried[torch.from_numpy(better)]
+        score[wanted[better]], p_values[wanted[better]] = scores.score[better], scores.p_value[better]
+    return PlausibleSamples(codes, p_values, drawn)
