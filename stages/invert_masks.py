@@ -1,70 +1,144 @@
-"""Find codes and cameras of real people's label maps in the trained field (round 2)."""
+"""Find codes and cameras of real people's label maps in the trained field, and teach it those heads (round 2)."""
+
+from pathlib import Path
 
 import numpy as np
 import torch
 
+from sofgan import cameras
 from sofgan.config import to_mapping
 from sofgan.faces.store import PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
-from sofgan.sof.invert import extend, invert
-from sofgan.sof.model import load_sof, save_sof
-from sofgan.training import Checkpoints
-from stages.params import read_params, runtime, seed
-from stages.tracking import stage_run
+from sofgan.sof.code_prior import fit_prior
+from sofgan.sof.config import InvertMasks
+from sofgan.sof.data import ViewSet, read_views, view_files
+from sofgan.sof.encoder import train_encoder
+from sofgan.sof.invert import Inversion, Rehearsal, extend, invert, join, part, release
+from sofgan.sof.model import Sof, load_sof, save_sof
+from sofgan.sof.single_views import frontal_views, score_other_views
+from sofgan.sof.train import validate
+from sofgan.training import Checkpoints, keep_freed_memory
+from stages.params import batches, read_params, runtime, seed
+from stages.tracking import StageRun, stage_run
 
 SHOWN = 8
+NEW_YAWS = (-0.5, 0.0, 0.5)  # radians of the new views shown
+KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and after the release
 
 
 def main() -> None:
     params, machine = read_params("invert_masks"), runtime()
     torch.set_num_threads(machine.threads)
+    keep_freed_memory()
     sof = load_sof("models/sof.pt", machine.device)
+    keys, maps = masks(params)
+    known, new_heads = known_and_new_views(sof, params.new_heads)
+    inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, machine.device]
+    with stage_run("invert_masks", params) as run:
+        encoder = None
+        if params.preset == "fast" and params.encoder_steps:
+            prior, steps = fit_prior(sof.codes), params.encoder_steps
+            encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
+
+        def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> tuple[Inversion, Checkpoints]:
+            checkpoints = Checkpoints(f".work/invert_masks/{name}", [*inputs, name])
+            found = invert(
+                sof, label_maps, params, seed(), encoder, known_framing, checkpoints, run.status, run.report
+            )
+            return found, checkpoints
+
+        found, states = fit("masks", maps, known_framing=False)
+        checkpoints, scores = [states], {"input_miou_frozen": float(found.miou.mean())}
+        # Scans that the field has not seen are masks like others; only of them the other sides are known.
+        if new_heads:
+            frontal = new_heads.labels[frontal_views(new_heads)]
+            found_heads, states = fit("new_heads", frontal, known_framing=True)
+            checkpoints.append(states)
+            scores |= new_head_scores(found_heads, new_heads, "_frozen")
+            found, maps = join(found, found_heads), torch.cat([maps, frontal])
+        if params.released_steps:
+            scores["known_head_miou_frozen"] = validate(sof.model, known.to(sof.device), KNOWN_VIEWS)[
+                0
+            ].miou()
+            checkpoints.append(Checkpoints(".work/invert_masks/released", [*inputs, "released"]))
+            rehearsal = Rehearsal(known, read_params("train_sof"))
+            found = release(
+                sof, found, maps, params, seed(), rehearsal, checkpoints[-1], run.status, run.report
+            )
+            scores["known_head_miou"] = validate(found.model, known.to(sof.device), KNOWN_VIEWS)[0].miou()
+        if new_heads:
+            scores |= new_head_scores(part(found, slice(len(keys), None)), new_heads, "")
+        found, maps = part(found, slice(len(keys))), maps[: len(keys)]
+        scores |= {
+            "input_miou": float(found.miou.mean()),
+            "input_miou_worst": float(found.miou.min()),
+            "maps": len(keys),
+        }
+        write(sof, found, keys, maps, run)
+        run.final(scores)
+    for states in checkpoints:
+        states.clear()
+
+
+def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
+    """Keys and label maps (M, S, S), spread over the store, where neighbours may show one person."""
     store = PhotoStore("data/photos/celebamask")
-    # Spread over the store, where neighbours may show one person.
     chosen = np.unique(np.linspace(0, len(store) - 1, min(params.maps, len(store))).round().astype(int))
     keys = [store.keys()[index] for index in chosen]
-    maps = torch.from_numpy(np.stack([store.labels(int(index), params.size) for index in chosen]))
-    inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, machine.device]
-    checkpoints = Checkpoints(".work/invert_masks", inputs)
-    with stage_run("invert_masks", params) as run:
-        found = invert(
-            sof,
-            maps,
-            params,
-            seed(),
-            checkpoints,
-            params.checkpoint_every_steps,
-            status=run.status,
-            report=run.report,
+    return keys, torch.from_numpy(np.stack([store.labels(int(index), params.size) for index in chosen]))
+
+
+def known_and_new_views(sof: Sof, new_heads: int) -> tuple[ViewSet, ViewSet | None]:
+    """Views of the field's heads, in the order of its codes, and of at most `new_heads` others."""
+    files = {f"{path.parent.name}/{path.stem}": path for path in view_files("data/views", batches())}
+    known = [files.pop(name) for name in sof.instance_names]
+    new: list[Path] = list(files.values())[:new_heads]
+    return read_views(known), read_views(new) if new else None
+
+
+def new_head_scores(found: Inversion, views: ViewSet, suffix: str) -> dict[str, float]:
+    """Of unseen scans, on the frontal map that was given and on all other views."""
+    return {
+        f"new_head_input_miou{suffix}": float(found.miou.mean()),
+        f"new_head_other_miou{suffix}": score_other_views(found, views).miou(),
+    }
+
+
+def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: StageRun) -> None:
+    """The field with the new codes, what was found, and a picture: map, fit and new views from above to below."""
+    extended = extend(sof, found, [f"celebamask/{key}" for key in keys], seed())
+    save_sof("models/sof_inverted.pt", extended)
+    shown = slice(min(SHOWN, len(keys)))
+    poses = cameras.orbit(np.array(NEW_YAWS), np.zeros(len(NEW_YAWS)), sof.radius)
+    columns = [
+        np.concatenate(
+            [label_map, fitted]
+            + [
+                view.labels.cpu().numpy()
+                for view in extended.render_views(code, poses, sof.intrinsics, len(fitted))
+            ]
         )
-        save_sof("models/sof_inverted.pt", extend(sof, found, [f"celebamask/{key}" for key in keys]))
-        pairs = np.concatenate([maps.numpy()[:SHOWN], found.fitted[:SHOWN]], 1)  # truth above, fit below
-        picture = colorize(np.concatenate(list(pairs), 1))
-        with atomic_path("data/inverted") as folder:
-            folder.mkdir()
-            write_npz(
-                folder / "inversion.npz",
-                keys=np.array(keys),
-                codes=found.codes.cpu().numpy(),
-                camera_names=np.array(found.camera_names),
-                cameras=found.cameras.cpu().numpy(),
-                cam2world=found.cam2world.cpu().numpy(),
-                intrinsics=found.intrinsics.cpu().numpy(),
-                miou=found.miou,
-                labels=maps.numpy(),
-                fitted=found.fitted,
-            )
-            write_png(folder / "inversion.png", picture)
-        run.image("samples/inversion", picture)
-        run.final(
-            {
-                "input_miou": float(found.miou.mean()),
-                "input_miou_worst": float(found.miou.min()),
-                "maps": len(keys),
-            }
+        for label_map, fitted, code in zip(maps.numpy()[shown], found.fitted[shown], found.codes[shown])
+    ]
+    picture = colorize(np.concatenate(columns, 1))
+    cam2world, intrinsics = found.cameras()
+    with atomic_path("data/inverted") as folder:
+        folder.mkdir()
+        write_npz(
+            folder / "inversion.npz",
+            keys=np.array(keys),
+            codes=found.codes.cpu().numpy(),
+            camera_names=np.array(found.views.NAMES),
+            cameras=found.views.values.detach().cpu().numpy(),
+            cam2world=cam2world.cpu().numpy(),
+            intrinsics=intrinsics.cpu().numpy(),
+            miou=found.miou,
+            labels=maps.numpy(),
+            fitted=found.fitted,
         )
-    checkpoints.clear()
+        write_png(folder / "inversion.png", picture)
+    run.image("samples/inversion", picture)
 
 
 if __name__ == "__main__":

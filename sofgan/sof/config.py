@@ -14,11 +14,15 @@ class FieldConfig:
     kind: str = "triplane"  # triplane (fast) | hyper (the paper's hypernetwork)
     code_size: int = 256
     num_classes: int = 17
-    # triplane: planes = base + sum of basis planes weighted from the code, then a small decoder.
+    # triplane: planes = base + sums of basis planes weighted from the code, then a small decoder.
     channels: int = 16
     base_size: int = 64  # texels along a side of the ball's box
     basis_size: int = 32
-    basis: int = 48
+    basis: int = 64  # sets of planes that cover everything, weighted by the code's first part
+    local_basis: int = 4  # sets whose weights, the code's rest, differ from place to place; 0: none
+    local_grid: int = 4  # nodes along a side of a plane that have weights of their own
+    warp_size: int = 16  # texels along a side of the planes that move points; 0: no warp
+    focus: float = 0.6  # planes are 1 + focus times as fine in the middle; 0: even
     initial_size: int = (
         8  # texels of the random planes at the start: smooth ones leave no specks in new heads
     )
@@ -34,6 +38,17 @@ class FieldConfig:
     def __post_init__(self):
         if self.kind not in FIELD_KINDS:
             raise ValueError(f"field.kind must be one of {FIELD_KINDS}, not {self.kind!r}")
+        if self.kind == "triplane" and self.global_size < 1:
+            local = self.code_size - self.global_size
+            raise ValueError(
+                f"field.local_basis and local_grid want {local} of the code's {self.code_size} numbers: "
+                "some must be left for the whole head"
+            )
+
+    @property
+    def global_size(self) -> int:
+        """How many numbers of a code say what goes together in a head (triplane); the rest are local."""
+        return self.code_size - 3 * self.local_basis * self.local_grid**2
 
 
 @dataclass(frozen=True)
@@ -98,6 +113,8 @@ class TrainSof:
     marcher: MarcherConfig
     loss: SofLoss
     rays: RaySampling
+    held_out_instances: int  # never trained on, to score new heads by; at most a fifth of all
+    fit_steps: int  # of their codes, fitted while the field stays as it is
     steps: int
     points_only_share: float  # of the steps: before it no ray is projected (volume marcher only)
     instances_per_step: int
@@ -115,6 +132,11 @@ class TrainSof:
     space_components: int  # of the Gaussian mixture over codes
     space_dimensions: int  # of the PCA before it
 
+    def __post_init__(self):
+        for name in ("held_out_instances", "fit_steps"):
+            if getattr(self, name) < 0:
+                raise ValueError(f"train_sof.{name} is 0 or more, not {getattr(self, name)}")
+
 
 @dataclass(frozen=True)
 class InvertMasks:
@@ -122,20 +144,28 @@ class InvertMasks:
 
     preset: str  # fast | paper
     maps: int  # at most so many of the store, in its order
+    new_heads: int  # frontal maps of scans that the field has not seen, whose other views are scored
     size: int  # pixels: maps are fitted at this size
+    encoder_steps: int  # of training the network that estimates starts (fast); 0: none
     starts: int  # codes tried as starting points (fast)
     start_yaws: tuple[float, ...]  # radians (fast)
     blend: int  # best codes averaged into the start (fast)
-    steps: int
+    steps: int  # with the modules frozen, for each group of maps (fast) or for all together (paper)
     camera_only_share: float  # of the steps, at first: a code that moves under a wrong camera moves astray
-    release_after_steps: int  # modules frozen until then; >= steps: never released
     rays_per_map: int
     maps_per_step: int  # fitted together
-    code_learning_rate: float
+    code_learning_rate: float  # in deviations of known heads
     camera_learning_rate: float
+    code_weight: float  # of the mean squared distance to the mean code, in deviations of known heads
+    camera_weight: float  # of the mean squared distance to the start's camera
+    released_steps: int  # then, of all maps together with the modules released; 0: never
+    rehearsal_instances: (
+        int  # known heads in each of those steps, which modules must go on showing; 0: the paper's
+    )
     module_learning_rate: float
+    released_code_learning_rate: float
+    released_camera_learning_rate: float
     checkpoint_every_steps: int
-    code_weight: float  # of the squared distance to the codes' mean, in their standard deviations
 
     def __post_init__(self):
         if self.preset not in ("fast", "paper"):

@@ -8,11 +8,12 @@ import torch
 from torch import Tensor
 
 from sofgan import cameras, labels
-from sofgan.seeds import torch_generator
+from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.config import RaySampling
 from sofgan.sof.rays import Rays, ball_interval
 
 DENSITY_LEVELS = 255  # a pixel's chance to be drawn is kept as one byte
+LARGEST_HELD_OUT_SHARE = 0.2  # of the instances: who has few scans has none to spare
 FREE_MARGIN = 0.004  # head units in front of the surface that are not called free: depth is float16
 
 
@@ -60,6 +61,23 @@ def view_files(root: str | Path, batches: list[str]) -> list[Path]:
     return [path for batch in batches for path in sorted(Path(root, batch).glob("*.npz"))]
 
 
+def instance_name(path: Path) -> str:
+    """The name "batch/scan" of the instance whose views a file holds."""
+    return f"{path.parent.name}/{path.stem}"
+
+
+def split_instances(files: list[Path], count: int, seed: int) -> tuple[list[Path], list[Path]]:
+    """View files to train on and `count` to hold out, both in the order given; at most a fifth are held out.
+
+    Those are held out whose names have the lowest hashes with the seed. So where files are added, and the count stays,
+    some of them may be held out in place of others; who was trained on before still is.
+    """
+    count = min(count, int(LARGEST_HELD_OUT_SHARE * len(files)))
+    ranked = sorted(files, key=lambda path: derive_seed(seed, "held-out instance", instance_name(path)))
+    held_out = set(ranked[:count])
+    return [f for f in files if f not in held_out], [f for f in files if f in held_out]
+
+
 def read_views(paths: list[Path]) -> ViewSet:
     """Read view files, one instance each, in the order given.
 
@@ -90,7 +108,7 @@ def read_views(paths: list[Path]) -> ViewSet:
                 )
             )
             intrinsics.append(file["intrinsics"].astype(np.float32))
-        names.append(f"{path.parent.name}/{path.stem}")
+        names.append(instance_name(path))
     stacked = [torch.from_numpy(np.concatenate(column)) for column in zip(*parts)]
     label_maps, depth, cam2world, instance, held_out = stacked
     return ViewSet(

@@ -1,4 +1,4 @@
-"""Where an inversion starts: the best of many codes and yaws, framed like the map."""
+"""Where an inversion starts: the best of many codes and yaws, framed like the map, or what an encoder says."""
 
 import torch
 from torch import Tensor
@@ -6,8 +6,12 @@ from torch import Tensor
 from sofgan import cameras
 from sofgan.labels import NAMES, NUM_CLASSES
 from sofgan.seeds import torch_generator
+from sofgan.sof.code_prior import fit_prior
 from sofgan.sof.config import InvertMasks
-from sofgan.sof.model import SofModel
+from sofgan.sof.encoder import MapEncoder
+from sofgan.sof.framing import reframe
+from sofgan.sof.inversion_cameras import FramingCameras
+from sofgan.sof.model import Sof
 from sofgan.sof.render import render_cameras
 
 SEARCH_SIZE = 48  # pixels of the candidates' renders
@@ -31,19 +35,6 @@ def face_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
     return centre, (mass / size**2).sqrt()
 
 
-def reframe(maps: Tensor, zoom: Tensor, shift: Tensor, size: int) -> Tensor:
-    """Label maps (C, H, W) as cameras with that zoom (C,) and shift (C, 2) would see them: (C, size, size)."""
-    axis = (torch.arange(size, device=maps.device) + 0.5) / size
-    x = (axis[None] - 0.5 - shift[:, :1]) / zoom[:, None] + 0.5
-    y = (axis[None] - 0.5 - shift[:, 1:]) / zoom[:, None] + 0.5
-    source = maps.shape[-1]
-    column, row = (x * source).floor().long(), (y * source).floor().long()
-    outside = ((column < 0) | (column >= source))[:, None, :] | ((row < 0) | (row >= source))[:, :, None]
-    column, row = column.clamp(0, source - 1), row.clamp(0, source - 1)
-    index = torch.arange(len(maps), device=maps.device)[:, None, None]
-    return torch.where(outside, 0, maps[index, row[:, :, None], column[:, None, :]])
-
-
 def batch_miou(predictions: Tensor, truth: Tensor) -> Tensor:
     """Mean IoU (C,) of label maps (C, H, W) against one truth (H, W), over classes in either."""
     a = torch.nn.functional.one_hot(predictions.flatten(1).long(), NUM_CLASSES).float()  # (C, P, K)
@@ -55,38 +46,76 @@ def batch_miou(predictions: Tensor, truth: Tensor) -> Tensor:
 
 @torch.no_grad()
 def search_start(
-    model: SofModel,
-    codes: Tensor,
+    sof: Sof,
     maps: Tensor,
-    radius: float,
-    intrinsics: Tensor,
     config: InvertMasks,
     seed: int,
+    encoder: MapEncoder | None = None,
+    known_framing: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """For each map the blend of its best codes and the camera of the best one.
+    """For each map (M, H, W) a code and a camera to start from.
+
+    Searched: the blend of the codes whose views from some yaws, framed like the map, are most like it. Where there
+    is an encoder its camera is tried with that blend too, and with its own code; what is most like the map is taken.
+
+    Args:
+        known_framing: the maps have the framing of the field's own views: zoom and shift are 0.
 
     Returns:
         codes (M, Z), and camera values (M, 5) for `FramingCameras`.
     """
+    codes, values = _searched(sof, maps, config, seed, known_framing)
+    if encoder is None:
+        return codes, values
+    made = encoder.estimate(maps)
+    cameras_estimated = made.cameras.clone()
+    if known_framing:
+        cameras_estimated[:, 2:] = 0
+    estimated = fit_prior(sof.codes).codes(made.white)
+    candidates = [(codes, values), (codes, cameras_estimated), (estimated, cameras_estimated)]
+    scores = torch.stack([_start_scores(sof, *candidate, maps) for candidate in candidates])
+    best, rows = scores.argmax(0), torch.arange(len(maps), device=maps.device)
+    return tuple(torch.stack(column)[best, rows] for column in zip(*candidates))
+
+
+def _start_scores(sof: Sof, codes: Tensor, values: Tensor, maps: Tensor) -> Tensor:
+    """(M,) mean IoU of maps and the views of codes (M, Z) from cameras (M, 5), at the search's size."""
+    small = _subsampled(maps)
+    views = FramingCameras(values, sof.radius, sof.intrinsics.to(maps.device))
+    poses, intrinsics = views(torch.arange(len(codes), device=codes.device))
+    scores = []
+    for code, pose, own, truth in zip(codes, poses, intrinsics, small):
+        representation = sof.model.generate(code[None])
+        rendered = render_cameras(sof.model, representation, pose[None], own, small.shape[-1]).labels
+        scores.append(batch_miou(rendered[None], truth)[0])
+    return torch.stack(scores)
+
+
+def _subsampled(maps: Tensor) -> Tensor:
+    step = max(1, maps.shape[-1] // SEARCH_SIZE)
+    return maps[:, ::step, ::step]
+
+
+def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_framing: bool):
+    """Codes (M, Z) and camera values (M, 5) by trying `starts` codes from `start_yaws`."""
     device = maps.device
-    order = torch.randperm(len(codes), generator=torch_generator(seed, "inversion starts"))[: config.starts]
-    tried = codes[order.to(device)]
+    order = torch.randperm(len(sof.codes), generator=torch_generator(seed, "inversion starts"))
+    tried = sof.codes[order[: config.starts].to(device)]
     yaws = torch.tensor(config.start_yaws, device=device)
-    poses = cameras.orbit(yaws, torch.zeros_like(yaws), radius)
-    renders = []
-    for code in tried:
-        representation = model.generate(code[None])
-        for pose in poses:
-            view = render_cameras(model, representation, pose[None], intrinsics, SEARCH_SIZE)
-            renders.append(view.labels)
+    poses = cameras.orbit(yaws, torch.zeros_like(yaws), sof.radius)
+    renders = [
+        view.labels for code in tried for view in sof.render_views(code, poses, sof.intrinsics, SEARCH_SIZE)
+    ]
     renders = torch.stack(renders)  # (codes * yaws, S, S)
     centre, extent = face_moments(renders)
     map_centre, map_extent = face_moments(maps)
-    small = maps[:, :: max(1, maps.shape[-1] // SEARCH_SIZE), :: max(1, maps.shape[-1] // SEARCH_SIZE)]
+    small = _subsampled(maps)
     starts, values = [], []
     for index in range(len(maps)):
         zoom = (map_extent[index] / extent).clamp(0.25, 4.0)
         shift = (map_centre[index] - 0.5) - zoom[:, None] * (centre - 0.5)
+        if known_framing:
+            zoom, shift = torch.ones_like(zoom), torch.zeros_like(shift)
         framed = reframe(renders, zoom, shift, small.shape[-1])
         scores = batch_miou(framed, small[index]).reshape(len(tried), len(yaws))
         best_of_code, yaw_of_code = scores.max(1)

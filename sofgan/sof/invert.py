@@ -1,8 +1,8 @@
-"""Round 2: codes and cameras of single label maps (paper, section 6.2), and optionally the modules with them."""
+"""Round 2: codes and cameras of single label maps (paper, section 6.2), and then the modules with them."""
 
 import copy
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -14,34 +14,61 @@ from sofgan.labels import NUM_CLASSES
 from sofgan.metrics.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
 from sofgan.sof import volume
-from sofgan.sof.config import InvertMasks, RaySampling
-from sofgan.sof.data import pixel_density
+from sofgan.sof.code_prior import CodePrior, fit_prior
+from sofgan.sof.config import InvertMasks, RaySampling, TrainSof
+from sofgan.sof.data import RaySampler, ViewSet, instance_schedule, pixel_density
+from sofgan.sof.encoder import MapEncoder
 from sofgan.sof.field import Representation, select
 from sofgan.sof.inversion_cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion_start import search_start
 from sofgan.sof.model import Sof, SofModel
 from sofgan.sof.rays import Projection, Rays, ball_interval
 from sofgan.sof.render import COARSE_SIZE, coarse_range, render_cameras
+from sofgan.sof.space import fit_mixture, shape_features
+from sofgan.sof.train import mixed_precision, sof_loss
 from sofgan.training import Checkpoints, warmup_cosine
 
 FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
-RANGES_EVERY_STEPS = 20  # the coarse views are made anew
+RANGES_EVERY_DRAWS = 20  # of a map: then its coarse view is made anew
 WARMUP_SHARE = 0.05
+ADAM_BETAS = (0.9, 0.99)
+CLIP_GRADIENT_NORM = 5.0  # of released modules
+
+Status = Callable[[str], None]
+Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 
 
 @dataclass(frozen=True)
 class Inversion:
-    """Fitted maps: codes (M, Z), camera parameters (M, C) with their names, the cameras themselves, and the
-    mean IoU (M,) of each map against the fit. `model` is the field, changed only where it was released."""
+    """Fitted maps.
+
+    Attributes:
+        codes: (M, Z).
+        views: the cameras as parameters: `views.values` (M, C), named by `views.NAMES`.
+        miou: (M,) mean IoU of each map against its fit.
+        fitted: (M, H, W) uint8 label maps of the fit.
+        model: the field with the codes of known heads; changed only where it was released.
+    """
 
     codes: Tensor
-    camera_names: tuple[str, ...]
-    cameras: Tensor
-    cam2world: Tensor
-    intrinsics: Tensor
+    views: FramingCameras | PositionCameras
     miou: np.ndarray
-    fitted: np.ndarray  # (M, H, W) uint8 label maps of the fit
+    fitted: np.ndarray
     model: SofModel
+
+    def cameras(self) -> tuple[Tensor, Tensor]:
+        """cam2world (M, 4, 4) and intrinsics (M, 3, 3)."""
+        with torch.no_grad():
+            return self.views(torch.arange(len(self.codes), device=self.codes.device))
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """Known heads that released modules must go on showing: their views, in the order of the field's codes, and
+    how the field was trained on them."""
+
+    views: ViewSet
+    training: TrainSof
 
 
 @torch.no_grad()
@@ -77,102 +104,84 @@ def map_rays(pixels: Tensor, size: int, cam2world: Tensor, intrinsics: Tensor) -
 
 
 class _Fit:
-    """Codes, cameras and modules of a group of maps under optimisation."""
+    """Codes and cameras of maps under optimisation, in the coordinates of the codes' prior."""
 
-    def __init__(self, model: SofModel, maps: Tensor, codes: Tensor, views, config: InvertMasks, prior):
-        self.model, self.maps, self.config, self.views = model, maps, config, views
-        self.codes = torch.nn.Parameter(codes.clone())
-        self.mean, self.std = prior
-        self.ranges = None
+    def __init__(
+        self, model: SofModel, maps: Tensor, codes: Tensor, views, prior: CodePrior, config: InvertMasks
+    ):
+        self.model, self.maps, self.config, self.views, self.prior = model, maps, config, views, prior
+        self.white = torch.nn.Parameter(prior.white(codes))
+        self.expected = views.values.detach().clone()
         self.density = pixel_density(maps, maps, RaySampling())
-        self.modules = [*model.field.parameters(), *model.marcher.parameters()]
-        for parameter in self.modules:
-            parameter.requires_grad_(False)
-        self.rates = [config.code_learning_rate, config.camera_learning_rate, config.module_learning_rate]
-        groups = ([self.codes], list(views.parameters()), self.modules)
-        self.optimizer = torch.optim.Adam(
-            [{"params": params, "lr": rate} for params, rate in zip(groups, self.rates)], betas=(0.9, 0.99)
-        )
+        self.ranges = maps.new_zeros((len(maps), 2, COARSE_SIZE, COARSE_SIZE), dtype=torch.float32)
+        self.draws = torch.full((len(maps),), RANGES_EVERY_DRAWS, device=maps.device)  # since its coarse view
 
-    def step(self, step: int, generator: torch.Generator) -> dict[str, Tensor]:
-        """One step on a random part of the maps (all of them, where the group is no larger)."""
-        config, device = self.config, self.maps.device
-        if step == config.release_after_steps:
-            for parameter in self.modules:
-                parameter.requires_grad_(True)
-        count = min(config.maps_per_step, len(self.maps))
-        index = torch.randperm(len(self.maps), generator=generator, device=device)[:count]
+    def codes(self, index=slice(None)) -> Tensor:
+        """(I, Z) of some maps, or of all."""
+        return self.prior.codes(self.white[index])
+
+    def draw(self, generator: torch.Generator) -> Tensor:
+        """Which maps a step is about: `maps_per_step` of them, or all."""
+        order = torch.randperm(len(self.maps), generator=generator, device=self.maps.device)
+        return order[: self.config.maps_per_step]
+
+    def loss(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of the maps of those indices, and its terms."""
+        config = self.config
         cumulative = self.density[index].float().cumsum(1)
-        draws = torch.rand((count, config.rays_per_map), generator=generator, device=device)
+        draws = torch.rand((len(index), config.rays_per_map), generator=generator, device=self.maps.device)
         pixels = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
         pixels = pixels.clamp_max(cumulative.shape[1] - 1)
         weights = (cumulative[:, -1:] / self.density[index].gather(1, pixels).float()) ** 0.5
         classes = self.maps[index].flatten(1).gather(1, pixels).long()
 
-        factor = warmup_cosine(step, config.steps, max(1, int(WARMUP_SHARE * config.steps)))
-        still = step < config.camera_only_share * config.steps
-        for group, rate, held in zip(self.optimizer.param_groups, self.rates, (still, False, still)):
-            group["lr"] = 0.0 if held else rate * factor
-        codes = self.codes[index]
+        codes = self.codes(index)
         cam2world, intrinsics = self.views(index)
         rays = map_rays(pixels, self.maps.shape[-1], cam2world, intrinsics)
         representation = self.model.generate(codes)
         if self.model.config.marcher.kind == "volume":
-            if count < len(self.maps):
-                ranges = depth_ranges(self.model, codes, cam2world, intrinsics)
-            else:
-                if step % RANGES_EVERY_STEPS == 0:
-                    self.ranges = depth_ranges(self.model, self.codes, *self.views(torch.arange(count)))
-                ranges = self.ranges[index]
-            ranges = self._at_pixels(ranges, pixels)
+            ranges = self._ranges_at(index, pixels, codes, cam2world, intrinsics)
             projection = project_within(self.model, representation, rays, ranges, generator)
         else:
             projection = self.model.project(representation, rays, generator)
         picked = projection.log_probabilities.gather(-1, classes[..., None])[..., 0]
-        fit = -(weights / weights.mean() * picked).mean()
-        prior = ((codes - self.mean) / self.std).square().mean()
-        self.optimizer.zero_grad(set_to_none=True)
-        (fit + config.code_weight * prior).backward()
-        self.optimizer.step()
-        return {"cross_entropy": fit.detach(), "code_distance": prior.detach()}
+        terms = {
+            "cross_entropy": -(weights / weights.mean() * picked).mean(),
+            "code_distance": self.white[index].square().mean(),
+            "camera_distance": (self.views.values[index] - self.expected[index]).square().mean(),
+        }
+        loss = terms["cross_entropy"] + config.code_weight * terms["code_distance"]
+        return loss + config.camera_weight * terms["camera_distance"], terms
 
-    def _at_pixels(self, ranges: Tensor, pixels: Tensor) -> Tensor:
-        """(M, N, 2) of the coarse cells (M, 2, C, C) in which pixels (M, N) lie."""
+    @torch.no_grad()
+    def _ranges_at(self, index, pixels, codes, cam2world, intrinsics) -> Tensor:
+        """(I, N, 2) depths of the coarse cells in which pixels (I, N) lie; old coarse views are made anew."""
+        old = torch.nonzero(self.draws[index] >= RANGES_EVERY_DRAWS)[:, 0]
+        if len(old):
+            self.ranges[index[old]] = depth_ranges(self.model, codes[old], cam2world[old], intrinsics[old])
+            self.draws[index[old]] = 0
+        self.draws[index] += 1
         size = self.maps.shape[-1]
         column, row = pixels % size * COARSE_SIZE // size, pixels // size * COARSE_SIZE // size
         cell = (row * COARSE_SIZE + column)[:, None].expand(-1, 2, -1)
-        return ranges.flatten(2).gather(2, cell).transpose(1, 2)
+        return self.ranges[index].flatten(2).gather(2, cell).transpose(1, 2)
 
     def state(self) -> dict:
-        """For a checkpoint."""
+        """For a checkpoint, beside the model and the optimiser."""
         return {
-            "ranges": self.ranges,
-            "codes": self.codes.detach(),
+            "white": self.white.detach(),
             "views": self.views.state_dict(),
-            "model": self.model.state_dict(),
-            "optimizer": self.optimizer.state_dict(),
+            "expected": self.expected,
+            "ranges": self.ranges,
+            "draws": self.draws,
         }
 
     def load(self, state: dict) -> None:
         """Go on from a checkpoint."""
         with torch.no_grad():
-            self.codes.copy_(state["codes"])
-        self.ranges = state["ranges"]
+            self.white.copy_(state["white"])
         self.views.load_state_dict(state["views"])
-        self.model.load_state_dict(state["model"])
-        self.optimizer.load_state_dict(state["optimizer"])
-
-
-def _start(
-    sof: Sof, model: SofModel, maps: Tensor, radius: float, intrinsics: Tensor, config: InvertMasks, seed: int
-):
-    """Starting codes and cameras: searched (fast), or the mean code and a frontal camera (paper)."""
-    if config.preset == "paper":
-        position = torch.tensor([0.0, 0.0, radius], device=maps.device).expand(len(maps), 3)
-        codes = sof.codes.mean(0).expand(len(maps), -1)
-        return codes, PositionCameras(position, (0.0, 0.0, 0.0), intrinsics)
-    codes, values = search_start(model, sof.codes, maps, radius, intrinsics, config, seed)
-    return codes, FramingCameras(values, radius, intrinsics)
+        self.expected, self.ranges, self.draws = state["expected"], state["ranges"], state["draws"]
 
 
 def invert(
@@ -180,77 +189,205 @@ def invert(
     maps: Tensor,
     config: InvertMasks,
     seed: int,
+    encoder: MapEncoder | None = None,
+    known_framing: bool = False,
     checkpoints: Checkpoints | None = None,
-    checkpoint_every_steps: int = 500,
-    status: Callable[[str], None] | None = None,
-    report: Callable[[int, dict[str, float], dict[str, np.ndarray]], None] | None = None,
+    status: Status | None = None,
+    report: Report | None = None,
 ) -> Inversion:
-    """Fit codes and cameras to label maps (M, H, W) uint8, by `config`.
+    """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is.
 
-    The fast preset takes groups of `maps_per_step` maps one after another; the paper's draws so many of all
-    maps at each step. Modules change only from `release_after_steps` on, and are then carried from group to
-    group.
+    The fast preset takes groups of `maps_per_step` maps one after another, `steps` each, from starts that are
+    searched and, where there is an encoder, estimated; the paper's draws so many of all maps at each step and
+    starts from the mean code and a frontal camera.
 
+    Args:
+        known_framing: the maps were rendered with the field's intrinsics by cameras that look at the head's
+            centre: only yaw and pitch are fitted (fast).
     """
     device = sof.device
-    maps, radius, intrinsics = maps.to(device), sof.radius, sof.intrinsics.to(device)
-    model = copy.deepcopy(sof.model)
-    prior = (sof.codes.mean(0), sof.codes.std(0).clamp_min(1e-3) if len(sof.codes) > 1 else torch.ones(()))
-    size = config.maps_per_step if config.preset == "fast" else len(maps)
-    groups = list(torch.arange(len(maps)).split(size))
-    resumed = checkpoints.latest(device) if checkpoints else None
-    total, done_steps, state = len(groups) * config.steps, *(resumed or (0, None))
+    maps, model = maps.to(device), copy.deepcopy(sof.model).requires_grad_(False)
+    prior = fit_prior(sof.codes)
+    codes, views = _start(sof, maps, config, seed, encoder, known_framing)
+    groups = [torch.arange(len(maps), device=device)]
+    if config.preset == "fast":
+        groups = list(groups[0].split(config.maps_per_step))
+    total, (done, state) = len(groups) * config.steps, _latest(checkpoints, device)
     finished = state["finished"] if state else []
-    for number, group in enumerate(groups):
-        if number < len(finished):
-            continue
-        codes, views = _start(sof, model, maps[group], radius, intrinsics, config, seed)
-        fit = _Fit(model, maps[group], codes, views.to(device), config, prior)
-        first = 0
-        if state:
-            first = done_steps - number * config.steps
+    rates = (config.code_learning_rate, config.camera_learning_rate)
+    for number in range(len(finished), len(groups)):
+        group = groups[number]
+        fit = _Fit(model, maps[group], codes[group], views.of(group), prior, config)
+        optimizer = torch.optim.Adam(
+            [{"params": [fit.white], "lr": 0.0}, {"params": [fit.views.values], "lr": 0.0}], betas=ADAM_BETAS
+        )
+        first = done - number * config.steps if state and "fit" in state else 0
+        if first:
             fit.load(state["fit"])
-            if first > config.release_after_steps:
-                model.requires_grad_(True)
+            optimizer.load_state_dict(state["optimizer"])
             state = None
         for step in range(first, config.steps):
-            terms = fit.step(step, torch_generator(seed, "inversion", number, step, device=device))
+            generator = torch_generator(seed, "inversion", number, step, device=device)
+            factor = warmup_cosine(step, config.steps, max(1, int(WARMUP_SHARE * config.steps)))
+            still = step < config.camera_only_share * config.steps
+            for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
+                group_of["lr"] = 0.0 if held else rate * factor
+            with mixed_precision(device):
+                loss, terms = fit.loss(fit.draw(generator), generator)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
             done = number * config.steps + step + 1
-            if status and done % 10 == 0:
-                status(f"{done}/{total} steps of {len(groups)} groups")
-            if report and done % 100 == 0:
-                report(done, {name: float(value) for name, value in terms.items()}, {})
-            if checkpoints and done % checkpoint_every_steps == 0 and step + 1 < config.steps:
-                checkpoints.save(done, {"finished": finished, "fit": fit.state()})
-        finished = [*finished, {"codes": fit.codes.detach(), "values": views.values.detach()}]
-    return _score(model, maps, finished, views)
+            _tell(done, total, f"steps of {len(groups)} groups", terms, status, report)
+            if checkpoints and done % config.checkpoint_every_steps == 0 and step + 1 < config.steps:
+                checkpoints.save(
+                    done, {"finished": finished, "fit": fit.state(), "optimizer": optimizer.state_dict()}
+                )
+        finished = [*finished, {"codes": fit.codes().detach(), "values": fit.views.values.detach()}]
+        if checkpoints and number + 1 == len(groups):
+            checkpoints.save(done, {"finished": finished})
+    codes = torch.cat([part["codes"] for part in finished])
+    return _scored(model, maps, codes, views.with_values(torch.cat([part["values"] for part in finished])))
+
+
+def release(
+    sof: Sof,
+    found: Inversion,
+    maps: Tensor,
+    config: InvertMasks,
+    seed: int,
+    rehearsal: Rehearsal | None = None,
+    checkpoints: Checkpoints | None = None,
+    status: Status | None = None,
+    report: Report | None = None,
+) -> Inversion:
+    """Go on from `invert` with all maps (M, H, W) together and the modules released: `released_steps` steps.
+
+    The paper releases the modules on single views alone. Nothing then keeps the sides of heads that no map
+    shows: with a rehearsal, each step also is one of round 1 on known heads, whose codes move along.
+    """
+    device = sof.device
+    maps, model = maps.to(device), copy.deepcopy(found.model).requires_grad_(True)
+    prior = fit_prior(sof.codes)
+    everything = torch.arange(len(maps), device=device)
+    fit = _Fit(model, maps, found.codes, found.views.of(everything), prior, config)
+    modules = [*model.field.parameters(), *model.marcher.parameters()]
+    rates = (
+        config.released_code_learning_rate,
+        config.released_camera_learning_rate,
+        config.module_learning_rate,
+        config.released_code_learning_rate,
+    )
+    parameters = ([fit.white], [fit.views.values], modules, [model.codes])
+    optimizer = torch.optim.Adam([{"params": p, "lr": 0.0} for p in parameters], betas=ADAM_BETAS)
+    sampler = None
+    if rehearsal is not None and config.rehearsal_instances:
+        sampler = RaySampler(rehearsal.views.to(device), rehearsal.training.rays)
+        per_step = min(config.rehearsal_instances, len(rehearsal.views.names))
+    first, state = _latest(checkpoints, device)
+    if state:
+        fit.load(state["fit"])
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+    for step in range(first, config.released_steps):
+        generator = torch_generator(seed, "release", step, device=device)
+        factor = warmup_cosine(step, config.released_steps, max(1, int(WARMUP_SHARE * config.released_steps)))
+        for group, rate in zip(optimizer.param_groups, rates):
+            group["lr"] = rate * factor
+        with mixed_precision(device):
+            loss, terms = fit.loss(fit.draw(generator), generator)
+            if sampler is not None:
+                training = rehearsal.training
+                known = instance_schedule(seed, step, len(rehearsal.views.names), per_step).to(device)
+                batch = sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
+                rehearsed, _ = sof_loss(model, batch, training, True, generator)
+                terms["rehearsal"] = rehearsed
+                loss = loss + rehearsed
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(modules, CLIP_GRADIENT_NORM)
+        optimizer.step()
+        done = step + 1
+        _tell(done, config.released_steps, "steps with modules released", terms, status, report)
+        if checkpoints and (done % config.checkpoint_every_steps == 0 or done == config.released_steps):
+            state = {"fit": fit.state(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
+            checkpoints.save(done, state)
+    return _scored(model, maps, fit.codes().detach(), fit.views)
+
+
+def join(first: Inversion, second: Inversion) -> Inversion:
+    """Two inversions by one field and with one kind of camera, as one."""
+    return Inversion(
+        torch.cat([first.codes, second.codes]),
+        first.views.joined(second.views),
+        np.concatenate([first.miou, second.miou]),
+        np.concatenate([first.fitted, second.fitted]),
+        first.model,
+    )
+
+
+def part(found: Inversion, index: slice) -> Inversion:
+    """Some maps of an inversion."""
+    rows = torch.arange(len(found.codes), device=found.codes.device)[index]
+    return replace(
+        found,
+        codes=found.codes[index],
+        views=found.views.of(rows),
+        miou=found.miou[index],
+        fitted=found.fitted[index],
+    )
+
+
+def _start(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, encoder, known_framing: bool):
+    """Starting codes and cameras: searched (fast), or the mean code and a frontal camera (paper)."""
+    radius, intrinsics = sof.radius, sof.intrinsics.to(maps.device)
+    if config.preset == "paper":
+        position = torch.tensor([0.0, 0.0, radius], device=maps.device).expand(len(maps), 3)
+        return sof.codes.mean(0).expand(len(maps), -1), PositionCameras(position, (0.0, 0.0, 0.0), intrinsics)
+    codes, values = search_start(sof, maps, config, seed, encoder, known_framing)
+    free = torch.ones_like(values)
+    if known_framing:
+        free[:, 2:] = 0
+    return codes, FramingCameras(values, radius, intrinsics, free)
+
+
+def _latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
+    return (checkpoints.latest(device) if checkpoints else None) or (0, None)
+
+
+def _tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, report) -> None:
+    if status and done % 10 == 0:
+        status(f"{done}/{total} {what}")
+    if report and done % 100 == 0:
+        report(done, {name: float(value.detach()) for name, value in terms.items()}, {})
 
 
 @torch.no_grad()
-def _score(model: SofModel, maps: Tensor, finished: list[dict], views) -> Inversion:
-    codes = torch.cat([part["codes"] for part in finished])
-    values = torch.cat([part["values"] for part in finished])
-    all_views = copy.deepcopy(views)
-    all_views.values = torch.nn.Parameter(values)
-    cam2world, intrinsics = all_views(torch.arange(len(values), device=values.device))
+def _scored(model: SofModel, maps: Tensor, codes: Tensor, views) -> Inversion:
+    cam2world, intrinsics = views(torch.arange(len(codes), device=codes.device))
     fitted = []
     for code, pose, own in zip(codes, cam2world, intrinsics):
         representation = model.generate(code[None])
         fitted.append(render_cameras(model, representation, pose[None], own, maps.shape[-1]).labels)
     fitted = torch.stack(fitted)
     miou = image_mean_iou(fitted, maps, NUM_CLASSES)
-    model.requires_grad_(False)
-    return Inversion(codes, views.NAMES, values, cam2world, intrinsics, miou, fitted.cpu().numpy(), model)
+    return Inversion(codes, views, miou, fitted.cpu().numpy(), model.requires_grad_(False))
 
 
-def extend(sof: Sof, inversion: Inversion, keys: list[str]) -> Sof:
-    """The field with the inverted codes after the known ones, marked as round 2."""
+def extend(sof: Sof, inversion: Inversion, keys: list[str], seed: int) -> Sof:
+    """The field with the inverted codes after the known ones, marked as round 2.
+
+    The sampling space stays that of the known heads, whose codes move where modules were released.
+    """
     model = copy.deepcopy(inversion.model)
-    model.codes = torch.nn.Parameter(
-        torch.cat([sof.codes, inversion.codes.to(sof.device)]), requires_grad=False
+    known = model.codes.detach()
+    space = fit_mixture(
+        known, len(sof.space["weights"]), len(sof.space["axes"]), seed, shape_features(model.generate, known)
     )
+    codes = torch.cat([known, inversion.codes.to(sof.device)])
+    model.codes = torch.nn.Parameter(codes, requires_grad=False)
     names, rounds = [*sof.instance_names, *keys], [*sof.rounds, *[2] * len(keys)]
-    return Sof(model, names, rounds, sof.space, sof.poses, sof.intrinsics)
+    return Sof(model, names, rounds, space, sof.poses, sof.intrinsics)
 
 
 def resize_maps(maps: np.ndarray, size: int) -> Tensor:

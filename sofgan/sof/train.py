@@ -1,5 +1,6 @@
 """Training a semantic occupancy field on multi-view label maps."""
 
+import time
 from collections.abc import Callable
 
 import numpy as np
@@ -7,15 +8,16 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import distributed
 from sofgan.labels import colorize
 from sofgan.metrics.segmentation import ConfusionMatrix
-from sofgan.progress import Throughput
+from sofgan.progress import Stopwatch, Throughput
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
 from sofgan.sof.model import Sof, SofModel, new_model
 from sofgan.sof.render import render_cameras
-from sofgan.sof.space import fit_mixture
+from sofgan.sof.space import fit_mixture, shape_features
 from sofgan.training import Checkpoints, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
@@ -65,15 +67,29 @@ def train_sof(
     checkpoints: Checkpoints | None = None,
     report: Report | None = None,
     status: Callable[[str], None] | None = None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[SofModel, list[dict[str, float]]]:
     """Train a field from scratch, or on from the newest checkpoint, to the end of its steps.
 
     Every draw of a step comes from generators named after the step, so a resumed training ends in the same
-    bytes (same machine, device and thread count).
+    bytes (same machine, device and thread count). Among several processes (`sofgan.distributed`) each takes
+    its share of a step's instances; the first one alone validates, reports and saves.
+
+    Args:
+        report: called with the step, its scalars and pictures whenever held-out views were looked at. Beside
+            the curve's scalars it gets `train_seconds` since this call, without validation, reports and saving.
+        clock: in seconds, for that.
 
     Returns:
-        The model, and the curve: one row of scalars for each time that held-out views were looked at.
+        The model, and the curve: one row of scalars for each time that held-out views were looked at, the IoU
+        of each class that occurs among them. The model is the same in all processes, the curve the first one's.
+
+    Raises:
+        ValueError: there are more processes than instances in a step.
     """
+    watch = Stopwatch(clock)
+    if distributed.rank() > 0:
+        checkpoints = report = status = None
     views = views.to(device)
     sampler = RaySampler(views, config.rays)
     model = new_model(SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed)
@@ -81,7 +97,7 @@ def train_sof(
     optimizer = make_optimizer(model, config)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     first, curve = 0, []
-    resumed = checkpoints.latest(device) if checkpoints else None
+    resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
     if resumed:
         first, state = resumed
         model.load_state_dict(state["model"])
@@ -89,25 +105,26 @@ def train_sof(
         curve = state["curve"]
     points_only = int(config.points_only_share * config.steps) if config.marcher.kind == "volume" else 0
     batch_size = min(config.instances_per_step, len(views.names))
-    clock = Throughput(config.steps, first)
-    autocast = torch.autocast(
-        torch.device(device).type, torch.bfloat16, enabled=torch.device(device).type == "cuda"
-    )
+    mine = distributed.share(batch_size)
+    throughput = Throughput(config.steps, first)
 
     for step in range(first, config.steps):
-        # Draw rays.
+        # Draw the rays of all processes, keep one's own.
         generator = torch_generator(seed, "sof step", step, device=device)
         instances = instance_schedule(seed, step, len(views.names), batch_size).to(device)
         batch = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
+        batch = rows(batch, mine)
 
         # One step of the optimiser.
         factor = warmup_cosine(step, config.steps, config.warmup_steps)
         for group, rate in zip(optimizer.param_groups, base_rates):
             group["lr"] = rate * factor
-        with autocast:
+        with mixed_precision(device), distributed.shared_draws(batch_size):
             loss, terms = sof_loss(model, batch, config, step >= points_only, generator)
+        weight = len(batch.instances) / batch_size
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        (weight * loss).backward()
+        distributed.sum_gradients(model.parameters())
         if config.clip_gradient_norm:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient_norm)
         optimizer.step()
@@ -115,24 +132,43 @@ def train_sof(
         # Look at held-out views, tell, and save.
         done = step + 1
         if status and done % 10 == 0:
-            clock.update(done)
-            status(clock.line("steps"))
+            throughput.update(done)
+            status(throughput.line("steps"))
         if done % config.validate_every_steps == 0 or done == config.steps:
-            confusion, picture = validate(model, views, config.validate_views)
-            scores = {"loss": float(loss.detach()), "held_out_miou": confusion.miou()}
-            scores |= {name: float(value.detach()) for name, value in terms.items()}
-            curve.append({"step": done, **scores})
-            if report:
-                report(done, scores, {"samples/held_out": picture})
+            shared = {name: weight * value for name, value in {"loss": loss, **terms}.items()}
+            scores = {name: float(value) for name, value in distributed.sum_scalars(shared).items()}
+            seconds = watch.seconds
+            with watch.paused():
+                if distributed.rank() == 0:
+                    confusion, picture = validate(model, views, config.validate_views)
+                    scores = {"loss": scores["loss"], "held_out_miou": confusion.miou()} | scores
+                    scores |= {f"iou_{name}": value for name, value in confusion.per_class().items()}
+                    curve.append({"step": done, **scores})
+                if report:
+                    report(done, {**scores, "train_seconds": seconds}, {"samples/held_out": picture})
         if checkpoints and done % config.checkpoint_every_steps == 0 and done < config.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve}
-            checkpoints.save(done, state)
+            with watch.paused():
+                checkpoints.save(done, state)
     return model, curve
+
+
+def mixed_precision(device: str | torch.device) -> torch.autocast:
+    """bfloat16 on CUDA, nothing elsewhere: CPUs are rarely faster at it."""
+    kind = torch.device(device).type
+    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
+
+
+def rows(batch: RayBatch, chosen: slice) -> RayBatch:
+    """Some instances of a batch."""
+    values = (batch.instances, batch.rays, batch.labels, batch.depth, batch.weights)
+    return RayBatch(*(value[chosen] for value in values))
 
 
 def finish(model: SofModel, views: ViewSet, config: TrainSof, seed: int) -> Sof:
     """The trained field with its names, its sampling space and the cameras that it was seen from."""
-    space = fit_mixture(model.codes, config.space_components, config.space_dimensions, seed)
+    features = shape_features(model.generate, model.codes)
+    space = fit_mixture(model.codes, config.space_components, config.space_dimensions, seed, features)
     poses, intrinsics = views.cam2world[~views.held_out], views.intrinsics.mean(0)
     return Sof(model, views.names, [1] * len(views.names), space, poses, intrinsics)
 

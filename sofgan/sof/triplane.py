@@ -57,7 +57,9 @@ class TriplaneField(Field):
         """codes (B, Z) to `planes` (B, 3, C, S, S) and, where there is a warp, `warp` (B, 3, 3, W, W)."""
         weights = self.mapping(codes[:, : self.config.global_size])
         grid = self.config.local_grid
-        local = codes[:, self.config.global_size :].reshape(len(codes), -1 if len(self.local_basis) else 0, grid, grid)
+        local = codes[:, self.config.global_size :].reshape(
+            len(codes), -1 if len(self.local_basis) else 0, grid, grid
+        )
         planes = _global_sum(weights, self.basis) + _local_sum(local, self.local_basis)
         planes = planes.flatten(1, 2)
         if planes.shape[-1] != self.base.shape[-1]:

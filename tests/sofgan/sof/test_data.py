@@ -1,6 +1,7 @@
 """Views in memory: poses stay with their images; rays are drawn as asked and corrected for."""
 
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +14,12 @@ from sofgan.sof.data import (
     RaySampler,
     ViewsError,
     border_mask,
+    instance_name,
     instance_schedule,
     known_points,
     pixel_density,
     read_views,
+    split_instances,
     view_files,
 )
 from sofgan.sof.rays import ball_interval
@@ -35,6 +38,31 @@ def test_files_are_read_in_order_with_all_that_they_hold(views, views_folder):
     mine = views.instance == 1
     assert torch.equal(views.labels[mine], torch.from_numpy(second["labels"]))
     assert torch.equal(views.cam2world[mine], torch.from_numpy(second["cam2world"]))
+
+
+def test_held_out_instances_are_chosen_by_name():
+    first = [Path(f"views/a/{i:03d}.npz") for i in range(40)]
+    known, new = split_instances(first, 8, 0)
+    assert len(new) == 8
+    assert sorted([*known, *new]) == first
+    assert known == sorted(known)
+    assert split_instances(first[::-1], 8, 0)[1] == new[::-1]
+    assert split_instances(first, 8, 1)[1] != new
+    assert [instance_name(path) for path in first[:2]] == ["a/000", "a/001"]
+
+    # Of another batch some may take places, but nobody who was trained on loses theirs.
+    both = [*first, *(Path(f"views/b/{i:03d}.npz") for i in range(60))]
+    later, held_out = split_instances(both, 8, 0)
+    assert len(held_out) == 8
+    assert set(known) < set(later)
+    assert set(split_instances(both, 12, 0)[1]) > set(held_out)
+
+
+def test_who_has_few_scans_trains_on_most_of_them():
+    files = [Path(f"views/a/{i}.npz") for i in range(9)]
+    assert len(split_instances(files, 8, 0)[1]) == 1
+    assert split_instances(files[:4], 8, 0) == (files[:4], [])
+    assert split_instances(files, 0, 0) == (files, [])
 
 
 def test_drawn_rays_see_what_the_scene_holds_along_them(views, views_module):

@@ -8,29 +8,39 @@ import torch
 
 from sofgan import cameras
 from sofgan.sof.config import InvertMasks
+from sofgan.sof.data import read_views, view_files
+from sofgan.sof.framing import reframe
 from sofgan.sof.inversion_cameras import FramingCameras, PositionCameras
-from sofgan.sof.inversion_start import batch_miou, face_moments, reframe, search_start
-from sofgan.sof.invert import extend, invert, resize_maps
+from sofgan.sof.inversion_start import batch_miou, face_moments, search_start
+from sofgan.sof.invert import Rehearsal, extend, invert, join, part, release, resize_maps
 from sofgan.sof.model import load_sof, save_sof
+from sofgan.sof.single_views import frontal_views, score_other_views
+from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
 
 CONFIG = InvertMasks(
     preset="fast",
     maps=2,
+    new_heads=0,
     size=32,
+    encoder_steps=0,
     starts=4,
     start_yaws=(-0.5, 0.0, 0.5),
     blend=2,
     steps=60,
     camera_only_share=0.3,
-    release_after_steps=60,
     rays_per_map=96,
     maps_per_step=4,
     code_learning_rate=2e-2,
     camera_learning_rate=2e-2,
-    module_learning_rate=1e-3,
-    checkpoint_every_steps=20,
     code_weight=0.001,
+    camera_weight=0.0,
+    released_steps=0,
+    rehearsal_instances=2,
+    module_learning_rate=1e-3,
+    released_code_learning_rate=1e-2,
+    released_camera_learning_rate=1e-3,
+    checkpoint_every_steps=20,
 )
 YAW, PITCH, ZOOM, SHIFT = (-0.35, 0.3), (0.1, -0.1), (1.25, 0.9), ((0.05, 0.02), (0.0, -0.04))
 
@@ -49,8 +59,8 @@ def maps(trained):
 
 def test_known_cameras_are_found_again(trained, maps):
     found = invert(trained, maps, CONFIG, seed=0)
-    assert found.camera_names == ("yaw", "pitch", "log_zoom", "shift_x", "shift_y")
-    yaw, pitch, log_zoom, *shift = found.cameras.T
+    assert found.views.NAMES == ("yaw", "pitch", "log_zoom", "shift_x", "shift_y")
+    yaw, pitch, log_zoom, *shift = found.views.values.detach().T
     assert torch.allclose(yaw, torch.tensor(YAW), atol=0.15)
     assert torch.allclose(pitch, torch.tensor(PITCH), atol=0.2)
     assert torch.allclose(log_zoom.exp(), torch.tensor(ZOOM), atol=0.15)
@@ -61,53 +71,130 @@ def test_known_cameras_are_found_again(trained, maps):
     assert all(torch.equal(value, before[name]) for name, value in found.model.state_dict().items())
 
 
-def test_modules_change_only_once_released_and_the_known_field_never(trained, maps):
+class Kill(Checkpoints):
+    """Stops, as a kill would, once a state of a step was saved."""
+
+    def __init__(self, folder, at):
+        super().__init__(folder, ["x"])
+        self.at = at
+
+    def save(self, step, state):
+        super().save(step, state)
+        if step >= self.at:
+            raise KeyboardInterrupt
+
+
+def same_weights(first, second):
+    others = second.state_dict()
+    return all(torch.equal(value, others[name]) for name, value in first.state_dict().items())
+
+
+@pytest.fixture(scope="module")
+def rehearsal(views_folder, tiny_training):
+    return Rehearsal(read_views(view_files(views_folder, ["synthetic"])), tiny_training)
+
+
+def test_released_modules_change_and_the_known_field_never(trained, maps, rehearsal):
     before = {name: value.clone() for name, value in trained.model.state_dict().items()}
-    config = dataclasses.replace(CONFIG, steps=6, release_after_steps=3)
-    found = invert(trained, maps, config, seed=0)
+    config = dataclasses.replace(CONFIG, steps=2, released_steps=3)
+    found = release(trained, invert(trained, maps, config, seed=0), maps, config, 0, rehearsal)
     changed = [n for n, v in found.model.state_dict().items() if not torch.equal(v, before[n])]
-    assert "field.base" in changed
+    assert {"field.base", "codes"} <= set(changed)
     assert all(torch.equal(value, before[name]) for name, value in trained.model.state_dict().items())
+
+
+def test_with_a_rehearsal_released_modules_fit_maps_and_go_on_showing_known_heads(
+    trained, rehearsal, views_module, tmp_path
+):
+    views_module.make_views(tmp_path / "new", heads=7, views=2, held_out=0, size=32)
+    maps = read_views(view_files(tmp_path, ["new"])).labels[8::2]  # three heads that the field does not know
+    config = dataclasses.replace(CONFIG, steps=20, released_steps=60, rehearsal_instances=4)
+    frozen = invert(trained, maps, config, seed=0)
+    scores = []
+    for how in (rehearsal, None):
+        found = release(trained, frozen, maps, config, 0, how)
+        assert found.miou.mean() > frozen.miou.mean() + 0.05
+        scores.append(validate(found.model, rehearsal.views, None)[0].miou())
+    kept, lost = scores
+    assert kept > validate(trained.model, rehearsal.views, None)[0].miou() - 0.03
+    assert kept > lost + 0.03
 
 
 def test_killed_and_resumed_inversion_finds_the_same(trained, maps, tmp_path):
     config = dataclasses.replace(
-        CONFIG, steps=8, maps_per_step=1, release_after_steps=5, starts=1, start_yaws=(0.0,), rays_per_map=32
+        CONFIG,
+        steps=8,
+        maps_per_step=1,
+        starts=1,
+        start_yaws=(0.0,),
+        rays_per_map=32,
+        checkpoint_every_steps=3,
     )
     whole = invert(trained, maps, config, seed=0)
-    for kill_at in (3, 14):
-        seen = []
-
-        def status(text, kill_at=kill_at, seen=seen):
-            seen.append(text)
-
-        class Kill(Checkpoints):
-            def save(self, step, state, kill_at=kill_at):
-                super().save(step, state)
-                if step >= kill_at:
-                    raise KeyboardInterrupt
-
+    for at in (3, 14, 16):  # amid the first group, amid the second, at the end
         with pytest.raises(KeyboardInterrupt):
-            invert(trained, maps, config, 0, Kill(tmp_path, ["x"]), checkpoint_every_steps=3, status=status)
-    again = invert(trained, maps, config, 0, Checkpoints(tmp_path, ["x"]), checkpoint_every_steps=3)
+            invert(trained, maps, config, 0, checkpoints=Kill(tmp_path, at))
+    again = invert(trained, maps, config, 0, checkpoints=Checkpoints(tmp_path, ["x"]))
     assert torch.equal(whole.codes, again.codes)
-    assert torch.equal(whole.cameras, again.cameras)
-    first, second = whole.model.state_dict(), again.model.state_dict()
-    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert torch.equal(whole.views.values, again.views.values)
 
 
-def test_the_papers_preset_moves_positions(trained, maps):
-    config = dataclasses.replace(CONFIG, preset="paper", steps=4, release_after_steps=2, maps_per_step=1)
+def test_killed_and_resumed_release_ends_the_same(trained, maps, rehearsal, tmp_path):
+    config = dataclasses.replace(CONFIG, steps=2, released_steps=7, maps_per_step=1, checkpoint_every_steps=3)
+    frozen = invert(trained, maps, config, seed=0)
+    whole = release(trained, frozen, maps, config, 0, rehearsal)
+    for at in (3, 7):
+        with pytest.raises(KeyboardInterrupt):
+            release(trained, frozen, maps, config, 0, rehearsal, Kill(tmp_path, at))
+    again = release(trained, frozen, maps, config, 0, rehearsal, Checkpoints(tmp_path, ["x"]))
+    assert torch.equal(whole.codes, again.codes)
+    assert same_weights(whole.model, again.model)
+
+
+def test_the_papers_preset_moves_positions_and_then_modules_without_rehearsal(trained, maps):
+    config = dataclasses.replace(
+        CONFIG, preset="paper", steps=4, released_steps=2, maps_per_step=1, rehearsal_instances=0
+    )
     found = invert(trained, maps, config, seed=0)
-    assert found.camera_names == ("x", "y", "z")
+    assert found.views.NAMES == ("x", "y", "z")
     start = torch.tensor([0.0, 0.0, trained.radius])
-    assert (found.cameras - start).abs().amax() > 1e-3
-    assert found.cameras.isfinite().all()
+    assert (found.views.values - start).abs().amax() > 1e-3
+    assert found.views.values.isfinite().all()
+    assert same_weights(trained.model, found.model)
+    released = release(trained, found, maps, config, seed=0)
+    assert not torch.equal(released.model.field.base, found.model.field.base)
+
+
+def test_known_framing_leaves_zoom_and_shift(trained, maps):
+    config = dataclasses.replace(CONFIG, steps=6, camera_only_share=0.0, camera_weight=1.0)
+    found = invert(trained, maps, config, seed=0, known_framing=True)
+    values = found.views.values.detach()
+    assert torch.equal(values[:, 2:], torch.zeros(2, 3))
+    assert (values[:, 1].abs() > 1e-4).all()
+    other = invert(trained, maps[:1], config, seed=0)
+    both = join(found, other)
+    assert both.views.free.tolist() == [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
+    assert torch.equal(part(both, slice(2, None)).codes, other.codes)
+
+
+def test_other_views_of_a_frontal_map_are_scored(trained, views_folder):
+    views = read_views(view_files(views_folder, ["synthetic"]))
+    frontal = frontal_views(views)
+    assert frontal.tolist() == [0, 8, 16, 24]
+    config = dataclasses.replace(CONFIG, steps=1)
+    found = invert(trained, views.labels[frontal], config, seed=0, known_framing=True)
+    known = dataclasses.replace(found, codes=trained.codes)
+    other = torch.tensor([view for view in range(32) if view % 8])
+    assert score_other_views(known, views).counts.sum() == other.numel() * 32 * 32
+    expected = validate(
+        trained.model, dataclasses.replace(views, held_out=torch.ones(32, dtype=bool)).subset(other), None
+    )
+    assert (score_other_views(known, views).counts == expected[0].counts).all()
 
 
 def test_inverted_codes_are_appended_and_marked(trained, maps, tmp_path):
     found = invert(trained, maps, dataclasses.replace(CONFIG, steps=2), seed=0)
-    save_sof(tmp_path / "x.pt", extend(trained, found, ["a", "b"]))
+    save_sof(tmp_path / "x.pt", extend(trained, found, ["a", "b"], seed=0))
     loaded = load_sof(tmp_path / "x.pt")
     assert loaded.instance_names == [*trained.instance_names, "a", "b"]
     assert loaded.rounds == [1, 1, 1, 1, 2, 2]
@@ -127,9 +214,7 @@ def test_position_cameras_look_at_the_head_with_finite_gradients():
 
 
 def test_start_finds_code_and_framing_of_a_map(trained, maps):
-    codes, values = search_start(
-        trained.model, trained.codes, maps, trained.radius, trained.intrinsics, CONFIG, seed=0
-    )
+    codes, values = search_start(trained, maps, CONFIG, seed=0)
     assert codes.shape == (2, 8)
     assert torch.allclose(values[:, 2].exp(), torch.tensor(ZOOM), atol=0.2)
     assert (values[0, 0] < 0) and (values[1, 0] > 0)

@@ -69,6 +69,23 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_p
     assert len(lines) == 3
 
 
+def test_the_curve_holds_every_class_and_the_report_the_seconds_too(views, config):
+    told, ticks = [], iter(range(1000))
+
+    def report(step, scalars, images):
+        told.append(scalars)
+        for _ in range(100):  # time that passes while a tracker is told
+            next(ticks)
+
+    _, curve = train_sof(views, config, 0, "cpu", report=report, clock=lambda: next(ticks))
+    assert [row["step"] for row in curve] == [6, 12]
+    for row, scalars in zip(curve, told):
+        scores = [value for name, value in row.items() if name.startswith("iou_")]
+        assert np.mean(scores) == pytest.approx(row["held_out_miou"])
+        assert row == {"step": row["step"], **{k: v for k, v in scalars.items() if k != "train_seconds"}}
+    assert 0 < told[0]["train_seconds"] < told[1]["train_seconds"] < 20
+
+
 def test_a_field_learns_its_views(views, trained):
     confusion, picture = validate(trained.model, views, None)
     scores = confusion.per_class()

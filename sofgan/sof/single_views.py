@@ -1,0 +1,36 @@
+"""Heads whose truth is known from all sides, inverted from one frontal map: what became of the other sides."""
+
+import torch
+from torch import Tensor
+
+from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.sof.data import ViewSet
+from sofgan.sof.invert import Inversion
+from sofgan.sof.render import render_cameras
+
+
+def frontal_views(views: ViewSet) -> Tensor:
+    """(S,) indices of each instance's first view, which is its frontal one."""
+    return torch.stack(
+        [torch.nonzero(views.instance == instance)[0, 0] for instance in range(len(views.names))]
+    )
+
+
+@torch.no_grad()
+def score_other_views(found: Inversion, views: ViewSet) -> ConfusionMatrix:
+    """All views of S instances but their frontal ones against those of codes inverted from the frontal maps.
+
+    Args:
+        found: of `views.labels[frontal_views(views)]`.
+        views: whose cameras are used: a head that was turned in its fit scores low.
+    """
+    views = views.to(found.codes.device)
+    confusion, frontal = ConfusionMatrix(), set(frontal_views(views).tolist())
+    for instance, code in enumerate(found.codes):
+        representation = found.model.generate(code[None])
+        for view in torch.nonzero(views.instance == instance)[:, 0].tolist():
+            if view not in frontal:
+                pose, intrinsics = views.cam2world[view : view + 1], views.intrinsics[instance]
+                rendered = render_cameras(found.model, representation, pose, intrinsics, views.size)
+                confusion.update(rendered.labels, views.labels[view])
+    return confusion
