@@ -15,9 +15,10 @@ from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.samples import sample_grid
-from sofgan.siw.sof_maps import render_sof_maps, sample_heads
-from sofgan.sof.data import read_views, view_files
+from sofgan.siw.sof_maps import render_sof_maps, sample_heads, training_reference
+from sofgan.sof.data import instance_name, read_views, view_files
 from sofgan.sof.model import Sof, load_sof
+from sofgan.sof.plausibility import Reference
 from sofgan.sof.train import validate
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
@@ -31,20 +32,22 @@ def main() -> None:
         raise SystemExit("models/siw.pt has no framing: train it by the stage train_siw")
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
+        reference = training_reference(sof)
         drawn = render_sof_maps(
-            sof, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
+            sof, reference, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
             lambda done: run.status(f"SOF views {done}/{params.sof_images}"), purpose="evaluation",
         )  # fmt: skip
         figures |= _score_portraits(siw, drawn, params, how.device, run)
-        _draw(sof, siw, drawn, params, run)
+        _draw(sof, reference, siw, drawn, params, run)
         run.final(figures, "evaluation")
 
 
 def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, float]:
-    """The field after both rounds on held-out views of scans, and the fit of the inverted maps."""
-    views = read_views(view_files("data/views", batches()))
-    if sof.instance_names[: len(views.names)] != views.names:
+    """The field after both rounds on held-out views of its scans, and the fit of the inverted maps."""
+    files = {instance_name(path): path for path in view_files("data/views", batches())}
+    if not files.keys() >= set(sof.training_names):
         raise SystemExit("models/sof_inverted.pt was trained on other scans than data/views holds")
+    views = read_views([files[name] for name in sof.training_names])  # in the order of their codes
     run.status("held-out views")
     confusion, _ = validate(sof.model, views.to(sof.device), params.held_out_views or None)
     with np.load("data/inverted/inversion.npz") as inversion:
@@ -108,12 +111,14 @@ def _controlled(control: portraits.Control | None, labels: np.ndarray, images: t
     return images
 
 
-def _draw(sof: Sof, siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun) -> None:
+def _draw(
+    sof: Sof, reference: Reference | None, siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun
+) -> None:
     """Sample grid, turntable and its animation into data/evaluation."""
     rows, columns = params.grid
     size = drawn.shape[1]
     grid = sample_grid(siw, drawn[:rows], columns, seed())
-    code = sample_heads(sof, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
+    code = sample_heads(sof, reference, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
     w = style_rows(siw, params.turntable_styles, torch_generator(seed(), "evaluate", "turntable styles"))
     yaws = np.radians(params.turntable_yaws_degrees)
     views = turntable_labels(sof, code, siw.framing, yaws, size)

@@ -12,13 +12,13 @@ from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
 from sofgan.sof.code_prior import fit_prior
 from sofgan.sof.config import InvertMasks
-from sofgan.sof.data import ViewSet, read_views, view_files
+from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
 from sofgan.sof.encoder import train_encoder
 from sofgan.sof.invert import Inversion, Rehearsal, extend, invert, join, part, release
 from sofgan.sof.model import Sof, load_sof, save_sof
 from sofgan.sof.single_views import frontal_views, score_other_views
 from sofgan.sof.train import validate
-from sofgan.training import Checkpoints, keep_freed_memory
+from sofgan.training import Checkpoints
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
@@ -30,7 +30,6 @@ KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and
 def main() -> None:
     params, machine = read_params("invert_masks"), runtime()
     torch.set_num_threads(machine.threads)
-    keep_freed_memory()
     sof = load_sof("models/sof.pt", machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
@@ -91,8 +90,8 @@ def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
 
 def known_and_new_views(sof: Sof, new_heads: int) -> tuple[ViewSet, ViewSet | None]:
     """Views of the field's heads, in the order of its codes, and of at most `new_heads` others."""
-    files = {f"{path.parent.name}/{path.stem}": path for path in view_files("data/views", batches())}
-    known = [files.pop(name) for name in sof.instance_names]
+    files = {instance_name(path): path for path in view_files("data/views", batches())}
+    known = [files.pop(name) for name in sof.training_names]
     new: list[Path] = list(files.values())[:new_heads]
     return read_views(known), read_views(new) if new else None
 

@@ -45,6 +45,7 @@ class StageRun:
     def __init__(self, stage: str, params, item: str | None, writer: spool.Writer | None):
         self.stage, self.params, self.item = stage, params, item
         self._writer = writer
+        self._first = is_first_process()
         self._status = _StatusLine(f"{stage} {item}" if item else stage)
 
     def metrics(self, values: dict[str, float], step: int | None = None) -> None:
@@ -80,13 +81,16 @@ class StageRun:
 
     def status(self, text: str) -> None:
         """Show progress: one line rewritten on a terminal, a plain line every ten seconds elsewhere."""
-        self._status.show(text)
+        if self._first:
+            self._status.show(text)
 
     def final(self, values: dict[str, float], name: str | None = None) -> None:
         """Write the stage's metrics file, the truth that trackers mirror. What is not finite becomes null.
 
         The file is metrics/<stage>.json, metrics/<stage>/<item>.json, or metrics/<name>.json.
         """
+        if not self._first:
+            return
         name = name or (f"{self.stage}/{self.item}" if self.item else self.stage)
         plain = {key: _plain(value) for key, value in values.items()}
         write_json(Path("metrics") / f"{name}.json", plain)
@@ -102,6 +106,11 @@ class StageRun:
         ) as error:  # A full disk, an unreadable picture: tracking ends here, the stage goes on.
             _complain(f"this stage is not tracked further ({type(error).__name__}: {error})")
             self._writer = None
+
+
+def is_first_process() -> bool:
+    """Of those that train together, as torchrun numbers them; it alone tells and writes. True where it is alone."""
+    return os.environ.get("RANK", "0") == "0"
 
 
 @contextmanager
@@ -136,13 +145,9 @@ def stage_run(stage: str, params, item: str | None = None) -> Iterator[StageRun]
 
 
 def _open(root: Path, stage: str, params, item: str | None) -> spool.Writer | None:
-    """Begin the stage's entry and see that a mirror runs; None where tracking is off or can't start.
-
-    Of the processes of a distributed training only the first tracks.
-    """
-    if os.environ.get("SOFGAN_TRACKING", "").lower() in ("off", "0", "no"):
-        return None
-    if os.environ.get("RANK", "0") != "0":
+    """Begin the stage's entry and see that a mirror runs; None where tracking is off, can't start, or is the first
+    process' alone."""
+    if os.environ.get("SOFGAN_TRACKING", "").lower() in ("off", "0", "no") or not is_first_process():
         return None
     try:
         header = {

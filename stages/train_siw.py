@@ -15,7 +15,7 @@ from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, open_source
 from sofgan.siw.model import save_siw
 from sofgan.siw.samples import restyle_strip, sample_grid, tile
-from sofgan.siw.sof_maps import portrait_framing, render_sof_maps
+from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, training_reference
 from sofgan.siw.train import train
 from sofgan.sof.model import load_sof
 from stages.params import read_params, runtime, seed
@@ -36,13 +36,13 @@ def main() -> None:
         photos = _photos(params, machine.workers)
         maps = {name: _maps(params, path, machine.workers) for name, path in MAPS.items()}
         sof = load_sof(SOF, machine.device)
-        references = next(iter(maps.values()))
-        count = min(params.framing.reference_maps, len(references))
-        framing = portrait_framing(
-            sof, references.fetch(np.arange(count)), params.framing.reference_heads, seed()
-        )
+        run.status("heads to judge new ones by")
+        reference = training_reference(sof)
+        photo_maps = next(iter(maps.values()))
+        photo_maps = photo_maps.fetch(np.arange(min(params.framing.reference_maps, len(photo_maps))))
+        framing = portrait_framing(sof, reference, photo_maps, params.framing.reference_heads, seed())
         drawn = render_sof_maps(
-            sof, framing, params.framing, params.sof_maps, _map_size(params), seed(),
+            sof, reference, framing, params.framing, params.sof_maps, _map_size(params), seed(),
             lambda done: run.status(f"SOF views {done}/{params.sof_maps}"),
         )  # fmt: skip
         maps["sof"] = ArraySource(drawn)

@@ -1,52 +1,93 @@
-"""Train the semantic occupancy field on the label views of all batches."""
+"""Train the semantic occupancy field on the label views of all batches, those of a few heads aside.
+
+On N GPUs of one machine: `torchrun --nproc-per-node N -m stages.train_sof`. They train as one does, but for rounding.
+"""
 
 import torch
 
+from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
+from sofgan.seeds import torch_generator
+from sofgan.sof.config import TrainSof
 from sofgan.sof.curves import write_curve
-from sofgan.sof.data import read_views, view_files
-from sofgan.sof.model import save_sof
+from sofgan.sof.data import ViewSet, read_views, split_instances, view_files
+from sofgan.sof.fitting import fit_codes, score_codes
+from sofgan.sof.model import SofModel, save_sof
+from sofgan.sof.plausibility import score_space
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.training import Checkpoints
 from stages.params import batches, read_params, runtime, seed
-from stages.tracking import stage_run
+from stages.tracking import StageRun, stage_run
+
+SAMPLES = 64  # new heads by which the space is scored
+SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of their views
 
 
 def main() -> None:
     params, machine = read_params("train_sof"), runtime()
     torch.set_num_threads(machine.threads)
-    files = view_files("data/views", batches())
-    views = read_views(files)
+    files, new_files = split_instances(view_files("data/views", batches()), params.held_out_instances, seed())
+    views, new_heads = read_views(files), read_views(new_files) if new_files else None
     inputs = [[str(path), sha256_file(path)] for path in files]
     checkpoints = Checkpoints(".work/train_sof", [to_mapping(params), seed(), inputs, machine.device])
-    with stage_run("train_sof", params) as run:
+    with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
         model, curve = train_sof(
-            views, params, seed(), machine.device, checkpoints, report=run.report, status=run.status
+            views, params, seed(), device, checkpoints, report=run.report, status=run.status
         )
-        save_sof("models/sof.pt", finish(model, views, params, seed()))
-        write_curve("plots/train_sof.csv", curve)
+        if distributed.rank() == 0:
+            save_and_score(model, curve, views, new_heads, params, device, run)
+            checkpoints.clear()
 
-        on_device = views.to(machine.device)
-        held_out, picture = validate(model, on_device, None)
-        training, _ = validate(model, on_device, params.validate_views, held_out=False)
-        with atomic_path("data/sof") as folder:
-            folder.mkdir()
-            write_png(folder / "held_out.png", picture)
-            write_json(folder / "per_class_iou.json", held_out.per_class())
-        run.image("samples/held_out", picture, params.steps)
-        run.final(
-            {
-                "held_out_miou": held_out.miou(),
-                "training_view_miou": training.miou(),
-                "held_out_accuracy": held_out.accuracy(),
-                "instances": len(views.names),
-                "training_views": int((~views.held_out).sum()),
-                "held_out_views": int(views.held_out.sum()),
-                **{f"iou_{name}": value for name, value in held_out.per_class().items()},
-            }
-        )
-    checkpoints.clear()
+
+def save_and_score(
+    model: SofModel,
+    curve: list[dict[str, float]],
+    views: ViewSet,
+    new_heads: ViewSet | None,
+    params: TrainSof,
+    device: torch.device,
+    run: StageRun,
+) -> None:
+    """Write what the stage leaves. `new_heads` are those that were not trained on; None: there are none."""
+    sof = finish(model, views, params, seed())
+    save_sof("models/sof.pt", sof)
+    write_curve("plots/train_sof.csv", curve)
+
+    # Views of known heads: those held out, and some that were trained on.
+    on_device = views.to(device)
+    held_out, picture = validate(model, on_device, None)
+    training, _ = validate(model, on_device, params.validate_views, held_out=False)
+    pictures = {"held_out": picture}
+    scores = {
+        "held_out_miou": held_out.miou(),
+        "training_view_miou": training.miou(),
+        "held_out_accuracy": held_out.accuracy(),
+        "instances": len(views.names),
+        "training_views": int((~views.held_out).sum()),
+        "held_out_views": int(views.held_out.sum()),
+        **{f"iou_{name}": value for name, value in held_out.per_class().items()},
+    }
+
+    # New heads, their codes fitted to their training views.
+    if new_heads:
+        codes = fit_codes(model, new_heads, params, params.fit_steps, seed(), device, run.status)
+        fit, pictures["new_heads"] = score_codes(model, codes, new_heads)
+        scores |= {"new_heads": len(new_heads.names), "new_head_miou": fit.miou()}
+        scores |= {f"new_head_iou_{name}": value for name, value in fit.per_class().items()}
+
+    # New heads that are sampled.
+    run.status(f"judging {SAMPLES} sampled heads")
+    scores |= score_space(sof, SAMPLES, torch_generator(seed(), "sof samples"), **SAMPLE_VIEWS)
+
+    with atomic_path("data/sof") as folder:
+        folder.mkdir()
+        for name, picture in pictures.items():
+            write_png(folder / f"{name}.png", picture)
+        write_json(folder / "per_class_iou.json", held_out.per_class())
+    for name, picture in pictures.items():
+        run.image(f"samples/{name}", picture, params.steps)
+    run.final(scores)
 
 
 if __name__ == "__main__":

@@ -9,29 +9,52 @@ from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.framing import WHOLE_BALL, Framing, face_anchors, field_anchors, match_framing
 from sofgan.sof.model import Sof
+from sofgan.sof.plausibility import FEWEST_HEADS, Reference, fit_reference, render_heads, sample_plausible
 from sofgan.sof.space import sample_codes
 
-# Few bases and uneven weights: an even mean of several heads has no eyes left, since theirs lie apart.
-BASES, CONCENTRATION = 3, 0.2
+# Views by which heads are judged, radians and pixels: few and small, as some hundred heads are judged in each run.
+JUDGED = {"yaws": (0.0,), "size": 64}
 ANCHOR_SIZE = 128  # pixels of the views in which eyes and mouth are found
 
 
-def sample_heads(sof: Sof, count: int, generator: torch.Generator) -> torch.Tensor:
-    """(count, Z) codes of new heads that have all their parts: eq. 6, mostly one head and some of two others."""
-    return sample_codes(sof, count, generator, "dirichlet", BASES, CONCENTRATION)
+def training_reference(sof: Sof) -> Reference | None:
+    """What sampled heads are judged by: the heads that the field was trained on; None where they are too few.
+
+    Inverted heads, some of which are fitted badly, are bases of samples but no measure of them.
+    """
+    if len(sof.training_codes) < FEWEST_HEADS:
+        return None
+    return fit_reference(render_heads(sof, sof.training_codes, **JUDGED))
 
 
-def portrait_framing(sof: Sof, photo_labels: np.ndarray, heads: int, seed: int) -> Framing:
+def sample_heads(
+    sof: Sof, reference: Reference | None, count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """(count, Z) codes of new heads, combined from all of the field's; implausible ones are drawn again.
+
+    Args:
+        reference: from `training_reference`; None: as they are drawn.
+        generator: on the CPU.
+    """
+    if reference is None:
+        return sample_codes(sof, count, generator)
+    return sample_plausible(sof, reference, count, generator, **JUDGED).codes
+
+
+def portrait_framing(
+    sof: Sof, reference: Reference | None, photo_labels: np.ndarray, heads: int, seed: int
+) -> Framing:
     """Cameras under which the field's heads have eyes and mouth where the photos have them.
 
     Args:
+        reference: from `training_reference`.
         photo_labels: (N, S, S) uint8 label maps of photos.
         heads: how many sampled heads are measured.
 
     Raises:
         ValueError: the photos or the heads show no eyes or no mouth.
     """
-    codes = sample_heads(sof, heads, torch_generator(seed, "siw", "framing"))
+    codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"))
     pose = WHOLE_BALL.cam2world(0.0, 0.0)
     views = [sof.render(code, pose, WHOLE_BALL.intrinsics, ANCHOR_SIZE) for code in codes]
     labels = np.stack([view.labels.cpu().numpy() for view in views])
@@ -41,6 +64,7 @@ def portrait_framing(sof: Sof, photo_labels: np.ndarray, heads: int, seed: int) 
 
 def render_sof_maps(
     sof: Sof,
+    reference: Reference | None,
     framing: Framing,
     config: FramingConfig,
     count: int,
@@ -52,10 +76,11 @@ def render_sof_maps(
     """Views of sampled heads from cameras around the portrait's: (count, size, size) uint8.
 
     Args:
+        reference: from `training_reference`.
         status: is told how many are done.
         purpose: names the random stream; maps of another purpose are other heads.
     """
-    codes = sample_heads(sof, count, torch_generator(seed, "siw", "sof codes", purpose))
+    codes = sample_heads(sof, reference, count, torch_generator(seed, "siw", "sof codes", purpose))
     rng = numpy_generator(seed, "siw", "sof cameras", purpose)
     yaw = np.radians(rng.uniform(-config.yaw_degrees, config.yaw_degrees, count))
     pitch = np.radians(rng.uniform(-config.pitch_degrees, config.pitch_degrees, count))

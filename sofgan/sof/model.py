@@ -99,8 +99,13 @@ class Sof:
         return self.model.codes.detach()
 
     @property
+    def training_names(self) -> list[str]:
+        """Of the instances that the field was trained on, those of round 1."""
+        return [name for name, number in zip(self.instance_names, self.rounds) if number == 1]
+
+    @property
     def training_codes(self) -> Tensor:
-        """(N1, Z) codes of the instances that the field was trained on, those of round 1."""
+        """(N1, Z) codes of these instances."""
         return self.codes[torch.tensor(self.rounds, device=self.device) == 1]
 
     @property

@@ -21,9 +21,7 @@ from sofgan.sof.space import sample_codes
 YAWS = (-0.6, 0.0, 0.6)  # radians
 SIZE = 128  # pixels of the views
 LEVEL = 0.05  # p-values up to it are called implausible
-FEWEST_HEADS = math.ceil(
-    1 / LEVEL
-)  # of a reference: with fewer no p-value can be so low, so nothing would fail
+FEWEST_HEADS = math.ceil(1 / LEVEL)  # of a reference: with fewer none could have so low a p-value
 TAIL = 0.02  # of training heads that a range leaves out on each side: a failed one shall not widen it
 
 # Sides of the image on which a frontal head shows the part, and the least share of the image that counts.

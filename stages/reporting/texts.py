@@ -11,6 +11,7 @@ HEADLINES = (
         ("train_sof", "held_out_views"),
         "up",
     ),
+    ("New heads, mIoU", ("train_sof", "new_head_miou"), "heads", ("train_sof", "new_heads"), "up"),
     ("Inversion, mIoU", ("evaluation", "inversion_miou"), "maps", ("evaluation", "inversion_maps"), "up"),
     (
         "Face parser, mIoU",
@@ -25,6 +26,7 @@ HEADLINES = (
 
 HEADLINE_NOTES = {
     "held_out_view_miou": "field against rendered truth, views never trained on",
+    "new_head_miou": "heads never trained on, code fitted to some views, scored on others",
     "inversion_miou": "map fitted by code and camera, against that map",
     "held_out_miou": "on photos kept from training",
     "control_miou": "painted, then parsed again, against the map it was painted from",
@@ -53,6 +55,21 @@ DEFINITIONS = (
         "Mean over classes of intersection over union, the final field on held-out views of scans.",
     ),
     (r"held_out_view_iou_\w+", "Intersection over union of one class on held-out views."),
+    (
+        r"new_head_miou",
+        "The same of heads that the field was not trained on: a code is fitted to some views, others are scored.",
+    ),
+    (r"new_head_iou_\w+", "Intersection over union of one class on held-out views of those heads."),
+    (r"new_heads", "How many heads were kept from training."),
+    (r"share_plausible", "Share of sampled heads whose label views lie within what training heads show."),
+    (r"both_eyes", "Share of sampled heads with two eyes."),
+    (r"specks", "Loose pieces too small to be parts, in a view of a sampled head."),
+    (
+        r"novelty",
+        "1 - mean IoU of a sampled head with the most alike training head; 0: training heads again.",
+    ),
+    (r"plausible_novelty", "The same, but 0 for heads that are not plausible."),
+    (r"diversity", "1 - mean IoU of two sampled heads; 0: one head again and again."),
     (r"held_out_miou", "Mean over classes of intersection over union on what was kept from training."),
     (r"training_view_miou", "The same on views that were trained on: the gap is what does not generalise."),
     (
@@ -78,6 +95,8 @@ DEFINITIONS = (
 # Captions of pictures that stages leave, by path under data/.
 CAPTIONS = {
     "sof/held_out.png": "Held-out views: above what was rendered from the scan, below what the field draws.",
+    "sof/new_heads.png": "Heads that the field was not trained on: above the scan from a view that was held out, below "
+    "the field by a code that was fitted to other views.",
     "inverted/inversion.png": "Label maps of portraits: above the map, below the field from the code and camera found.",
     "siw/samples.png": "While training: each row a label map, each column a style.",
     "siw/restyle.png": "Restyling a region: the map, one style, then another style in turn on skin, hair, cloth and "

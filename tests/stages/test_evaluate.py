@@ -1,6 +1,7 @@
 """The stage `evaluate` on models that know nothing: every number and picture is there, twice the same."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -65,7 +66,9 @@ def _stores():
 
 def _models():
     torch.manual_seed(0)
-    field = FieldConfig(code_size=8, channels=2, base_size=8, basis_size=4, basis=2, decoder_hidden=8)
+    field = FieldConfig(
+        code_size=8, channels=2, base_size=8, basis_size=4, basis=2, local_basis=0, decoder_hidden=8
+    )
     config = SofConfig(field, MarcherConfig(samples=4, surface_samples=2))
     model = new_model(config, 2, 0.1, 0).eval().requires_grad_(False)
     poses = torch.from_numpy(orbit(np.zeros(1), np.zeros(1), 4.0)).float()
@@ -137,6 +140,15 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     first = [path.read_bytes() for path in written]
     evaluate.main()
     assert [path.read_bytes() for path in written] == first
+
+
+def test_scans_that_were_not_trained_on_are_left_out(project):
+    shutil.copy(project / "data/views/a/x.npz", project / "data/views/a/new.npz")  # sorted before x
+    evaluate.main()
+    new = json.loads((project / "metrics/evaluation.json").read_text())["held_out_view_miou"]
+    (project / "data/views/a/new.npz").unlink()
+    evaluate.main()
+    assert new == json.loads((project / "metrics/evaluation.json").read_text())["held_out_view_miou"]
 
 
 def test_a_field_of_other_scans_is_refused(project):

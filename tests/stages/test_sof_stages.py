@@ -4,6 +4,8 @@ import hashlib
 import importlib.util
 import io
 import json
+import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -14,6 +16,7 @@ import yaml
 from PIL import Image
 
 from sofgan.faces.store import TRAIN, PhotoStoreWriter
+from sofgan.sof.data import split_instances, view_files
 from sofgan.sof.model import load_sof
 from stages import invert_masks, train_sof
 from stages import params as stage_params
@@ -46,14 +49,13 @@ def project(tmp_path, monkeypatch):
     sizes = {"channels": 4, "base_size": 8, "basis_size": 8, "basis": 3, "decoder_hidden": 8}
     small = {"steps": 8, "instances_per_step": 2, "views_per_instance": 2, "rays_per_view": 16}
     every = {"validate_every_steps": 4, "validate_views": 2, "checkpoint_every_steps": 3, "warmup_steps": 2}
-    update(document["train_sof"], {"field": sizes, **small, **every})
-    update(
-        document["invert_masks"],
-        {"maps": 3, "size": 24, "steps": 4, "starts": 2, "maps_per_step": 2, "rays_per_map": 16},
-    )
+    update(document["train_sof"], {"field": sizes, "fit_steps": 2, **small, **every})
+    few = {"maps": 3, "starts": 2, "maps_per_step": 2, "rays_per_map": 16, "rehearsal_instances": 2}
+    short = {"size": 24, "encoder_steps": 3, "steps": 4, "released_steps": 3}
+    update(document["invert_masks"], few | short)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
     scenes = synthetic()
-    scenes.make_views(tmp_path / "data/views/a", heads=2, views=3, held_out=1, size=24)
+    scenes.make_views(tmp_path / "data/views/a", heads=4, views=3, held_out=1, size=24)
     scenes.make_views(tmp_path / "data/views/b", heads=1, views=3, held_out=1, size=24)
     with PhotoStoreWriter(tmp_path / "data/photos/celebamask") as store:
         views = np.load(tmp_path / "data/views/a/head-000.npz")["labels"]
@@ -74,16 +76,24 @@ def project(tmp_path, monkeypatch):
 def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     train_sof.main()
     sof = load_sof("models/sof.pt")
-    assert sof.instance_names == ["a/head-000", "a/head-001", "b/head-000"]
+    known, new = split_instances(view_files("data/views", ["a", "b"]), 8, 0)
+    assert len(new) == 1  # a fifth of five
+    assert sof.instance_names == [f"{path.parent.name}/{path.stem}" for path in known]
+    assert sof.codes.shape == (4, 256)
     metrics = json.loads(Path("metrics/train_sof.json").read_text())
-    assert metrics["instances"] == 3
-    assert metrics["training_views"] == 9
-    assert metrics["held_out_views"] == 3
+    assert metrics["instances"] == 4
+    assert metrics["training_views"] == 12
+    assert metrics["held_out_views"] == 4
     assert 0 < metrics["held_out_miou"] < 1
     assert "iou_skin" in metrics
+    assert metrics["new_heads"] == 1
+    assert 0 < metrics["new_head_miou"] < 1
+    assert "new_head_iou_skin" in metrics
+    assert "share_plausible" not in metrics  # four heads are too few to judge others by
     curve = Path("plots/train_sof.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in curve] == ["step", "4", "8"]
-    assert Path("data/sof/held_out.png").is_file()
+    assert Image.open("data/sof/held_out.png").size == (4 * 24, 2 * 24)
+    assert Image.open("data/sof/new_heads.png").size == (24, 2 * 24)
     assert not list(Path(".work/train_sof").glob("*.pt"))
 
     invert_masks.main()
@@ -94,8 +104,8 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     assert found["keys"].tolist() == ["00000", "00002", "00003"]  # spread over four
     assert found["fitted"].shape == (3, 24, 24)
     both = load_sof("models/sof_inverted.pt")
-    assert both.rounds == [1, 1, 1, 2, 2, 2]
-    assert both.instance_names[3:] == ["celebamask/00000", "celebamask/00002", "celebamask/00003"]
+    assert both.rounds == [1, 1, 1, 1, 2, 2, 2]
+    assert both.instance_names[4:] == ["celebamask/00000", "celebamask/00002", "celebamask/00003"]
     metrics = json.loads(Path("metrics/invert_masks.json").read_text())
     assert metrics["maps"] == 3
     assert 0 <= metrics["input_miou_worst"] <= metrics["input_miou"] <= 1
@@ -115,3 +125,35 @@ def test_missing_views_say_what_to_run(project):
         train_sof.main()
     with pytest.raises(FileNotFoundError):
         invert_masks.main()
+
+
+def test_without_heads_to_spare_all_are_trained_on(project):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["train_sof"]["held_out_instances"] = 0
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    train_sof.main()
+    metrics = json.loads(Path("metrics/train_sof.json").read_text())
+    assert metrics["instances"] == 5
+    assert not [name for name in metrics if name.startswith("new_head")]
+    assert not Path("data/sof/new_heads.png").exists()
+
+
+def test_of_several_processes_the_first_alone_writes(project):
+    """Two processes as torchrun starts them end as one does, with one set of files."""
+    train_sof.main()
+    names = ["metrics/train_sof.json", "plots/train_sof.csv", "data/sof/new_heads.png", "models/sof.pt"]
+    alone = json.loads(Path(names[0]).read_text())
+    for name in names:
+        Path(name).unlink()
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(
+        [*command, "-m", "stages.train_sof"], env=environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("train_sof: judging") == 1
+    together = json.loads(Path(names[0]).read_text())
+    assert together.keys() == alone.keys()
+    assert together["held_out_miou"] == pytest.approx(alone["held_out_miou"], abs=0.02)
+    assert all(Path(name).is_file() for name in names)
+    assert not list(Path(".work/train_sof").glob("*.pt"))

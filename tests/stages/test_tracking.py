@@ -62,6 +62,17 @@ def test_final_writes_the_metrics_file_of_stage_and_batch(root):
     assert written == {"good": 4, "share": 0.5, "odd": None, "kind": "x"}
 
 
+def test_processes_after_the_first_tell_and_write_nothing(root, monkeypatch, capsys):
+    monkeypatch.setenv("RANK", "1")
+    with stage_run("train_sof", {"lr": 0.1}) as run:
+        run.report(3, {"loss": 0.25}, {"view": np.zeros((4, 4, 3), np.uint8)})
+        run.status("3/10 steps")
+        run.final({"miou": 0.5})
+    assert not (root / "metrics").exists()
+    assert not list(spool.entries(root))
+    assert capsys.readouterr().err == ""
+
+
 def test_entry_keeps_everything_in_order(root):
     @dataclass(frozen=True)
     class Deep:

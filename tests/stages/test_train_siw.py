@@ -57,10 +57,11 @@ def project(tmp_path, monkeypatch):
     (tmp_path / "models").mkdir()
     (tmp_path / "models/sof_inverted.pt").write_bytes(b"a field")
     monkeypatch.setattr(train_siw, "load_sof", lambda path, device: None)
+    monkeypatch.setattr(train_siw, "training_reference", lambda sof: None)
     monkeypatch.setattr(train_siw, "portrait_framing", lambda *a: Framing(20.0, 0.05))
     monkeypatch.setattr(
         train_siw, "render_sof_maps",
-        lambda sof, framing, config, count, size, seed, status: np.full((count, size, size), 1, np.uint8),
+        lambda sof, reference, framing, config, count, size, seed, status: np.full((count, size, size), 1, np.uint8),
     )  # fmt: skip
     yield tmp_path
     stage_params._document.cache_clear()

@@ -11,7 +11,10 @@ from sofgan.labels import EYE, SKIN, U_LIP
 from sofgan.siw import sof_maps
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.framing import face_anchors
-from sofgan.siw.sof_maps import portrait_framing, render_sof_maps
+from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, sample_heads, training_reference
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import Sof, new_model
+from sofgan.sof.space import sample_codes
 
 PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
 
@@ -33,7 +36,9 @@ class BallField:
 
 @pytest.fixture
 def field(monkeypatch):
-    monkeypatch.setattr(sof_maps, "sample_heads", lambda sof, count, generator: torch.zeros(count, 4))
+    monkeypatch.setattr(
+        sof_maps, "sample_heads", lambda sof, reference, count, generator: torch.zeros(count, 4)
+    )
     return BallField()
 
 
@@ -45,20 +50,66 @@ def portraits():
 
 
 def test_views_of_the_field_are_framed_as_the_portraits(field):
-    framing = portrait_framing(field, portraits(), 2, 0)
+    framing = portrait_framing(field, None, portraits(), 2, 0)
     still = FramingConfig(yaw_degrees=0.0, pitch_degrees=0.0)
-    maps = render_sof_maps(field, framing, still, 2, 128, 0)
+    maps = render_sof_maps(field, None, framing, still, 2, 128, 0)
     assert maps.shape == (2, 128, 128) and maps.dtype == np.uint8
     np.testing.assert_allclose(face_anchors(maps), face_anchors(portraits()), atol=0.015)
 
 
 def test_cameras_turn_within_their_ranges_and_are_seeded(field):
-    framing = portrait_framing(field, portraits(), 1, 0)
+    framing = portrait_framing(field, None, portraits(), 1, 0)
     done = []
-    maps = render_sof_maps(field, framing, FramingConfig(), 6, 32, 0, done.append)
+    maps = render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 0, done.append)
     assert done == [1, 2, 3, 4, 5, 6]
     assert len({view.tobytes() for view in maps}) == 6
-    np.testing.assert_array_equal(maps, render_sof_maps(field, framing, FramingConfig(), 6, 32, 0))
-    assert not np.array_equal(maps, render_sof_maps(field, framing, FramingConfig(), 6, 32, 1))
-    other = render_sof_maps(field, framing, FramingConfig(), 6, 32, 0, purpose="evaluation")
+    np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 0))
+    assert not np.array_equal(maps, render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 1))
+    other = render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 0, purpose="evaluation")
     assert not np.array_equal(maps, other)
+
+
+def untrained(rounds):
+    """A field that knows nothing, with a code for each of the rounds."""
+    config = FieldConfig(
+        code_size=8, channels=2, base_size=8, basis_size=4, basis=2, local_basis=0, decoder_hidden=8,
+        background_bias=0.0,
+    )  # fmt: skip
+    model = new_model(SofConfig(config, MarcherConfig()), len(rounds), 1.0, 0).requires_grad_(False)
+    poses = torch.from_numpy(cameras.orbit(np.zeros(1), np.zeros(1), 4.0)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
+    return Sof(model, [str(i) for i in range(len(rounds))], rounds, {}, poses, intrinsics)
+
+
+def generator():
+    return torch.Generator().manual_seed(3)
+
+
+class JudgeOfTwo:
+    """Finds the second of the heads that it sees first implausible."""
+
+    def __init__(self):
+        self.asked = []
+
+    def judge(self, maps):
+        p_value = np.ones(len(maps))
+        p_value[1:2] = bool(self.asked)
+        self.asked.append(maps.shape)
+        return SimpleNamespace(score=1 - p_value, p_value=p_value)
+
+
+def test_implausible_heads_alone_are_drawn_again():
+    sof = untrained([1] * 20)
+    plain = sample_heads(sof, None, 4, generator())
+    assert torch.equal(plain, sample_codes(sof, 4, generator()))
+    judge = JudgeOfTwo()
+    judged = sample_heads(sof, judge, 4, generator())
+    assert judge.asked == [(4, 1, 64, 64), (1, 1, 64, 64)]
+    assert (judged == plain).all(1).tolist() == [True, False, True, True]
+    assert torch.equal(judged, sample_heads(sof, JudgeOfTwo(), 4, generator()))
+
+
+def test_heads_are_judged_by_those_of_training_if_they_are_enough():
+    reference = training_reference(untrained([1] * 20 + [2] * 4))
+    assert len(reference.scores) == 20
+    assert training_reference(untrained([1] * 19 + [2] * 9)) is None
