@@ -77,6 +77,18 @@ DEFINITIONS = (
         "Fit of inverted label maps: the field seen by the found code and camera, against the map.",
     ),
     (r"inversion_image_miou", "As inversion_miou, computed a map and averaged."),
+    (
+        r"new_head_input_miou.*",
+        "Heads that the field was not trained on, each inverted from its frontal map: fit of that map.",
+    ),
+    (
+        r"new_head_other_miou.*",
+        "The same heads from all their other sides, one confusion. `_frozen`: before the field's modules moved.",
+    ),
+    (
+        r"known_head_miou.*",
+        "Held-out views of the heads it was trained on, before (`_frozen`) and after its modules learned from masks.",
+    ),
     (r"inversion_miou", "Fit of inverted label maps, one confusion over all of them."),
     (r"inversion_maps|maps", "How many label maps were inverted."),
     (r"control_miou_frequent", "As control_miou, over classes that are frequent enough to be judged."),
@@ -97,7 +109,8 @@ CAPTIONS = {
     "sof/held_out.png": "Held-out views: above what was rendered from the scan, below what the field draws.",
     "sof/new_heads.png": "Heads that the field was not trained on: above the scan from a view that was held out, below "
     "the field by a code that was fitted to other views.",
-    "inverted/inversion.png": "Label maps of portraits: above the map, below the field from the code and camera found.",
+    "inverted/inversion.png": "From above: label maps of portraits, the field from the codes and cameras found, and "
+    "the same heads from three new sides.",
     "siw/samples.png": "While training: each row a label map, each column a style.",
     "siw/restyle.png": "Restyling a region: the map, one style, then another style in turn on skin, hair, cloth and "
     "background only, and that other style on all.",
