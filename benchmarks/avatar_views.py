@@ -1,0 +1,36 @@
+"""Label views of embedded avatars for the field's benchmarks, made once and kept in .work/benchmarks."""
+
+import hashlib
+import json
+import shutil
+import sys
+from pathlib import Path
+
+from sofgan.config import to_mapping
+from sofgan.files import atomic_path
+from sofgan.scans.avatars.batch import make_batch
+from sofgan.scans.ingestion import ingest_batch
+from sofgan.views.multiview import render_batch
+from stages.params import read_params
+
+SEED = 0
+
+
+def avatar_views(batch: str, scans: int, workers: int = 1) -> list[Path]:
+    """View files of a batch's first avatars, by the parameters of params.yaml.
+
+    An avatar depends on its batch's name and its own: those of two batches are different people, and the first
+    ones of a batch are the same however many are made.
+    """
+    ingestion, views = read_params("ingest_scans"), read_params("render_views")
+    text = json.dumps([SEED, scans, batch, to_mapping(ingestion), to_mapping(views)], sort_keys=True)
+    folder = Path(".work/benchmarks") / f"views-{batch}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
+    if not folder.is_dir():
+        with atomic_path(folder) as work:
+            print(f"making {scans} avatars of {batch} and their views, once", file=sys.stderr, flush=True)
+            make_batch(work / "raw" / batch, batch, scans, SEED, workers)
+            ingest_batch(work / "raw" / batch, work / "scans" / batch, ingestion, workers)
+            render_batch(work / "scans" / batch, work / batch, views, SEED, workers)
+            shutil.rmtree(work / "raw")
+            shutil.rmtree(work / "scans")
+    return sorted((folder / batch).glob("*.npz"))
