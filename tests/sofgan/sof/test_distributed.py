@@ -54,7 +54,7 @@ def two_processes(configs, views_folder, tmp_path_factory):
         timeout=300,
     )
     assert done.returncode == 0, done.stderr
-    return [torch.load(work / f"rank{rank}.pt") for rank in (0, 1)], work
+    return [torch.load(work / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)], work
 
 
 @pytest.mark.parametrize("name", ["default", "paper"])
