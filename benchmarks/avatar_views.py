@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import multiprocessing
 import shutil
 import sys
 from pathlib import Path
@@ -26,11 +27,23 @@ def avatar_views(batch: str, scans: int, workers: int = 1) -> list[Path]:
     text = json.dumps([SEED, scans, batch, to_mapping(ingestion), to_mapping(views)], sort_keys=True)
     folder = Path(".work/benchmarks") / f"views-{batch}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
-        with atomic_path(folder) as work:
-            print(f"making {scans} avatars of {batch} and their views, once", file=sys.stderr, flush=True)
-            make_batch(work / "raw" / batch, batch, scans, SEED, workers)
-            ingest_batch(work / "raw" / batch, work / "scans" / batch, ingestion, workers)
-            render_batch(work / "scans" / batch, work / batch, views, SEED, workers)
-            shutil.rmtree(work / "raw")
-            shutil.rmtree(work / "scans")
+        print(f"making {scans} avatars of {batch} and their views, once", file=sys.stderr, flush=True)
+        # In a process of its own: torch's optimisers, once Mesa's OpenGL is loaded, load an LLVM that crashes beside it.
+        maker = multiprocessing.get_context("spawn").Process(
+            target=_make, args=(folder, batch, scans, workers)
+        )
+        maker.start()
+        maker.join()
+        if maker.exitcode:
+            raise SystemExit(f"making the views of {batch} failed; its traceback is above")
     return sorted((folder / batch).glob("*.npz"))
+
+
+def _make(folder: Path, batch: str, scans: int, workers: int) -> None:
+    ingestion, views = read_params("ingest_scans"), read_params("render_views")
+    with atomic_path(folder) as work:
+        make_batch(work / "raw" / batch, batch, scans, SEED, workers)
+        ingest_batch(work / "raw" / batch, work / "scans" / batch, ingestion, workers)
+        render_batch(work / "scans" / batch, work / batch, views, SEED, workers)
+        shutil.rmtree(work / "raw")
+        shutil.rmtree(work / "scans")
