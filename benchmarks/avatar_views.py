@@ -28,7 +28,7 @@ def avatar_views(batch: str, scans: int, workers: int = 1) -> list[Path]:
     folder = Path(".work/benchmarks") / f"views-{batch}-{hashlib.sha256(text.encode()).hexdigest()[:12]}"
     if not folder.is_dir():
         print(f"making {scans} avatars of {batch} and their views, once", file=sys.stderr, flush=True)
-        # In a process of its own: torch's optimisers, once Mesa's OpenGL is loaded, load an LLVM that crashes beside it.
+        # In a process of its own: torch's optimisers crash where Mesa's OpenGL was loaded before.
         maker = multiprocessing.get_context("spawn").Process(
             target=_make, args=(folder, batch, scans, workers)
         )
