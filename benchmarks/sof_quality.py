@@ -114,7 +114,7 @@ def main() -> int:
     write_png(folder / f"{arguments.name}-new.png", fit_picture)
     checkpoints.clear()
 
-    given = int((~new_heads.held_out).sum())
+    given = int((~new_heads.held_out).sum()) // len(new_heads.names)
     print(
         f"{arguments.heads} heads, {steps} steps in {seconds:.0f} s of this call, {device}, seed {SEED}, ",
         end="",
@@ -123,7 +123,7 @@ def main() -> int:
         f"{arguments.threads} thread(s); IoU of {int(views.held_out.sum())} held-out views of {views.size} px, ",
         end="",
     )
-    print(f"and of those of {len(new_heads.names)} new heads, codes fitted to {given} other views")
+    print(f"and of those of {len(new_heads.names)} new heads, codes fitted to {given} other views of each")
     print(table({"held-out views": held_out, "new heads": fitted}))
     low = {name: value for name, value in held_out.per_class().items() if value < WORST_CLASS}
     print(

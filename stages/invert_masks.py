@@ -33,7 +33,8 @@ def main() -> None:
     sof = load_sof("models/sof.pt", machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
-    inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, machine.device]
+    new_names = new_heads.names if new_heads else []
+    inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, new_names, machine.device]
     with stage_run("invert_masks", params) as run:
         encoder = None
         if params.preset == "fast" and params.encoder_steps:
@@ -60,8 +61,9 @@ def main() -> None:
             scores["known_head_miou_frozen"] = validate(sof.model, known.to(sof.device), KNOWN_VIEWS)[
                 0
             ].miou()
-            checkpoints.append(Checkpoints(".work/invert_masks/released", [*inputs, "released"]))
             rehearsal = Rehearsal(known, read_params("train_sof"))
+            trained = to_mapping(rehearsal.training)
+            checkpoints.append(Checkpoints(".work/invert_masks/released", [*inputs, trained]))
             found = release(
                 sof, found, maps, params, seed(), rehearsal, checkpoints[-1], run.status, run.report
             )
