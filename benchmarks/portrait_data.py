@@ -22,8 +22,8 @@ from sofgan.metrics.features import to_network_range
 from sofgan.progress import Throughput
 
 CACHE = Path(".work/benchmarks")
-JUDGE = ParserConfig(arch="unet", size=64, width=32)
-JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 1500, 16, 2e-3
+JUDGE = ParserConfig(arch="unet", size=64, width=16)
+JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 1200, 16, 2e-3
 HELD_OUT_SHARE = 0.125
 PARSED_AT_ONCE = 16
 

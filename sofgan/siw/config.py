@@ -77,6 +77,8 @@ class DiscriminatorConfig:
     # looks at the projected critic's features, so `kind` must have one.
     region_weight: float = 0.0
     region_channels: int = 64
+    palette_weight: float = 0.0  # of a further verdict, on the mean colours of regions; 0: no such critic
+    palette_channels: int = 64
     channel_base: int = 1024  # residual: channels at r pixels as in the generator
     channel_max: int = 128
     minibatch_group: int = 4  # pictures whose spread is compared; must divide the batch

@@ -12,10 +12,12 @@ from sofgan.siw.config import DiscriminatorConfig
 from sofgan.siw.discriminator import ResidualDiscriminator
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.operators import resize_weights
+from sofgan.siw.palette import PaletteCritic, palette
 from sofgan.siw.projected import ProjectedDiscriminator
 from sofgan.siw.regions import RegionCritic, naming_loss, unmasking_loss
 
 SIGN_RATE = 0.05  # of the running mean of the signs of verdicts on photos, a step
+PALETTE_R1 = 1.0
 MOST_AUGMENTED = 0.8  # probability above which augmentations leak into what is painted (arXiv 2006.06676)
 
 
@@ -24,6 +26,7 @@ class Seen:
     """What the critics look at of one batch of pictures."""
 
     images: Tensor  # (B, 3, R, R) for the residual critic
+    palettes: Tensor | None  # (B, 60) for the palette critic
     features: list[Tensor] | None  # of the projected critic, finest first
     augmented: Tensor | None  # (B, 3, P, P): what the features were taken of
     regions: Tensor | None  # (B, 17, P/2, P/2): class shares at the places that the region critic names
@@ -32,7 +35,8 @@ class Seen:
         """Without the way back to whatever painted the pictures."""
         features = None if self.features is None else [x.detach() for x in self.features]
         augmented = None if self.augmented is None else self.augmented.detach()
-        return Seen(self.images.detach(), features, augmented, self.regions)
+        palettes = None if self.palettes is None else self.palettes.detach()
+        return Seen(self.images.detach(), palettes, features, augmented, self.regions)
 
 
 class Critics(nn.Module):
@@ -58,6 +62,9 @@ class Critics(nn.Module):
         self.region = None
         if config.region_weight:
             self.region = RegionCritic(config.projected_channels, config.region_channels)
+        self.palette = None
+        if config.palette_weight:
+            self.palette = PaletteCritic(config.palette_channels, config.minibatch_group)
 
     def augment_for_residual(self, images: Tensor, draws: torch.Generator) -> Tensor:
         """Pictures as the residual critic sees them: those of a small set, changed now and then."""
@@ -88,8 +95,9 @@ class Critics(nn.Module):
             draws: of the augmentations.
         """
         plain = self.augment_for_residual(images, draws)
+        palettes = self._palettes(images, labels) if self.palette is not None else None
         if self.projected is None:
-            return Seen(plain, None, None, None)
+            return Seen(plain, palettes, None, None, None)
         size = self.config.projected_size * images.shape[-1] // self.resolution
         augmented = resize_images(images, size)
         if self.region is not None:
@@ -98,7 +106,7 @@ class Critics(nn.Module):
             augmented = torch.cat((augmented, maps), 1)
         augmented, maps = augment(augmented, self.config.projected_augment, draws).tensor_split([3], 1)
         regions = F.avg_pool2d(maps.detach().float(), 2) if self.region is not None else None
-        return Seen(plain, self.projected.features(augmented), augmented, regions)
+        return Seen(plain, palettes, self.projected.features(augmented), augmented, regions)
 
     def discriminator_loss(self, real: Seen, fake: Seen, scalars: dict[str, Tensor]) -> Tensor:
         """What the critics learn from photos and painted pictures; `scalars` gets their verdicts."""
@@ -127,8 +135,19 @@ class Critics(nn.Module):
             unmasked = unmasking_loss(names_fake, fake.regions)
             total = total + self.config.region_weight * (named + unmasked)
             scalars["regions_real"], scalars["regions_painted"] = named.detach(), unmasked.detach()
+        if self.palette is not None:
+            total = total + self.palette_loss(real.palettes, fake.palettes, scalars)
         scalars["loss_d"] = total.detach()
         return total
+
+    def palette_loss(self, real: Tensor, fake: Tensor, scalars: dict[str, Tensor]) -> Tensor:
+        """What the palette critic learns from photos' and painted pictures' palettes (B, 60)."""
+        real = real.detach().requires_grad_()
+        logits_real, logits_fake = self.palette(real), self.palette(fake)
+        scalars["palette_real"] = logits_real.detach().mean()
+        scalars["palette_fake"] = logits_fake.detach().mean()
+        penalty = 0.5 * PALETTE_R1 * losses.r1_penalty(logits_real, real)
+        return losses.logistic_discriminator(logits_real, logits_fake) + penalty
 
     def generator_loss(self, fake: Seen, scalars: dict[str, Tensor]) -> Tensor:
         """What painted pictures must change; `scalars` gets the loss."""
@@ -142,8 +161,18 @@ class Critics(nn.Module):
             named = naming_loss(self._names(fake.augmented, fake.features[0]), fake.regions)
             total = total + self.config.region_weight * named
             scalars["regions_fake"] = named.detach()
+        if self.palette is not None:
+            total = total + self.config.palette_weight * losses.logistic_generator(
+                self.palette(fake.palettes)
+            )
         scalars["loss_g"] = total.detach()
         return total
+
+    @staticmethod
+    def _palettes(images: Tensor, labels: Tensor) -> Tensor:
+        with torch.autocast(images.device.type, enabled=False):
+            size = images.shape[-1] // 2
+            return palette(F.avg_pool2d(images.float(), 2), resize_weights(one_hot(labels), size))
 
     def _names(self, images: Tensor, features: Tensor) -> Tensor:
         # In full precision, as the projected heads are.

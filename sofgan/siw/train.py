@@ -59,9 +59,10 @@ def train(
         TrainingDiverged: a loss or a weight is not finite.
         ValueError: there is a region critic, but the photos have no maps.
     """
-    if config.discriminator.region_weight and photo_labels is None:
-        raise ValueError("the region critic (region_weight) needs the photos' own label maps")
-    if not config.discriminator.region_weight:
+    needed = config.discriminator.region_weight or config.discriminator.palette_weight
+    if needed and photo_labels is None:
+        raise ValueError("critics of regions and palettes need the photos' own label maps")
+    if not needed:
         photo_labels = None
     training = SiwTraining(config, seed, device, config.autocast and torch.device(device).type == "cuda")
     batches = Batches(config, photos, maps, seed, device, photo_labels)
