@@ -16,6 +16,7 @@ REGIONS = {
     "background": (BACKGROUND,),
 }
 LEAST_AREA = 0.02  # share of a picture below which a region's colour isn't counted
+STYLES = 32  # that each map is painted with
 BAND = 1 / 16  # of the side: as near to a restyled region, change is no leakage but blending
 
 
@@ -59,14 +60,11 @@ def style_spread(siw: Siw, labels: np.ndarray, styles: int, seed: int) -> dict[s
     return {name: float(np.sqrt(np.mean(values))) for name, values in squares.items() if values}
 
 
-def leakage(siw: Siw, labels: np.ndarray, seed: int, classes=(HAIR,)) -> float:
-    """Mean change far from a restyled region over the mean change inside it; over all maps that show the region.
+def leakage(siw: Siw, labels: np.ndarray, seed: int, classes=(HAIR,)) -> float | None:
+    """Mean change far from a restyled region over the mean change inside it; None where no map shows both.
 
     Far is further than `BAND` of the side. Each map is painted with a style of its own, and again with another in the
     region.
-
-    Raises:
-        ValueError: no map shows the region.
     """
     w, other = siw.map_styles(
         siw.sample_z(2 * len(labels), torch_generator(seed, "metrics", "leakage"))
@@ -77,8 +75,30 @@ def leakage(siw: Siw, labels: np.ndarray, seed: int, classes=(HAIR,)) -> float:
     reach = max(1, round(BAND * siw.resolution))
     near = F.max_pool2d(inside[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] > 0
     if not inside.any() or near.all():
-        raise ValueError("no map shows both the restyled region and places far from it")
+        return None
     return float(change[~near].mean() / change[inside].mean())
+
+
+def scores(
+    siw: Siw, labels: np.ndarray, photos: Tensor, photo_labels: np.ndarray, maps: int, seed: int
+) -> dict[str, float]:
+    """Spread of regions' colours over styles by that over photos, and leakage of restyled hair.
+
+    Args:
+        labels: (N, S, S) uint8, of which the first `maps` are painted, each with `STYLES` styles.
+        photos: (M, 3, R, R) in [-1, 1] at the generator's resolution.
+        photo_labels: (M, R, R) uint8.
+
+    Returns:
+        `style_spread_hair` and so on, for regions that occur; `leakage_hair`, if a map shows hair.
+    """
+    found = {}
+    for name, value in style_spread(siw, labels[:maps], STYLES, seed).items():
+        colors = region_colors(photos, photo_labels, REGIONS[name])
+        if len(colors) > 1:
+            found[f"style_spread_{name}"] = value / spread(colors)
+    leaked = leakage(siw, labels[:maps], seed)
+    return found if leaked is None else found | {"leakage_hair": leaked}
 
 
 def _nearest(labels: np.ndarray, size: int) -> np.ndarray:

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from sofgan.labels import BACKGROUND, HAIR, SKIN
-from sofgan.metrics.restyling import leakage, region_colors, spread, style_spread
+from sofgan.metrics.restyling import leakage, region_colors, scores, spread, style_spread
 
 
 class Painter:
@@ -56,5 +56,12 @@ def test_spread_is_the_deviation_over_styles_of_each_map(maps):
 def test_leakage_is_the_change_far_from_a_region_by_that_inside(maps):
     assert leakage(Painter(0.0), maps, 0) == 0.0
     assert leakage(Painter(0.1), maps, 0) == pytest.approx(0.1, abs=0.01)
-    with pytest.raises(ValueError, match="no map shows"):
-        leakage(Painter(), np.full((2, 32, 32), SKIN, np.uint8), 0)
+    assert leakage(Painter(), np.full((2, 32, 32), SKIN, np.uint8), 0) is None
+
+
+def test_scores_are_by_the_photos_spread(maps):
+    photos = torch.where(torch.arange(4)[:, None, None, None] < 2, 0.5, -0.5).expand(4, 3, 32, 32)
+    found = scores(Painter(0.1), maps, photos, maps, 2, 0)
+    own = style_spread(Painter(0.1), maps[:2], 32, 0)
+    assert found["style_spread_hair"] == pytest.approx(own["hair"] / (0.5 * 3**0.5))
+    assert found["leakage_hair"] == pytest.approx(0.1, abs=0.01) and "style_spread_cloth" not in found
