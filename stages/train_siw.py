@@ -1,7 +1,5 @@
 """Train the SIW StyleGAN on photos and label maps that are no pairs."""
 
-import csv
-import io
 import shutil
 from pathlib import Path
 
@@ -10,9 +8,10 @@ import torch
 
 from sofgan import distributed
 from sofgan.faces.store import TRAIN, PhotoStore
-from sofgan.files import atomic_path, sha256_file, write_bytes, write_json, write_png
+from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.labels import colorize
 from sofgan.siw.config import TrainSiw
+from sofgan.curves import write_curve
 from sofgan.siw.data import ArraySource, open_source
 from sofgan.siw.model import Siw, save_siw
 from sofgan.siw.samples import restyle_strip, sample_grid, tile
@@ -90,7 +89,7 @@ def _save(
         write_png(folder / "restyle.png", restyle_strip(siw, grid_labels, seed()))
         write_png(folder / "sof_maps.png", tile(colorize(drawn[:SHEET_MAPS]), 12))
         write_json(folder / "framing.json", siw.framing.to_mapping())
-    _write_csv(Path("plots/train_siw.csv"), rows)
+    write_curve("plots/train_siw.csv", rows)
     last = {name: value for name, value in rows[-1].items() if name != "kimg"}
     run.final({"kimg": rows[-1]["kimg"], **last, "sof_fov_degrees": siw.framing.fov_degrees})
 
@@ -140,14 +139,6 @@ def _grid_labels(maps: dict, params: TrainSiw) -> np.ndarray:
     used = [source for name, source in maps.items() if params.map_proportions.get(name, 0) > 0]
     rows = [used[i % len(used)].fetch(np.array([i // len(used)]))[0] for i in range(params.sample_grid[0])]
     return np.stack(rows)
-
-
-def _write_csv(path: Path, rows: list[dict[str, float]]) -> None:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for row in rows for name in row)))
-    writer.writeheader()
-    writer.writerows(rows)
-    write_bytes(path, text.getvalue().encode())
 
 
 if __name__ == "__main__":
