@@ -27,11 +27,11 @@ from benchmarks.portrait_data import CACHE, load_portraits
 from benchmarks.siw_convergence import GRID, SEED, Judges, line
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
+from sofgan.curves import write_curve
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.seeds import torch_generator
 from sofgan.siw.config import TrainSiw
-from sofgan.curves import write_curve
 from sofgan.siw.data import ArraySource
 from sofgan.siw.model import save_siw
 from sofgan.siw.samples import restyle_strip, sample_grid

@@ -7,11 +7,11 @@ import numpy as np
 import torch
 
 from sofgan import distributed
+from sofgan.curves import write_curve
 from sofgan.faces.store import TRAIN, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.labels import colorize
 from sofgan.siw.config import TrainSiw
-from sofgan.curves import write_curve
 from sofgan.siw.data import ArraySource, open_source
 from sofgan.siw.model import Siw, save_siw
 from sofgan.siw.samples import restyle_strip, sample_grid, tile
