@@ -55,7 +55,7 @@ def sof_views(sof: Sof, field: Path, config: TrainSiw, labels: np.ndarray):
     """Reference for heads, framing, and views to train on and to show, made once."""
     reference = training_reference(sof)
     framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], config.framing.reference_heads, SEED)
-    size = 2 * config.generator.label_size
+    size = config.generator.label_size
     file = CACHE / f"showcase-heads-{sha256_file(field)[:12]}-{config.sof_maps}-{size}.npz"
     if not file.is_file():
         views = {
@@ -105,7 +105,7 @@ def main() -> int:
     }
     shown = judges.labels[judges.shown[: GRID[0]]]
     half = GRID[0] // 2
-    grid = np.concatenate((shown[:half], shown_heads[:half, ::2, ::2]))
+    grid = np.concatenate((shown[:half], shown_heads[:half]))
 
     def report(step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
         print(f"\nstep {step}: {line(scalars)}", file=sys.stderr, flush=True)
@@ -123,7 +123,7 @@ def main() -> int:
     folder = arguments.pictures
     folder.mkdir(parents=True, exist_ok=True)
     write_png(folder / "siw_masks.png", sample_grid(siw, shown, GRID[1], SEED))
-    write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads[:, ::2, ::2], GRID[1], SEED))
+    write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads, GRID[1], SEED))
     write_png(folder / "siw_restyle.png", restyle_strip(siw, shown, SEED))
     code = sample_heads(sof, reference, 1, torch_generator(SEED, "showcase", "turntable"))[0]
     w = style_rows(siw, TURNTABLE_STYLES, torch_generator(SEED, "showcase", "styles"))

@@ -95,8 +95,8 @@ def _save(
 
 
 def _map_size(params: TrainSiw) -> int:
-    # Twice the generator's, so that enlarged crops of maps stay sharp.
-    return 2 * params.generator.label_size
+    # Twice the picture's at least, so that enlarged crops of maps stay sharp.
+    return max(params.generator.label_size, 2 * params.generator.resolution)
 
 
 def _photos(params: TrainSiw, workers: int):

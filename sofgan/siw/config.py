@@ -76,7 +76,7 @@ class DiscriminatorConfig:
     # Weight of a further verdict, on regions: whether each place shows what the map says. 0: no such critic. It
     # looks at the projected critic's features, so `kind` must have one.
     region_weight: float = 0.0
-    region_channels: int = 64
+    region_channels: int = 32
     palette_weight: float = 0.0  # of a further verdict, on the mean colours of regions; 0: no such critic
     palette_channels: int = 64
     channel_base: int = 1024  # residual: channels at r pixels as in the generator
