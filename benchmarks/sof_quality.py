@@ -21,10 +21,10 @@ import yaml
 
 from benchmarks.avatar_views import SEED, avatar_views
 from sofgan.config import from_mapping, to_mapping
+from sofgan.curves import write_curve
 from sofgan.files import write_png
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.sof.config import TrainSof
-from sofgan.sof.curves import write_curve
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.model import save_sof

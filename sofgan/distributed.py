@@ -2,7 +2,7 @@
 
 A step is that of one process, divided: the draws are the same whatever the number of processes, and gradients are
 summed before the optimiser steps, so every process holds the same model. In a single process nothing here does
-anything.
+anything, but for parts of a step that are worked off one after another.
 """
 
 import os
@@ -47,7 +47,7 @@ def world_size() -> int:
 
 
 def share(count: int) -> slice:
-    """Which of `count` instances are this process's: parts that differ by one at most.
+    """Which of `count` instances are this process's: slices that differ by one at most.
 
     Raises:
         ValueError: there are fewer instances than processes.
@@ -57,21 +57,22 @@ def share(count: int) -> slice:
     return slice(count * rank() // world_size(), count * (rank() + 1) // world_size())
 
 
-def shared_draws(count: int) -> AbstractContextManager:
-    """Within it, seeded `torch.rand` and `torch.randn` whose first axis are the instances of this
-    process, `share(count)`, return the numbers that a single process would have drawn for these instances.
+def shared_draws(count: int, mine: slice | None = None) -> AbstractContextManager:
+    """Within it, seeded `torch.rand` and `torch.randn` whose first axis are the instances `mine` of `count`,
+    by default this process's `share`, return the numbers that would have been drawn for these among all.
 
-    Calls without a generator are left alone; in a single process all are.
+    Calls without a generator are left alone; where all instances are meant, all calls are.
     """
-    return _RowsOfAllDraws(count) if world_size() > 1 else nullcontext()
+    mine = share(count) if mine is None else mine
+    return nullcontext() if mine == slice(0, count) else _RowsOfAllDraws(count, mine)
 
 
 class _RowsOfAllDraws(TorchFunctionMode):
-    """Draws for all processes' rows and keeps one's own."""
+    """Draws for all rows and keeps one's own."""
 
-    def __init__(self, count: int):
+    def __init__(self, count: int, mine: slice):
         super().__init__()
-        self.count, self.mine = count, share(count)
+        self.count, self.mine = count, mine
 
     def __torch_function__(self, function, types, args=(), kwargs=None):
         kwargs = kwargs or {}
@@ -79,7 +80,7 @@ class _RowsOfAllDraws(TorchFunctionMode):
             return function(*args, **kwargs)
         rows, *rest = args[0]
         if rows != self.mine.stop - self.mine.start:
-            raise ValueError(f"a draw of {rows} rows in a process that has instances {self.mine}")
+            raise ValueError(f"a draw of {rows} rows where instances {self.mine} are worked on")
         return function((self.count, *rest), **kwargs)[self.mine]
 
 

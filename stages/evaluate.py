@@ -3,12 +3,13 @@
 import numpy as np
 import torch
 
+from sofgan.faces.inference import prepare_for_inference
 from sofgan.faces.parser import load_parser
 from sofgan.faces.store import PhotoStore
 from sofgan.files import atomic_path, write_bytes, write_png
-from sofgan.metrics import portraits
+from sofgan.metrics import portraits, restyling
 from sofgan.metrics.config import Evaluate
-from sofgan.metrics.features import extract
+from sofgan.metrics.features import extract, to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.seeds import numpy_generator, torch_generator
@@ -93,7 +94,8 @@ def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str,
         "celebamask": [("_celebamask_maps", "ffhq"), ("_celebamask", "celebamask")],
         "sof": [("_sof_maps", "ffhq")],
     }
-    control, figures = portraits.Control(parser), portraits.floors(real["ffhq"], seed())
+    control = portraits.Control(prepare_for_inference(parser))
+    figures = portraits.floors(real["ffhq"], seed())
     for name, pairs in comparisons.items():
         run.status(f"painting {len(labels[name])} maps of {name}")
         painted = portraits.paint_all(siw, labels[name], seed(), name, params.batch)
@@ -102,6 +104,12 @@ def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str,
         for suffix, against in pairs:
             generator = numpy_generator(seed(), "evaluate", "kid", suffix)
             figures |= portraits.distances(features, real[against], suffix, params.kid_subset, generator)
+    run.status("how far styles reach")
+    photos = to_network_range(
+        np.stack([stores["ffhq"].image(int(i), siw.resolution) for i in chosen["ffhq"]])
+    )
+    photo_labels = np.stack([maps["ffhq"].labels(int(i), siw.resolution) for i in chosen["ffhq"]])
+    figures |= restyling.scores(siw, labels["celebamask"], photos, photo_labels, params.restyled_maps, seed())
     return figures | control.scores(params.frequent_share)
 
 

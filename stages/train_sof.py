@@ -7,10 +7,10 @@ import torch
 
 from sofgan import distributed
 from sofgan.config import to_mapping
+from sofgan.curves import write_curve
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
-from sofgan.sof.curves import write_curve
 from sofgan.sof.data import ViewSet, read_views, split_instances, view_files
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.model import SofModel, save_sof

@@ -17,6 +17,7 @@ class Evaluate:
         batch: pictures at once.
         kid_subset: size of the kernel distance's random subsets.
         frequent_share: `control_miou_frequent` runs over classes with at least this share of the pixels.
+        restyled_maps: maps by which the spread of colours over styles and leakage are measured.
         held_out_views: views of scans that are scored, spread over all; 0 takes all.
         grid: rows (geometries) and columns (styles) of the sample grid.
         turntable_yaws_degrees: columns of the turntable.
@@ -31,6 +32,7 @@ class Evaluate:
     batch: int
     kid_subset: int
     frequent_share: float
+    restyled_maps: int
     held_out_views: int
     grid: tuple[int, int]
     turntable_yaws_degrees: tuple[float, ...]
@@ -40,6 +42,8 @@ class Evaluate:
     def __post_init__(self) -> None:
         if not self.grid[0] <= self.sof_images <= self.images:
             raise ValueError("sof_images lies between the grid's rows and images")
+        if self.restyled_maps < 1:
+            raise ValueError("restyled_maps is at least 1")
         if self.images < 4 or self.batch < 1 or self.kid_subset < 2:
             raise ValueError("images is at least 4, batch 1, kid_subset 2")
         if min(self.grid) < 1 or self.turntable_styles < 1 or not self.turntable_yaws_degrees:

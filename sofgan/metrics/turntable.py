@@ -10,14 +10,20 @@ from torch import Tensor
 from sofgan.labels import colorize
 from sofgan.siw.framing import Framing
 from sofgan.siw.model import Siw, to_uint8
+from sofgan.siw.shoulders import add_shoulders
 from sofgan.sof.model import Sof
 
 
 def turntable_labels(sof: Sof, code: Tensor, framing: Framing, yaws: np.ndarray, size: int) -> np.ndarray:
-    """Label views of one code from yaws in radians: (V, size, size) uint8."""
+    """Label views of one code, with shoulders, from yaws in radians: (V, size, size) uint8."""
     poses = framing.cam2world(yaws, np.zeros_like(yaws))
     views = sof.render_views(code, poses, framing.intrinsics, size)
-    return np.stack([view.labels.cpu().numpy() for view in views])
+    return np.stack(
+        [
+            add_shoulders(view.labels.cpu().numpy(), pose, framing.intrinsics)
+            for view, pose in zip(views, poses)
+        ]
+    )
 
 
 def turntable_rows(siw: Siw, labels: np.ndarray, w: Tensor) -> np.ndarray:

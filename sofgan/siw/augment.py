@@ -1,6 +1,7 @@
 """Differentiable augmentation of what a discriminator sees (DiffAugment, arXiv 2006.10738).
 
-Every picture draws its own change; gradients pass through to the pictures.
+Every picture draws its own change; gradients pass through to the pictures. Channels beyond the third move with their
+picture and keep their values: label maps, for instance.
 """
 
 import torch
@@ -15,11 +16,13 @@ def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
 
 def color(images: Tensor, generator: torch.Generator) -> Tensor:
     """Brightness +-0.5, saturation times 0 to 2, contrast times 0.5 to 1.5."""
+    images, others = images.tensor_split([3], 1)
     images = images + (_draw(images, generator) - 0.5)
     gray = images.mean(1, keepdim=True)
     images = gray + (images - gray) * (2 * _draw(images, generator))
     mean = images.mean((1, 2, 3), keepdim=True)
-    return mean + (images - mean) * (_draw(images, generator) + 0.5)
+    images = mean + (images - mean) * (_draw(images, generator) + 0.5)
+    return torch.cat((images, others), 1) if others.shape[1] else images
 
 
 def translation(images: Tensor, generator: torch.Generator, ratio: float = 0.125) -> Tensor:
@@ -27,8 +30,8 @@ def translation(images: Tensor, generator: torch.Generator, ratio: float = 0.125
     batch, _, height, width = images.shape
     device = images.device
     reach = max(1, int(height * ratio + 0.5))
-    rows = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=device)
-    columns = torch.randint(-reach, reach + 1, (batch, 1), generator=generator, device=device)
+    uniform = torch.rand((batch, 2, 1), generator=generator, device=device)
+    rows, columns = ((uniform * (2 * reach + 1)).long() - reach).unbind(1)  # whole pixels, -reach to reach
     padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)
     rows = (torch.arange(height, device=device) + 1 + rows).clamp(0, height + 1)
     columns = (torch.arange(width, device=device) + 1 + columns).clamp(0, width + 1)
@@ -52,7 +55,17 @@ _POLICIES = {"color": color, "translation": translation, "cutout": cutout}
 
 
 def augment(images: Tensor, policies: tuple[str, ...], generator: torch.Generator) -> Tensor:
-    """Apply the named policies in order to (B, 3, H, W) in [-1, 1]."""
+    """Apply the named policies in order to (B, 3 or more, H, W), of which the first three are in [-1, 1]."""
     for name in policies:
         images = _POLICIES[name](images, generator)
+    return images
+
+
+def augment_some(
+    images: Tensor, policies: tuple[str, ...], probability: Tensor, generator: torch.Generator
+) -> Tensor:
+    """Apply each policy to each picture with that probability, a scalar tensor (arXiv 2006.06676)."""
+    for name in policies:
+        chosen = _draw(images, generator) < probability
+        images = torch.where(chosen, _POLICIES[name](images, generator), images)
     return images

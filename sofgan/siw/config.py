@@ -34,6 +34,8 @@ class GeneratorConfig:
     spade_sizes: tuple[int, int] = (32, 64)  # smallest and largest layer with SPADE, pixels
     spade_hidden: int = 24
     spade_max_size: int = 64  # gain and shift are computed at most at this size, then interpolated
+    # after the activation (the released code), or on the mixed convolutions, before noise and bias (eq. 8).
+    spade_at: Literal["activation", "convolution"] = "activation"
     spade_gain: float = 0.5  # the gain stays within 1 +- this: rare classes don't glow
     noise: bool = True
     conv_clamp: float = 256.0  # magnitude limit of activations under reduced precision
@@ -71,6 +73,12 @@ class DiscriminatorConfig:
 
     # residual: StyleGAN2's on pixels; projected: heads on frozen EfficientNet-lite0 features; hybrid: both.
     kind: Literal["residual", "projected", "hybrid"] = "hybrid"
+    # Weight of a further verdict, on regions: whether each place shows what the map says. 0: no such critic. It
+    # looks at the projected critic's features, so `kind` must have one.
+    region_weight: float = 0.0
+    region_channels: int = 32
+    palette_weight: float = 0.0  # of a further verdict, on the mean colours of regions; 0: no such critic
+    palette_channels: int = 64
     channel_base: int = 1024  # residual: channels at r pixels as in the generator
     channel_max: int = 128
     minibatch_group: int = 4  # pictures whose spread is compared; must divide the batch
@@ -81,11 +89,15 @@ class DiscriminatorConfig:
         "translation",
         "cutout",
     )
+    # Adaptive, see TrainSiw.augment_kimg; none: it sees pictures as they are.
+    residual_augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
     residual_weight: float = 1.0  # of the residual discriminator's verdict in a hybrid
 
     def __post_init__(self) -> None:
         if self.projected_size % 32:
             raise ValueError(f"projected_size is a multiple of 32, not {self.projected_size}")
+        if self.region_weight < 0 or (self.region_weight and self.kind == "residual"):
+            raise ValueError(f"region_weight is 0 or more, and 0 for kind residual, not {self.region_weight}")
 
 
 @dataclass(frozen=True)
@@ -115,6 +127,14 @@ class TrainSiw:
     path_length_every: int  # steps; 0: off
     photo_sets: tuple[Literal["ffhq", "celebamask"], ...]  # photo stores that are real
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
+    coarse_resolution: (
+        int  # pixels of the pictures that the training begins with; no larger than the generator's
+    )
+    coarse_kimg: float  # thousand photos of that size; 0: none
+    accumulate: int  # parts in which a step's batch is worked off, to save memory
+    augment_kimg: float  # thousand photos over which discriminator.residual_augment may rise by 1; 0: never
+    augment_target: float  # mean sign of the residual critic's verdicts on photos that it is held at
+    compile: bool  # torch.compile of the generator's forward pass
     scale_max: float  # photos and maps are enlarged by 1.0 to this and cropped
     mirror: bool
     ema_halflife_kimg: float
@@ -139,6 +159,25 @@ class TrainSiw:
             raise ValueError("map_proportions are all zero")
         if self.scale_max < 1:
             raise ValueError(f"scale_max is at least 1, not {self.scale_max}")
-        group = self.discriminator.minibatch_group
-        if self.discriminator.kind != "projected" and self.batch % min(group, self.batch):
-            raise ValueError(f"batch {self.batch} is not a multiple of minibatch_group {group}")
+        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise ValueError(f"accumulate divides batch {self.batch}, which {self.accumulate} does not")
+        part, group = self.batch // self.accumulate, self.discriminator.minibatch_group
+        if self.discriminator.kind != "projected" and part % min(group, self.batch):
+            raise ValueError(f"{part} pictures at a time are not a multiple of minibatch_group {group}")
+        if self.accumulate > 1 and self.path_length_every and part % 2:
+            raise ValueError(f"path lengths take every second picture, so parts of {part} must be even")
+        sizes = self.generator.sizes()
+        if self.coarse_kimg and self.coarse_resolution not in sizes:
+            raise ValueError(
+                f"coarse_resolution is one of {', '.join(map(str, sizes))}, not {self.coarse_resolution}"
+            )
+        if self.coarse_kimg and self.discriminator.kind != "residual":
+            share = self.generator.resolution // self.coarse_resolution
+            if self.discriminator.projected_size % (32 * share):
+                raise ValueError(
+                    f"projected_size of coarse pictures is a multiple of 32: 1 in {share} of its own"
+                )
+
+    def resolution_at(self, seen: int) -> int:
+        """Pixels of the pictures in a step before which so many photos were seen."""
+        return self.coarse_resolution if seen < 1000 * self.coarse_kimg else self.generator.resolution

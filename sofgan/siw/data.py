@@ -13,8 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import distributed
 from sofgan.labels import MIRROR_TABLE
 from sofgan.seeds import numpy_generator
+from sofgan.siw.config import TrainSiw
 
 
 class ArraySource:
@@ -83,6 +85,10 @@ class Crops:
     side: np.ndarray
     mirror: np.ndarray  # (B,) bool
 
+    def rows(self, rows) -> "Crops":
+        """Those of some pictures, by a slice or an array of indices."""
+        return Crops(self.left[rows], self.top[rows], self.side[rows], self.mirror[rows])
+
 
 def draw_crops(batch: int, scale_max: float, mirror: bool, rng: np.random.Generator) -> Crops:
     """Windows of side 1 / scale, the scale uniform in [1, scale_max], anywhere inside the picture (6.2)."""
@@ -132,10 +138,16 @@ def crop_labels(labels: np.ndarray, crops: Crops, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees."""
+    """What one step sees, or one process' share of it."""
 
     photos: Tensor  # (B, 3, R, R) float32 in [-1, 1]
-    labels: Tensor  # (rounds, B, L, L) long; a round a batch of fakes
+    labels: Tensor  # (rounds, B, L, L) long: maps to paint; a round a batch of fakes
+    photo_labels: Tensor | None  # (B, L, L) long: the photos' own maps
+
+    def rows(self, rows: slice) -> "Batch":
+        """Some of the pictures."""
+        own = None if self.photo_labels is None else self.photo_labels[rows]
+        return Batch(self.photos[rows], self.labels[:, rows], own)
 
 
 class Batches:
@@ -145,67 +157,75 @@ class Batches:
     from the training (25 against 45 img/s on two cores).
 
     Args:
+        config: the block `train_siw`.
         photos: source of (S, S, 3).
-        maps: name to source of (S, S) label maps.
-        proportions: name to share; sources with no share are not used.
-        rounds: batches of maps a step.
+        maps: name to source of (S, S) label maps; those with no share in `map_proportions` are not used.
+        photo_labels: source of the photos' own maps, in their order; None where no critic sees them.
 
     Raises:
-        ValueError: a source with a share is missing.
+        ValueError: a source with a share is missing, or the photos' maps are not as many as they.
     """
 
     def __init__(
         self,
+        config: TrainSiw,
         photos,
         maps: dict,
-        proportions: dict[str, float],
-        batch: int,
-        rounds: int,
-        resolution: int,
-        label_size: int,
-        scale_max: float,
-        mirror: bool,
         seed: int,
         device: torch.device | str = "cpu",
+        photo_labels=None,
     ):
-        self.photos, self.device, self.seed = photos, torch.device(device), seed
-        self.batch, self.rounds = batch, rounds
-        self.resolution, self.label_size = resolution, label_size
-        self.scale_max, self.mirror = scale_max, mirror
-        used = {name: share for name, share in proportions.items() if share > 0}
+        self.config, self.seed, self.device = config, seed, torch.device(device)
+        self.photos, self.photo_labels = photos, photo_labels
+        self.batch = config.batch
+        self.mine = distributed.share(config.batch)
+        self.rounds = 1 if config.share_fakes else 2
+        used = {name: share for name, share in config.map_proportions.items() if share > 0}
         for name in used:
             if name not in maps:
                 raise ValueError(f"map_proportions gives '{name}' a share, but there are no such maps")
+        if photo_labels is not None and len(photo_labels) != len(photos):
+            raise ValueError(f"{len(photos)} photos have {len(photo_labels)} label maps")
         self.sources = [maps[name] for name in used]
         self.shares = np.array(list(used.values())) / sum(used.values())
         self.pool = ThreadPoolExecutor(1)
         self.next: tuple[int, Future] | None = None
 
     def __call__(self, step: int) -> Batch:
-        """The batch of that step, on the device."""
+        """This process' share of the batch of that step, on the device."""
         if self.next is not None and self.next[0] == step:
-            photos, crops, labels = self.next[1].result()
+            photos, crops, labels, photo_labels = self.next[1].result()
         else:
-            photos, crops, labels = self._read(step)
+            photos, crops, labels, photo_labels = self._read(step)
         self.next = (step + 1, self.pool.submit(self._read, step + 1))
-        photos = crop_photos(photos, crops, self.resolution, self.device)
-        return Batch(photos, torch.from_numpy(labels).to(self.device).long())
+        photos = crop_photos(photos, crops, self.config.resolution_at(step * self.batch), self.device)
+        labels = torch.from_numpy(labels).to(self.device).long()
+        if photo_labels is not None:
+            photo_labels = torch.from_numpy(photo_labels).to(self.device).long()
+        return Batch(photos, labels, photo_labels)
 
-    def _read(self, step: int) -> tuple[np.ndarray, Crops, np.ndarray]:
+    def _read(self, step: int) -> tuple[np.ndarray, Crops, np.ndarray, np.ndarray | None]:
+        # Draws are those of the whole batch, whatever this process' share.
         rng = numpy_generator(self.seed, "siw", "batch", step)
-        crops = draw_crops(self.batch, self.scale_max, self.mirror, rng)
-        photos = self.photos.fetch(rng.integers(len(self.photos), size=self.batch))
-        return photos, crops, np.stack([self._maps(rng) for _ in range(self.rounds)])
+        crops = self._crops(rng).rows(self.mine)
+        chosen = rng.integers(len(self.photos), size=self.batch)[self.mine]
+        photos, own = self.photos.fetch(chosen), None
+        if self.photo_labels is not None:
+            own = crop_labels(self.photo_labels.fetch(chosen), crops, self.config.generator.label_size)
+        return photos, crops, np.stack([self._maps(rng) for _ in range(self.rounds)]), own
+
+    def _crops(self, rng: np.random.Generator) -> Crops:
+        return draw_crops(self.batch, self.config.scale_max, self.config.mirror, rng)
 
     def _maps(self, rng: np.random.Generator) -> np.ndarray:
-        crops = draw_crops(self.batch, self.scale_max, self.mirror, rng)
-        chosen = rng.choice(len(self.sources), size=self.batch, p=self.shares)
-        result = np.empty((self.batch, self.label_size, self.label_size), np.uint8)
+        crops, size = self._crops(rng).rows(self.mine), self.config.generator.label_size
+        sources = rng.choice(len(self.sources), size=self.batch, p=self.shares)[self.mine]
+        places = rng.random(self.batch)[self.mine]
+        result = np.empty((len(places), size, size), np.uint8)
         for index, source in enumerate(self.sources):
-            places = np.flatnonzero(chosen == index)
-            if len(places) == 0:
+            rows = np.flatnonzero(sources == index)
+            if len(rows) == 0:
                 continue
-            maps = source.fetch(rng.integers(len(source), size=len(places)))
-            part = Crops(*(getattr(crops, name)[places] for name in ("left", "top", "side", "mirror")))
-            result[places] = crop_labels(maps, part, self.label_size)
+            maps = source.fetch((places[rows] * len(source)).astype(np.int64))
+            result[rows] = crop_labels(maps, crops.rows(rows), size)
         return result

@@ -28,7 +28,8 @@ class ResidualBlock(nn.Module):
 def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     """Append a channel with the mean deviation of features within groups of pictures (StyleGAN).
 
-    A group is `group` pictures that lie batch / group apart; every picture gets its own group's number.
+    A group is `group` pictures in a row, so that any part of a batch that holds whole groups gives these the same
+    numbers as the whole batch does; every picture gets its own group's.
 
     Args:
         x: (B, C, H, W); B must be a multiple of `group`, or no larger than it.
@@ -40,23 +41,34 @@ def minibatch_deviation(x: Tensor, group: int) -> Tensor:
     group = min(group, batch)
     if batch % group:
         raise ValueError(f"batch {batch} is not a multiple of the minibatch group {group}")
-    y = x.float().unflatten(0, (group, batch // group))
-    y = (y - y.mean(0)).square().mean(0).add(1e-8).sqrt().mean((1, 2, 3))  # (B / group,)
-    y = y.repeat(group).to(x.dtype)[:, None, None, None].expand(-1, 1, height, width)
+    y = x.float().unflatten(0, (batch // group, group))
+    y = (y - y.mean(1, keepdim=True)).square().mean(1).add(1e-8).sqrt().mean((1, 2, 3))  # (B / group,)
+    y = y.repeat_interleave(group).to(x.dtype)[:, None, None, None].expand(-1, 1, height, width)
     return torch.cat((x, y), 1)
 
 
 class ResidualDiscriminator(nn.Module):
-    """Residual blocks from the resolution down to 4x4, minibatch deviation, one logit a picture."""
+    """Residual blocks from the resolution down to 4x4, minibatch deviation, one logit a picture.
 
-    def __init__(self, config: DiscriminatorConfig, resolution: int):
+    Args:
+        resolution: of the pictures, pixels.
+        coarse: a smaller size that a training begins with; such pictures enter at their block.
+    """
+
+    def __init__(self, config: DiscriminatorConfig, resolution: int, coarse: int | None = None):
         super().__init__()
         self.group = config.minibatch_group
 
         def channels(size: int) -> int:
             return max(1, min(config.channel_max, config.channel_base // size))
 
-        self.from_rgb = EqualConv2d(3, channels(resolution), 1)
+        self.from_rgb = nn.ModuleDict(
+            {
+                str(size): EqualConv2d(3, channels(size), 1)
+                for size in sorted({resolution, coarse or resolution})
+            }
+        )
+        self.resolution = resolution
         sizes = [resolution >> i for i in range(int(math.log2(resolution)) - 1)]  # resolution .. 4
         self.blocks = nn.ModuleList(ResidualBlock(channels(size), channels(size // 2)) for size in sizes[:-1])
         last = channels(4)
@@ -65,9 +77,10 @@ class ResidualDiscriminator(nn.Module):
         self.logit = EqualLinear(last, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, R, R) in [-1, 1] to (B, 1)."""
-        x = leaky_relu(self.from_rgb(images.contiguous(memory_format=torch.channels_last), GAIN))
-        for block in self.blocks:
+        """(B, 3, R, R) in [-1, 1], R the resolution or the coarse one, to (B, 1)."""
+        size = images.shape[-1]
+        x = leaky_relu(self.from_rgb[str(size)](images.contiguous(memory_format=torch.channels_last), GAIN))
+        for block in self.blocks[int(math.log2(self.resolution // size)) :]:
             x = block(x)
         x = leaky_relu(self.conv(minibatch_deviation(x, self.group), GAIN))
         x = leaky_relu(self.hidden(x.flatten(1)) * GAIN)

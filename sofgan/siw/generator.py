@@ -1,7 +1,6 @@
 """The SIW generator: a one-hot label map, painted region by region with styles (paper, section 5.1)."""
 
 import math
-from collections.abc import Callable
 
 import torch
 import torch.nn.functional as F
@@ -24,9 +23,6 @@ from sofgan.siw.operators import (
 )
 
 SPADE_START = 0.3  # Deviation of the last weights of SPADE before training.
-
-# (batch, size) to (batch or 1, 1, size, size) normal noise.
-Noise = Callable[[int, int], Tensor]
 
 
 class Mapping(nn.Module):
@@ -68,15 +64,25 @@ class StyledConv(nn.Module):
         self.resample = resample
         self.transposed = config.upsample == "transposed"
         self.mix_outputs = config.mixing == "output"
+        self.spade_first = config.spade_at == "convolution"
         self.clamp = config.conv_clamp
 
-    def forward(self, x: Tensor, w: Tensor, weights: dict[int, Tensor], noise: Noise | None) -> Tensor:
+    def forward(
+        self,
+        x: Tensor,
+        w: Tensor,
+        weights: dict[int, Tensor],
+        noise: Tensor | None = None,
+        gain_shift: tuple[Tensor, Tensor] | None = None,
+    ) -> Tensor:
         """Convolve, mix, add noise and bias, leaky ReLU.
 
         Args:
             x: (B, in, H, H).
             w: (B, K, w_dim).
             weights: size to region weights (B, K, size, size); empty for one style.
+            noise: (B or 1, 1, S, S) at the output's size.
+            gain_shift: SPADE's, (B, out, S, S) each; where it acts is `spade_at` of the configuration.
         """
         styles = self.affine(w)  # (B, K, in)
         if self.resample == "down":
@@ -85,16 +91,24 @@ class StyledConv(nn.Module):
         gains = demodulation(weight, styles) * GAIN  # (B, K, out)
         bias = (self.bias * GAIN).to(x.dtype)[:, None, None]
         if self.mix_outputs and weights:
-            y = torch.add(self._mixed_outputs(x, weight, styles, gains, weights), bias)
+            y = self._mixed_outputs(x, weight, styles, gains, weights)
+            if gain_shift is not None and self.spade_first:
+                y = torch.addcmul(gain_shift[1] * GAIN, y, gain_shift[0])
+            y = y + bias
         else:
             x = x * spread(styles, weights.get(x.shape[-1])).to(x.dtype)
             y = self._convolve(x, weight)
-            y = torch.addcmul(bias, y, spread(gains, weights.get(y.shape[-1])).to(y.dtype))
-            if self.resample == "up" and not self.transposed:
-                y = upsample2(y)
+            gains = spread(gains, weights.get(y.shape[-1])).to(y.dtype)
+            if gain_shift is not None and self.spade_first:
+                y = self._upsample(y * gains)
+                y = torch.addcmul(gain_shift[1] * GAIN, y, gain_shift[0]) + bias
+            else:  # Gain and bias go through interpolation unchanged, and cost a quarter before it.
+                y = self._upsample(torch.addcmul(bias, y, gains))
         if self.noise_strength is not None and noise is not None:
-            y = torch.addcmul(y, noise(y.shape[0], y.shape[-1]), (self.noise_strength * GAIN).to(y.dtype))
+            y = torch.addcmul(y, noise, (self.noise_strength * GAIN).to(y.dtype))
         y = leaky_relu(y)
+        if gain_shift is not None and not self.spade_first:
+            y = torch.addcmul(gain_shift[1], y, gain_shift[0])
         if y.dtype != torch.float32:
             y = y.clamp(-self.clamp, self.clamp)
         return y
@@ -104,13 +118,14 @@ class StyledConv(nn.Module):
             return transposed_conv2(x, weight)
         return F.conv2d(x, weight, padding=1)
 
+    def _upsample(self, y: Tensor) -> Tensor:
+        return upsample2(y) if self.resample == "up" and not self.transposed else y
+
     def _mixed_outputs(self, x: Tensor, weight: Tensor, styles: Tensor, gains: Tensor, weights) -> Tensor:
         """Eq. 8: a convolution a style, on the batch axis, then the sum weighted by region."""
         batch, count = styles.shape[:2]
         x = x[:, None] * styles[..., None, None].to(x.dtype)  # (B, K, in, H, H)
-        y = self._convolve(x.flatten(0, 1), weight)
-        if self.resample == "up" and not self.transposed:
-            y = upsample2(y)
+        y = self._upsample(self._convolve(x.flatten(0, 1), weight))
         y = y.unflatten(0, (batch, count)) * gains[..., None, None].to(y.dtype)
         return (y * weights[y.shape[-1]][:, :, None].to(y.dtype)).sum(1)
 
@@ -182,7 +197,7 @@ class StyledEncoder(nn.Module):
         """(B, 17, L, L) to (B, C, start, start)."""
         x = one_hot
         for block, style in zip(self.blocks, w):
-            x = block(x, style, weights, None)
+            x = block(x, style, weights)
         return x
 
 
@@ -235,16 +250,14 @@ class SynthesisBlock(nn.Module):
         self.conv = StyledConv(inputs if first else outputs, outputs, None, config, noise=True)
         self.to_rgb = ToRGB(outputs, config)
         self.layers = 2 if first else 3
+        self.noises = 1 if first else 2
 
-    def forward(self, x, rgb, w: list[Tensor], weights, gain_shift, noise):
+    def forward(self, x, rgb, w: list[Tensor], weights, gain_shift, noise: list[Tensor | None]):
         """Features and picture at this size; see `Generator.synthesize`."""
-        w = list(w)
+        w, noise = list(w), list(noise)
         if self.up is not None:
-            x = self.up(x, w.pop(0), weights, noise)
-            if self.spade is not None:
-                gain, shift = gain_shift
-                x = torch.addcmul(shift, x, gain)
-        x = self.conv(x, w.pop(0), weights, noise)
+            x = self.up(x, w.pop(0), weights, noise.pop(0), gain_shift)
+        x = self.conv(x, w.pop(0), weights, noise.pop(0))
         colors = self.to_rgb(x, w.pop(0), weights).float()
         return x, colors if rgb is None else upsample2(rgb) + colors
 
@@ -273,19 +286,27 @@ class Generator(nn.Module):
             width = config.channels(size)
         self.blocks = nn.ModuleList(blocks)
         self.layers = self.encoder.layers + sum(block.layers for block in blocks)
+        self.noise_sizes = tuple(
+            size for size, block in zip(config.sizes(), blocks) for _ in range(block.noises)
+        )
         self.register_buffer("w_average", torch.zeros(config.w_dim))
 
-    def spade_maps(self, one_hot: Tensor) -> list[tuple[Tensor, Tensor] | None]:
-        """Gains and shifts of every resolution for these maps; reuse them for further styles of a map."""
-        return [None if block.spade is None else block.spade.gain_and_shift(one_hot) for block in self.blocks]
+    def spade_maps(self, one_hot: Tensor, blocks: int | None = None) -> list[tuple[Tensor, Tensor] | None]:
+        """Gains and shifts of the first `blocks` resolutions for these maps, of all by default; reuse them for
+        further styles of a map."""
+        return [
+            None if block.spade is None else block.spade.gain_and_shift(one_hot)
+            for block in self.blocks[:blocks]
+        ]
 
     def synthesize(
         self,
         one_hot: Tensor,
         w: Tensor,
         weights: Tensor | None = None,
-        noise: Noise | None = None,
+        noise: list[Tensor] | None = None,
         spade_maps: list | None = None,
+        resolution: int | None = None,
     ) -> Tensor:
         """Paint label maps.
 
@@ -293,8 +314,9 @@ class Generator(nn.Module):
             one_hot: (B, 17, label_size, label_size) float, one-hot or probabilities.
             w: (B, K, w_dim), or (B, K, layers, w_dim).
             weights: (B, K, S, S) region weights, None for one style (then K is 1).
-            noise: makes the noise of a layer; None for none.
+            noise: (B or 1, 1, size, size) for every size of `noise_sizes`; None for none.
             spade_maps: of `spade_maps` for the same maps.
+            resolution: stop at this size, which must be one of the synthesis.
 
         Returns:
             (B, 3, resolution, resolution) float32, about [-1, 1], not clamped.
@@ -309,36 +331,43 @@ class Generator(nn.Module):
         if weights is not None:
             pyramid = {size: resize_weights(weights, size) for size in sizes if size >= smallest}
         one_hot = one_hot.contiguous(memory_format=torch.channels_last)
+        blocks = len(self.blocks)
+        if resolution is not None:
+            blocks = self.config.sizes().index(resolution) + 1
         if spade_maps is None:
-            spade_maps = self.spade_maps(one_hot)
-        used = self.encoder.layers
-        x, rgb = self.encoder(one_hot, per_layer[:used], pyramid), None
-        for block, spade in zip(self.blocks, spade_maps):
-            styles = per_layer[used : used + block.layers]
-            x, rgb = block(x, rgb, styles, pyramid, spade, noise)
-            used += block.layers
+            spade_maps = self.spade_maps(one_hot, blocks)
+        layers, noises = self.encoder.layers, 0
+        x, rgb = self.encoder(one_hot, per_layer[:layers], pyramid), None
+        for block, spade in zip(self.blocks[:blocks], spade_maps):
+            styles = per_layer[layers : layers + block.layers]
+            own = [None] * block.noises if noise is None else noise[noises : noises + block.noises]
+            x, rgb = block(x, rgb, styles, pyramid, spade, own)
+            layers, noises = layers + block.layers, noises + block.noises
         return rgb
 
-    def forward(self, one_hot: Tensor, z: Tensor, weights: Tensor | None = None, noise: Noise | None = None):
+    def forward(
+        self, one_hot: Tensor, z: Tensor, weights: Tensor | None = None, noise: list[Tensor] | None = None
+    ):
         """As `synthesize`, from codes z (B, K, z_dim)."""
         return self.synthesize(one_hot, self.mapping(z), weights, noise)
 
 
-def random_noise(generator: torch.Generator) -> Noise:
-    """Fresh noise for every picture and layer, for training."""
+def random_noise(
+    network: Generator, batch: int, generator: torch.Generator, resolution: int | None = None
+) -> list[Tensor]:
+    """Fresh noise for every picture and layer up to a size, for training."""
+    return [
+        torch.randn((batch, 1, size, size), generator=generator, device=generator.device)
+        for size in network.noise_sizes
+        if resolution is None or size <= resolution
+    ]
 
-    def draw(batch: int, size: int) -> Tensor:
-        return torch.randn((batch, 1, size, size), generator=generator, device=generator.device)
 
-    return draw
-
-
-def fixed_noise(seed: int, device: torch.device | str) -> Noise:
-    """The same noise for every picture, a function of the seed and the layer's size alone."""
-
-    def draw(batch: int, size: int) -> Tensor:
+def fixed_noise(network: Generator, seed: int) -> list[Tensor]:
+    """The same noise for every picture, a function of the seed, the layer and its size alone."""
+    noise = []
+    for layer, size in enumerate(network.noise_sizes):
         # Drawn on the CPU, so that a seed means the same noise on every device.
-        generator = torch.Generator().manual_seed(seed * 65537 + size)
-        return torch.randn((1, 1, size, size), generator=generator).to(device)
-
-    return draw
+        generator = torch.Generator().manual_seed((seed * 65537 + size) * 64 + layer)
+        noise.append(torch.randn((1, 1, size, size), generator=generator).to(network.w_average.device))
+    return noise

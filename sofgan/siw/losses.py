@@ -41,21 +41,20 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 
 
 def path_length_penalty(
-    images: Tensor, w: Tensor, mean_length: Tensor, generator: torch.Generator, decay: float = 0.01
+    images: Tensor, w: Tensor, mean_length: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
     """StyleGAN2's path length regulariser.
 
     Args:
         images: (B, 3, H, W) made from `w` (B, K, w_dim), which must require gradients.
-        mean_length: scalar running mean of the lengths.
+        mean_length: scalar running mean of the lengths in earlier steps.
         generator: draws the random direction in picture space.
 
     Returns:
-        The penalty, to be differentiated, and the new running mean.
+        The penalty, to be differentiated, and the mean length.
     """
     noise = torch.randn(images.shape, generator=generator, device=images.device)
     noise = noise / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
     lengths = (gradient.square().flatten(1).sum(1) + 1e-12).sqrt()
-    mean = mean_length.lerp(lengths.detach().mean(), decay)
-    return (lengths - mean).square().mean(), mean
+    return (lengths - mean_length).square().mean(), lengths.detach().mean()

@@ -12,6 +12,11 @@ from torch import Tensor
 from sofgan.labels import NUM_CLASSES, STYLE_GROUPS
 
 
+def one_hot(labels: Tensor) -> Tensor:
+    """(B, H, W) long class ids to (B, 17, H, W) float."""
+    return torch.nn.functional.one_hot(labels, NUM_CLASSES).movedim(-1, 1).float()
+
+
 @cache
 def class_to_group(device: torch.device | str = "cpu") -> Tensor:
     """(17,) the style group of each class; one tensor a device, not to be changed."""
@@ -103,5 +108,6 @@ def draw_styles(
     z[:, 1] = torch.where(two, z[:, 1], z[:, 0])
     if mixing != "layerwise":
         return z, None
-    crossover = torch.randint(1, max(2, layers), (batch, 1), generator=generator, device=device)
+    uniform = torch.rand((batch, 1), generator=generator, device=device)
+    crossover = 1 + (uniform * (max(2, layers) - 1)).long()
     return z, torch.arange(layers, device=device) >= crossover

@@ -12,7 +12,7 @@ from sofgan.labels import NUM_CLASSES, check_ids
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.framing import Framing
 from sofgan.siw.generator import Generator, fixed_noise
-from sofgan.siw.mixing import two_style_weights
+from sofgan.siw.mixing import one_hot, two_style_weights
 from sofgan.training import load_model, save_model
 
 
@@ -71,9 +71,8 @@ class Siw:
                 raise ValueError(f"a similarity map mixes two styles (B, 2, w_dim), not {tuple(w.shape)}")
             weights = self._weights(labels, similarity.to(self.device))
         w = w.expand(len(labels), *w.shape[1:])
-        one_hot = F.one_hot(labels, NUM_CLASSES).movedim(-1, 1).float()
-        noise = fixed_noise(noise_seed, self.device)
-        return self.generator.synthesize(one_hot, w, weights, noise).clamp(-1, 1)
+        noise = fixed_noise(self.generator, noise_seed)
+        return self.generator.synthesize(one_hot(labels), w, weights, noise).clamp(-1, 1)
 
     def restyle(
         self, labels: Tensor | np.ndarray, w: Tensor, w_new: Tensor, classes, noise_seed: int = 0

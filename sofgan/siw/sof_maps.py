@@ -8,6 +8,7 @@ import torch
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.framing import WHOLE_BALL, Framing, face_anchors, field_anchors, match_framing
+from sofgan.siw.shoulders import add_shoulders
 from sofgan.sof.model import Sof
 from sofgan.sof.plausibility import FEWEST_HEADS, Reference, fit_reference, render_heads, sample_plausible
 from sofgan.sof.space import sample_codes
@@ -73,7 +74,7 @@ def render_sof_maps(
     status: Callable[[int], None] = lambda done: None,
     purpose: str = "training",
 ) -> np.ndarray:
-    """Views of sampled heads from cameras around the portrait's: (count, size, size) uint8.
+    """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
 
     Args:
         reference: from `training_reference`.
@@ -88,6 +89,6 @@ def render_sof_maps(
     maps = np.empty((count, size, size), np.uint8)
     for index in range(count):
         view = sof.render(codes[index], poses[index], framing.intrinsics, size)
-        maps[index] = view.labels.cpu().numpy()
+        maps[index] = add_shoulders(view.labels.cpu().numpy(), poses[index], framing.intrinsics)
         status(index + 1)
     return maps

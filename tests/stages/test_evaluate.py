@@ -34,6 +34,7 @@ PARAMS = {
         "batch": 4,
         "kid_subset": 4,
         "frequent_share": 0.01,
+        "restyled_maps": 3,
         "held_out_views": 0,
         "grid": [2, 3],
         "turntable_yaws_degrees": [-20.0, 0.0, 20.0],
@@ -133,6 +134,7 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     assert figures["inversion_miou"] == figures["inversion_image_miou"] == 1.0
     for name in ("held_out_view_miou", "control_miou", "control_miou_frequent", "control_accuracy"):
         assert 0 <= figures[name] <= 1
+    assert figures["style_spread_hair"] >= 0
     assert not any(name.startswith("fid") for name in figures)
     assert [path.name for path in written[1:]] == ["grid.png", "turntable.gif", "turntable.png"]
     assert Image.open(written[1]).size == (4 * 16, 2 * 16)

@@ -19,12 +19,19 @@ def whole(batch, flipped=False):
     return Crops(np.zeros(batch), np.zeros(batch), np.ones(batch), np.full(batch, flipped))
 
 
-def make(photos, maps, **changes):
-    options = {
-        "proportions": {"parsed": 1.0}, "batch": 4, "rounds": 1, "resolution": 16, "label_size": 16, "scale_max": 1.7,
-        "mirror": True, "seed": 0,
-    }  # fmt: skip
-    return Batches(ArraySource(photos), {"parsed": ArraySource(maps)}, **{**options, **changes})
+@pytest.fixture
+def make(tiny_training):
+    """Makes batches; changes are fields of the configuration."""
+
+    def batches(photos, maps, seed=0, photo_labels=None, **changes):
+        if isinstance(maps, np.ndarray):
+            maps = {"parsed": ArraySource(maps)}
+        config = tiny_training(**{"scale_max": 1.7, **changes})
+        if photo_labels is not None:
+            photo_labels = ArraySource(photo_labels)
+        return Batches(config, ArraySource(photos), maps, seed, photo_labels=photo_labels)
+
+    return batches
 
 
 def test_windows_lie_inside_and_are_mirrored_half_the_time():
@@ -67,7 +74,7 @@ def test_photo_and_map_windows_agree_on_where_they_cut():
     assert (cut == (crop_labels(maps, crops, 32) == 1)).mean() > 0.97
 
 
-def test_a_batch_depends_on_seed_and_step_only(photos, maps):
+def test_a_batch_depends_on_seed_and_step_only(make, photos, maps):
     batches = make(photos, maps)
     first = [batches(step) for step in range(3)]
     again = make(photos, maps)
@@ -78,14 +85,14 @@ def test_a_batch_depends_on_seed_and_step_only(photos, maps):
     assert first[0].labels.shape == (1, 4, 16, 16) and first[0].labels.max() < NUM_CLASSES
 
 
-def test_photos_and_maps_are_drawn_apart():
+def test_photos_and_maps_are_drawn_apart(make):
     """Pictures and maps of equal number must not become pairs."""
     count = 50
     photos = np.broadcast_to(
         np.arange(count, dtype=np.uint8)[:, None, None, None] * 5, (count, 4, 4, 3)
     ).copy()
     maps = np.broadcast_to((np.arange(count) % 17).astype(np.uint8)[:, None, None], (count, 4, 4)).copy()
-    batches = make(photos, maps, batch=16, resolution=4, label_size=4)
+    batches = make(photos, maps, batch=16)
     pairs = []
     for step in range(20):
         batch = batches(step)
@@ -94,14 +101,33 @@ def test_photos_and_maps_are_drawn_apart():
     assert np.mean(pairs) < 0.2
 
 
-def test_maps_come_in_their_proportions(photos):
+def test_photos_bring_their_own_maps_cut_alike(make):
+    """A photo whose red is its class times 15, and its map, through crop and mirror."""
+    labels = np.random.default_rng(0).integers(0, 17, (9, 4, 4), dtype=np.uint8)
+    labels[(labels == R_NOSE) | (labels == L_NOSE)] = 0  # These swap where they are mirrored.
+    labels = labels.repeat(16, 1).repeat(16, 2)
+    photos = np.repeat(labels[..., None] * 15, 3, 3)
+    batch = make(photos, labels, photo_labels=labels, batch=20, generator={"label_size": 16})(3)
+    shown = (batch.photos[:, 0] + 1) * 127.5 / 15
+    assert ((shown - batch.photo_labels).abs() < 0.1).float().mean() > 0.7  # but for pixels on borders
+    assert not torch.equal(batch.photo_labels, batch.labels[0])
+    assert make(photos, labels)(0).photo_labels is None
+
+
+def test_coarse_pictures_come_first(make, photos, maps):
+    batches = make(photos, maps, coarse_kimg=0.012, coarse_resolution=8)
+    sizes = [tuple(batches(step).photos.shape[2:]) for step in range(5)]
+    assert sizes == [(8, 8)] * 3 + [(16, 16)] * 2
+    assert batches(0).labels.shape[2:] == (16, 16)
+
+
+def test_maps_come_in_their_proportions(make, photos):
     sources = {
         name: np.full((3, 8, 8), i, np.uint8) for i, name in enumerate(("parsed", "celebamask", "sof"))
     }
-    batches = Batches(
-        ArraySource(photos), {name: ArraySource(maps) for name, maps in sources.items()},
-        {"parsed": 1.0, "celebamask": 3.0, "sof": 0.0}, 40, 1, 8, 8, 1.0, False, 0,
-    )  # fmt: skip
+    sources = {name: ArraySource(maps) for name, maps in sources.items()}
+    shares = {"parsed": 1.0, "celebamask": 3.0, "sof": 0.0}
+    batches = make(photos, sources, map_proportions=shares, batch=40)
     shares = (
         np.bincount(np.concatenate([batches(i).labels[0, :, 0, 0].numpy() for i in range(20)]), minlength=3)
         / 800
@@ -109,9 +135,11 @@ def test_maps_come_in_their_proportions(photos):
     assert abs(shares[0] - 0.25) < 0.05 and abs(shares[1] - 0.75) < 0.05 and shares[2] == 0
 
 
-def test_a_share_without_maps_and_bad_sources_are_refused(photos, maps):
+def test_a_share_without_maps_and_bad_sources_are_refused(make, photos, maps):
     with pytest.raises(ValueError, match="'sof'"):
-        make(photos, maps, proportions={"sof": 1.0})
+        make(photos, maps, map_proportions={"sof": 1.0})
+    with pytest.raises(ValueError, match="6 photos have 5"):
+        make(photos, maps, photo_labels=maps)
     with pytest.raises(ValueError, match="uint8"):
         ArraySource(photos.astype(np.float32))
     with pytest.raises(ValueError, match="empty"):

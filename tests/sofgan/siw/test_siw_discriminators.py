@@ -1,10 +1,12 @@
+import dataclasses
 import math
 
 import pytest
 import torch
 
-from sofgan.siw.augment import augment, cutout, translation
+from sofgan.siw.augment import augment, augment_some, cutout, translation
 from sofgan.siw.config import DiscriminatorConfig
+from sofgan.siw.critics import Critics
 from sofgan.siw.discriminator import ResidualDiscriminator, minibatch_deviation
 from sofgan.siw.losses import (
     hinge_discriminator,
@@ -14,6 +16,7 @@ from sofgan.siw.losses import (
     r1_penalty,
 )
 from sofgan.siw.projected import ProjectedDiscriminator
+from sofgan.siw.regions import balance, naming_loss, unmasking_loss
 
 pytestmark = pytest.mark.usefixtures("seeded")
 SMALL = DiscriminatorConfig(channel_base=64, channel_max=8, projected_size=32, projected_channels=4)
@@ -25,10 +28,10 @@ def generator(seed=0):
 
 def test_minibatch_deviation_measures_each_group_of_pictures():
     x = torch.zeros(4, 2, 3, 3)
-    x[2] = 2.0  # Groups are {0, 2} and {1, 3}: the first has deviation 1, the second none.
+    x[1] = 2.0  # Groups are {0, 1} and {2, 3}: the first has deviation 1, the second none.
     y = minibatch_deviation(x, 2)
     assert y.shape == (4, 3, 3, 3)
-    torch.testing.assert_close(y[:, 2, 0, 0], torch.tensor([1.0, 1e-4, 1.0, 1e-4]), rtol=1e-3, atol=1e-5)
+    torch.testing.assert_close(y[:, 2, 0, 0], torch.tensor([1.0, 1.0, 1e-4, 1e-4]), rtol=1e-3, atol=1e-5)
     assert (minibatch_deviation(x[:3], 4)[:, 2] > 0.5).all()  # A small batch is one group.
     with pytest.raises(ValueError, match="multiple"):
         minibatch_deviation(torch.zeros(6, 1, 2, 2), 4)
@@ -112,10 +115,89 @@ def test_path_length_of_a_linear_generator_is_analytic():
     matrix = torch.randn(3 * 4 * 4, 6, requires_grad=True)
     w = torch.randn(5, 1, 6, requires_grad=True)
     images = (w[:, 0] @ matrix.T).unflatten(1, (3, 4, 4))
-    penalty, mean = path_length_penalty(images, w, torch.tensor(2.0), generator(7), decay=0.5)
+    penalty, mean = path_length_penalty(images, w, torch.tensor(2.0), generator(7))
     noise = torch.randn((5, 3, 4, 4), generator=generator(7)).flatten(1) / 4
     lengths = (noise @ matrix).norm(dim=1)
-    expected_mean = 2.0 + 0.5 * (lengths.mean() - 2.0)
-    torch.testing.assert_close(mean, expected_mean)
-    torch.testing.assert_close(penalty, (lengths - expected_mean.detach()).square().mean())
+    torch.testing.assert_close(mean, lengths.mean())
+    torch.testing.assert_close(penalty, (lengths - 2.0).square().mean())
     assert penalty.requires_grad and not mean.requires_grad
+
+
+def test_coarse_pictures_enter_at_their_block():
+    network = ResidualDiscriminator(SMALL, 16, 8)
+    coarse = network(torch.randn(4, 3, 8, 8))
+    assert coarse.shape == (4, 1)
+    coarse.sum().backward()
+    assert network.blocks[0].first.weight.grad is None and network.blocks[1].first.weight.grad is not None
+    assert network.from_rgb["16"].weight.grad is None and network.from_rgb["8"].weight.grad is not None
+
+
+def test_label_channels_move_with_their_picture_and_keep_their_values():
+    images = torch.rand(8, 3, 16, 16) + 2  # above all that padding and holes bring
+    moved = augment(torch.cat((images, images), 1), ("translation", "cutout"), generator())
+    torch.testing.assert_close(moved[:, :3], moved[:, 3:])
+    colored = augment(torch.cat((images, images), 1), ("color",), generator())
+    assert torch.equal(colored[:, 3:], images) and not torch.equal(colored[:, :3], images)
+
+
+def test_augmentations_come_with_their_probability():
+    images = torch.rand(400, 3, 8, 8)
+    assert torch.equal(augment_some(images, ("cutout",), torch.tensor(0.0), generator()), images)
+    changed = augment_some(images, ("cutout",), torch.tensor(0.3), generator()) != images
+    assert 0.22 < changed.flatten(1).any(1).float().mean() < 0.38
+
+
+def test_augmentation_adapts_to_how_sure_the_critic_is():
+    critics = Critics(dataclasses.replace(SMALL, kind="residual", residual_augment=("cutout",)), 16)
+    for _ in range(200):
+        sure = critics.adapt(torch.tensor(1.0), 0.6, 0.01)
+    assert sure == pytest.approx(0.8)  # its limit
+    for _ in range(30):
+        unsure = critics.adapt(torch.tensor(0.0), 0.6, 0.01)
+    assert 0.4 < unsure < 0.7
+    assert {"augmented", "sign"} <= critics.state_dict().keys()  # It goes on where it was.
+
+
+def test_balance_weighs_small_classes_more_and_unknown_places_not_at_all():
+    regions = torch.zeros(1, 17, 8, 8)
+    regions[0, 1, :, :7], regions[0, 3, :4, 7] = 1.0, 1.0  # skin 56 places, eye 4, unknown 4
+    weights = balance(regions)
+    assert weights.mean() == pytest.approx(1.0, abs=1e-5) and (weights[0, 4:, 7] == 0).all()
+    assert (weights[0, 0, 7] / weights[0, 0, 0]).item() == pytest.approx(14**0.5, rel=1e-4)
+
+
+def test_naming_losses_at_known_logits():
+    regions = torch.zeros(2, 17, 4, 4)
+    regions[:, 5] = 1.0
+    logits = torch.zeros(2, 18, 4, 4)
+    assert naming_loss(logits, regions).item() == pytest.approx(math.log(18), rel=1e-5)
+    assert unmasking_loss(logits, regions).item() == pytest.approx(math.log(18), rel=1e-5)
+    logits[:, 5] = 30.0
+    assert naming_loss(logits, regions).item() == pytest.approx(0, abs=1e-5)
+    assert unmasking_loss(logits, regions).item() == pytest.approx(30, rel=1e-3)
+
+
+def test_region_critic_learns_to_name_regions_and_tells_the_generator():
+    """Classes of plain colours are named after some steps; then a picture gets a gradient towards its map."""
+    critics = Critics(
+        dataclasses.replace(SMALL, kind="projected", region_weight=1.0, projected_augment=()), 32
+    )
+    labels = torch.randint(0, 4, (8, 4, 4)).repeat_interleave(8, 1).repeat_interleave(8, 2)
+    colors = torch.tensor([[-1.0, -1, 1], [1, -1, -1], [-1, 1, -1], [1, 1, 1]])
+    photos = colors[labels].movedim(-1, 1)
+    optimizer = torch.optim.Adam([p for p in critics.parameters() if p.requires_grad], lr=0.01)
+    for step in range(60):
+        scalars = {}
+        fakes = critics.look(torch.rand(8, 3, 32, 32) * 2 - 1, labels, generator(step))
+        loss = critics.discriminator_loss(critics.look(photos, labels, generator(step)), fakes, scalars)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert scalars["regions_real"] < 0.5 and scalars["regions_painted"] < 0.5
+    right, wrong = {}, {}
+    critics.generator_loss(critics.look(photos, labels, generator()), right)
+    painted = photos.flip(0).requires_grad_()
+    loss = critics.generator_loss(critics.look(painted, labels, generator()), wrong)
+    assert wrong["regions_fake"] > 3 * right["regions_fake"]
+    loss.backward()
+    assert painted.grad.abs().flatten(1).sum(1).gt(0).all()

@@ -50,7 +50,7 @@ def test_shapes_gradients_and_batch_invariance(tiny, encoder, upsample):
     network = enliven(Generator(tiny(encoder=encoder, upsample=upsample)))
     labels, maps = one_hot(3)
     weights = two_style_weights(labels, draw_similarity(3, 0.5, torch.Generator().manual_seed(0)))
-    z, noise = torch.randn(3, 2, 8), fixed_noise(0, "cpu")
+    z, noise = torch.randn(3, 2, 8), fixed_noise(network, 0)
     images = network(maps, z, weights, noise)
     assert images.shape == (3, 3, 16, 16)
     images.square().mean().backward()

@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sofgan.siw.generator import StyledConv, ToRGB, fixed_noise
+from sofgan.siw.generator import StyledConv, ToRGB
 from sofgan.siw.mixing import class_weights, spread
 from sofgan.siw.operators import resize_weights, transposed_conv2
 
@@ -37,14 +37,14 @@ def grouped_reference(conv, x, w, weights, noise):
         mixed = mixed + y.reshape(batch, -1, height, width) * (
             1 if weights is None else weights[:, k : k + 1]
         )
-    mixed = mixed + conv.noise_strength * noise(batch, width) + conv.bias[:, None, None]
+    mixed = mixed + conv.noise_strength * noise + conv.bias[:, None, None]
     return F.leaky_relu(mixed, 0.2) * 2**0.5
 
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 @pytest.mark.parametrize("styles", [1, 2, 3])
 def test_output_mixing_equals_the_grouped_reference(tiny, batch, styles):
-    conv, noise = make(tiny(mixing="output")), fixed_noise(3, "cpu")
+    conv, noise = make(tiny(mixing="output")), torch.randn(1, 1, 12, 12)
     x, w = torch.randn(batch, 5, 12, 12), torch.randn(batch, styles, 8)
     weights = None if styles == 1 else torch.rand(batch, styles, 12, 12)
     result = conv(x, w, {} if weights is None else {12: weights}, noise)
@@ -53,7 +53,7 @@ def test_output_mixing_equals_the_grouped_reference(tiny, batch, styles):
 
 @pytest.mark.parametrize("batch", [1, 2, 5])
 def test_input_mixing_equals_eq_8_inside_hard_regions(tiny, batch):
-    conv, noise = make(tiny(mixing="input")), fixed_noise(3, "cpu")
+    conv, noise = make(tiny(mixing="input")), torch.randn(1, 1, 12, 12)
     x, w, weights = torch.randn(batch, 5, 12, 12), torch.randn(batch, 2, 8), halves(batch, 12)
     result, reference = (
         conv(x, w, {12: weights}, noise),
@@ -96,7 +96,7 @@ def test_equal_styles_are_one_style(tiny, mixing, resample):
 
 @pytest.mark.parametrize("mixing", ["input", "output"])
 def test_pictures_of_a_batch_do_not_meet(tiny, mixing):
-    conv, noise = make(tiny(mixing=mixing), "up"), fixed_noise(1, "cpu")
+    conv, noise = make(tiny(mixing=mixing), "up"), torch.randn(1, 1, 16, 16)
     x, w, weights = torch.randn(5, 5, 8, 8), torch.randn(5, 2, 8), torch.rand(5, 2, 16, 16)
     pyramid = {s: resize_weights(weights, s) for s in (8, 16)}
     together = conv(x, w, pyramid, noise)
@@ -105,6 +105,32 @@ def test_pictures_of_a_batch_do_not_meet(tiny, mixing):
         for i in range(5)
     ]
     torch.testing.assert_close(together, torch.cat(apart), rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("mixing", ["input", "output"])
+@pytest.mark.parametrize("resample", [None, "up"])
+def test_spade_acts_where_the_switch_says(tiny, mixing, resample):
+    """Eq. 8: on the mixed convolutions, before bias and noise; else on the activations."""
+    out = 16 if resample else 8
+    x, w, noise = torch.randn(2, 5, 8, 8), torch.randn(2, 2, 8), torch.randn(1, 1, out, out)
+    first = torch.rand(2, 1, 16, 16).round()
+    weights = {size: resize_weights(torch.cat((first, 1 - first), 1), size) for size in (8, 16)}
+    gain, shift = torch.randn(2, 7, out, out), torch.randn(2, 7, out, out)
+    for place in ("activation", "convolution"):
+        conv = make(tiny(mixing=mixing, spade_at=place), resample)
+        if place == "activation":
+            expected = conv(x, w, weights, noise) * gain + shift
+        else:
+            bias, strength = conv.bias.detach().clone(), conv.noise_strength.item()
+            with torch.no_grad():
+                conv.bias.zero_()
+            plain = conv(x, w, weights)  # leaky ReLU, which can be undone
+            plain = torch.where(plain > 0, plain, plain / 0.2) / 2**0.5
+            expected = plain * gain + shift + bias[:, None, None] + strength * noise
+            expected = F.leaky_relu(expected, 0.2) * 2**0.5
+            with torch.no_grad():
+                conv.bias.copy_(bias)
+        torch.testing.assert_close(conv(x, w, weights, noise, (gain, shift)), expected, rtol=1e-4, atol=1e-4)
 
 
 def test_no_convolution_is_grouped(tiny, monkeypatch):

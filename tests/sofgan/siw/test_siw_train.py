@@ -5,8 +5,11 @@ import pytest
 import torch
 
 from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import load_siw, save_siw
-from sofgan.siw.train import SiwTraining, TrainingDiverged, train
+from sofgan.siw.operators import upsample2
+from sofgan.siw.step import SiwTraining
+from sofgan.siw.train import TrainingDiverged, train
 
 
 def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
@@ -25,12 +28,9 @@ def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
     return (folder / name).read_bytes(), rows, reports
 
 
-def first_batch(config, photos, maps, rounds=1):
-    size = config.generator
-    return Batches(
-        ArraySource(photos), {"parsed": ArraySource(maps)}, {"parsed": 1.0}, config.batch, rounds,
-        size.resolution, size.label_size, 1.0, True, 0,
-    )(0)  # fmt: skip
+def first_batch(config, photos, maps, photo_labels=None):
+    labels = None if photo_labels is None else ArraySource(photo_labels)
+    return Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=labels)(0)
 
 
 def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, photos, maps, tmp_path):
@@ -75,6 +75,59 @@ def test_divergence_stops_with_the_last_good_state_kept(tiny_training, photos, m
     assert [path.name.split("-")[1] for path in (tmp_path / "state").glob("*.pt")] == ["000000004.pt"]
 
 
+@pytest.mark.parametrize("share_fakes", [True, False])
+def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
+    """Two parts of four pictures train what eight at once train."""
+    labels = np.concatenate((maps, maps[:1]))
+    trained = []
+    for parts in (1, 2):
+        config = tiny_training(
+            batch=8, accumulate=parts, share_fakes=share_fakes, augment_kimg=0.1, generator={"mixing": "input"},
+            discriminator={
+                "kind": "hybrid", "region_weight": 1.0, "region_channels": 8, "residual_augment": ("cutout",),
+            },
+        )  # fmt: skip
+        training = SiwTraining(config, 0, "cpu")
+        batches = Batches(
+            config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(labels)
+        )
+        scalars = [training.step(step, batches(step)) for step in range(2)]
+        trained.append((training, scalars))
+    (whole, expected), (parted, scalars) = trained
+    assert expected[0].keys() == scalars[0].keys() and "path_length" in scalars[0] and "r1" in scalars[0]
+    for one, other in zip(expected, scalars):
+        for name in one:
+            torch.testing.assert_close(one[name], other[name], rtol=2e-3, atol=2e-4, msg=name)
+    # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way.
+    for one, other in zip(whole.ema.parameters(), parted.ema.parameters()):
+        assert (one - other).abs().mean() < 1e-4
+
+
+def test_coarse_pictures_train_what_they_use(tiny_training, photos, maps):
+    config = tiny_training(coarse_kimg=0.004, path_length_every=0)
+    training = SiwTraining(config, 0, "cpu")
+    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
+    last = training.generator.blocks[-1]
+    before = [parameter.clone() for parameter in last.parameters()]
+    assert all(torch.isfinite(value) for value in training.step(0, batches(0)).values())
+    assert all(torch.equal(a, b) for a, b in zip(before, last.parameters()))
+    labels, draws = torch.from_numpy(maps[:2, ::2, ::2].astype(np.int64)), torch.Generator().manual_seed(0)
+    w = training.generator.mapping(torch.randn((2, 1, 8), generator=draws))
+    fine = training.generator.synthesize(one_hot(labels), w)
+    coarse = training.generator.synthesize(one_hot(labels), w, resolution=8)
+    torch.testing.assert_close(fine, upsample2(coarse))  # What was not trained adds nothing.
+    assert all(torch.isfinite(value) for value in training.step(1, batches(1)).values())
+    assert not all(torch.equal(a, b) for a, b in zip(before, last.parameters()))
+
+
+def test_region_critic_needs_and_gets_the_photos_maps(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 8})
+    with pytest.raises(ValueError, match="own label maps"):
+        run(config, photos, maps, tmp_path)
+    scalars = SiwTraining(config, 0, "cpu").step(0, first_batch(config, photos[:5], maps, maps))
+    assert {"regions_real", "regions_painted", "regions_fake"} <= scalars.keys()
+
+
 @pytest.mark.parametrize("kind", ["residual", "projected", "hybrid"])
 def test_each_kind_trains_what_it_names(tiny_training, photos, maps, kind):
     config = tiny_training(discriminator={"kind": kind})
@@ -102,7 +155,7 @@ def test_each_mixing_trains_with_one_or_two_batches_of_fakes(tiny_training, phot
         config = tiny_training(generator={"mixing": mixing}, share_fakes=share)
         training = SiwTraining(config, 0, "cpu")
         before = [p.clone() for p in training.generator.parameters()]
-        training.step(0, first_batch(config, photos, maps, 1 if share else 2))
+        training.step(0, first_batch(config, photos, maps))
         after = list(training.generator.parameters())
         assert sum(not torch.equal(a, b) for a, b in zip(before, after)) > 0.8 * len(before)
 
@@ -157,5 +210,13 @@ def test_impossible_trainings_are_refused(tiny_training):
         dataclasses.replace(config, batch=6)
     with pytest.raises(ValueError, match="none of"):
         dataclasses.replace(config, map_proportions={"scans": 1.0})
+    with pytest.raises(ValueError, match="accumulate"):
+        dataclasses.replace(config, accumulate=3)
+    with pytest.raises(ValueError, match="coarse_resolution"):
+        dataclasses.replace(config, coarse_kimg=1.0, coarse_resolution=12)
+    with pytest.raises(ValueError, match="projected_size"):
+        tiny_training(coarse_kimg=1.0, discriminator={"kind": "hybrid"})
+    with pytest.raises(ValueError, match="region_weight"):
+        tiny_training(discriminator={"region_weight": 1.0})
     with pytest.raises(ValueError, match="scale_max"):
         dataclasses.replace(config, scale_max=0.5)

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.curves import write_curve
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
-from sofgan.sof.curves import write_curve
 from sofgan.sof.data import RaySampler, read_views, view_files
 from sofgan.sof.model import load_sof, save_sof
 from sofgan.sof.space import sample_codes

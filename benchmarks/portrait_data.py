@@ -1,0 +1,101 @@
+"""Photos with label maps for the generator's benchmarks, read and parsed once and kept in .work/benchmarks."""
+
+import hashlib
+import json
+import sys
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sofgan.config import from_mapping
+from sofgan.faces.config import ParserConfig, TrainParser
+from sofgan.faces.images import decode_square
+from sofgan.faces.inference import InferenceParser
+from sofgan.faces.parser import FaceParser, load_parser, save_parser
+from sofgan.faces.sources import find_source, read_labels
+from sofgan.faces.store import PhotoStore, PhotoStoreWriter, held_out, resize_labels
+from sofgan.faces.train import train_parser
+from sofgan.files import atomic_path, sha256_file
+from sofgan.metrics.features import to_network_range
+from sofgan.progress import Throughput
+
+CACHE = Path(".work/benchmarks")
+JUDGE = ParserConfig(arch="unet", size=64, width=16)
+JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 1200, 16, 2e-3
+HELD_OUT_SHARE = 0.125
+PARSED_AT_ONCE = 16
+
+
+@dataclass(frozen=True)
+class Portraits:
+    """Photos (N, S, S, 3) and their maps (N, S, S), uint8; `masked` tells which maps were drawn by hand."""
+
+    photos: np.ndarray
+    labels: np.ndarray
+    masked: np.ndarray
+
+
+def load_portraits(folders: list[Path], parser: Path, size: int) -> Portraits:
+    """All photos of some sets at one size, with their masks or, where they have none, as the parser sees them."""
+    sources = [find_source(folder) for folder in folders]
+    entries = [entry for source in sources for entry in source.entries if not entry.problem]
+    key = [[entry.name for entry in entries], sha256_file(parser), size]
+    file = CACHE / f"portraits-{hashlib.sha256(json.dumps(key).encode()).hexdigest()[:12]}.npz"
+    if not file.is_file():
+        clock = Throughput(len(entries), 0)
+        network = InferenceParser(load_parser(parser))
+        photos = np.empty((len(entries), size, size, 3), np.uint8)
+        labels = np.empty(photos.shape[:3], np.uint8)
+        masked = np.array([bool(entry.masks) for entry in entries])
+        for start in range(0, len(entries), PARSED_AT_ONCE):
+            rows = range(start, min(start + PARSED_AT_ONCE, len(entries)))
+            full = [decode_square(entries[i].file.read_bytes(), max(size, network.config.size)) for i in rows]
+            with torch.inference_mode():
+                labels[rows] = network.parse(to_network_range(np.stack(full)), size)
+            for i in rows:
+                photos[i] = decode_square(entries[i].file.read_bytes(), size)
+                if masked[i]:
+                    labels[i] = resize_labels(read_labels(entries[i]), size)
+            clock.update(rows.stop)
+            print(f"\rparsing: {clock.line('photos')}", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_path(file) as work, open(work, "wb") as out:
+            np.savez(out, photos=photos, labels=labels, masked=masked)
+    with np.load(file) as loaded:
+        return Portraits(loaded["photos"], loaded["labels"], loaded["masked"])
+
+
+def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
+    """A small parser trained from nothing on a set with masks: features outside the family of EfficientNet-lite,
+    from which the projected discriminator and the pipeline's parser are made."""
+    source = find_source(masks)
+    params = from_mapping(
+        TrainParser,
+        {
+            "parser": {}, "pretrained": {}, "steps": JUDGE_STEPS, "batch": JUDGE_BATCH, "learning_rate": JUDGE_RATE,
+            "weight_decay": 0.01, "class_balance": 0.4, "dice_weight": 0.5, "auxiliary_weight": 0.4,
+            "ema_halflife_images": 2000, "score_every_steps": JUDGE_STEPS // 4, "patience": 0,
+            "checkpoint_every_steps": JUDGE_STEPS, "augmentation": {},
+        } | {"parser": {"arch": JUDGE.arch, "size": JUDGE.size}},
+        "judge",
+    )  # fmt: skip
+    params = replace(params, parser=JUDGE)
+    key = json.dumps([[entry.name for entry in source.entries], str(params)])
+    file = CACHE / f"judge-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
+    if not file.is_file():
+        store = CACHE / "judge-photos"
+        if not store.is_dir():
+            with PhotoStoreWriter(store) as writer:
+                for entry in source.entries:
+                    split = held_out(entry.key, HELD_OUT_SHARE)
+                    writer.add(entry.key, entry.file.read_bytes(), read_labels(entry), split=split)
+        trained = train_parser(
+            PhotoStore(store), params, 0, device=device,
+            status=lambda line: print(f"\rjudge: {line}", end="", file=sys.stderr, flush=True),
+        )  # fmt: skip
+        print(f"\njudge: held-out mIoU {trained.confusion.miou():.3f}", file=sys.stderr)
+        save_parser(file, trained.parser)
+    return load_parser(file, device)

@@ -1,0 +1,285 @@
+"""Distance to real portraits against seconds and photos shown: the default generator's training and the paper's.
+
+    python -m benchmarks.siw_convergence --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parser.pt
+        [--recipes default paper] [--change name:key=value[,key=value]] [--seconds 240] [--looks 4] [--threads 2]
+        [--check SECONDS] [--curves FILE.csv] [--pictures DIR]
+
+All recipes train from the same photos and label maps: those of --photos, with maps as the parser sees them, and of
+--masks, a CelebAMask-HQ set; at one resolution, with one seed and equal threads.
+
+    default    params.yaml's train_siw
+    paper      profiles/paper.yaml merged over it, at the default's widths and resolution (`PAPER_AT`)
+
+`--change` adds a recipe: the default with some keys changed, as `region:discriminator.region_weight=0`. Seconds run
+without looking. At each look --images maps are painted by the averaged generator, each with one style, and compared
+with as many photos: Frechet distances of EfficientNet-lite0's and lite2's features and of a parser's that was trained
+from nothing (`portrait_data.outside_judge`), outside the family of the discriminator's; control, the mean IoU of
+parsing the first 320 pictures again against their maps, over frequent classes; the spread of regions' colours over
+styles by the photos' own, and leakage of restyled hair (`sofgan.metrics.restyling`). The first row is two halves of
+the photos against each other. With `--check SECONDS` the exit status is 1 unless the default is
+as near by all three as the paper's recipe after all of --seconds, in that many seconds.
+"""
+
+import argparse
+import copy
+import csv
+import dataclasses
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from benchmarks.portrait_data import Portraits, load_portraits, outside_judge
+from pipelines.profiles import merge
+from sofgan.config import from_mapping
+from sofgan.faces.inference import InferenceParser
+from sofgan.faces.parser import load_parser
+from sofgan.files import atomic_path, write_png
+from sofgan.metrics.features import LiteFeatures, NetworkFeatures, extract, to_network_range
+from sofgan.metrics.frechet import frechet_distance
+from sofgan.metrics.portraits import Control, draw, paint_all
+from sofgan.metrics.restyling import REGIONS, leakage, region_colors, spread, style_spread
+from sofgan.progress import Stopwatch
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.model import Siw
+from sofgan.siw.samples import restyle_strip, sample_grid
+from sofgan.siw.step import SiwTraining
+
+SEED = 0
+FREQUENT_SHARE = 0.005
+HELD_OUT = 100  # masked maps that are painted in the sample grids, never trained on
+SPREAD_MAPS, SPREAD_STYLES, LEAKAGE_MAPS = 8, 32, 64
+CONTROLLED = 320  # of the painted maps, the first, which are drawn by hand, are parsed again
+GRID = (6, 10)
+BATCH = 16
+# The paper's recipe at a size that a CPU trains: its widths are the default's.
+PAPER_AT = {
+    "batch": 16, "coarse_kimg": 0, "sof_maps": 0, "report_every_kimg": 1,
+    "generator": ("resolution", "label_size", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max",
+                  "encoder_channels", "spade_sizes", "spade_max_size", "spade_hidden"),
+    "discriminator": ("channel_base", "channel_max"),
+}  # fmt: skip
+
+
+def recipes(names: list[str], changes: list[str]) -> dict[str, TrainSiw]:
+    """The configurations by name."""
+    default = yaml.safe_load(Path("params.yaml").read_text())["train_siw"]
+    default["map_proportions"] = {"parsed": 0.5, "celebamask": 0.5}
+    paper = merge(
+        copy.deepcopy(default), yaml.safe_load(Path("profiles/paper.yaml").read_text())["train_siw"]
+    )
+    for key, value in PAPER_AT.items():
+        if isinstance(value, tuple):
+            paper[key] |= {name: default[key][name] for name in value}
+        else:
+            paper[key] = value
+    blocks = {"default": default, "paper": paper}
+    blocks = {name: blocks[name] for name in names}
+    for change in changes:
+        name, _, pairs = change.partition(":")
+        overlay: dict = {}
+        for pair in filter(None, pairs.split(",")):
+            key, _, value = pair.partition("=")
+            inner = overlay
+            *parents, last = key.split(".")
+            for parent in parents:
+                inner = inner.setdefault(parent, {})
+            inner[last] = yaml.safe_load(value.replace(";", ","))
+        blocks[name] = merge(copy.deepcopy(default), overlay)
+    return {name: from_mapping(TrainSiw, block, name) for name, block in blocks.items()}
+
+
+class Judges:
+    """Everything that a generator is scored by."""
+
+    def __init__(self, data: Portraits, parser: Path, masks: Path, images: int, resolution: int, size: int):
+        self.labels = data.labels[:, :: data.labels.shape[1] // size, :: data.labels.shape[1] // size]
+        by_hand = np.flatnonzero(data.masked)
+        self.shown = by_hand[:HELD_OUT]
+        parsed = np.flatnonzero(~data.masked)
+        half = images // 2
+        rng = np.random.default_rng(SEED)
+        # Maps as the training has them, half and half; masked ones recur where they are few.
+        self.maps = np.concatenate(
+            (
+                self.labels[rng.choice(by_hand, half, len(by_hand) < half)],
+                self.labels[rng.choice(parsed, images - half, False)],
+            )
+        )
+        outside = outside_judge(masks)
+        self.extractors = [
+            LiteFeatures("lite0"),
+            LiteFeatures("lite2"),
+            NetworkFeatures("fd_unet", outside.features, outside.config.size),
+        ]
+        self.parser = InferenceParser(load_parser(parser))
+        chosen = draw(len(data.photos), 2 * images, SEED, "reference")
+        photos = torch.cat(
+            [self._small(data.photos[i : i + 256], resolution) for i in range(0, len(data.photos), 256)]
+        )
+        features = extract(photos[chosen].split(64), self.extractors)
+        self.real = {name: values[::2] for name, values in features.items()}
+        self.floor = {name: frechet_distance(values[::2], values[1::2]) for name, values in features.items()}
+        small = self.labels[:, :, :]
+        step = small.shape[1] // resolution
+        self.real_spread = {
+            name: spread(region_colors(photos[chosen], small[chosen][:, ::step, ::step], classes))
+            for name, classes in REGIONS.items()
+        }
+
+    @staticmethod
+    def _small(photos: np.ndarray, resolution: int) -> torch.Tensor:
+        images = to_network_range(photos)
+        return torch.nn.functional.avg_pool2d(images, images.shape[-1] // resolution)
+
+    def score(self, siw: Siw) -> dict[str, float]:
+        """Distances, control, spread and leakage."""
+        control = Control(self.parser)
+
+        def images():
+            painted_so_far = 0
+            for labels, painted in paint_all(siw, self.maps, SEED, "benchmark", 32):
+                if painted_so_far < CONTROLLED:
+                    control.update(labels, painted)
+                painted_so_far += len(painted)
+                yield painted
+
+        features = extract(images(), self.extractors)
+        row = {name: frechet_distance(features[name], self.real[name]) for name in features}
+        row["control"] = control.scores(FREQUENT_SHARE)["control_miou_frequent"]
+        maps = self.labels[self.shown]
+        spreads = style_spread(siw, maps[:SPREAD_MAPS], SPREAD_STYLES, SEED)
+        row |= {f"spread_{name}": value / self.real_spread[name] for name, value in spreads.items()}
+        row["leakage_hair"] = leakage(siw, maps[:LEAKAGE_MAPS], SEED)
+        return row
+
+
+def train_recipe(
+    name: str, config: TrainSiw, data: Portraits, judges: Judges, seconds: float, looks: int, device: str
+) -> tuple[list[dict], Siw]:
+    """Train for so many seconds; a row for each look, and the averaged generator."""
+    used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
+    by_hand = data.masked[used]
+    maps = {
+        "parsed": ArraySource(data.labels[used[~by_hand]]),
+        "celebamask": ArraySource(data.labels[used[by_hand]]),
+    }
+
+    def start(config: TrainSiw):
+        batches = Batches(
+            config, ArraySource(data.photos[used]), maps, SEED, device, ArraySource(data.labels[used])
+        )
+        return SiwTraining(config, SEED, device), batches
+
+    # As many photos as fit into the time, by the rate of some steps.
+    training, batches = start(config)
+    for step in range(4):
+        training.step(step, batches(step))
+    began = time.perf_counter()
+    for step in range(4, 4 + 16):
+        training.step(step, batches(step))
+    rate = 16 * config.batch / (time.perf_counter() - began)
+    training, batches = start(dataclasses.replace(config, kimg=rate * seconds / 1000))
+    watch, rows = Stopwatch(), []
+
+    def look() -> None:
+        with watch.paused():
+            at = watch.seconds
+            rows.append(
+                {
+                    "recipe": name,
+                    "seconds": at,
+                    "kimg": training.seen / 1000,
+                    **judges.score(Siw(training.ema, device)),
+                }
+            )
+            print(line(rows[-1]), flush=True)
+
+    step = 0
+    while (now := watch.seconds) < seconds:
+        if now > seconds * (len(rows) + 1) / looks and len(rows) < looks - 1:
+            look()
+        training.step(step, batches(step))
+        step += 1
+    look()
+    return rows, Siw(training.ema, device)
+
+
+def line(row: dict) -> str:
+    """A row as text."""
+
+    def text(value) -> str:
+        if not isinstance(value, float):
+            return str(value)
+        return f"{value:.3g}" if value < 10 else f"{value:.0f}"
+
+    return "  ".join(f"{key} {text(value)}" for key, value in row.items())
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--parser", type=Path, default=Path("models/parser.pt"))
+    parser.add_argument("--recipes", nargs="*", default=["default", "paper"], choices=["default", "paper"])
+    parser.add_argument("--change", action="append", default=[])
+    parser.add_argument("--seconds", type=float, default=240)
+    parser.add_argument("--looks", type=int, default=4)
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--check", type=float, metavar="SECONDS")
+    parser.add_argument("--curves", type=Path)
+    parser.add_argument("--pictures", type=Path)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    configs = recipes(arguments.recipes, arguments.change)
+    sizes = {(c.generator.resolution, c.generator.label_size) for c in configs.values()}
+    if len(sizes) > 1:
+        parser.error("recipes of one resolution, please")
+    ((resolution, label_size),) = sizes
+    data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
+    judges = Judges(data, arguments.parser, arguments.masks, arguments.images, resolution, label_size)
+    print(line({"recipe": "photos", **{f"{name}": value for name, value in judges.floor.items()}}))
+    rows = []
+    for name, config in configs.items():
+        found, siw = train_recipe(
+            name, config, data, judges, arguments.seconds, arguments.looks, arguments.device
+        )
+        rows += found
+        if arguments.pictures:
+            arguments.pictures.mkdir(parents=True, exist_ok=True)
+            maps = judges.labels[judges.shown[: GRID[0]]]
+            write_png(arguments.pictures / f"{name}.png", sample_grid(siw, maps, GRID[1], SEED))
+            write_png(arguments.pictures / f"{name}-restyle.png", restyle_strip(siw, maps, SEED))
+    if arguments.curves:
+        with atomic_path(arguments.curves) as work, open(work, "w", newline="") as out:
+            writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(rows)
+    return 0 if arguments.check is None else check(rows, arguments.check)
+
+
+def check(rows: list[dict], seconds: float) -> int:
+    """Whether the default is as near in so many seconds as the paper's recipe at its end."""
+    goal = [row for row in rows if row["recipe"] == "paper"][-1]
+    default = [row for row in rows if row["recipe"] == "default"]
+    reached = [
+        row["seconds"]
+        for row in default
+        if all(row[name] <= goal[name] for name in row if name.startswith("fd_"))
+    ]
+    print(
+        f"default as near as paper after {goal['seconds']:.0f} s: {f'{reached[0]:.0f} s' if reached else 'not'}"
+    )
+    return int(not reached or reached[0] > seconds)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

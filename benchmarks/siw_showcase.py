@@ -1,0 +1,143 @@
+"""The generator at 128 pixels on real photos, trained as long as it takes and stopped as often as needed.
+
+    python -m benchmarks.siw_showcase --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parser.pt
+        --field .work/benchmarks/field-300.pt [--threads 2] [--pictures docs/images]
+        [--images 2000]
+
+Trains profiles/showcase.yaml's train_siw on the photos, from maps as the parser sees them, the masks' and views of the
+field's sampled heads. A training that was cut off goes on from its last state. Then, by pictures that the averaged
+generator paints from masks which were not trained on and from heads that were not, it prints what
+`benchmarks.siw_convergence` does, and writes into --pictures:
+
+    siw_masks.png      rows masks, columns styles
+    siw_heads.png      the same for the field's heads
+    siw_restyle.png    a region's style swapped: skin, hair, cloth, background, everything
+    siw_turntable.png  one head from five sides in three styles
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from benchmarks.portrait_data import CACHE, load_portraits
+from benchmarks.siw_convergence import GRID, SEED, Judges, line
+from pipelines.profiles import merge
+from sofgan.config import from_mapping
+from sofgan.curves import write_curve
+from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
+from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
+from sofgan.seeds import torch_generator
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.data import ArraySource
+from sofgan.siw.model import save_siw
+from sofgan.siw.samples import restyle_strip, sample_grid
+from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, sample_heads, training_reference
+from sofgan.siw.train import train
+from sofgan.sof.model import Sof, load_sof
+
+REFERENCE_MAPS = 400
+TURNTABLE_DEGREES = (-30, -15, 0, 15, 30)
+TURNTABLE_STYLES = 3
+
+
+def showcase_config() -> TrainSiw:
+    """params.yaml's train_siw with profiles/showcase.yaml's over it."""
+    block = yaml.safe_load(Path("params.yaml").read_text())["train_siw"]
+    profile = yaml.safe_load(Path("profiles/showcase.yaml").read_text())["train_siw"]
+    return from_mapping(TrainSiw, merge(block, profile), "showcase")
+
+
+def sof_views(sof: Sof, field: Path, config: TrainSiw, labels: np.ndarray):
+    """Reference for heads, framing, and views to train on and to show, made once."""
+    reference = training_reference(sof)
+    framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], config.framing.reference_heads, SEED)
+    size = config.generator.label_size
+    file = CACHE / f"showcase-heads-{sha256_file(field)[:12]}-{config.sof_maps}-{size}.npz"
+    if not file.is_file():
+        views = {
+            purpose: render_sof_maps(
+                sof, reference, framing, config.framing, count, size, SEED,
+                lambda done: print(f"\rheads: {done}", end="", file=sys.stderr, flush=True), purpose=purpose,
+            )
+            for purpose, count in (("training", config.sof_maps), ("showcase", GRID[0]))
+        }  # fmt: skip
+        with atomic_path(file) as work, open(work, "wb") as out:
+            np.savez_compressed(out, **views)
+    with np.load(file) as views:
+        return reference, framing, views["training"], views["showcase"]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--parser", type=Path, default=Path("models/parser.pt"))
+    parser.add_argument("--field", type=Path, required=True)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--pictures", type=Path, default=CACHE / "siw-showcase")
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    config, device = showcase_config(), arguments.device
+    resolution = config.generator.resolution
+    data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
+    by_hand = np.flatnonzero(data.masked)
+    sof = load_sof(arguments.field, device)
+    reference, framing, heads, shown_heads = sof_views(sof, arguments.field, config, data.labels[by_hand])
+
+    # The judges' maps for grids and leakage are kept from training, photos and all.
+    judges = Judges(
+        data, arguments.parser, arguments.masks, arguments.images, resolution, config.generator.label_size
+    )
+    used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
+    masked = data.masked[used]
+    maps = {
+        "parsed": ArraySource(data.labels[used[~masked]]),
+        "celebamask": ArraySource(data.labels[used[masked]]),
+        "sof": ArraySource(heads),
+    }
+    shown = judges.labels[judges.shown[: GRID[0]]]
+    half = GRID[0] // 2
+    grid = np.concatenate((shown[:half], shown_heads[:half]))
+
+    def report(step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
+        print(f"\nstep {step}: {line(scalars)}", file=sys.stderr, flush=True)
+        write_png(CACHE / "siw-showcase.png", images["samples/grid"])
+
+    siw, rows = train(
+        config, ArraySource(data.photos[used]), maps, grid, SEED, device, CACHE / "siw-showcase-states",
+        {"photos": len(used), "field": sha256_file(arguments.field)}, report,
+        lambda text: print(f"\r{text}", end="", file=sys.stderr, flush=True), ArraySource(data.labels[used]),
+    )  # fmt: skip
+    siw.framing = framing
+    save_siw(CACHE / "siw-showcase.pt", siw)
+    write_curve(CACHE / "siw-showcase.csv", rows)
+
+    folder = arguments.pictures
+    folder.mkdir(parents=True, exist_ok=True)
+    write_png(folder / "siw_masks.png", sample_grid(siw, shown, GRID[1], SEED))
+    write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads, GRID[1], SEED))
+    write_png(folder / "siw_restyle.png", restyle_strip(siw, shown, SEED))
+    code = sample_heads(sof, reference, 1, torch_generator(SEED, "showcase", "turntable"))[0]
+    w = style_rows(siw, TURNTABLE_STYLES, torch_generator(SEED, "showcase", "styles"))
+    size = config.generator.label_size
+    sides = turntable_labels(sof, code, framing, np.radians(TURNTABLE_DEGREES), size)
+    write_png(folder / "siw_turntable.png", turntable_rows(siw, sides, w))
+    frames = turntable_labels(sof, code, framing, np.radians(np.linspace(-30, 30, 24)), size)
+    write_bytes(folder / "siw_turntable.gif", turntable_gif(siw, frames, w))
+
+    print(f"{len(used)} photos, {resolution} px, {rows[-1]['kimg']:.0f} kimg, seed {SEED}")
+    print(line({"photos": "two halves", **judges.floor}))
+    print(line({"painted": str(arguments.images), **judges.score(siw)}))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

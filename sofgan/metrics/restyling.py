@@ -1,0 +1,106 @@
+"""What styles change: how much colours of regions vary over styles, and how far a restyled region reaches."""
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SKIN
+from sofgan.seeds import torch_generator
+from sofgan.siw.model import Siw
+
+REGIONS = {
+    "hair": (HAIR,),
+    "skin": (SKIN, R_NOSE, L_NOSE, EAR, NECK),
+    "cloth": (CLOTH,),
+    "background": (BACKGROUND,),
+}
+LEAST_AREA = 0.02  # share of a picture below which a region's colour isn't counted
+STYLES = 32  # that each map is painted with
+BAND = 1 / 16  # of the side: as near to a restyled region, change is no leakage but blending
+
+
+def region_colors(images: Tensor, labels: np.ndarray, classes) -> np.ndarray:
+    """Mean colours of a region in the pictures that show enough of it.
+
+    Args:
+        images: (B, 3, R, R) in [-1, 1].
+        labels: (B, R, R) uint8.
+
+    Returns:
+        (n, 3) float64, n at most B.
+    """
+    region = torch.from_numpy(np.isin(labels, classes)).to(images.device)
+    area = region.float().mean((1, 2))
+    shown = area >= LEAST_AREA
+    sums = (images * region[:, None]).mean((2, 3))
+    return (sums[shown] / area[shown, None]).double().cpu().numpy()
+
+
+def spread(colors: np.ndarray) -> float:
+    """Root of the mean squared distance of colours (n, 3) from their mean."""
+    return float(np.sqrt(((colors - colors.mean(0)) ** 2).sum(1).mean()))
+
+
+def style_spread(siw: Siw, labels: np.ndarray, styles: int, seed: int) -> dict[str, float]:
+    """By region, the spread of its colour over styles: the root mean square over maps.
+
+    Args:
+        labels: (N, S, S) uint8 maps, each painted with the same `styles` styles.
+    """
+    w = siw.map_styles(siw.sample_z(styles, torch_generator(seed, "metrics", "style spread")))
+    squares: dict[str, list[float]] = {name: [] for name in REGIONS}
+    for label_map in labels:
+        images = siw.paint(np.repeat(label_map[None], styles, 0), w)
+        shown = np.repeat(_nearest(label_map, siw.resolution)[None], styles, 0)
+        for name, classes in REGIONS.items():
+            colors = region_colors(images, shown, classes)
+            if len(colors):
+                squares[name].append(spread(colors) ** 2)
+    return {name: float(np.sqrt(np.mean(values))) for name, values in squares.items() if values}
+
+
+def leakage(siw: Siw, labels: np.ndarray, seed: int, classes=(HAIR,)) -> float | None:
+    """Mean change far from a restyled region over the mean change inside it; None where no map shows both.
+
+    Far is further than `BAND` of the side. Each map is painted with a style of its own, and again with another in the
+    region.
+    """
+    w, other = siw.map_styles(
+        siw.sample_z(2 * len(labels), torch_generator(seed, "metrics", "leakage"))
+    ).chunk(2)
+    change = (siw.paint(labels, w) - siw.restyle(labels, w, other, classes)).abs().mean(1)  # (N, R, R)
+    region = np.isin(np.stack([_nearest(one, siw.resolution) for one in labels]), classes)
+    inside = torch.from_numpy(region).to(change.device)
+    reach = max(1, round(BAND * siw.resolution))
+    near = F.max_pool2d(inside[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] > 0
+    if not inside.any() or near.all():
+        return None
+    return float(change[~near].mean() / change[inside].mean())
+
+
+def scores(
+    siw: Siw, labels: np.ndarray, photos: Tensor, photo_labels: np.ndarray, maps: int, seed: int
+) -> dict[str, float]:
+    """Spread of regions' colours over styles by that over photos, and leakage of restyled hair.
+
+    Args:
+        labels: (N, S, S) uint8, of which the first `maps` are painted, each with `STYLES` styles.
+        photos: (M, 3, R, R) in [-1, 1] at the generator's resolution.
+        photo_labels: (M, R, R) uint8.
+
+    Returns:
+        `style_spread_hair` and so on, for regions that occur; `leakage_hair`, if a map shows hair.
+    """
+    found = {}
+    for name, value in style_spread(siw, labels[:maps], STYLES, seed).items():
+        colors = region_colors(photos, photo_labels, REGIONS[name])
+        if len(colors) > 1:
+            found[f"style_spread_{name}"] = value / spread(colors)
+    leaked = leakage(siw, labels[:maps], seed)
+    return found if leaked is None else found | {"leakage_hair": leaked}
+
+
+def _nearest(labels: np.ndarray, size: int) -> np.ndarray:
+    places = ((np.arange(size) + 0.5) * labels.shape[0] / size).astype(int)
+    return labels[places][:, places]

@@ -1,0 +1,241 @@
+"""Networks and optimisers of a training of the SIW StyleGAN, and one step of it.
+
+A step may be worked off in parts, one after another (`accumulate`) or by several processes (`sofgan.distributed`):
+draws are those of the whole batch, losses are means over its pictures, so the step is the same.
+"""
+
+import copy
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import torch
+from torch import Tensor
+
+from sofgan import distributed
+from sofgan.seeds import derive_seed, torch_generator
+from sofgan.siw import losses
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.critics import Critics, Seen
+from sofgan.siw.data import Batch
+from sofgan.siw.generator import Generator, random_noise
+from sofgan.siw.mixing import draw_similarity, draw_styles, one_hot, two_style_weights
+from sofgan.training import ema_beta, update_ema
+
+W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995
+LAST_LEARNING_RATE = 0.1  # of the full one, at the end of the cool-down
+PATH_LENGTH_RATE = 0.01  # of the running mean of path lengths (StyleGAN2)
+
+
+class SiwTraining:
+    """Networks, optimisers and one training step.
+
+    Args:
+        config: the block `train_siw`.
+        seed: of initial weights and of every draw; a step's draws depend on it and the step's number.
+        autocast: bfloat16 in the networks, float32 in the regularisers.
+
+    Attributes:
+        ema: the averaged generator, which is the result.
+        seen: photos shown so far.
+    """
+
+    def __init__(self, config: TrainSiw, seed: int, device: torch.device | str, autocast: bool = False):
+        self.config, self.seed, self.device, self.autocast = config, seed, torch.device(device), autocast
+        with torch.random.fork_rng(devices=[]):  # Layers initialise from the global generator.
+            torch.manual_seed(derive_seed(seed, "siw", "init"))
+            generator = Generator(config.generator)
+            critics = Critics(config.discriminator, config.generator.resolution, config.coarse_resolution)
+        if config.coarse_kimg:  # What the coarse pictures don't train adds nothing when it comes in.
+            for size, block in zip(config.generator.sizes(), generator.blocks):
+                if size > config.coarse_resolution:
+                    torch.nn.init.zeros_(block.to_rgb.weight)
+        layout = torch.channels_last
+        self.generator = generator.to(self.device, memory_format=layout)
+        self.critics = critics.to(self.device, memory_format=layout)
+        self.ema = copy.deepcopy(self.generator).requires_grad_(False)
+        self.learned = [p for p in self.critics.parameters() if p.requires_grad]
+        self.painted = list(self.generator.parameters())
+        self.optimizer_g = self._adam(self.painted, config.learning_rate_generator)
+        self.optimizer_d = self._adam(self.learned, config.learning_rate_discriminator)
+        # Regularisers differentiate twice, which compiled functions can't: they use the plain network.
+        synthesize = self.generator.synthesize
+        self.synthesize = torch.compile(synthesize) if config.compile else synthesize
+        self.mean_path_length = torch.zeros((), device=self.device)
+        self.seen = 0
+
+    def _adam(self, parameters: list[Tensor], rate: float) -> torch.optim.Adam:
+        # The lazy regularisers share the main losses' steps, so StyleGAN2's correction of rates isn't needed.
+        return torch.optim.Adam(parameters, lr=rate, betas=(0.0, 0.99), eps=1e-8, fused=True)
+
+    def step(self, step: int, batch: Batch) -> dict[str, Tensor]:
+        """Update the discriminators, the generator and its average.
+
+        Args:
+            batch: this process's share of the step's pictures.
+
+        Returns:
+            Scalars of the whole step, which stay on the device.
+        """
+        config, resolution, sums = self.config, batch.photos.shape[-1], {}
+        self._set_learning_rates()
+        parts = list(self._parts())
+        # Of one batch of fakes, what the discriminators learn from serves the generator too.
+        keep = config.share_fakes and len(parts) == 1
+        rounds = (0, 0 if config.share_fakes else 1)
+
+        # Update the discriminators.
+        self._learn_critics(True)
+        self.optimizer_d.zero_grad(set_to_none=True)
+        w_mean = torch.zeros_like(self.generator.w_average)
+        for rows, own in parts:
+            part = batch.rows(own)
+            with distributed.shared_draws(config.batch, rows), self._part(rows, sums) as scalars:
+                with torch.set_grad_enabled(keep):
+                    fakes, w = self._fakes(part, resolution, step, rounds[0])
+                w_mean += w.detach().float().flatten(0, -2).mean(0) * self._weight(rows)
+                with torch.no_grad(), self._mixed():
+                    photos = self.critics.look(part.photos, part.photo_labels, self._draws(step, "photos"))
+                with self._mixed():
+                    loss = self.critics.discriminator_loss(photos, fakes.detach(), scalars)
+                if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
+                    scalars["r1"] = penalty = self._r1(part.photos, step)
+                    loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
+                (loss * self._weight(rows)).backward()
+        distributed.sum_gradients(self.learned)
+        self.optimizer_d.step()
+
+        # Update the generator.
+        self._learn_critics(False)
+        self.optimizer_g.zero_grad(set_to_none=True)
+        for rows, own in parts:
+            part = batch.rows(own)
+            with distributed.shared_draws(config.batch, rows), self._part(rows, sums) as scalars:
+                if not keep:
+                    fakes, _ = self._fakes(part, resolution, step, rounds[1])
+                with self._mixed():
+                    loss = self.critics.generator_loss(fakes, scalars)
+                (loss * self._weight(rows)).backward()
+            if config.path_length_every and step % config.path_length_every == 0:
+                with self._part(rows, sums) as scalars:
+                    penalty, scalars["path_length"] = self._path_length(part, rows, resolution, step)
+                    penalty = penalty * (config.path_length_weight * config.path_length_every)
+                    (penalty * self._weight(rows)).backward()
+        distributed.sum_gradients(self.painted)
+        self.optimizer_g.step()
+
+        scalars = distributed.sum_scalars(sums)
+        self._update_averages(scalars, distributed.sum_scalars({"w": w_mean})["w"])
+        return scalars
+
+    def _parts(self) -> Iterator[tuple[slice, slice]]:
+        """Rows of the step's batch that are worked on at a time, and where they are in this process's share."""
+        mine = distributed.share(self.config.batch)
+        count = (mine.stop - mine.start) // self.config.accumulate
+        for start in range(mine.start, mine.stop, count):
+            yield slice(start, start + count), slice(start - mine.start, start - mine.start + count)
+
+    def _weight(self, rows: slice) -> float:
+        return (rows.stop - rows.start) / self.config.batch
+
+    @contextmanager
+    def _part(self, rows: slice, sums: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+        """A dict for a part's scalars, which are means over its rows; afterwards they are in `sums`."""
+        scalars: dict[str, Tensor] = {}
+        yield scalars
+        for name, value in scalars.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() * self._weight(rows)
+
+    def _draws(self, step: int, purpose: str) -> torch.Generator:
+        return torch_generator(self.seed, "siw", purpose, step, device=self.device)
+
+    def _set_learning_rates(self) -> None:
+        config, total = self.config, 1000 * self.config.kimg
+        left = (total - self.seen) / max(1.0, config.cooldown * total)
+        factor = LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * min(1.0, max(0.0, left))
+        self.optimizer_g.param_groups[0]["lr"] = config.learning_rate_generator * factor
+        self.optimizer_d.param_groups[0]["lr"] = config.learning_rate_discriminator * factor
+
+    def _learn_critics(self, learn: bool) -> None:
+        for parameter in self.learned:
+            parameter.requires_grad_(learn)
+
+    def _mixed(self):
+        return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast)
+
+    def _styles(self, labels: Tensor, draws: torch.Generator) -> tuple[Tensor, Tensor | None]:
+        """Styles w and region weights of a pass."""
+        config = self.config
+        kind, network = config.generator.mixing, self.generator
+        z, second = draw_styles(
+            len(labels), config.generator.z_dim, kind, network.layers, config.two_style_probability, draws
+        )
+        w = network.mapping(z)
+        weights = None
+        if kind in ("input", "output"):
+            similarity = draw_similarity(len(labels), config.soft_mix_probability, draws)
+            weights = two_style_weights(labels, similarity)
+        elif kind == "layerwise":
+            w = torch.where(second[:, None, :, None], w[:, 1, None, None], w[:, 0, None, None])
+        return w, weights
+
+    def _fakes(self, part: Batch, resolution: int, step: int, number: int) -> tuple[Seen, Tensor]:
+        """What the critics see of the painted maps of that round, and the styles w (B, K, ...) that painted them."""
+        labels, draws = part.labels[number], self._draws(step, f"fakes {number}")
+        with self._mixed():
+            w, weights = self._styles(labels, draws)
+            noise = random_noise(self.generator, len(labels), draws, resolution)
+            fakes = self.synthesize(one_hot(labels), w, weights, noise, resolution=resolution)
+            return self.critics.look(fakes, labels, draws), w
+
+    def _r1(self, photos: Tensor, step: int) -> Tensor:
+        photos = photos.detach().requires_grad_()
+        seen = self.critics.augment_for_residual(photos, self._draws(step, "r1"))
+        return losses.r1_penalty(self.critics.residual(seen), photos)
+
+    def _path_length(self, part: Batch, rows: slice, resolution: int, step: int) -> tuple[Tensor, Tensor]:
+        """The penalty of every second picture, and the mean length of their paths."""
+        labels, draws = part.labels[0, ::2], self._draws(step, "path length")
+        # Parts begin at even rows, or there is only one.
+        half = slice(rows.start // 2, rows.start // 2 + len(labels))
+        with distributed.shared_draws((self.config.batch + 1) // 2, half):
+            w, weights = self._styles(labels, draws)
+            noise = random_noise(self.generator, len(labels), draws, resolution)
+            images = self.generator.synthesize(one_hot(labels), w, weights, noise, resolution=resolution)
+            return losses.path_length_penalty(images, w, self.mean_path_length, draws)
+
+    def _update_averages(self, scalars: dict[str, Tensor], w_mean: Tensor) -> None:
+        """The average style, path length and generator, and how often photos and fakes are augmented."""
+        config = self.config
+        self.generator.w_average.lerp_(w_mean, W_AVERAGE_RATE)
+        if "path_length" in scalars:
+            self.mean_path_length.lerp_(scalars["path_length"], PATH_LENGTH_RATE)
+        if config.augment_kimg and "sign_real" in scalars:
+            step = config.batch / (1000 * config.augment_kimg)
+            scalars["augmented"] = self.critics.adapt(scalars["sign_real"], config.augment_target, step)
+        self.seen += config.batch
+        # The half-life of the average starts short.
+        halflife = min(1000 * config.ema_halflife_kimg, config.ema_rampup * self.seen)
+        update_ema(self.ema, self.generator, ema_beta(config.batch, halflife))
+
+    def state_dict(self) -> dict:
+        """All that a resumed training needs."""
+        return {
+            "generator": self.generator.state_dict(),
+            "ema": self.ema.state_dict(),
+            "critics": self.critics.state_dict(),
+            "optimizer_g": self.optimizer_g.state_dict(),
+            "optimizer_d": self.optimizer_d.state_dict(),
+            "mean_path_length": self.mean_path_length,
+            "seen": self.seen,
+        }
+
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state of the same configuration."""
+        self.generator.load_state_dict(state["generator"])
+        self.ema.load_state_dict(state["ema"])
+        self.critics.load_state_dict(state["critics"], strict=False)  # The frozen backbone isn't in it.
+        self._learn_critics(True)
+        self.optimizer_g.load_state_dict(state["optimizer_g"])
+        self.optimizer_d.load_state_dict(state["optimizer_d"])
+        self.mean_path_length = state["mean_path_length"].to(self.device)
+        self.seen = state["seen"]

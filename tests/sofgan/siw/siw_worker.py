@@ -1,0 +1,35 @@
+"""One process of test_siw_distributed: trains as its JSON says and writes what it ended with."""
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from sofgan import distributed
+from sofgan.config import from_mapping
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.data import ArraySource
+from sofgan.siw.train import train
+
+
+def main() -> None:
+    task = json.loads(sys.argv[1])
+    torch.set_num_threads(1)
+    work = Path(task["work"])
+    with np.load(work / "pictures.npz") as pictures:
+        photos, maps = pictures["photos"], pictures["maps"]
+    config = from_mapping(TrainSiw, task["config"], "worker")
+    reports = []
+    with distributed.process_group("cpu") as device:
+        siw, rows = train(
+            config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, device, work / "state", {},
+            lambda step, *_: reports.append(step), lambda line: None, ArraySource(maps),
+        )  # fmt: skip
+        result = {"state": siw.generator.state_dict(), "rows": rows, "reports": reports}
+        torch.save(result, work / f"rank{distributed.rank()}.pt")
+
+
+if __name__ == "__main__":
+    main()

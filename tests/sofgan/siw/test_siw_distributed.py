@@ -1,0 +1,62 @@
+"""Training the generator in two processes, started by torchrun on this machine, is training in one."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan.config import to_mapping
+from sofgan.siw.data import ArraySource
+from sofgan.siw.train import train
+
+WORKER = Path(__file__).with_name("siw_worker.py")
+
+
+def alone(config, photos, maps, folder):
+    return train(
+        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", folder, {},
+        lambda *a: None, lambda line: None, ArraySource(maps),
+    )  # fmt: skip
+
+
+def test_two_processes_train_as_one_and_one_goes_on(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(
+        batch=8, kimg=0.032, report_every_kimg=0.016, path_length_every=2, r1_every=2,
+        discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 4},
+    )  # fmt: skip
+    photos = photos[:5]
+    np.savez(tmp_path / "pictures.npz", photos=photos, maps=maps)
+    task = {"work": str(tmp_path), "config": json.loads(json.dumps(to_mapping(config)))}
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run(
+        [*command, str(WORKER), json.dumps(task)],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr
+    first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
+    siw, rows = alone(config, photos, maps, tmp_path / "alone")
+
+    assert first["reports"] == [2, 4] and second["reports"] == []
+    assert {"r1", "path_length", "regions_fake", "logit_real"} <= rows[0].keys()
+    for mine, theirs in zip(rows, first["rows"]):
+        assert theirs == pytest.approx(mine, rel=5e-3, abs=1e-3)
+    for key, value in siw.generator.state_dict().items():
+        assert torch.equal(first["state"][key], second["state"][key])
+        assert (first["state"][key] - value).abs().mean() < 1e-4, key
+
+    # One process goes on from the state at half of it, which two left.
+    states = sorted((tmp_path / "state").glob("*.pt"))
+    assert len(states) == 2
+    states[1].unlink()
+    _, resumed = alone(config, photos, maps, tmp_path / "state")
+    assert resumed[0] == first["rows"][0]
+    assert resumed[1] == pytest.approx(first["rows"][1], rel=5e-3, abs=1e-3)
