@@ -1,5 +1,6 @@
 """Photos with label maps for the generator's benchmarks, read and parsed once and kept in .work/benchmarks."""
 
+import argparse
 import hashlib
 import json
 import sys
@@ -35,6 +36,20 @@ class Portraits:
     photos: np.ndarray
     labels: np.ndarray
     masked: np.ndarray
+
+
+def portrait_arguments(description: str) -> argparse.ArgumentParser:
+    """A parser of the arguments that name photos, and of those that every training has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--photos", type=Path, nargs="+", required=True)
+    parser.add_argument("--masks", type=Path, required=True)
+    parser.add_argument("--parser", type=Path, default=Path("models/parser.pt"))
+    parser.add_argument("--images", type=int, default=2000)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu")
+    return parser
 
 
 def load_portraits(folders: list[Path], parser: Path, size: int) -> Portraits:

@@ -20,7 +20,6 @@ the photos against each other. With `--check SECONDS` the exit status is 1 unles
 as near by all three as the paper's recipe after all of --seconds, in that many seconds.
 """
 
-import argparse
 import copy
 import csv
 import dataclasses
@@ -32,7 +31,7 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks.portrait_data import Portraits, load_portraits, outside_judge
+from benchmarks.portrait_data import Portraits, load_portraits, outside_judge, portrait_arguments
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
 from sofgan.faces.inference import InferenceParser
@@ -221,19 +220,11 @@ def line(row: dict) -> str:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", type=Path, nargs="+", required=True)
-    parser.add_argument("--masks", type=Path, required=True)
-    parser.add_argument("--parser", type=Path, default=Path("models/parser.pt"))
+    parser = portrait_arguments(__doc__)
     parser.add_argument("--recipes", nargs="*", default=["default", "paper"], choices=["default", "paper"])
     parser.add_argument("--change", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--looks", type=int, default=4)
-    parser.add_argument("--images", type=int, default=2000)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
     parser.add_argument("--check", type=float, metavar="SECONDS")
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--pictures", type=Path)

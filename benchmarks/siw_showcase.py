@@ -15,7 +15,6 @@ generator paints from masks which were not trained on and from heads that were n
     siw_turntable.png  one head from five sides in three styles
 """
 
-import argparse
 import sys
 from pathlib import Path
 
@@ -23,7 +22,7 @@ import numpy as np
 import torch
 import yaml
 
-from benchmarks.portrait_data import CACHE, load_portraits
+from benchmarks.portrait_data import CACHE, load_portraits, portrait_arguments
 from benchmarks.siw_convergence import GRID, SEED, Judges, line
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
@@ -72,16 +71,8 @@ def sof_views(sof: Sof, field: Path, config: TrainSiw, labels: np.ndarray):
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--photos", type=Path, nargs="+", required=True)
-    parser.add_argument("--masks", type=Path, required=True)
-    parser.add_argument("--parser", type=Path, default=Path("models/parser.pt"))
+    parser = portrait_arguments(__doc__)
     parser.add_argument("--field", type=Path, required=True)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--pictures", type=Path, default=CACHE / "siw-showcase")
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -4,8 +4,6 @@ import hashlib
 import importlib.util
 import io
 import json
-import os
-import subprocess
 import sys
 from pathlib import Path
 
@@ -138,20 +136,15 @@ def test_without_heads_to_spare_all_are_trained_on(project):
     assert not Path("data/sof/new_heads.png").exists()
 
 
-def test_of_several_processes_the_first_alone_writes(project):
+def test_of_several_processes_the_first_alone_writes(torchrun, project):
     """Two processes as torchrun starts them end as one does, with one set of files."""
     train_sof.main()
     names = ["metrics/train_sof.json", "plots/train_sof.csv", "data/sof/new_heads.png", "models/sof.pt"]
     alone = json.loads(Path(names[0]).read_text())
     for name in names:
         Path(name).unlink()
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    done = subprocess.run(
-        [*command, "-m", "stages.train_sof"], env=environment, capture_output=True, text=True, timeout=300
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stderr.count("train_sof: judging") == 1
+    stderr = torchrun("-m", "stages.train_sof", path=str(ROOT))
+    assert stderr.count("train_sof: judging") == 1
     together = json.loads(Path(names[0]).read_text())
     assert together.keys() == alone.keys()
     assert together["held_out_miou"] == pytest.approx(alone["held_out_miou"], abs=0.02)

@@ -1,9 +1,6 @@
 """Training the generator in two processes, started by torchrun on this machine, is training in one."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +21,7 @@ def alone(config, photos, maps, folder):
     )  # fmt: skip
 
 
-def test_two_processes_train_as_one_and_one_goes_on(tiny_training, photos, maps, tmp_path):
+def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, photos, maps, tmp_path):
     config = tiny_training(
         batch=8, kimg=0.032, report_every_kimg=0.016, path_length_every=2, r1_every=2,
         discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 4},
@@ -32,16 +29,7 @@ def test_two_processes_train_as_one_and_one_goes_on(tiny_training, photos, maps,
     photos = photos[:5]
     np.savez(tmp_path / "pictures.npz", photos=photos, maps=maps)
     task = {"work": str(tmp_path), "config": json.loads(json.dumps(to_mapping(config)))}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [*command, str(WORKER), json.dumps(task)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun(str(WORKER), json.dumps(task))
     first, second = (torch.load(tmp_path / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     siw, rows = alone(config, photos, maps, tmp_path / "alone")
 

@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -39,21 +36,12 @@ def configs(tiny_training):
 
 
 @pytest.fixture(scope="module")
-def two_processes(configs, views_folder, tmp_path_factory):
+def two_processes(torchrun, configs, views_folder, tmp_path_factory):
     """What both ranks ended with, and the folder of their checkpoints."""
     work = tmp_path_factory.mktemp("two processes")
     blocks = {name: to_mapping(config) for name, config in configs.items()}
     task = {"views": str(views_folder), "work": str(work), "configs": blocks}
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2"]
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
-    done = subprocess.run(
-        [*command, str(WORKER), json.dumps(task)],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=300,
-    )
-    assert done.returncode == 0, done.stderr
+    torchrun(str(WORKER), json.dumps(task))
     return [torch.load(work / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)], work
 
 
