@@ -4,13 +4,13 @@ import argparse
 import hashlib
 import json
 import sys
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 
-from sofgan.config import from_mapping
+from sofgan.config import from_mapping, to_mapping
 from sofgan.faces.config import ParserConfig, TrainParser
 from sofgan.faces.images import decode_square
 from sofgan.faces.inference import InferenceParser
@@ -90,14 +90,13 @@ def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
     params = from_mapping(
         TrainParser,
         {
-            "parser": {}, "pretrained": {}, "steps": JUDGE_STEPS, "batch": JUDGE_BATCH, "learning_rate": JUDGE_RATE,
-            "weight_decay": 0.01, "class_balance": 0.4, "dice_weight": 0.5, "auxiliary_weight": 0.4,
-            "ema_halflife_images": 2000, "score_every_steps": JUDGE_STEPS // 4, "patience": 0,
+            "parser": to_mapping(JUDGE), "pretrained": {}, "steps": JUDGE_STEPS, "batch": JUDGE_BATCH,
+            "learning_rate": JUDGE_RATE, "weight_decay": 0.01, "class_balance": 0.4, "dice_weight": 0.5,
+            "auxiliary_weight": 0.4, "ema_halflife_images": 2000, "score_every_steps": JUDGE_STEPS // 4, "patience": 0,
             "checkpoint_every_steps": JUDGE_STEPS, "augmentation": {},
-        } | {"parser": {"arch": JUDGE.arch, "size": JUDGE.size}},
+        },
         "judge",
     )  # fmt: skip
-    params = replace(params, parser=JUDGE)
     key = json.dumps([[entry.name for entry in source.entries], str(params)])
     file = CACHE / f"judge-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
     if not file.is_file():

@@ -10,7 +10,7 @@ All recipes train from the same photos and label maps: those of --photos, with m
     default    params.yaml's train_siw
     paper      profiles/paper.yaml merged over it, at the default's widths and resolution (`PAPER_AT`)
 
-`--change` adds a recipe: the default with some keys changed, as `region:discriminator.region_weight=0`. Seconds run
+`--change` adds a recipe: the default with some keys changed, as `region:discriminator.region_weight=1`. Seconds run
 without looking. At each look --images maps are painted by the averaged generator, each with one style, and compared
 with as many photos: Frechet distances of EfficientNet-lite0's and lite2's features and of a parser's that was trained
 from nothing (`portrait_data.outside_judge`), outside the family of the discriminator's; control, the mean IoU of
@@ -54,7 +54,6 @@ HELD_OUT = 100  # masked maps that are painted in the sample grids, never traine
 SPREAD_MAPS, SPREAD_STYLES, LEAKAGE_MAPS = 8, 32, 64
 CONTROLLED = 320  # of the painted maps, the first, which are drawn by hand, are parsed again
 GRID = (6, 10)
-BATCH = 16
 # The paper's recipe at a size that a CPU trains: its widths are the default's.
 PAPER_AT = {
     "batch": 16, "coarse_kimg": 0, "sof_maps": 0, "report_every_kimg": 1,
@@ -123,10 +122,9 @@ class Judges:
         features = extract(photos[chosen].split(64), self.extractors)
         self.real = {name: values[::2] for name, values in features.items()}
         self.floor = {name: frechet_distance(values[::2], values[1::2]) for name, values in features.items()}
-        small = self.labels[:, :, :]
-        step = small.shape[1] // resolution
+        step = size // resolution
         self.real_spread = {
-            name: spread(region_colors(photos[chosen], small[chosen][:, ::step, ::step], classes))
+            name: spread(region_colors(photos[chosen], self.labels[chosen][:, ::step, ::step], classes))
             for name, classes in REGIONS.items()
         }
 
