@@ -10,20 +10,18 @@ from sofgan.siw import losses
 from sofgan.siw.augment import augment, augment_some
 from sofgan.siw.config import DiscriminatorConfig
 from sofgan.siw.discriminator import ResidualDiscriminator
-from sofgan.siw.mixing import one_hot
 from sofgan.siw.operators import resize_weights
-from sofgan.siw.palette import PaletteCritic, palette
+from sofgan.siw.palette import PaletteCritic, palette, palette_loss
 from sofgan.siw.projected import ProjectedDiscriminator
 from sofgan.siw.regions import RegionCritic, naming_loss, unmasking_loss
 
 SIGN_RATE = 0.05  # of the running mean of the signs of verdicts on photos, a step
-PALETTE_R1 = 1.0
 MOST_AUGMENTED = 0.8  # probability above which augmentations leak into what is painted (arXiv 2006.06676)
 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the critics look at of one batch of pictures."""
+    """What the critics look at of one batch of pictures; fields of critics that aren't in use are None."""
 
     images: Tensor  # (B, 3, R, R) for the residual critic
     palettes: Tensor | None  # (B, 60) for the palette critic
@@ -31,12 +29,16 @@ class Seen:
     augmented: Tensor | None  # (B, 3, P, P): what the features were taken of
     regions: Tensor | None  # (B, 17, P/2, P/2): class shares at the places that the region critic names
 
-    def detach(self) -> "Seen":
-        """Without the way back to whatever painted the pictures."""
-        features = None if self.features is None else [x.detach() for x in self.features]
-        augmented = None if self.augmented is None else self.augmented.detach()
-        palettes = None if self.palettes is None else self.palettes.detach()
-        return Seen(self.images.detach(), palettes, features, augmented, self.regions)
+
+@dataclass(frozen=True)
+class Verdicts:
+    """What the critics say of `seen`."""
+
+    seen: Seen
+    residual: Tensor | None  # (B, 1) logits
+    projected: list[Tensor] | None  # (B, n) logits for each scale
+    names: Tensor | None  # (B, 18, P/2, P/2) logits
+    palette: Tensor | None  # (B, 1) logits
 
 
 class Critics(nn.Module):
@@ -86,98 +88,100 @@ class Critics(nn.Module):
         self.sign.lerp_(sign_real, SIGN_RATE)
         return self.augmented.add_(torch.sign(self.sign - target) * change).clamp_(0, MOST_AUGMENTED).clone()
 
-    def look(self, images: Tensor, labels: Tensor | None, draws: torch.Generator) -> Seen:
+    @property
+    def need_maps(self) -> bool:
+        """Whether pictures are judged by what their label maps say."""
+        return self.region is not None or self.palette is not None
+
+    def look(self, images: Tensor, maps: Tensor | None, draws: torch.Generator) -> Seen:
         """Augment pictures and take their features.
 
         Args:
             images: (B, 3, R, R) in [-1, 1].
-            labels: (B, L, L) long, the maps that the pictures show or should show; only the region critic needs them.
+            maps: (B, 17, L, L) one-hot label maps that the pictures show or should show, where there is `need_maps`.
             draws: of the augmentations.
         """
         plain = self.augment_for_residual(images, draws)
-        palettes = self._palettes(images, labels) if self.palette is not None else None
+        palettes = self._palettes(images, maps) if self.palette is not None else None
         if self.projected is None:
             return Seen(plain, palettes, None, None, None)
         size = self.config.projected_size * images.shape[-1] // self.resolution
         augmented = resize_images(images, size)
         if self.region is not None:
             # Maps move with their pictures, and what is cut out of these is unknown in those.
-            maps = resize_weights(one_hot(labels), size).to(augmented.dtype)
-            augmented = torch.cat((augmented, maps), 1)
-        augmented, maps = augment(augmented, self.config.projected_augment, draws).tensor_split([3], 1)
-        regions = F.avg_pool2d(maps.detach().float(), 2) if self.region is not None else None
+            augmented = torch.cat((augmented, resize_weights(maps, size).to(augmented.dtype)), 1)
+        augmented, moved = augment(augmented, self.config.projected_augment, draws).tensor_split([3], 1)
+        regions = F.avg_pool2d(moved.detach().float(), 2) if self.region is not None else None
         return Seen(plain, palettes, self.projected.features(augmented), augmented, regions)
 
-    def discriminator_loss(self, real: Seen, fake: Seen, scalars: dict[str, Tensor]) -> Tensor:
-        """What the critics learn from photos and painted pictures; `scalars` gets their verdicts."""
-        total = torch.zeros((), device=real.images.device)
+    def judge(self, seen: Seen) -> Verdicts:
+        """Every critic's verdict, in full precision."""
+        residual, projected, names, palettes = None, None, None, None
         if self.residual is not None:
-            # Apart, so that the minibatch deviation compares real with real and fake with fake.
-            logits_real = self.residual(real.images).float()
-            logits_fake = self.residual(fake.images).float()
-            total = total + losses.logistic_discriminator(logits_real, logits_fake)
-            scalars["logit_real"] = logits_real.detach().mean()
-            scalars["logit_fake"] = logits_fake.detach().mean()
-            scalars["sign_real"] = logits_real.detach().sign().mean()
+            residual = self.residual(seen.images).float()
         if self.projected is not None:
-            both = [torch.cat(pair) for pair in zip(real.features, fake.features)]
-            logits = [x.float().chunk(2) for x in self.projected.judge(both)]
-            logits_real, logits_fake = [r for r, _ in logits], [f for _, f in logits]
-            total = total + losses.hinge_discriminator(logits_real, logits_fake)
-            scalars["projected_real"] = torch.stack([r.detach().mean() for r in logits_real]).mean()
-            scalars["projected_fake"] = torch.stack([f.detach().mean() for f in logits_fake]).mean()
+            projected = self.projected.judge(seen.features)
+        # In full precision, as the projected heads are.
+        with torch.autocast(seen.images.device.type, enabled=False):
+            if self.region is not None:
+                names = self.region(seen.augmented.float(), seen.features[0].float())
+            if self.palette is not None:
+                palettes = self.palette(seen.palettes)
+        return Verdicts(seen, residual, projected, names, palettes)
+
+    def judge_photos(self, seen: Seen) -> Verdicts:
+        """`judge`, such that `discriminator_loss` can differentiate by palettes."""
+        if seen.palettes is not None:
+            seen.palettes.requires_grad_()
+        return self.judge(seen)
+
+    def discriminator_loss(self, real: Verdicts, fake: Verdicts, scalars: dict[str, Tensor]) -> Tensor:
+        """What the critics learn from photos (`judge_photos`) and painted pictures; `scalars` gets their verdicts.
+
+        Photos and painted pictures are judged apart, so that minibatch deviations compare like with like.
+        """
+        total = torch.zeros((), device=real.seen.images.device)
+        if self.residual is not None:
+            total = total + losses.logistic_discriminator(real.residual, fake.residual)
+            scalars["logit_real"] = real.residual.mean()
+            scalars["logit_fake"] = fake.residual.mean()
+            scalars["sign_real"] = real.residual.sign().mean()
+        if self.projected is not None:
+            total = total + losses.hinge_discriminator(real.projected, fake.projected)
+            scalars["projected_real"] = torch.stack([r.mean() for r in real.projected]).mean()
+            scalars["projected_fake"] = torch.stack([f.mean() for f in fake.projected]).mean()
         if self.region is not None:
-            both = torch.cat((real.augmented, fake.augmented))
-            names_real, names_fake = self._names(both, torch.cat((real.features[0], fake.features[0]))).chunk(
-                2
-            )
-            named = naming_loss(names_real, real.regions)
-            unmasked = unmasking_loss(names_fake, fake.regions)
+            named = naming_loss(real.names, real.seen.regions)
+            unmasked = unmasking_loss(fake.names, fake.seen.regions)
             total = total + self.config.region_weight * (named + unmasked)
-            scalars["regions_real"], scalars["regions_painted"] = named.detach(), unmasked.detach()
+            scalars["regions_real"], scalars["regions_painted"] = named, unmasked
         if self.palette is not None:
-            total = total + self.palette_loss(real.palettes, fake.palettes, scalars)
-        scalars["loss_d"] = total.detach()
+            total = total + palette_loss(real.palette, fake.palette, real.seen.palettes)
+            scalars["palette_real"], scalars["palette_fake"] = real.palette.mean(), fake.palette.mean()
+        scalars["loss_d"] = total
         return total
 
-    def palette_loss(self, real: Tensor, fake: Tensor, scalars: dict[str, Tensor]) -> Tensor:
-        """What the palette critic learns from photos' and painted pictures' palettes (B, 60)."""
-        real = real.detach().requires_grad_()
-        logits_real, logits_fake = self.palette(real), self.palette(fake)
-        scalars["palette_real"] = logits_real.detach().mean()
-        scalars["palette_fake"] = logits_fake.detach().mean()
-        penalty = 0.5 * PALETTE_R1 * losses.r1_penalty(logits_real, real)
-        return losses.logistic_discriminator(logits_real, logits_fake) + penalty
-
-    def generator_loss(self, fake: Seen, scalars: dict[str, Tensor]) -> Tensor:
+    def generator_loss(self, fake: Verdicts, scalars: dict[str, Tensor]) -> Tensor:
         """What painted pictures must change; `scalars` gets the loss."""
-        total = torch.zeros((), device=fake.images.device)
+        total = torch.zeros((), device=fake.seen.images.device)
         if self.projected is not None:
-            total = total + losses.hinge_generator([x.float() for x in self.projected.judge(fake.features)])
+            total = total + losses.hinge_generator(fake.projected)
         if self.residual is not None:
             weight = self.config.residual_weight if self.projected is not None else 1.0
-            total = total + weight * losses.logistic_generator(self.residual(fake.images).float())
+            total = total + weight * losses.logistic_generator(fake.residual)
         if self.region is not None:
-            named = naming_loss(self._names(fake.augmented, fake.features[0]), fake.regions)
+            scalars["regions_fake"] = named = naming_loss(fake.names, fake.seen.regions)
             total = total + self.config.region_weight * named
-            scalars["regions_fake"] = named.detach()
         if self.palette is not None:
-            total = total + self.config.palette_weight * losses.logistic_generator(
-                self.palette(fake.palettes)
-            )
-        scalars["loss_g"] = total.detach()
+            total = total + self.config.palette_weight * losses.logistic_generator(fake.palette)
+        scalars["loss_g"] = total
         return total
 
     @staticmethod
-    def _palettes(images: Tensor, labels: Tensor) -> Tensor:
+    def _palettes(images: Tensor, maps: Tensor) -> Tensor:
         with torch.autocast(images.device.type, enabled=False):
-            size = images.shape[-1] // 2
-            return palette(F.avg_pool2d(images.float(), 2), resize_weights(one_hot(labels), size))
-
-    def _names(self, images: Tensor, features: Tensor) -> Tensor:
-        # In full precision, as the projected heads are.
-        with torch.autocast(images.device.type, enabled=False):
-            return self.region(images.float(), features.float())
+            small = F.avg_pool2d(images.float(), 2)
+            return palette(small, resize_weights(maps, small.shape[-1]))
 
 
 def resize_images(images: Tensor, size: int) -> Tensor:

@@ -178,7 +178,8 @@ class Spade(nn.Module):
         while y.shape[-1] < self.size:
             y = upsample2(y)
         gamma, beta = y.chunk(2, 1)
-        return 1 + self.limit * torch.tanh(gamma), beta
+        # tanh by the sigmoid, which on a CPU is several times as fast.
+        return 1 - self.limit + 2 * self.limit * torch.sigmoid(2 * gamma), beta
 
 
 class StyledEncoder(nn.Module):

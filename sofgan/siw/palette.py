@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from sofgan.labels import STYLE_GROUPS
 from sofgan.siw.discriminator import minibatch_deviation
+from sofgan.siw.losses import logistic_discriminator, r1_penalty
 from sofgan.siw.mixing import class_to_group
 from sofgan.siw.operators import GAIN, EqualLinear, leaky_relu
 
 LEAST_SHARE = 2e-3  # of the places; a smaller region counts as absent
+R1 = 1.0
 NUMBERS = 5  # a group: red, green, blue, deviation of brightness, presence
 LOUDNESS = 2.0  # what brings colours in [-1, 1], whose deviation is about a half, to unit variance
 
@@ -39,6 +41,16 @@ def palette(images: Tensor, regions: Tensor) -> Tensor:
     present = (area > LEAST_SHARE * groups.shape[2]).float()
     numbers = torch.cat((means[..., :3], 2 * deviation[..., None]), 2) * (LOUDNESS * present)[..., None]
     return torch.cat((numbers, present[..., None]), 2).flatten(1)
+
+
+def palette_loss(real: Tensor, fake: Tensor, palettes: Tensor) -> Tensor:
+    """The critic's side of the game, with R1.
+
+    Args:
+        real: (B, 1) logits of photos' `palettes` (B, 60), which must require gradients.
+        fake: (B, 1) logits of painted pictures'.
+    """
+    return logistic_discriminator(real, fake) + 0.5 * R1 * r1_penalty(real, palettes)
 
 
 class PaletteCritic(nn.Module):

@@ -59,11 +59,10 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Projected feature maps of (B, 3, R, R) in [-1, 1], finest first; depends on no trained weight."""
-        if images.shape[-1] != self.size:
-            images = F.interpolate(
-                images, (self.size, self.size), mode="bilinear", align_corners=False, antialias=True
-            )
+        """Projected feature maps of (B, 3, P, P) in [-1, 1], P a multiple of 32; finest first, at P / 4.
+
+        They depend on no trained weight. P is `size`, or less while coarse pictures are painted.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
         maps = [project(x) for project, x in zip(self.across, self.backbone.feature_maps(images))]
         mixed = [maps[-1]]
@@ -78,7 +77,7 @@ class ProjectedDiscriminator(nn.Module):
             return [head(x.float()) for head, x in zip(self.heads, features)]
 
     def forward(self, images: Tensor) -> list[Tensor]:
-        """Logits of every scale for pictures."""
+        """Logits of every scale for pictures of the size that the network sees."""
         return self.judge(self.features(images))
 
     def state_dict(self, *args, **kwargs):

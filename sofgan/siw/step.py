@@ -7,6 +7,7 @@ draws are those of the whole batch, losses are means over its pictures, so the s
 import copy
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
@@ -15,7 +16,7 @@ from sofgan import distributed
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.critics import Critics, Seen
+from sofgan.siw.critics import Critics, Seen, Verdicts
 from sofgan.siw.data import Batch
 from sofgan.siw.generator import Generator, random_noise
 from sofgan.siw.mixing import draw_similarity, draw_styles, one_hot, two_style_weights
@@ -24,6 +25,25 @@ from sofgan.training import ema_beta, update_ema
 W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995
 LAST_LEARNING_RATE = 0.1  # of the full one, at the end of the cool-down
 PATH_LENGTH_RATE = 0.01  # of the running mean of path lengths (StyleGAN2)
+
+
+@dataclass(frozen=True)
+class Part:
+    """Some pictures of a step's batch."""
+
+    rows: slice  # which of the whole batch they are
+    weight: float  # their share of it
+    batch: Batch
+
+    def add(self, scalars: dict[str, Tensor], sums: dict[str, Tensor]) -> None:
+        """Put means over these pictures into those over the whole batch."""
+        for name, value in scalars.items():
+            sums[name] = sums.get(name, 0.0) + value.detach() * self.weight
+
+
+def _mean_style(w: Tensor) -> Tensor:
+    """(B, K, ..., w_dim) to (w_dim,)."""
+    return w.detach().float().flatten(0, -2).mean(0)
 
 
 class SiwTraining:
@@ -76,50 +96,24 @@ class SiwTraining:
         Returns:
             Scalars of the whole step, which stay on the device.
         """
-        config, resolution, sums = self.config, batch.photos.shape[-1], {}
+        config, sums = self.config, {}
         self._set_learning_rates()
-        parts = list(self._parts())
-        # Of one batch of fakes, what the discriminators learn from serves the generator too.
-        keep = config.share_fakes and len(parts) == 1
-        rounds = (0, 0 if config.share_fakes else 1)
-
-        # Update the discriminators.
-        self._learn_critics(True)
         self.optimizer_d.zero_grad(set_to_none=True)
-        w_mean = torch.zeros_like(self.generator.w_average)
-        for rows, own in parts:
-            part = batch.rows(own)
-            with distributed.shared_draws(config.batch, rows), self._part(rows, sums) as scalars:
-                with torch.set_grad_enabled(keep):
-                    fakes, w = self._fakes(part, resolution, step, rounds[0])
-                w_mean += w.detach().float().flatten(0, -2).mean(0) * self._weight(rows)
-                with torch.no_grad(), self._mixed():
-                    photos = self.critics.look(part.photos, part.photo_labels, self._draws(step, "photos"))
-                with self._mixed():
-                    loss = self.critics.discriminator_loss(photos, fakes.detach(), scalars)
-                if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
-                    scalars["r1"] = penalty = self._r1(part.photos, step)
-                    loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
-                (loss * self._weight(rows)).backward()
-        distributed.sum_gradients(self.learned)
-        self.optimizer_d.step()
-
-        # Update the generator.
-        self._learn_critics(False)
         self.optimizer_g.zero_grad(set_to_none=True)
-        for rows, own in parts:
-            part = batch.rows(own)
-            with distributed.shared_draws(config.batch, rows), self._part(rows, sums) as scalars:
-                if not keep:
-                    fakes, _ = self._fakes(part, resolution, step, rounds[1])
-                with self._mixed():
-                    loss = self.critics.generator_loss(fakes, scalars)
-                (loss * self._weight(rows)).backward()
-            if config.path_length_every and step % config.path_length_every == 0:
-                with self._part(rows, sums) as scalars:
-                    penalty, scalars["path_length"] = self._path_length(part, rows, resolution, step)
-                    penalty = penalty * (config.path_length_weight * config.path_length_every)
-                    (penalty * self._weight(rows)).backward()
+        w_mean = torch.zeros_like(self.generator.w_average)
+        if config.share_fakes:
+            for part in self._parts(batch):
+                w_mean += self._learn_both(part, step, sums)
+            self._update_critics()
+        else:
+            for part in self._parts(batch):
+                w_mean += self._learn_critics(part, step, sums)
+            self._update_critics()
+            for part in self._parts(batch):
+                self._learn_generator(part, step, sums)
+        if config.path_length_every and step % config.path_length_every == 0:
+            for part in self._parts(batch):
+                self._learn_path_length(part, step, sums)
         distributed.sum_gradients(self.painted)
         self.optimizer_g.step()
 
@@ -127,23 +121,79 @@ class SiwTraining:
         self._update_averages(scalars, distributed.sum_scalars({"w": w_mean})["w"])
         return scalars
 
-    def _parts(self) -> Iterator[tuple[slice, slice]]:
-        """Rows of the step's batch that are worked on at a time, and where they are in this process's share."""
+    def _learn_both(self, part: Part, step: int, sums: dict[str, Tensor]) -> Tensor:
+        """Gradients of both sides from one batch of fakes and one look at it, before either side has moved.
+
+        Returns:
+            This part's share of the mean style of the whole batch.
+        """
+        with self._work(part, sums) as scalars:
+            fakes, w = self._fakes(part, step, 0)
+            with self._mixed():
+                verdicts = self.critics.judge(fakes)
+                loss = self.critics.generator_loss(verdicts, scalars)
+            (loss * part.weight).backward(inputs=self.painted, retain_graph=True)
+            self._discriminate(part, verdicts, step, scalars)
+        return _mean_style(w) * part.weight
+
+    def _learn_critics(self, part: Part, step: int, sums: dict[str, Tensor]) -> Tensor:
+        """Gradients of the critics; returns what `_learn_both` does."""
+        with self._work(part, sums) as scalars:
+            with torch.no_grad():
+                fakes, w = self._fakes(part, step, 0)
+            with self._mixed():
+                verdicts = self.critics.judge(fakes)
+            self._discriminate(part, verdicts, step, scalars)
+        return _mean_style(w) * part.weight
+
+    def _learn_generator(self, part: Part, step: int, sums: dict[str, Tensor]) -> None:
+        """Gradients of the generator from the second batch of fakes."""
+        with self._work(part, sums) as scalars:
+            fakes, _ = self._fakes(part, step, 1)
+            with self._mixed():
+                loss = self.critics.generator_loss(self.critics.judge(fakes), scalars)
+            (loss * part.weight).backward(inputs=self.painted)
+
+    def _learn_path_length(self, part: Part, step: int, sums: dict[str, Tensor]) -> None:
+        """Gradients of the path length regulariser."""
+        config = self.config
+        penalty, length = self._path_length(part, step)
+        penalty = penalty * (config.path_length_weight * config.path_length_every)
+        (penalty * part.weight).backward(inputs=self.painted)
+        part.add({"path_length": length}, sums)
+
+    def _discriminate(self, part: Part, fake: Verdicts, step: int, scalars: dict[str, Tensor]) -> None:
+        """Gradients of the critics by photos and what they say of fakes."""
+        config, batch = self.config, part.batch
+        with self._mixed():
+            with torch.no_grad():
+                maps = one_hot(batch.photo_labels) if self.critics.need_maps else None
+                photos = self.critics.look(batch.photos, maps, self._draws(step, "photos"))
+            loss = self.critics.discriminator_loss(self.critics.judge_photos(photos), fake, scalars)
+        if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
+            scalars["r1"] = penalty = self._r1(batch.photos, step)
+            loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
+        (loss * part.weight).backward(inputs=self.learned)
+
+    def _update_critics(self) -> None:
+        distributed.sum_gradients(self.learned)
+        self.optimizer_d.step()
+
+    def _parts(self, batch: Batch) -> Iterator[Part]:
+        """This process's share of the step's batch, in pieces that are worked on at a time."""
         mine = distributed.share(self.config.batch)
         count = (mine.stop - mine.start) // self.config.accumulate
         for start in range(mine.start, mine.stop, count):
-            yield slice(start, start + count), slice(start - mine.start, start - mine.start + count)
-
-    def _weight(self, rows: slice) -> float:
-        return (rows.stop - rows.start) / self.config.batch
+            own = slice(start - mine.start, start - mine.start + count)
+            yield Part(slice(start, start + count), count / self.config.batch, batch.rows(own))
 
     @contextmanager
-    def _part(self, rows: slice, sums: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    def _work(self, part: Part, sums: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
         """A dict for a part's scalars, which are means over its rows; afterwards they are in `sums`."""
         scalars: dict[str, Tensor] = {}
-        yield scalars
-        for name, value in scalars.items():
-            sums[name] = sums.get(name, 0.0) + value.detach() * self._weight(rows)
+        with distributed.shared_draws(self.config.batch, part.rows):
+            yield scalars
+        part.add(scalars, sums)
 
     def _draws(self, step: int, purpose: str) -> torch.Generator:
         return torch_generator(self.seed, "siw", purpose, step, device=self.device)
@@ -154,10 +204,6 @@ class SiwTraining:
         factor = LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * min(1.0, max(0.0, left))
         self.optimizer_g.param_groups[0]["lr"] = config.learning_rate_generator * factor
         self.optimizer_d.param_groups[0]["lr"] = config.learning_rate_discriminator * factor
-
-    def _learn_critics(self, learn: bool) -> None:
-        for parameter in self.learned:
-            parameter.requires_grad_(learn)
 
     def _mixed(self):
         return torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=self.autocast)
@@ -178,25 +224,28 @@ class SiwTraining:
             w = torch.where(second[:, None, :, None], w[:, 1, None, None], w[:, 0, None, None])
         return w, weights
 
-    def _fakes(self, part: Batch, resolution: int, step: int, number: int) -> tuple[Seen, Tensor]:
+    def _fakes(self, part: Part, step: int, number: int) -> tuple[Seen, Tensor]:
         """What the critics see of the painted maps of that round, and the styles w (B, K, ...) that painted them."""
-        labels, draws = part.labels[number], self._draws(step, f"fakes {number}")
+        labels, draws = part.batch.labels[number], self._draws(step, f"fakes {number}")
+        resolution = part.batch.photos.shape[-1]
         with self._mixed():
             w, weights = self._styles(labels, draws)
             noise = random_noise(self.generator, len(labels), draws, resolution)
-            fakes = self.synthesize(one_hot(labels), w, weights, noise, resolution=resolution)
-            return self.critics.look(fakes, labels, draws), w
+            maps = one_hot(labels)
+            fakes = self.synthesize(maps, w, weights, noise, resolution=resolution)
+            return self.critics.look(fakes, maps, draws), w
 
     def _r1(self, photos: Tensor, step: int) -> Tensor:
         photos = photos.detach().requires_grad_()
         seen = self.critics.augment_for_residual(photos, self._draws(step, "r1"))
         return losses.r1_penalty(self.critics.residual(seen), photos)
 
-    def _path_length(self, part: Batch, rows: slice, resolution: int, step: int) -> tuple[Tensor, Tensor]:
+    def _path_length(self, part: Part, step: int) -> tuple[Tensor, Tensor]:
         """The penalty of every second picture, and the mean length of their paths."""
-        labels, draws = part.labels[0, ::2], self._draws(step, "path length")
+        labels, draws = part.batch.labels[0, ::2], self._draws(step, "path length")
+        resolution = part.batch.photos.shape[-1]
         # Parts begin at even rows, or there is only one.
-        half = slice(rows.start // 2, rows.start // 2 + len(labels))
+        half = slice(part.rows.start // 2, part.rows.start // 2 + len(labels))
         with distributed.shared_draws((self.config.batch + 1) // 2, half):
             w, weights = self._styles(labels, draws)
             noise = random_noise(self.generator, len(labels), draws, resolution)
@@ -234,7 +283,6 @@ class SiwTraining:
         self.generator.load_state_dict(state["generator"])
         self.ema.load_state_dict(state["ema"])
         self.critics.load_state_dict(state["critics"], strict=False)  # The frozen backbone isn't in it.
-        self._learn_critics(True)
         self.optimizer_g.load_state_dict(state["optimizer_g"])
         self.optimizer_d.load_state_dict(state["optimizer_d"])
         self.mean_path_length = state["mean_path_length"].to(self.device)

@@ -15,6 +15,7 @@ from sofgan.siw.losses import (
     path_length_penalty,
     r1_penalty,
 )
+from sofgan.siw.mixing import one_hot
 from sofgan.siw.projected import ProjectedDiscriminator
 from sofgan.siw.regions import balance, naming_loss, unmasking_loss
 
@@ -185,19 +186,23 @@ def test_region_critic_learns_to_name_regions_and_tells_the_generator():
     labels = torch.randint(0, 4, (8, 4, 4)).repeat_interleave(8, 1).repeat_interleave(8, 2)
     colors = torch.tensor([[-1.0, -1, 1], [1, -1, -1], [-1, 1, -1], [1, 1, 1]])
     photos = colors[labels].movedim(-1, 1)
+
+    def judged(images, seed=0):
+        return critics.judge(critics.look(images, one_hot(labels), generator(seed)))
+
     optimizer = torch.optim.Adam([p for p in critics.parameters() if p.requires_grad], lr=0.01)
     for step in range(60):
         scalars = {}
-        fakes = critics.look(torch.rand(8, 3, 32, 32) * 2 - 1, labels, generator(step))
-        loss = critics.discriminator_loss(critics.look(photos, labels, generator(step)), fakes, scalars)
+        fakes = judged(torch.rand(8, 3, 32, 32) * 2 - 1, step)
+        loss = critics.discriminator_loss(judged(photos, step), fakes, scalars)
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
     assert scalars["regions_real"] < 0.5 and scalars["regions_painted"] < 0.5
     right, wrong = {}, {}
-    critics.generator_loss(critics.look(photos, labels, generator()), right)
+    critics.generator_loss(judged(photos), right)
     painted = photos.flip(0).requires_grad_()
-    loss = critics.generator_loss(critics.look(painted, labels, generator()), wrong)
+    loss = critics.generator_loss(judged(painted), wrong)
     assert wrong["regions_fake"] > 3 * right["regions_fake"]
     loss.backward()
     assert painted.grad.abs().flatten(1).sum(1).gt(0).all()

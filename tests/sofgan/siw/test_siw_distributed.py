@@ -39,7 +39,8 @@ def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, pho
         assert theirs == pytest.approx(mine, rel=5e-3, abs=1e-3)
     for key, value in siw.generator.state_dict().items():
         assert torch.equal(first["state"][key], second["state"][key])
-        assert (first["state"][key] - value).abs().mean() < 1e-4, key
+        # As in the test of parts: where gradients are rounding errors, Adam may go either way.
+        assert (first["state"][key] - value).abs().mean() < 5e-4, key
 
     # One process goes on from the state at half of it, which two left.
     states = sorted((tmp_path / "state").glob("*.pt"))

@@ -1,13 +1,9 @@
-import dataclasses
-
 import pytest
 import torch
 
 from sofgan.labels import BACKGROUND, HAIR, L_NOSE, R_NOSE, SKIN, STYLE_GROUPS
-from sofgan.siw.config import DiscriminatorConfig
-from sofgan.siw.critics import Critics
 from sofgan.siw.mixing import one_hot
-from sofgan.siw.palette import LOUDNESS, palette
+from sofgan.siw.palette import LOUDNESS, PaletteCritic, palette, palette_loss
 
 pytestmark = pytest.mark.usefixtures("seeded")
 
@@ -33,11 +29,7 @@ def test_palette_is_mean_deviation_and_presence_by_style_group():
 
 def test_palette_critic_brings_colors_and_their_spread_to_the_photos():
     """Colours of two regions, moved by the generator's loss alone, end with the photos' mean and deviation."""
-    config = DiscriminatorConfig(
-        kind="projected", projected_size=32, projected_channels=4, palette_weight=1.0, minibatch_group=8
-    )
-    critics = Critics(dataclasses.replace(config), 8)
-    critic = critics.palette
+    critic = PaletteCritic(64, 8)
     labels = torch.zeros(64, 8, 8, dtype=torch.long)
     labels[:, 4:] = HAIR
     regions, generator = one_hot(labels), torch.Generator().manual_seed(0)
@@ -50,9 +42,8 @@ def test_palette_critic_brings_colors_and_their_spread_to_the_photos():
     painter = torch.optim.Adam([mean, deviation], lr=0.005, betas=(0.0, 0.99))
     learner = torch.optim.Adam(critic.parameters(), lr=0.005, betas=(0.0, 0.99))
     for _ in range(500):
-        loss = critics.palette_loss(
-            paint(torch.tensor([0.4, -0.2, 0.0]), 0.2), paint(mean, deviation).detach(), {}
-        )
+        real = paint(torch.tensor([0.4, -0.2, 0.0]), 0.2).requires_grad_()
+        loss = palette_loss(critic(real), critic(paint(mean, deviation).detach()), real)
         learner.zero_grad()
         loss.backward()
         learner.step()

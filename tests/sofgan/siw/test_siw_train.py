@@ -120,6 +120,22 @@ def test_coarse_pictures_train_what_they_use(tiny_training, photos, maps):
     assert not all(torch.equal(a, b) for a, b in zip(before, last.parameters()))
 
 
+def test_all_critics_see_coarse_pictures_at_their_own_size(tiny_training, photos, maps):
+    config = tiny_training(
+        coarse_kimg=0.004, path_length_every=0,
+        discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0, "projected_size": 64},
+    )  # fmt: skip
+    training = SiwTraining(config, 0, "cpu")
+    batches = Batches(
+        config, ArraySource(photos[:5]), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(maps)
+    )
+    for step, size in enumerate((32, 64)):
+        batch = batches(step)
+        seen = training.critics.look(batch.photos, one_hot(batch.photo_labels), torch.Generator())
+        assert seen.augmented.shape[-1] == size and seen.features[0].shape[-1] == size // 4
+        assert all(torch.isfinite(value) for value in training.step(step, batch).values())
+
+
 def test_region_critic_needs_and_gets_the_photos_maps(tiny_training, photos, maps, tmp_path):
     config = tiny_training(discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 8})
     with pytest.raises(ValueError, match="own label maps"):
