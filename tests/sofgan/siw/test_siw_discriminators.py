@@ -54,7 +54,7 @@ def test_projected_features_are_frozen_and_heads_learn():
     before = {k: v.clone() for k, v in network.backbone.state_dict().items()}
     network.train()
     optimizer = torch.optim.Adam([p for p in network.parameters() if p.requires_grad], lr=0.1)
-    images = torch.randn(4, 3, 16, 16, requires_grad=True)
+    images = torch.randn(4, 3, 32, 32, requires_grad=True)
     logits = network(images)
     assert [x.shape[0] for x in logits] == [4] * 4
     hinge_discriminator(logits, [x.detach() + 0.1 for x in logits]).backward()
