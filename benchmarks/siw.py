@@ -82,8 +82,9 @@ def variants(default: TrainSiw, compiled: bool) -> dict[str, TrainSiw]:
     """Configurations by name, of which those that begin with naive are made naive."""
     generator = default.generator
     two = dataclasses.replace(default, share_fakes=False)
-    paper = dataclasses.replace(two, path_length_every=8)
-    wide = dataclasses.replace(generator, spade_hidden=128)
+    spade = dataclasses.replace(generator, spade_kernel=3)
+    paper = dataclasses.replace(two, path_length_every=8, generator=spade)
+    wide = dataclasses.replace(spade, spade_hidden=128)
     found = {
         "naive": paper,
         "naive-128": dataclasses.replace(paper, generator=wide),

@@ -1,8 +1,8 @@
 """Distance to real portraits against seconds and photos shown: the default generator's training and the paper's.
 
     python -m benchmarks.siw_convergence --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parser.pt
-        [--recipes default paper] [--change name:key=value[,key=value]] [--seconds 240] [--looks 4] [--threads 2]
-        [--check SECONDS] [--curves FILE.csv] [--pictures DIR]
+        [--recipes default paper] [--change name:key=value[,key=value]] [--seconds 240] [--looks 4] [--seed 0]
+        [--threads 2] [--check SECONDS] [--curves FILE.csv] [--pictures DIR]
 
 All recipes train from the same photos and label maps: those of --photos, with maps as the parser sees them, and of
 --masks, a CelebAMask-HQ set; at one resolution, with one seed and equal threads.
@@ -156,7 +156,14 @@ class Judges:
 
 
 def train_recipe(
-    name: str, config: TrainSiw, data: Portraits, judges: Judges, seconds: float, looks: int, device: str
+    name: str,
+    config: TrainSiw,
+    data: Portraits,
+    judges: Judges,
+    seconds: float,
+    looks: int,
+    seed: int,
+    device: str,
 ) -> tuple[list[dict], Siw]:
     """Train for so many seconds; a row for each look, and the averaged generator."""
     used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
@@ -168,9 +175,9 @@ def train_recipe(
 
     def start(config: TrainSiw):
         batches = Batches(
-            config, ArraySource(data.photos[used]), maps, SEED, device, ArraySource(data.labels[used])
+            config, ArraySource(data.photos[used]), maps, seed, device, ArraySource(data.labels[used])
         )
-        return SiwTraining(config, SEED, device), batches
+        return SiwTraining(config, seed, device), batches
 
     # As many photos as fit into the time, by the rate of some steps.
     training, batches = start(config)
@@ -223,6 +230,7 @@ def main() -> int:
     parser.add_argument("--change", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--looks", type=int, default=4)
+    parser.add_argument("--seed", type=int, default=SEED, help="of the trainings; the judges' stays")
     parser.add_argument("--check", type=float, metavar="SECONDS")
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--pictures", type=Path)
@@ -239,7 +247,7 @@ def main() -> int:
     rows = []
     for name, config in configs.items():
         found, siw = train_recipe(
-            name, config, data, judges, arguments.seconds, arguments.looks, arguments.device
+            name, config, data, judges, arguments.seconds, arguments.looks, arguments.seed, arguments.device
         )
         rows += found
         if arguments.pictures:

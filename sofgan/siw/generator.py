@@ -167,7 +167,7 @@ class Spade(nn.Module):
         self.size, self.limit = size, config.spade_gain
         self.map_size = min(size, config.spade_max_size)
         self.hidden = EqualConv2d(NUM_CLASSES, config.spade_hidden, 3)
-        self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, 3)
+        self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, config.spade_kernel)
         # A faint start, so that the map doesn't outshout the styles.
         nn.init.normal_(self.gain_shift.weight, std=SPADE_START)
 
