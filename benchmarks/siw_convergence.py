@@ -40,12 +40,12 @@ from sofgan.files import atomic_path, write_png
 from sofgan.metrics.features import LiteFeatures, NetworkFeatures, extract, to_network_range
 from sofgan.metrics.frechet import frechet_distance
 from sofgan.metrics.portraits import Control, draw, paint_all
-from sofgan.metrics.restyling import REGIONS, leakage, region_colors, spread, style_spread
+from sofgan.metrics.restyling import leakage, region_colors, spread, style_spread
 from sofgan.progress import Stopwatch
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.model import Siw
-from sofgan.siw.samples import restyle_strip, sample_grid
+from sofgan.siw.samples import REGIONS, restyle_strip, sample_grid
 from sofgan.siw.step import SiwTraining
 
 SEED = 0
@@ -180,14 +180,19 @@ def train_recipe(
         return SiwTraining(config, seed, device), batches
 
     # As many photos as fit into the time, by the rate of some steps.
-    training, batches = start(config)
-    for step in range(4):
-        training.step(step, batches(step))
-    began = time.perf_counter()
-    for step in range(4, 4 + 16):
-        training.step(step, batches(step))
-    rate = 16 * config.batch / (time.perf_counter() - began)
-    training, batches = start(dataclasses.replace(config, kimg=rate * seconds / 1000))
+    def rate(config: TrainSiw) -> float:
+        training, batches = start(config)
+        for step in range(4):
+            training.step(step, batches(step))
+        began = time.perf_counter()
+        for step in range(4, 4 + 16):
+            training.step(step, batches(step))
+        return 16 * config.batch / (time.perf_counter() - began)
+
+    coarse = 1000 * config.coarse_kimg
+    left = seconds - (coarse / rate(config) if coarse else 0)
+    kimg = (coarse + left * rate(dataclasses.replace(config, coarse_kimg=0))) / 1000
+    training, batches = start(dataclasses.replace(config, kimg=kimg))
     watch, rows = Stopwatch(), []
 
     def look() -> None:

@@ -5,16 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SKIN
+from sofgan.labels import HAIR
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import Siw
+from sofgan.siw.samples import REGIONS, nearest
 
-REGIONS = {
-    "hair": (HAIR,),
-    "skin": (SKIN, R_NOSE, L_NOSE, EAR, NECK),
-    "cloth": (CLOTH,),
-    "background": (BACKGROUND,),
-}
 LEAST_AREA = 0.02  # share of a picture below which a region's colour isn't counted
 STYLES = 32  # that each map is painted with
 BAND = 1 / 16  # of the side: as near to a restyled region, change is no leakage but blending
@@ -52,7 +47,7 @@ def style_spread(siw: Siw, labels: np.ndarray, styles: int, seed: int) -> dict[s
     squares: dict[str, list[float]] = {name: [] for name in REGIONS}
     for label_map in labels:
         images = siw.paint(np.repeat(label_map[None], styles, 0), w)
-        shown = np.repeat(_nearest(label_map, siw.resolution)[None], styles, 0)
+        shown = np.repeat(nearest(label_map[None], siw.resolution), styles, 0)
         for name, classes in REGIONS.items():
             colors = region_colors(images, shown, classes)
             if len(colors):
@@ -70,7 +65,7 @@ def leakage(siw: Siw, labels: np.ndarray, seed: int, classes=(HAIR,)) -> float |
         siw.sample_z(2 * len(labels), torch_generator(seed, "metrics", "leakage"))
     ).chunk(2)
     change = (siw.paint(labels, w) - siw.restyle(labels, w, other, classes)).abs().mean(1)  # (N, R, R)
-    region = np.isin(np.stack([_nearest(one, siw.resolution) for one in labels]), classes)
+    region = np.isin(nearest(labels, siw.resolution), classes)
     inside = torch.from_numpy(region).to(change.device)
     reach = max(1, round(BAND * siw.resolution))
     near = F.max_pool2d(inside[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] > 0
@@ -99,8 +94,3 @@ def scores(
             found[f"style_spread_{name}"] = value / spread(colors)
     leaked = leakage(siw, labels[:maps], seed)
     return found if leaked is None else found | {"leakage_hair": leaked}
-
-
-def _nearest(labels: np.ndarray, size: int) -> np.ndarray:
-    places = ((np.arange(size) + 0.5) * labels.shape[0] / size).astype(int)
-    return labels[places][:, places]

@@ -29,6 +29,13 @@ class Seen:
     augmented: Tensor | None  # (B, 3, P, P): what the features were taken of
     regions: Tensor | None  # (B, 17, P/2, P/2): class shares at the places that the region critic names
 
+    def detach(self) -> "Seen":
+        """Without the way back to whatever painted the pictures."""
+        features = None if self.features is None else [x.detach() for x in self.features]
+        augmented = None if self.augmented is None else self.augmented.detach()
+        palettes = None if self.palettes is None else self.palettes.detach()
+        return Seen(self.images.detach(), palettes, features, augmented, self.regions)
+
 
 @dataclass(frozen=True)
 class Verdicts:

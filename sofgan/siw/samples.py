@@ -7,7 +7,13 @@ from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SK
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import Siw, to_uint8
 
-RESTYLED_REGIONS = ((SKIN, R_NOSE, L_NOSE, EAR, NECK), (HAIR,), (CLOTH,), (BACKGROUND,))
+# Regions that are restyled in pictures and measured in metrics.
+REGIONS = {
+    "skin": (SKIN, R_NOSE, L_NOSE, EAR, NECK),
+    "hair": (HAIR,),
+    "cloth": (CLOTH,),
+    "background": (BACKGROUND,),
+}
 
 
 def sample_grid(siw: Siw, labels: np.ndarray, styles: int, seed: int, psi: float = 1.0) -> np.ndarray:
@@ -23,7 +29,7 @@ def sample_grid(siw: Siw, labels: np.ndarray, styles: int, seed: int, psi: float
     z = siw.sample_z(styles, torch_generator(seed, "siw", "grid"))
     w = siw.map_styles(z, psi)
     size = siw.resolution
-    columns = [colorize(_nearest(labels, size)).reshape(-1, size, 3)]
+    columns = [colorize(nearest(labels, size)).reshape(-1, size, 3)]
     maps = torch.from_numpy(labels)
     columns += [to_uint8(siw.paint(maps, w[i : i + 1])).reshape(-1, size, 3) for i in range(styles)]
     return np.concatenate(columns, 1)
@@ -42,10 +48,10 @@ def restyle_strip(siw: Siw, labels: np.ndarray, seed: int, psi: float = 1.0) -> 
     w, other = siw.map_styles(siw.sample_z(2, torch_generator(seed, "siw", "restyle")), psi).split(1)
     maps = torch.from_numpy(labels)
     images = [siw.paint(maps, w)]
-    images += [siw.restyle(maps, w, other, classes) for classes in RESTYLED_REGIONS]
+    images += [siw.restyle(maps, w, other, classes) for classes in REGIONS.values()]
     images.append(siw.paint(maps, other))
     size = siw.resolution
-    columns = [colorize(_nearest(labels, size)).reshape(-1, size, 3)]
+    columns = [colorize(nearest(labels, size)).reshape(-1, size, 3)]
     return np.concatenate(columns + [to_uint8(image).reshape(-1, size, 3) for image in images], 1)
 
 
@@ -57,6 +63,7 @@ def tile(images: np.ndarray, columns: int) -> np.ndarray:
     return grid.swapaxes(1, 2).reshape(rows * images.shape[1], columns * images.shape[2], 3)
 
 
-def _nearest(labels: np.ndarray, size: int) -> np.ndarray:
+def nearest(labels: np.ndarray, size: int) -> np.ndarray:
+    """Maps (N, S, S) at another size, by the places that pixels' centres fall on."""
     places = ((np.arange(size) + 0.5) * labels.shape[1] / size).astype(int)
     return labels[:, places][:, :, places]

@@ -11,12 +11,13 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
+from torch.nn.utils import parametrize
 
 from sofgan import distributed
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.critics import Critics, Seen, Verdicts
+from sofgan.siw.critics import Critics, Seen
 from sofgan.siw.data import Batch
 from sofgan.siw.generator import Generator, random_noise
 from sofgan.siw.mixing import draw_similarity, draw_styles, one_hot, two_style_weights
@@ -39,11 +40,6 @@ class Part:
         """Put means over these pictures into those over the whole batch."""
         for name, value in scalars.items():
             sums[name] = sums.get(name, 0.0) + value.detach() * self.weight
-
-
-def _mean_style(w: Tensor) -> Tensor:
-    """(B, K, ..., w_dim) to (w_dim,)."""
-    return w.detach().float().flatten(0, -2).mean(0)
 
 
 class SiwTraining:
@@ -101,18 +97,18 @@ class SiwTraining:
         self.optimizer_d.zero_grad(set_to_none=True)
         self.optimizer_g.zero_grad(set_to_none=True)
         w_mean = torch.zeros_like(self.generator.w_average)
-        if config.share_fakes:
-            for part in self._parts(batch):
-                w_mean += self._learn_both(part, step, sums)
-            self._update_critics()
-        else:
-            for part in self._parts(batch):
-                w_mean += self._learn_critics(part, step, sums)
-            self._update_critics()
-            for part in self._parts(batch):
-                self._learn_generator(part, step, sums)
+        parts = list(self._parts(batch))
+        # The generator may learn from the fakes that the critics learned from: painted once where they are kept.
+        fakes = None
+        for part in parts:
+            fakes, w = self._learn_critics(part, step, config.share_fakes and len(parts) == 1, sums)
+            w_mean += w.detach().float().flatten(0, -2).mean(0) * part.weight
+        distributed.sum_gradients(self.learned)
+        self.optimizer_d.step()
+        for part in parts:
+            self._learn_generator(part, step, fakes, sums)
         if config.path_length_every and step % config.path_length_every == 0:
-            for part in self._parts(batch):
+            for part in parts:
                 self._learn_path_length(part, step, sums)
         distributed.sum_gradients(self.painted)
         self.optimizer_g.step()
@@ -121,35 +117,36 @@ class SiwTraining:
         self._update_averages(scalars, distributed.sum_scalars({"w": w_mean})["w"])
         return scalars
 
-    def _learn_both(self, part: Part, step: int, sums: dict[str, Tensor]) -> Tensor:
-        """Gradients of both sides from one batch of fakes and one look at it, before either side has moved.
+    def _learn_critics(
+        self, part: Part, step: int, keep: bool, sums: dict[str, Tensor]
+    ) -> tuple[Seen | None, Tensor]:
+        """Gradients of the critics.
 
         Returns:
-            This part's share of the mean style of the whole batch.
+            What they saw of the fakes, if it is to be kept, and the fakes' styles.
         """
+        config, batch = self.config, part.batch
         with self._work(part, sums) as scalars:
-            fakes, w = self._fakes(part, step, 0)
-            with self._mixed():
-                verdicts = self.critics.judge(fakes)
-                loss = self.critics.generator_loss(verdicts, scalars)
-            (loss * part.weight).backward(inputs=self.painted, retain_graph=True)
-            self._discriminate(part, verdicts, step, scalars)
-        return _mean_style(w) * part.weight
-
-    def _learn_critics(self, part: Part, step: int, sums: dict[str, Tensor]) -> Tensor:
-        """Gradients of the critics; returns what `_learn_both` does."""
-        with self._work(part, sums) as scalars:
-            with torch.no_grad():
+            with torch.set_grad_enabled(keep):
                 fakes, w = self._fakes(part, step, 0)
             with self._mixed():
-                verdicts = self.critics.judge(fakes)
-            self._discriminate(part, verdicts, step, scalars)
-        return _mean_style(w) * part.weight
+                with torch.no_grad():
+                    maps = one_hot(batch.photo_labels) if self.critics.need_maps else None
+                    photos = self.critics.look(batch.photos, maps, self._draws(step, "photos"))
+                with parametrize.cached():  # Both by the same spectrally normalised weights.
+                    real, fake = self.critics.judge_photos(photos), self.critics.judge(fakes.detach())
+                loss = self.critics.discriminator_loss(real, fake, scalars)
+            if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
+                scalars["r1"] = penalty = self._r1(batch.photos, step)
+                loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
+            (loss * part.weight).backward(inputs=self.learned)
+        return fakes if keep else None, w
 
-    def _learn_generator(self, part: Part, step: int, sums: dict[str, Tensor]) -> None:
-        """Gradients of the generator from the second batch of fakes."""
+    def _learn_generator(self, part: Part, step: int, fakes: Seen | None, sums: dict[str, Tensor]) -> None:
+        """Gradients of the generator, by the critics that have just learned."""
         with self._work(part, sums) as scalars:
-            fakes, _ = self._fakes(part, step, 1)
+            if fakes is None:
+                fakes, _ = self._fakes(part, step, 0 if self.config.share_fakes else 1)
             with self._mixed():
                 loss = self.critics.generator_loss(self.critics.judge(fakes), scalars)
             (loss * part.weight).backward(inputs=self.painted)
@@ -161,23 +158,6 @@ class SiwTraining:
         penalty = penalty * (config.path_length_weight * config.path_length_every)
         (penalty * part.weight).backward(inputs=self.painted)
         part.add({"path_length": length}, sums)
-
-    def _discriminate(self, part: Part, fake: Verdicts, step: int, scalars: dict[str, Tensor]) -> None:
-        """Gradients of the critics by photos and what they say of fakes."""
-        config, batch = self.config, part.batch
-        with self._mixed():
-            with torch.no_grad():
-                maps = one_hot(batch.photo_labels) if self.critics.need_maps else None
-                photos = self.critics.look(batch.photos, maps, self._draws(step, "photos"))
-            loss = self.critics.discriminator_loss(self.critics.judge_photos(photos), fake, scalars)
-        if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
-            scalars["r1"] = penalty = self._r1(batch.photos, step)
-            loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
-        (loss * part.weight).backward(inputs=self.learned)
-
-    def _update_critics(self) -> None:
-        distributed.sum_gradients(self.learned)
-        self.optimizer_d.step()
 
     def _parts(self, batch: Batch) -> Iterator[Part]:
         """This process's share of the step's batch, in pieces that are worked on at a time."""
