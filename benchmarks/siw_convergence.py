@@ -56,7 +56,7 @@ CONTROLLED = 320  # of the painted maps, the first, which are drawn by hand, are
 GRID = (6, 10)
 # The paper's recipe at a size that a CPU trains: its widths are the default's.
 PAPER_AT = {
-    "batch": 16, "coarse_kimg": 0, "sof_maps": 0, "report_every_kimg": 1,
+    "batch": 16, "growth": [], "sof_maps": 0, "report_every_kimg": 1,
     "generator": ("resolution", "label_size", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max",
                   "encoder_channels", "spade_sizes", "spade_max_size", "spade_hidden"),
     "discriminator": ("channel_base", "channel_max"),
@@ -189,9 +189,11 @@ def train_recipe(
             training.step(step, batches(step))
         return 16 * config.batch / (time.perf_counter() - began)
 
-    coarse = 1000 * config.coarse_kimg
-    left = seconds - (coarse / rate(config) if coarse else 0)
-    kimg = (coarse + left * rate(dataclasses.replace(config, coarse_kimg=0))) / 1000
+    kimg, left = 0.0, seconds
+    for size, count in config.growth:
+        left -= 1000 * count / rate(dataclasses.replace(config, growth=((size, count),)))
+        kimg += count
+    kimg += left * rate(dataclasses.replace(config, growth=())) / 1000
     training, batches = start(dataclasses.replace(config, kimg=kimg))
     watch, rows = Stopwatch(), []
 

@@ -128,10 +128,7 @@ class TrainSiw:
     path_length_every: int  # steps; 0: off
     photo_sets: tuple[Literal["ffhq", "celebamask"], ...]  # photo stores that are real
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
-    coarse_resolution: (
-        int  # pixels of the pictures that the training begins with; no larger than the generator's
-    )
-    coarse_kimg: float  # thousand photos of that size; 0: none
+    growth: tuple[tuple[int, float], ...]  # sizes that pictures grow through, each with its thousand photos
     accumulate: int  # parts in which a step's batch is worked off, to save memory
     augment_kimg: float  # thousand photos over which discriminator.residual_augment may rise by 1; 0: never
     augment_target: float  # mean sign of the residual critic's verdicts on photos that it is held at
@@ -167,18 +164,17 @@ class TrainSiw:
             raise ValueError(f"{part} pictures at a time are not a multiple of minibatch_group {group}")
         if self.accumulate > 1 and self.path_length_every and part % 2:
             raise ValueError(f"path lengths take every second picture, so parts of {part} must be even")
-        sizes = self.generator.sizes()
-        if self.coarse_kimg and self.coarse_resolution not in sizes:
-            raise ValueError(
-                f"coarse_resolution is one of {', '.join(map(str, sizes))}, not {self.coarse_resolution}"
-            )
-        if self.coarse_kimg and self.discriminator.kind != "residual":
-            share = self.generator.resolution // self.coarse_resolution
-            if self.discriminator.projected_size % (32 * share):
-                raise ValueError(
-                    f"projected_size of coarse pictures is a multiple of 32: 1 in {share} of its own"
-                )
+        smaller, grown = self.generator.sizes()[:-1], [size for size, _ in self.growth]
+        if not set(grown) <= set(smaller) or sorted(set(grown)) != grown:
+            raise ValueError(f"growth goes up through sizes of {', '.join(map(str, smaller))}, not {grown}")
+        if any(kimg <= 0 for _, kimg in self.growth):
+            raise ValueError(f"growth: every size has some thousand photos, not {self.growth}")
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""
-        return self.coarse_resolution if seen < 1000 * self.coarse_kimg else self.generator.resolution
+        end = 0.0
+        for size, kimg in self.growth:
+            end += 1000 * kimg
+            if seen < end:
+                return size
+        return self.generator.resolution

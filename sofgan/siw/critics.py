@@ -1,5 +1,6 @@
 """All that judges pictures in a training, and what the judgements cost both sides."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -53,18 +54,18 @@ class Critics(nn.Module):
 
     Args:
         resolution: of the pictures at the end of the training, pixels.
-        coarse: of those at its beginning.
+        smaller: sizes of those that come before.
 
     Attributes:
         augmented: probability of each augmentation of what the residual critic sees, a scalar tensor (see `adapt`).
     """
 
-    def __init__(self, config: DiscriminatorConfig, resolution: int, coarse: int | None = None):
+    def __init__(self, config: DiscriminatorConfig, resolution: int, smaller: Iterable[int] = ()):
         super().__init__()
-        self.config, self.resolution = config, resolution
+        self.config = config
         self.residual = None
         if config.kind != "projected":
-            self.residual = ResidualDiscriminator(config, resolution, coarse)
+            self.residual = ResidualDiscriminator(config, resolution, smaller)
         self.register_buffer("augmented", torch.zeros(()))
         self.register_buffer("sign", torch.zeros(()))
         self.projected = ProjectedDiscriminator(config) if config.kind != "residual" else None
@@ -112,7 +113,8 @@ class Critics(nn.Module):
         palettes = self._palettes(images, maps) if self.palette is not None else None
         if self.projected is None:
             return Seen(plain, palettes, None, None, None)
-        size = self.config.projected_size * images.shape[-1] // self.resolution
+        # Coarse pictures too are enlarged to it: the network knows things at the size at which it learned them.
+        size = self.config.projected_size
         augmented = resize_images(images, size)
         if self.region is not None:
             # Maps move with their pictures, and what is cut out of these is unknown in those.

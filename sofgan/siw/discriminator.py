@@ -1,6 +1,7 @@
 """The residual discriminator of StyleGAN2, which sees pictures only (paper, section 5.1)."""
 
 import math
+from collections.abc import Iterable
 
 import torch
 from torch import Tensor, nn
@@ -52,10 +53,10 @@ class ResidualDiscriminator(nn.Module):
 
     Args:
         resolution: of the pictures, pixels.
-        coarse: a smaller size that a training begins with; such pictures enter at their block.
+        smaller: sizes that pictures grow through; those of a size enter at its block.
     """
 
-    def __init__(self, config: DiscriminatorConfig, resolution: int, coarse: int | None = None):
+    def __init__(self, config: DiscriminatorConfig, resolution: int, smaller: Iterable[int] = ()):
         super().__init__()
         self.group = config.minibatch_group
 
@@ -63,10 +64,7 @@ class ResidualDiscriminator(nn.Module):
             return max(1, min(config.channel_max, config.channel_base // size))
 
         self.from_rgb = nn.ModuleDict(
-            {
-                str(size): EqualConv2d(3, channels(size), 1)
-                for size in sorted({resolution, coarse or resolution})
-            }
+            {str(size): EqualConv2d(3, channels(size), 1) for size in sorted({resolution, *smaller})}
         )
         self.resolution = resolution
         sizes = [resolution >> i for i in range(int(math.log2(resolution)) - 1)]  # resolution .. 4
@@ -77,7 +75,7 @@ class ResidualDiscriminator(nn.Module):
         self.logit = EqualLinear(last, 1)
 
     def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, R, R) in [-1, 1], R the resolution or the coarse one, to (B, 1)."""
+        """(B, 3, R, R) in [-1, 1], R the resolution or one of the smaller, to (B, 1)."""
         size = images.shape[-1]
         x = leaky_relu(self.from_rgb[str(size)](images.contiguous(memory_format=torch.channels_last), GAIN))
         for block in self.blocks[int(math.log2(self.resolution // size)) :]:

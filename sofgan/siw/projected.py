@@ -59,10 +59,7 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Projected feature maps of (B, 3, P, P) in [-1, 1], P a multiple of 32; finest first, at P / 4.
-
-        They depend on no trained weight. P is `size`, or less while coarse pictures are painted.
-        """
+        """Projected feature maps of (B, 3, size, size) in [-1, 1], finest first; they depend on no trained weight."""
         images = images.contiguous(memory_format=torch.channels_last)
         maps = [project(x) for project, x in zip(self.across, self.backbone.feature_maps(images))]
         mixed = [maps[-1]]

@@ -60,11 +60,12 @@ class SiwTraining:
         with torch.random.fork_rng(devices=[]):  # Layers initialise from the global generator.
             torch.manual_seed(derive_seed(seed, "siw", "init"))
             generator = Generator(config.generator)
-            critics = Critics(config.discriminator, config.generator.resolution, config.coarse_resolution)
-        if config.coarse_kimg:  # What the coarse pictures don't train adds nothing when it comes in.
-            for size, block in zip(config.generator.sizes(), generator.blocks):
-                if size > config.coarse_resolution:
-                    torch.nn.init.zeros_(block.to_rgb.weight)
+            smaller = [size for size, _ in config.growth]
+            critics = Critics(config.discriminator, config.generator.resolution, smaller)
+        # What smaller pictures don't train adds nothing when it comes in.
+        for size, block in zip(config.generator.sizes(), generator.blocks):
+            if size > config.resolution_at(0):
+                torch.nn.init.zeros_(block.to_rgb.weight)
         layout = torch.channels_last
         self.generator = generator.to(self.device, memory_format=layout)
         self.critics = critics.to(self.device, memory_format=layout)

@@ -29,7 +29,7 @@ def tiny_training():
             "kimg": 0.032, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
             "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5, "r1_gamma": 1.0,
             "r1_every": 2, "path_length_weight": 2.0, "path_length_every": 2, "photo_sets": ["ffhq"],
-            "share_fakes": True, "coarse_resolution": 8, "coarse_kimg": 0, "accumulate": 1, "augment_kimg": 0,
+            "share_fakes": True, "growth": [], "accumulate": 1, "augment_kimg": 0,
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,
             "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0, "sof_maps": 0,
             "framing": {}, "generator": {}, "discriminator": {}, "report_every_kimg": 0.016, "sample_grid": [2, 2],

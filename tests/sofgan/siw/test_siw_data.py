@@ -114,8 +114,8 @@ def test_photos_bring_their_own_maps_cut_alike(make):
     assert make(photos, labels)(0).photo_labels is None
 
 
-def test_coarse_pictures_come_first(make, photos, maps):
-    batches = make(photos, maps, coarse_kimg=0.012, coarse_resolution=8)
+def test_pictures_grow(make, photos, maps):
+    batches = make(photos, maps, growth=((8, 0.012),))
     sizes = [tuple(batches(step).photos.shape[2:]) for step in range(5)]
     assert sizes == [(8, 8)] * 3 + [(16, 16)] * 2
     assert batches(0).labels.shape[2:] == (16, 16)

@@ -124,11 +124,11 @@ def test_path_length_of_a_linear_generator_is_analytic():
     assert penalty.requires_grad and not mean.requires_grad
 
 
-def test_coarse_pictures_enter_at_their_block():
-    network = ResidualDiscriminator(SMALL, 16, 8)
-    coarse = network(torch.randn(4, 3, 8, 8))
-    assert coarse.shape == (4, 1)
-    coarse.sum().backward()
+def test_smaller_pictures_enter_at_their_block():
+    network = ResidualDiscriminator(SMALL, 16, [8])
+    smaller = network(torch.randn(4, 3, 8, 8))
+    assert smaller.shape == (4, 1)
+    smaller.sum().backward()
     assert network.blocks[0].first.weight.grad is None and network.blocks[1].first.weight.grad is not None
     assert network.from_rgb["16"].weight.grad is None and network.from_rgb["8"].weight.grad is not None
 

@@ -97,14 +97,17 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
     assert expected[0].keys() == scalars[0].keys() and "path_length" in scalars[0] and "r1" in scalars[0]
     for one, other in zip(expected, scalars):
         for name in one:
-            torch.testing.assert_close(one[name], other[name], rtol=2e-3, atol=2e-4, msg=name)
+            # Spectral norms are estimated anew for each part, so that theirs are ahead.
+            torch.testing.assert_close(
+                one[name], other[name], rtol=1e-2, atol=2e-3, msg=lambda text: f"{name}: {text}"
+            )
     # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way.
     for one, other in zip(whole.ema.parameters(), parted.ema.parameters()):
         assert (one - other).abs().mean() < 1e-4
 
 
-def test_coarse_pictures_train_what_they_use(tiny_training, photos, maps):
-    config = tiny_training(coarse_kimg=0.004, path_length_every=0)
+def test_small_pictures_train_what_they_use(tiny_training, photos, maps):
+    config = tiny_training(growth=((8, 0.004),), path_length_every=0)
     training = SiwTraining(config, 0, "cpu")
     batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
     last = training.generator.blocks[-1]
@@ -120,19 +123,19 @@ def test_coarse_pictures_train_what_they_use(tiny_training, photos, maps):
     assert not all(torch.equal(a, b) for a, b in zip(before, last.parameters()))
 
 
-def test_all_critics_see_coarse_pictures_at_their_own_size(tiny_training, photos, maps):
+def test_all_critics_see_small_pictures(tiny_training, photos, maps):
     config = tiny_training(
-        coarse_kimg=0.004, path_length_every=0,
-        discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0, "projected_size": 64},
+        growth=((8, 0.004),), path_length_every=0,
+        discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0},
     )  # fmt: skip
     training = SiwTraining(config, 0, "cpu")
     batches = Batches(
         config, ArraySource(photos[:5]), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(maps)
     )
-    for step, size in enumerate((32, 64)):
+    for step, size in enumerate((8, 16)):
         batch = batches(step)
         seen = training.critics.look(batch.photos, one_hot(batch.photo_labels), torch.Generator())
-        assert seen.augmented.shape[-1] == size and seen.features[0].shape[-1] == size // 4
+        assert seen.images.shape[-1] == size and seen.augmented.shape[-1] == 32
         assert all(torch.isfinite(value) for value in training.step(step, batch).values())
 
 
@@ -228,10 +231,9 @@ def test_impossible_trainings_are_refused(tiny_training):
         dataclasses.replace(config, map_proportions={"scans": 1.0})
     with pytest.raises(ValueError, match="accumulate"):
         dataclasses.replace(config, accumulate=3)
-    with pytest.raises(ValueError, match="coarse_resolution"):
-        dataclasses.replace(config, coarse_kimg=1.0, coarse_resolution=12)
-    with pytest.raises(ValueError, match="projected_size"):
-        tiny_training(coarse_kimg=1.0, discriminator={"kind": "hybrid"})
+    for growth in (((12, 1.0),), ((16, 1.0),), ((8, 1.0), (8, 2.0)), ((8, 0.0),)):
+        with pytest.raises(ValueError, match="growth"):
+            dataclasses.replace(config, growth=growth)
     with pytest.raises(ValueError, match="region_weight"):
         tiny_training(discriminator={"region_weight": 1.0})
     with pytest.raises(ValueError, match="scale_max"):
