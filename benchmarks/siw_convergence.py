@@ -189,12 +189,11 @@ def train_recipe(
             training.step(step, batches(step))
         return 16 * config.batch / (time.perf_counter() - began)
 
-    kimg, left = 0.0, seconds
-    for size, count in config.growth:
-        left -= 1000 * count / rate(dataclasses.replace(config, growth=((size, count),)))
-        kimg += count
-    kimg += left * rate(dataclasses.replace(config, growth=())) / 1000
-    training, batches = start(dataclasses.replace(config, kimg=kimg))
+    phases = [(((size, 0.99),), share) for size, share in config.growth]
+    phases.append(((), 1 - sum(share for _, share in config.growth)))
+    # Seconds a photo, over all sizes that pictures grow through.
+    cost = sum(share / rate(dataclasses.replace(config, growth=growth)) for growth, share in phases)
+    training, batches = start(dataclasses.replace(config, kimg=seconds / cost / 1000))
     watch, rows = Stopwatch(), []
 
     def look() -> None:

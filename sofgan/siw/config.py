@@ -128,7 +128,7 @@ class TrainSiw:
     path_length_every: int  # steps; 0: off
     photo_sets: tuple[Literal["ffhq", "celebamask"], ...]  # photo stores that are real
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
-    growth: tuple[tuple[int, float], ...]  # sizes that pictures grow through, each with its thousand photos
+    growth: tuple[tuple[int, float], ...]  # sizes that pictures grow through, each with its share of the run
     accumulate: int  # parts in which a step's batch is worked off, to save memory
     augment_kimg: float  # thousand photos over which discriminator.residual_augment may rise by 1; 0: never
     augment_target: float  # mean sign of the residual critic's verdicts on photos that it is held at
@@ -167,14 +167,15 @@ class TrainSiw:
         smaller, grown = self.generator.sizes()[:-1], [size for size, _ in self.growth]
         if not set(grown) <= set(smaller) or sorted(set(grown)) != grown:
             raise ValueError(f"growth goes up through sizes of {', '.join(map(str, smaller))}, not {grown}")
-        if any(kimg <= 0 for _, kimg in self.growth):
-            raise ValueError(f"growth: every size has some thousand photos, not {self.growth}")
+        shares = [share for _, share in self.growth]
+        if any(share <= 0 for share in shares) or sum(shares) >= 1:
+            raise ValueError(f"growth: shares are more than 0, and less than 1 in all, not {shares}")
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""
         end = 0.0
-        for size, kimg in self.growth:
-            end += 1000 * kimg
+        for size, share in self.growth:
+            end += 1000 * self.kimg * share
             if seen < end:
                 return size
         return self.generator.resolution

@@ -115,7 +115,7 @@ def test_photos_bring_their_own_maps_cut_alike(make):
 
 
 def test_pictures_grow(make, photos, maps):
-    batches = make(photos, maps, growth=((8, 0.012),))
+    batches = make(photos, maps, growth=((8, 0.375),))
     sizes = [tuple(batches(step).photos.shape[2:]) for step in range(5)]
     assert sizes == [(8, 8)] * 3 + [(16, 16)] * 2
     assert batches(0).labels.shape[2:] == (16, 16)

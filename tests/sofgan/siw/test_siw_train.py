@@ -98,16 +98,14 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
     for one, other in zip(expected, scalars):
         for name in one:
             # Spectral norms are estimated anew for each part, so that theirs are ahead.
-            torch.testing.assert_close(
-                one[name], other[name], rtol=1e-2, atol=2e-3, msg=lambda text: f"{name}: {text}"
-            )
+            torch.testing.assert_close(one[name], other[name], rtol=1e-2, atol=2e-3, msg=name)
     # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way.
     for one, other in zip(whole.ema.parameters(), parted.ema.parameters()):
         assert (one - other).abs().mean() < 1e-4
 
 
 def test_small_pictures_train_what_they_use(tiny_training, photos, maps):
-    config = tiny_training(growth=((8, 0.004),), path_length_every=0)
+    config = tiny_training(growth=((8, 0.125),), path_length_every=0)
     training = SiwTraining(config, 0, "cpu")
     batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
     last = training.generator.blocks[-1]
@@ -125,7 +123,7 @@ def test_small_pictures_train_what_they_use(tiny_training, photos, maps):
 
 def test_all_critics_see_small_pictures(tiny_training, photos, maps):
     config = tiny_training(
-        growth=((8, 0.004),), path_length_every=0,
+        growth=((8, 0.125),), path_length_every=0,
         discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0},
     )  # fmt: skip
     training = SiwTraining(config, 0, "cpu")
@@ -231,7 +229,7 @@ def test_impossible_trainings_are_refused(tiny_training):
         dataclasses.replace(config, map_proportions={"scans": 1.0})
     with pytest.raises(ValueError, match="accumulate"):
         dataclasses.replace(config, accumulate=3)
-    for growth in (((12, 1.0),), ((16, 1.0),), ((8, 1.0), (8, 2.0)), ((8, 0.0),)):
+    for growth in (((12, 0.5),), ((16, 0.5),), ((8, 0.1), (8, 0.2)), ((8, 0.0),), ((8, 1.0),)):
         with pytest.raises(ValueError, match="growth"):
             dataclasses.replace(config, growth=growth)
     with pytest.raises(ValueError, match="region_weight"):
