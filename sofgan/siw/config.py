@@ -83,7 +83,9 @@ class DiscriminatorConfig:
     channel_base: int = 1024  # residual: channels at r pixels as in the generator
     channel_max: int = 128
     minibatch_group: int = 4  # pictures whose spread is compared; must divide the batch
-    projected_size: int = 64  # pixels that the frozen network sees; a multiple of 32
+    projected_size: int = (
+        64  # pixels that the frozen network sees, at most twice the pictures'; a multiple of 32
+    )
     projected_channels: int = 64  # of the fixed random projections and the heads
     projected_augment: tuple[Literal["color", "translation", "cutout"], ...] = (
         "color",

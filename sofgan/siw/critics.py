@@ -17,6 +17,7 @@ from sofgan.siw.projected import ProjectedDiscriminator
 from sofgan.siw.regions import RegionCritic, naming_loss, unmasking_loss
 
 SIGN_RATE = 0.05  # of the running mean of the signs of verdicts on photos, a step
+LEAST_SIZE = 32  # pixels, of which the frozen network makes one place at its coarsest
 MOST_AUGMENTED = 0.8  # probability above which augmentations leak into what is painted (arXiv 2006.06676)
 
 
@@ -113,8 +114,9 @@ class Critics(nn.Module):
         palettes = self._palettes(images, maps) if self.palette is not None else None
         if self.projected is None:
             return Seen(plain, palettes, None, None, None)
-        # Coarse pictures too are enlarged to it: the network knows things at the size at which it learned them.
-        size = self.config.projected_size
+        # Small pictures are enlarged, as the network knows things at the size at which it learned them; more than
+        # twice costs time and brings nothing.
+        size = min(self.config.projected_size, max(LEAST_SIZE, 2 * images.shape[-1]))
         augmented = resize_images(images, size)
         if self.region is not None:
             # Maps move with their pictures, and what is cut out of these is unknown in those.

@@ -59,7 +59,10 @@ class ProjectedDiscriminator(nn.Module):
         )
 
     def features(self, images: Tensor) -> list[Tensor]:
-        """Projected feature maps of (B, 3, size, size) in [-1, 1], finest first; they depend on no trained weight."""
+        """Projected feature maps of (B, 3, P, P) in [-1, 1], finest first, at P / 4; they depend on no trained weight.
+
+        P is a multiple of 32: `size`, or less where pictures are small.
+        """
         images = images.contiguous(memory_format=torch.channels_last)
         maps = [project(x) for project, x in zip(self.across, self.backbone.feature_maps(images))]
         mixed = [maps[-1]]

@@ -124,7 +124,7 @@ def test_small_pictures_train_what_they_use(tiny_training, photos, maps):
 def test_all_critics_see_small_pictures(tiny_training, photos, maps):
     config = tiny_training(
         growth=((8, 0.125),), path_length_every=0,
-        discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0},
+        discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0, "projected_size": 64},
     )  # fmt: skip
     training = SiwTraining(config, 0, "cpu")
     batches = Batches(
@@ -133,7 +133,7 @@ def test_all_critics_see_small_pictures(tiny_training, photos, maps):
     for step, size in enumerate((8, 16)):
         batch = batches(step)
         seen = training.critics.look(batch.photos, one_hot(batch.photo_labels), torch.Generator())
-        assert seen.images.shape[-1] == size and seen.augmented.shape[-1] == 32
+        assert seen.images.shape[-1] == size and seen.augmented.shape[-1] == 32  # twice 16, and the least
         assert all(torch.isfinite(value) for value in training.step(step, batch).values())
 
 
