@@ -183,7 +183,7 @@ def main() -> int:
     for kind in ("residual", default.discriminator.kind):
         critics = dataclasses.replace(default.discriminator, kind=kind)
         if kind == "residual":
-            critics = dataclasses.replace(critics, region_weight=0.0)
+            critics = dataclasses.replace(critics, region_weight=0.0, palette_weight=0.0)
         config = dataclasses.replace(default, discriminator=critics)
         rates = measure(variants(config, arguments.compile), arguments.rounds, arguments.device)
         print(f"\n| {kind} discriminator | img/s | by naive | by default |\n| --- | --- | --- | --- |")

@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 
 import numpy as np
 import pytest
@@ -101,6 +102,22 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
             torch.testing.assert_close(one[name], other[name], rtol=1e-2, atol=2e-3, msg=name)
     # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way.
     for one, other in zip(whole.ema.parameters(), parted.ema.parameters()):
+        assert (one - other).abs().mean() < 1e-4
+
+
+def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos, maps, monkeypatch):
+    """Traced and differentiated as for a GPU, but run as it is: generating code takes minutes."""
+    compiler = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", compiler)
+    steps = []
+    for compiled in (False, True):
+        config = tiny_training(compile=compiled)
+        training = SiwTraining(config, 0, "cpu")
+        scalars = training.step(0, first_batch(config, photos[:5], maps))
+        steps.append((scalars, training.ema))
+    for name, value in steps[0][0].items():
+        torch.testing.assert_close(steps[1][0][name], value, rtol=1e-4, atol=1e-5, msg=name)
+    for one, other in zip(steps[0][1].parameters(), steps[1][1].parameters()):
         assert (one - other).abs().mean() < 1e-4
 
 
