@@ -15,6 +15,7 @@ from sofgan.siw.operators import (
     EqualLinear,
     demodulation,
     downsample2,
+    halvings,
     leaky_relu,
     normalize_second_moment,
     resize_weights,
@@ -295,9 +296,12 @@ class Generator(nn.Module):
     def spade_maps(self, one_hot: Tensor, blocks: int | None = None) -> list[tuple[Tensor, Tensor] | None]:
         """Gains and shifts of the first `blocks` resolutions for these maps, of all by default; reuse them for
         further styles of a map."""
+        spades = [block.spade for block in self.blocks[:blocks]]
+        sizes = [spade.map_size for spade in spades if spade is not None]
+        maps = halvings(one_hot, min(sizes)) if sizes else {}
         return [
-            None if block.spade is None else block.spade.gain_and_shift(one_hot)
-            for block in self.blocks[:blocks]
+            None if spade is None else spade.gain_and_shift(maps.get(spade.map_size, one_hot))
+            for spade in spades
         ]
 
     def synthesize(
@@ -325,12 +329,11 @@ class Generator(nn.Module):
         if weights is None and w.shape[1] != 1:
             raise ValueError(f"{w.shape[1]} styles need region weights")
         per_layer = [w[:, :, i] for i in range(self.layers)] if w.dim() == 4 else [w] * self.layers
-        sizes = {self.config.label_size >> i for i in range(self.config.label_size.bit_length())}
-        sizes |= set(self.config.sizes())
-        smallest = min(self.config.sizes())
-        pyramid = {}
+        sizes, pyramid = self.config.sizes(), {}
         if weights is not None:
-            pyramid = {size: resize_weights(weights, size) for size in sizes if size >= smallest}
+            weights = weights.contiguous(memory_format=torch.channels_last)
+            pyramid = halvings(weights, min(sizes))
+            pyramid |= {size: resize_weights(weights, size) for size in sizes if size not in pyramid}
         one_hot = one_hot.contiguous(memory_format=torch.channels_last)
         blocks = len(self.blocks)
         if resolution is not None:

@@ -87,8 +87,8 @@ def spread(values: Tensor, weights: Tensor | None) -> Tensor:
     if weights is None:
         return values[:, 0, :, None, None]
     batch, styles, height, width = weights.shape
-    # One small matrix product a picture, whatever the number of styles.
-    picture = weights.reshape(batch, styles, -1).transpose(1, 2) @ values
+    # One small matrix product a picture, whatever the number of styles; no copy where channels are last.
+    picture = weights.permute(0, 2, 3, 1).reshape(batch, height * width, styles) @ values
     return picture.transpose(1, 2).unflatten(2, (height, width))
 
 

@@ -124,3 +124,11 @@ def resize_weights(weights: Tensor, size: int) -> Tensor:
     if size < here:
         return F.avg_pool2d(weights, here // size)
     return F.interpolate(weights, size=(size, size), mode="bilinear", align_corners=False)
+
+
+def halvings(weights: Tensor, smallest: int) -> dict[int, Tensor]:
+    """`resize_weights` to every size down to the smallest, each made from the one before."""
+    found = {weights.shape[-1]: weights}
+    while (size := min(found)) > smallest:
+        found[size // 2] = F.avg_pool2d(found[size], 2)
+    return found
