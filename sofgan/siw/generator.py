@@ -18,6 +18,7 @@ from sofgan.siw.operators import (
     halvings,
     leaky_relu,
     normalize_second_moment,
+    pointwise,
     resize_weights,
     transposed_conv2,
     upsample2,
@@ -151,7 +152,7 @@ class ToRGB(nn.Module):
         styles = self.affine(w)
         if weights:
             x = x * spread(styles, weights[x.shape[-1]]).to(x.dtype)
-            return F.conv2d(x, self.weight * self.scale, self.bias)
+            return pointwise(x, self.weight[:, :, 0, 0] * self.scale, self.bias)
         # One style: the modulation goes into the weights, which is a small matrix product a picture.
         kernel = self.weight[:, :, 0, 0] * self.scale * styles  # (B, 3, in), as K is 1
         return torch.einsum("bihw,boi->bohw", x, kernel.to(x.dtype)) + self.bias[:, None, None].to(x.dtype)

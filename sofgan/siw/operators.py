@@ -59,12 +59,27 @@ class EqualConv2d(nn.Module):
     def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
         """(B, inputs, H, W) to (B, outputs, H, W), times `gain`."""
         bias = None if self.bias is None else self.bias * gain
-        return F.conv2d(x, self.weight * (self.scale * gain), bias, padding=self.padding)
+        weight = self.weight * (self.scale * gain)
+        if self.padding == 0:
+            return pointwise(x, weight[:, :, 0, 0], bias)
+        return F.conv2d(x, weight, bias, padding=self.padding)
+
+
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """A 1x1 convolution as one matrix product, which with channels last copies nothing.
+
+    PyTorch's own takes up to twice as long on a CPU.
+
+    Args:
+        x: (B, in, H, W).
+        weight: (out, in).
+    """
+    return F.linear(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 
 def leaky_relu(x: Tensor) -> Tensor:
-    """Leaky ReLU of slope 0.2 without gain: the caller has put `GAIN` into x."""
-    return F.leaky_relu(x, SLOPE)
+    """Leaky ReLU of slope 0.2, in place, without gain: the caller has put `GAIN` into x."""
+    return F.leaky_relu_(x, SLOPE)
 
 
 def normalize_second_moment(x: Tensor) -> Tensor:
