@@ -99,7 +99,9 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
     for one, other in zip(expected, scalars):
         for name in one:
             # Spectral norms are estimated anew for each part, so that theirs are ahead.
-            torch.testing.assert_close(one[name], other[name], rtol=1e-2, atol=2e-3, msg=name)
+            normed = name.startswith(("projected", "regions", "loss"))
+            rtol, atol = (1e-2, 2e-3) if normed else (2e-3, 2e-4)
+            torch.testing.assert_close(one[name], other[name], rtol=rtol, atol=atol, msg=name)
     # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way.
     for one, other in zip(whole.ema.parameters(), parted.ema.parameters()):
         assert (one - other).abs().mean() < 1e-4
