@@ -33,6 +33,7 @@ import yaml
 from torch import Tensor
 
 from sofgan.config import from_mapping
+from sofgan.cpu import use_cpu
 from sofgan.labels import NUM_CLASSES
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
@@ -81,9 +82,8 @@ def variants(default: TrainSiw, compiled: bool) -> dict[str, TrainSiw]:
     """Configurations by name, of which those that begin with naive are made naive."""
     generator = default.generator
     two = dataclasses.replace(default, share_fakes=False)
-    spade = dataclasses.replace(generator, spade_kernel=3)
-    paper = dataclasses.replace(two, path_length_every=8, generator=spade)
-    wide = dataclasses.replace(spade, spade_hidden=128)
+    paper = dataclasses.replace(two, path_length_every=8)
+    wide = dataclasses.replace(generator, spade_hidden=128)
     found = {
         "naive": paper,
         "naive-128": dataclasses.replace(paper, generator=wide),
@@ -172,7 +172,7 @@ def main() -> int:
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     default = from_mapping(
         TrainSiw, yaml.safe_load(Path("params.yaml").read_text())["train_siw"], "train_siw"
     )

@@ -34,6 +34,7 @@ import yaml
 from benchmarks.portrait_data import Portraits, load_portraits, outside_judge, portrait_arguments
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
+from sofgan.cpu import use_cpu
 from sofgan.faces.inference import InferenceParser
 from sofgan.faces.parser import load_parser
 from sofgan.files import atomic_path, write_png
@@ -241,7 +242,7 @@ def main() -> int:
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--pictures", type=Path)
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     configs = recipes(arguments.recipes, arguments.change)
     sizes = {(c.generator.resolution, c.generator.label_size) for c in configs.values()}
     if len(sizes) > 1:

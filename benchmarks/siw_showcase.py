@@ -19,13 +19,13 @@ import sys
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 
 from benchmarks.portrait_data import CACHE, load_portraits, portrait_arguments
 from benchmarks.siw_convergence import GRID, SEED, Judges, line
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
+from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
@@ -75,7 +75,7 @@ def main() -> int:
     parser.add_argument("--field", type=Path, required=True)
     parser.add_argument("--pictures", type=Path, default=CACHE / "siw-showcase")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     config, device = showcase_config(), arguments.device
     resolution = config.generator.resolution
     data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)

@@ -30,13 +30,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 import yaml
 from PIL import Image, ImageDraw, ImageFont
 
 from benchmarks.avatar_views import SEED, avatar_views
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
+from sofgan.cpu import use_cpu
 from sofgan.files import write_png
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
@@ -258,7 +258,7 @@ def main() -> int:
     parser.add_argument("--curves", type=Path, default=Path(".work/benchmarks/sof_curves.csv"))
     parser.add_argument("--plot", type=Path, default=Path(".work/benchmarks/sof_curves.png"))
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     clock = time.process_time if arguments.cpu_clock else time.perf_counter
     files = sorted(arguments.views.glob("*.npz")) if arguments.views else avatar_views(BATCH, arguments.scans)
     views = read_views(files[: arguments.scans])

@@ -25,6 +25,7 @@ from benchmarks.avatar_views import SEED, avatar_views
 from benchmarks.sof_quality import HEADS, NEW_HEADS
 from sofgan import cameras
 from sofgan.config import from_mapping
+from sofgan.cpu import use_cpu
 from sofgan.faces.sources import find_source, read_labels
 from sofgan.files import write_png
 from sofgan.labels import colorize
@@ -88,7 +89,7 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path)
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     blocks = yaml.safe_load(Path("params.yaml").read_text())
     training = from_mapping(TrainSof, blocks["train_sof"], "params.yaml: train_sof")
     config = from_mapping(InvertMasks, blocks["invert_masks"], "params.yaml: invert_masks")

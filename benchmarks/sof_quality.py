@@ -16,11 +16,11 @@ import sys
 import time
 from pathlib import Path
 
-import torch
 import yaml
 
 from benchmarks.avatar_views import SEED, avatar_views
 from sofgan.config import from_mapping, to_mapping
+from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
 from sofgan.files import write_png
 from sofgan.metrics.segmentation import ConfusionMatrix
@@ -80,7 +80,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if (arguments.steps is None) == (arguments.seconds is None):
         parser.error("either --steps or --seconds")
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     device, folder = arguments.device, Path(".work/benchmarks")
     views = read_views(avatar_views(*HEADS)[: arguments.heads])
     block = yaml.safe_load(Path("params.yaml").read_text())["train_sof"]

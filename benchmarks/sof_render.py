@@ -23,6 +23,7 @@ import numpy as np
 import torch
 
 from sofgan import cameras
+from sofgan.cpu import use_cpu
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.seeds import numpy_generator
 from sofgan.sof.baked import bake
@@ -141,7 +142,7 @@ def main() -> int:
     parser.add_argument("--cpu-clock", action="store_true", help="CPU time, where others use the machine too")
     parser.add_argument("--check", action="store_true", help="exit 1 where a target is missed")
     arguments = parser.parse_args()
-    torch.set_num_threads(arguments.threads)
+    use_cpu(arguments.threads)
     clock = time.process_time if arguments.cpu_clock else time.perf_counter
     sof = load_sof(arguments.model, arguments.device)
     if sof.config.marcher.kind != "volume":

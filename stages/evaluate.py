@@ -3,6 +3,7 @@
 import numpy as np
 import torch
 
+from sofgan.cpu import use_cpu
 from sofgan.faces.inference import prepare_for_inference
 from sofgan.faces.parser import load_parser
 from sofgan.faces.store import PhotoStore
@@ -27,7 +28,7 @@ from stages.tracking import StageRun, stage_run
 
 def main() -> None:
     params, how = read_params("evaluate"), runtime()
-    torch.set_num_threads(how.threads)
+    use_cpu(how.threads)
     sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw("models/siw.pt", how.device)
     if siw.framing is None:
         raise SystemExit("models/siw.pt has no framing: train it by the stage train_siw")

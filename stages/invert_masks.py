@@ -7,6 +7,7 @@ import torch
 
 from sofgan import cameras
 from sofgan.config import to_mapping
+from sofgan.cpu import use_cpu
 from sofgan.faces.store import PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
@@ -29,7 +30,7 @@ KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and
 
 def main() -> None:
     params, machine = read_params("invert_masks"), runtime()
-    torch.set_num_threads(machine.threads)
+    use_cpu(machine.threads)
     sof = load_sof("models/sof.pt", machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)

@@ -1,7 +1,6 @@
 """The parser writes a label map of every FFHQ-like photo: a store with the same keys in the same order."""
 
-import torch
-
+from sofgan.cpu import use_cpu
 from sofgan.faces.parser import load_parser
 from sofgan.faces.parsing import mean_class_areas, parse_store, picture_parsed
 from sofgan.faces.store import PhotoStore
@@ -14,7 +13,7 @@ PICTURED = 12
 
 def main() -> None:
     params, how = read_params("parse_faces"), runtime()
-    torch.set_num_threads(how.threads)
+    use_cpu(how.threads)
     photos = PhotoStore("data/photos/ffhq")
     with stage_run("parse_faces", params) as run:
         parse_store(

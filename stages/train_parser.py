@@ -3,9 +3,8 @@
 import csv
 from pathlib import Path
 
-import torch
-
 from sofgan.config import to_mapping
+from sofgan.cpu import use_cpu
 from sofgan.faces.parser import pretrained_parser, save_parser
 from sofgan.faces.store import PhotoStore
 from sofgan.faces.train import TrainedParser, held_out_photos, score_parser, train_parser
@@ -19,7 +18,7 @@ from stages.tracking import stage_run
 
 def main() -> None:
     params, how = read_params("train_parser"), runtime()
-    torch.set_num_threads(how.threads)
+    use_cpu(how.threads)
     store = PhotoStore("data/photos/celebamask")
     with stage_run("train_parser", params) as run:
         if params.pretrained.path:

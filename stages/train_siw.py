@@ -7,6 +7,7 @@ import numpy as np
 import torch
 
 from sofgan import distributed
+from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
 from sofgan.faces.store import TRAIN, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
@@ -32,7 +33,7 @@ SHEET_MAPS = 48  # SOF maps on the contact sheet
 def main() -> None:
     """Photos, maps and the SOF space in; models/siw.pt, samples and curves out."""
     params, machine = read_params("train_siw"), runtime()
-    torch.set_num_threads(machine.threads)
+    use_cpu(machine.threads)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:
         photos, photo_labels = _photos(params, machine.workers)
         maps = {name: _maps(params, path, machine.workers) for name, path in MAPS.items()}

@@ -7,6 +7,7 @@ import torch
 
 from sofgan import distributed
 from sofgan.config import to_mapping
+from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.seeds import torch_generator
@@ -26,7 +27,7 @@ SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of t
 
 def main() -> None:
     params, machine = read_params("train_sof"), runtime()
-    torch.set_num_threads(machine.threads)
+    use_cpu(machine.threads)
     files, new_files = split_instances(view_files("data/views", batches()), params.held_out_instances, seed())
     views, new_heads = read_views(files), read_views(new_files) if new_files else None
     inputs = [[str(path), sha256_file(path)] for path in files]

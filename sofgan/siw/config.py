@@ -33,7 +33,6 @@ class GeneratorConfig:
     upsample: Literal["bilinear", "transposed"] = "bilinear"
     spade_sizes: tuple[int, int] = (32, 64)  # smallest and largest layer with SPADE, pixels
     spade_hidden: int = 24
-    spade_kernel: Literal[1, 3] = 1  # of the second of its two convolutions; the first is 3x3
     spade_max_size: int = 64  # gain and shift are computed at most at this size, then interpolated
     # after the activation (the released code), or on the mixed convolutions, before noise and bias (eq. 8).
     spade_at: Literal["activation", "convolution"] = "activation"

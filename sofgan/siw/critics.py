@@ -126,7 +126,7 @@ class Critics(nn.Module):
         return Seen(plain, palettes, self.projected.features(augmented), augmented, regions)
 
     def judge(self, seen: Seen) -> Verdicts:
-        """Every critic's verdict, in full precision."""
+        """Every critic's verdict, all but the residual one's in full precision."""
         residual, projected, names, palettes = None, None, None, None
         if self.residual is not None:
             residual = self.residual(seen.images).float()

@@ -4,10 +4,11 @@ import math
 from collections.abc import Iterable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sofgan.siw.config import DiscriminatorConfig
-from sofgan.siw.operators import GAIN, EqualConv2d, EqualLinear, downsample2, leaky_relu
+from sofgan.siw.operators import GAIN, SLOPE, EqualConv2d, EqualLinear, downsample2, leaky_relu
 
 
 class ResidualBlock(nn.Module):
@@ -77,7 +78,8 @@ class ResidualDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1], R the resolution or one of the smaller, to (B, 1)."""
         size = images.shape[-1]
-        x = leaky_relu(self.from_rgb[str(size)](images.contiguous(memory_format=torch.channels_last), GAIN))
+        x = self.from_rgb[str(size)](images.contiguous(memory_format=torch.channels_last), GAIN)
+        x = F.leaky_relu(x, SLOPE)  # Not in place: x is a view, of which autograd would make copies.
         for block in self.blocks[int(math.log2(self.resolution // size)) :]:
             x = block(x)
         x = leaky_relu(self.conv(minibatch_deviation(x, self.group), GAIN))

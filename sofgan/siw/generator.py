@@ -95,7 +95,7 @@ class StyledConv(nn.Module):
         if self.mix_outputs and weights:
             y = self._mixed_outputs(x, weight, styles, gains, weights)
             if gain_shift is not None and self.spade_first:
-                y = torch.addcmul(gain_shift[1] * GAIN, y, gain_shift[0])
+                y = (y * gain_shift[0]).add_(gain_shift[1], alpha=GAIN)
             y = y + bias
         else:
             x = x * spread(styles, weights.get(x.shape[-1])).to(x.dtype)
@@ -103,14 +103,14 @@ class StyledConv(nn.Module):
             gains = spread(gains, weights.get(y.shape[-1])).to(y.dtype)
             if gain_shift is not None and self.spade_first:
                 y = self._upsample(y * gains)
-                y = torch.addcmul(gain_shift[1] * GAIN, y, gain_shift[0]) + bias
+                y = (y * gain_shift[0]).add_(gain_shift[1], alpha=GAIN).add_(bias)
             else:  # Gain and bias go through interpolation unchanged, and cost a quarter before it.
-                y = self._upsample(torch.addcmul(bias, y, gains))
+                y = self._upsample((y * gains).add_(bias))
         if self.noise_strength is not None and noise is not None:
-            y = torch.addcmul(y, noise, (self.noise_strength * GAIN).to(y.dtype))
+            y = y.add_((noise * (self.noise_strength * GAIN)).to(y.dtype))
         y = leaky_relu(y)
         if gain_shift is not None and not self.spade_first:
-            y = torch.addcmul(gain_shift[1], y, gain_shift[0])
+            y = (y * gain_shift[0]).add_(gain_shift[1])
         if y.dtype != torch.float32:
             y = y.clamp(-self.clamp, self.clamp)
         return y
@@ -169,7 +169,7 @@ class Spade(nn.Module):
         self.size, self.limit = size, config.spade_gain
         self.map_size = min(size, config.spade_max_size)
         self.hidden = EqualConv2d(NUM_CLASSES, config.spade_hidden, 3)
-        self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, config.spade_kernel)
+        self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, 3)
         # A faint start, so that the map doesn't outshout the styles.
         nn.init.normal_(self.gain_shift.weight, std=SPADE_START)
 

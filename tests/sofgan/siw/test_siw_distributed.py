@@ -43,7 +43,8 @@ def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, pho
         differences.append((first["state"][key] - value).abs().flatten())
         # As in the test of parts: where gradients are rounding errors, Adam may go either way.
         assert differences[-1].mean() < 5e-4, key
-    assert torch.cat(differences).mean() < 1e-4
+    # Weights can have moved by four times the learning rate, 40 times as far.
+    assert torch.cat(differences).mean() < 2e-4
 
     # One process goes on from the state at half of it, which two left.
     states = sorted((tmp_path / "state").glob("*.pt"))
