@@ -6,9 +6,11 @@ Every variant takes whole steps (discriminators and generator, with the lazy reg
 are a cycle) of params.yaml's train_siw on random pictures; variants take turns, and the fastest of --rounds is printed,
 which other work on the machine disturbs least.
 
-    naive          two styles by grouped convolutions, outputs mixed (eq. 8), a batch of fakes each for discriminators
-                   and generator; path lengths every 8 steps, as the paper; SPADE of the default's width
+    naive          as such generators are usually written: two styles by grouped convolutions, outputs mixed (eq. 8),
+                   the library's memory layout and 1x1 convolutions, a batch of fakes each for both updates;
+                   path lengths every 8 steps, as the paper; SPADE of the default's width
     naive-128      the same with the specification's SPADE width of 128
+    grouped        naive in our memory layout, with our 1x1 convolutions: what grouping alone costs
     output         ours with outputs mixed (eq. 8): styles on the batch axis
     input          ours with inputs mixed, two batches of fakes
     default        params.yaml: inputs mixed, one batch of fakes
@@ -37,9 +39,9 @@ from sofgan.cpu import use_cpu
 from sofgan.labels import NUM_CLASSES
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
-from sofgan.siw.generator import Generator, StyledConv
+from sofgan.siw.generator import Generator, StyledConv, ToRGB
 from sofgan.siw.mixing import class_weights, one_hot
-from sofgan.siw.operators import GAIN, leaky_relu, upsample2
+from sofgan.siw.operators import GAIN, EqualConv2d, leaky_relu, upsample2
 from sofgan.siw.step import SiwTraining
 
 CYCLE = 16  # steps after which all lazy regularisers have had their turn
@@ -70,7 +72,29 @@ class GroupedConv(StyledConv):
         return y if gain_shift is None else y * gain_shift[0] + gain_shift[1]
 
 
-def naive(training: SiwTraining) -> SiwTraining:
+class GroupedRgb(ToRGB):
+    """As `GroupedConv`, of 1x1 and without demodulation."""
+
+    def forward(self, x: Tensor, w: Tensor, weights) -> Tensor:
+        batch, _, height, width = x.shape
+        mixed = 0
+        for k in range(w.shape[1]):
+            kernel = self.weight[None] * self.scale * self.affine(w[:, k])[:, None, :, None, None]
+            y = F.conv2d(x.reshape(1, -1, height, width), kernel.flatten(0, 1), groups=batch)
+            y = y.reshape(batch, 3, height, width)
+            mixed = mixed + (y * weights[height][:, k : k + 1] if weights else y)
+        return mixed + self.bias[:, None, None]
+
+
+class LibraryConv(EqualConv2d):
+    """The library's convolution, of whatever size."""
+
+    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+        bias = None if self.bias is None else self.bias * gain
+        return F.conv2d(x, self.weight * (self.scale * gain), bias, padding=self.padding)
+
+
+def grouped(training: SiwTraining) -> SiwTraining:
     """The same training with grouped convolutions."""
     for module in training.generator.modules():
         if isinstance(module, StyledConv):
@@ -78,8 +102,20 @@ def naive(training: SiwTraining) -> SiwTraining:
     return training
 
 
+def naive(training: SiwTraining) -> SiwTraining:
+    """The same training as it is usually written: grouped convolutions, the library's others, its memory layout."""
+    for network in (grouped(training).generator, training.critics):
+        network.to(memory_format=torch.contiguous_format)
+        for module in network.modules():
+            if isinstance(module, ToRGB):
+                module.__class__ = GroupedRgb
+            elif isinstance(module, EqualConv2d):
+                module.__class__ = LibraryConv
+    return training
+
+
 def variants(default: TrainSiw, compiled: bool) -> dict[str, TrainSiw]:
-    """Configurations by name, of which those that begin with naive are made naive."""
+    """Configurations by name; `measure` makes some of them naive or grouped."""
     generator = default.generator
     two = dataclasses.replace(default, share_fakes=False)
     paper = dataclasses.replace(two, path_length_every=8)
@@ -87,6 +123,7 @@ def variants(default: TrainSiw, compiled: bool) -> dict[str, TrainSiw]:
     found = {
         "naive": paper,
         "naive-128": dataclasses.replace(paper, generator=wide),
+        "grouped": paper,
         "output": dataclasses.replace(two, generator=dataclasses.replace(generator, mixing="output")),
         "input": two,
         "default": default,
@@ -125,7 +162,11 @@ def measure(configs: dict[str, TrainSiw], rounds: int, device: str) -> dict[str,
     trainings, rates = {}, {name: [] for name in configs}
     for name, config in configs.items():
         training = SiwTraining(config, 0, device, config.autocast and device.startswith("cuda"))
-        trainings[name] = naive(training) if name.startswith("naive") else training
+        if name.startswith("naive"):
+            naive(training)
+        elif name == "grouped":
+            grouped(training)
+        trainings[name] = training
         trainings[name].step(0, random_batch(config, device))  # the first step sets up
         trainings[name].step(1, random_batch(config, device))
     for _ in range(rounds):

@@ -78,7 +78,7 @@ class ResidualDiscriminator(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         """(B, 3, R, R) in [-1, 1], R the resolution or one of the smaller, to (B, 1)."""
         size = images.shape[-1]
-        x = self.from_rgb[str(size)](images.contiguous(memory_format=torch.channels_last), GAIN)
+        x = self.from_rgb[str(size)](images, GAIN)
         x = F.leaky_relu(x, SLOPE)  # Not in place: x is a view, of which autograd would make copies.
         for block in self.blocks[int(math.log2(self.resolution // size)) :]:
             x = block(x)

@@ -13,7 +13,7 @@ from sofgan.progress import Throughput
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batches
 from sofgan.siw.model import Siw
-from sofgan.siw.samples import sample_grid
+from sofgan.siw.samples import restyle_strip, sample_grid
 from sofgan.siw.step import SiwTraining
 from sofgan.training import Checkpoints
 
@@ -48,7 +48,7 @@ def train(
         checkpoints: folder of the resume state.
         inputs: plain data that tells one set of inputs from another (hashes); with the configuration it
             decides whether a state may be resumed.
-        report: gets (step, scalars, {"samples/grid": picture}) every `report_every_kimg`.
+        report: gets (step, scalars, {"samples/grid": picture, "samples/restyle": picture}) every `report_every_kimg`.
         status: gets a line now and then.
         photo_labels: source of the photos' own maps, which the region critic needs.
 
@@ -100,7 +100,10 @@ def train(
         if distributed.rank() > 0:
             continue
         siw = Siw(training.ema, training.device)
-        images = {"samples/grid": sample_grid(siw, grid_labels, config.sample_grid[1], seed)}
+        images = {
+            "samples/grid": sample_grid(siw, grid_labels, config.sample_grid[1], seed),
+            "samples/restyle": restyle_strip(siw, grid_labels, seed),
+        }
         report(step + 1, rows[-1], images)
         states.save(step + 1, {**training.state_dict(), "rows": rows})
     return Siw(training.ema, training.device), rows

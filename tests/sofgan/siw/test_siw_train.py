@@ -39,6 +39,7 @@ def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, phot
     whole, rows, reports = run(config, photos, maps, tmp_path / "whole")
     assert [step for step, _, _ in reports] == [4, 8] and len(rows) == 2
     assert reports[0][2]["samples/grid"].shape == (32, 48, 3)
+    assert reports[0][2]["samples/restyle"].shape == (32, 7 * 16, 3)
     with pytest.raises(KeyboardInterrupt):
         run(config, photos, maps, tmp_path / "cut", stop_after=1)
     resumed, resumed_rows, later = run(config, photos, maps, tmp_path / "cut")
