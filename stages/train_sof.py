@@ -1,6 +1,7 @@
 """Train the semantic occupancy field on the label views of all batches, those of a few heads aside.
 
 On N GPUs of one machine: `torchrun --nproc-per-node N -m stages.train_sof`. They train as one does, but for rounding.
+With `warm_start` it goes on from an earlier field, for fewer steps.
 """
 
 import torch
@@ -17,6 +18,7 @@ from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.model import SofModel, save_sof
 from sofgan.sof.plausibility import score_space
 from sofgan.sof.train import finish, train_sof, validate
+from sofgan.sof.warm_start import load_previous, warm_config, warm_model
 from sofgan.training import Checkpoints
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
@@ -33,11 +35,19 @@ def main() -> None:
     inputs = [[str(path), sha256_file(path)] for path in files]
     checkpoints = Checkpoints(".work/train_sof", [to_mapping(params), seed(), inputs, machine.device])
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
+        config, start = params, None
+        if params.warm_start.field:
+            previous = load_previous(params.warm_start, params)
+            config = warm_config(params)
+
+            def start() -> SofModel:
+                return warm_model(previous, views, params, seed(), device, run.status)
+
         model, curve = train_sof(
-            views, params, seed(), device, checkpoints, report=run.report, status=run.status
+            views, config, seed(), device, checkpoints, report=run.report, status=run.status, start=start
         )
         if distributed.rank() == 0:
-            save_and_score(model, curve, views, new_heads, params, device, run)
+            save_and_score(model, curve, views, new_heads, config, device, run)
             checkpoints.clear()
 
 

@@ -106,6 +106,22 @@ class RaySampling:
 
 
 @dataclass(frozen=True)
+class WarmStart:
+    """An earlier field that training goes on from (`sofgan.sof.warm_start`)."""
+
+    field: str = ""  # its file; empty: from the start
+    sha256: str = ""  # of the file, by which the stage knows that it is another one
+    steps: int = 300  # of training, in place of all
+    rate: float = 0.3  # learning rates by the full ones
+
+    def __post_init__(self):
+        if self.steps < 1 or not 0 < self.rate <= 1:
+            raise ValueError(f"warm_start wants steps and a rate up to 1, not {self.steps} and {self.rate}")
+        if self.field and not self.sha256:
+            raise ValueError(f"warm_start.field is {self.field}, but warm_start.sha256 is empty")
+
+
+@dataclass(frozen=True)
 class TrainSof:
     """Stage train_sof."""
 
@@ -131,6 +147,7 @@ class TrainSof:
     checkpoint_every_steps: int
     space_components: int  # of the Gaussian mixture over codes
     space_dimensions: int  # of the PCA before it
+    warm_start: WarmStart = WarmStart()
 
     def __post_init__(self):
         for name in ("held_out_instances", "fit_steps"):

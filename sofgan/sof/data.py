@@ -1,6 +1,6 @@
 """The multi-view dataset in memory, and the draw of training rays and points from it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -48,6 +48,18 @@ class ViewSet:
             self.intrinsics,
             self.instance[views],
             self.held_out[views],
+        )
+
+    def of_instances(self, instances: list[int]) -> "ViewSet":
+        """The views of those instances, which are then numbered in that order."""
+        number = torch.full((len(self.names),), -1, device=self.instance.device)
+        number[instances] = torch.arange(len(instances), device=number.device)
+        chosen = self.subset(torch.nonzero(number[self.instance] >= 0)[:, 0])
+        return replace(
+            chosen,
+            names=[self.names[i] for i in instances],
+            intrinsics=self.intrinsics[instances],
+            instance=number[chosen.instance],
         )
 
     def to(self, device: str | torch.device) -> "ViewSet":

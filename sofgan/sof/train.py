@@ -68,6 +68,7 @@ def train_sof(
     report: Report | None = None,
     status: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
+    start: Callable[[], SofModel] | None = None,
 ) -> tuple[SofModel, list[dict[str, float]]]:
     """Train a field from scratch, or on from the newest checkpoint, to the end of its steps.
 
@@ -79,6 +80,7 @@ def train_sof(
         report: called with the step, its scalars and pictures whenever held-out views were looked at. Beside
             the curve's scalars it gets `train_seconds` since this call, without validation, reports and saving.
         clock: in seconds, for that.
+        start: makes the model to begin with, where there is no checkpoint; None: a new one.
 
     Returns:
         The model, and the curve: one row of scalars for each time that held-out views were looked at, the IoU
@@ -92,12 +94,17 @@ def train_sof(
         checkpoints = report = status = None
     views = views.to(device)
     sampler = RaySampler(views, config.rays)
-    model = new_model(SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed)
+    resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
+    if start and not resumed:
+        model = start()
+    else:
+        model = new_model(
+            SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed
+        )
     model.to(device).train()
     optimizer = make_optimizer(model, config)
     base_rates = [group["lr"] for group in optimizer.param_groups]
     first, curve = 0, []
-    resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
     if resumed:
         first, state = resumed
         model.load_state_dict(state["model"])

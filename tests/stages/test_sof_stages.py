@@ -14,6 +14,7 @@ import yaml
 from PIL import Image
 
 from sofgan.faces.store import TRAIN, PhotoStoreWriter
+from sofgan.files import sha256_file
 from sofgan.sof.data import split_instances, view_files
 from sofgan.sof.model import load_sof
 from stages import invert_masks, train_sof
@@ -134,6 +135,24 @@ def test_without_heads_to_spare_all_are_trained_on(project):
     assert metrics["instances"] == 5
     assert not [name for name in metrics if name.startswith("new_head")]
     assert not Path("data/sof/new_heads.png").exists()
+
+
+def test_a_batch_is_added_to_an_earlier_field(project):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["batches"] = ["a"]
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    train_sof.main()
+    kept = Path("models/sof.pt").rename("kept.pt")
+
+    params["batches"] = ["a", "b"]
+    params["train_sof"]["held_out_instances"] = 0
+    params["train_sof"]["warm_start"] = {"field": "kept.pt", "sha256": sha256_file(kept), "steps": 4}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    stage_params._document.cache_clear()
+    train_sof.main()
+    sof = load_sof("models/sof.pt")
+    assert sof.instance_names == [*(f"a/head-{i:03d}" for i in range(4)), "b/head-000"]
+    assert Path("plots/train_sof.csv").read_text().splitlines()[1].startswith("4,")
 
 
 def test_of_several_processes_the_first_alone_writes(torchrun, project):
