@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from pipelines import demo, doctor, profiles, weights
+from pipelines import batches, demo, doctor, profiles, weights
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -28,6 +28,18 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("weights", help="fetch facexlib's official face parser and face detector")
     command.add_argument("--arch", choices=sorted(weights.FILES), nargs="+", default=weights.DEFAULT)
     command.set_defaults(run=lambda chosen: weights.run(*chosen.arch))
+
+    command = commands.add_parser("add-batch", help="put a folder of scans to use, from a path or a URL")
+    command.add_argument("source", help="folder, archive or file: a path, s3://..., https://...")
+    command.add_argument("--name", help="of the batch (default: from the source)")
+    command.add_argument(
+        "--warm-start", action="store_true", help="the field's training goes on from the present field"
+    )
+    command.set_defaults(run=lambda chosen: batches.run_add(chosen.source, chosen.name, chosen.warm_start))
+
+    command = commands.add_parser("remove-batch", help="take a batch of scans out of use")
+    command.add_argument("name")
+    command.set_defaults(run=lambda chosen: batches.run_remove(chosen.name))
 
     command = commands.add_parser("rebuild", help="run the pipeline as a Prefect flow on this machine")
     command.add_argument("targets", nargs="*", help="stages to rebuild with all before them (default: all)")

@@ -87,7 +87,7 @@ def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -
     if name != "demo":
         result.insert(0, "profile", name)
     stream = io.StringIO()
-    _yaml().dump(result, stream)
+    round_trip().dump(result, stream)
     return stream.getvalue(), leaves(own)
 
 
@@ -165,7 +165,7 @@ def parse(text: str, where) -> dict:
         ProfileError: it is no mapping.
     """
     try:
-        value = _yaml().load(text)
+        value = round_trip().load(text)
     except YAMLError as error:
         raise ProfileError(f"{where} can't be read: {error}") from error
     if not isinstance(value, dict) and value is not None:
@@ -192,7 +192,8 @@ def _git(*arguments: str) -> str:
         return ""
 
 
-def _yaml() -> YAML:
+def round_trip() -> YAML:
+    """YAML that is written as it was read, comments and quotes kept."""
     yaml = YAML()
     yaml.preserve_quotes = True
     yaml.width = 200

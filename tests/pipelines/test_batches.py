@@ -1,0 +1,155 @@
+"""Batches of scans in and out of a project held by a real dvc."""
+
+import shutil
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import fsspec
+import pytest
+import yaml
+
+from pipelines import batches
+from pipelines.batches import BatchError, add, remove, slug
+from sofgan.files import sha256_file
+
+CODE = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def empty(tmp_path_factory) -> Path:
+    root = tmp_path_factory.mktemp("empty")
+    shutil.copyfile(CODE / "params.yaml", root / "params.yaml")
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
+    return root
+
+
+@pytest.fixture
+def project(empty, tmp_path) -> Path:
+    """A project with one batch in use, avatars-000."""
+    return Path(shutil.copytree(empty, tmp_path / "project"))
+
+
+def scans(folder: Path, *names: str) -> Path:
+    folder.mkdir()
+    for name in names:
+        (folder / f"{name}.obj").write_text(f"o {name}\n")
+    return folder
+
+
+def in_use(project: Path) -> list[str]:
+    return yaml.safe_load((project / "params.yaml").read_text())["batches"]
+
+
+def test_a_folder_becomes_a_batch_once(project, tmp_path):
+    source = scans(tmp_path / "May 2026", "a", "b")
+    assert add(project, str(source)) == batches.Batch("may-2026", 2, True)
+    assert in_use(project) == ["avatars-000", "may-2026"]
+    assert (project / "data/raw/scans/may-2026/a.obj").read_text() == "o a\n"
+    assert (project / "data/raw/scans/may-2026.dvc").is_file()
+    text = (project / "params.yaml").read_text()
+    assert text.replace("[avatars-000, may-2026]", "[avatars-000]", 1) == (CODE / "params.yaml").read_text()
+
+    assert add(project, str(source)) == batches.Batch("may-2026", 2, False)
+    assert (project / "params.yaml").read_text() == text
+    assert not list((project / ".work").glob("tmp*"))
+
+
+def test_a_batch_that_stopped_half_way_is_finished(project, tmp_path):
+    source = scans(tmp_path / "new", "a")
+    shutil.copytree(source, project / "data/raw/scans/new")  # Killed before params.yaml was written.
+    assert add(project, str(source)).added
+    assert in_use(project) == ["avatars-000", "new"]
+
+
+def test_archives_single_files_and_other_systems(project, tmp_path):
+    source = scans(tmp_path / "scans", "a", "b")
+    with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as archive:
+        for path in source.iterdir():
+            archive.write(path, f"deep/{path.name}")
+    assert add(project, str(tmp_path / "zipped.zip")) == batches.Batch("zipped", 2, True)
+    assert (project / "data/raw/scans/zipped/deep/b.obj").is_file()
+
+    single = tmp_path / "one.obj"
+    single.write_text("o one\n")
+    assert add(project, str(single)).name == "one.obj"
+
+    memory = fsspec.filesystem("memory")
+    memory.pipe("/bucket/march/c.obj", b"o c\n")
+    memory.pipe("/bucket/march/sub/d.obj", b"o d\n")
+    assert add(project, "memory://bucket/march/") == batches.Batch("march", 2, True)
+    assert (project / "data/raw/scans/march/sub/d.obj").read_bytes() == b"o d\n"
+    assert in_use(project) == ["avatars-000", "zipped", "one.obj", "march"]
+
+
+def test_what_is_refused_changes_nothing(project, tmp_path):
+    add(project, str(scans(tmp_path / "first", "a")))
+    before = (project / "params.yaml").read_bytes()
+    scans(tmp_path / "other", "b")
+    scans(tmp_path / "same", "a")
+    scans(tmp_path / "none")
+    broken = tmp_path / "broken.zip"
+    broken.write_bytes(b"no archive")
+    for source, name, message in (
+        (tmp_path / "other", "first", "of other scans"),
+        (tmp_path / "same", None, "there already: batch 'first'"),
+        (tmp_path / "none", None, "holds no files"),
+        (tmp_path / "lost", None, "is not there"),
+        (tmp_path / "other", "Ärger!", "no name for a batch"),
+        (broken, None, "can't be read"),
+        ("nowhere://x/y", None, "can't be read"),
+    ):
+        with pytest.raises(BatchError, match=message):
+            add(project, str(source), name)
+    with pytest.raises(BatchError, match="no field at models/sof.pt"):
+        add(project, str(tmp_path / "other"), warm_start=True)
+    assert (project / "params.yaml").read_bytes() == before
+
+
+def test_two_at_once_are_both_added(project, tmp_path):
+    sources = [scans(tmp_path / f"batch-{i}", f"scan-{i}") for i in range(2)]
+    started = [
+        subprocess.Popen(
+            [sys.executable, "-m", "pipelines", "add-batch", str(source)],
+            cwd=project, env={"PYTHONPATH": str(CODE), "PATH": "/usr/bin:/bin"},
+        )
+        for source in sources
+    ]  # fmt: skip
+    assert [process.wait(120) for process in started] == [0, 0]
+    assert sorted(in_use(project)) == ["avatars-000", "batch-0", "batch-1"]
+
+
+def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):
+    source = scans(tmp_path / "may", "a")
+    add(project, str(source))
+    for folder in ("data/scans/may", "data/views/may"):
+        (project / folder).mkdir(parents=True)
+    remove(project, "may")
+    assert in_use(project) == ["avatars-000"]
+    assert (project / "data/raw/scans/may/a.obj").is_file()
+    assert not (project / "data/scans/may").exists() and not (project / "data/views/may").exists()
+    with pytest.raises(BatchError, match="no batch 'may' in use; there are: avatars-000"):
+        remove(project, "may")
+    with pytest.raises(BatchError, match="only batch"):
+        remove(project, "avatars-000")
+    assert add(project, str(source)).added and in_use(project) == ["avatars-000", "may"]
+
+
+def test_a_warm_start_keeps_the_field_that_there_is(project, tmp_path):
+    (project / "models").mkdir()
+    (project / "models/sof.pt").write_bytes(b"a field")
+    add(project, str(scans(tmp_path / "may", "a")), warm_start=True)
+    kept = project / "data/fields/before-may.pt"
+    warm = yaml.safe_load((project / "params.yaml").read_text())["train_sof"]["warm_start"]
+    assert warm["field"] == "data/fields/before-may.pt" and warm["sha256"] == sha256_file(kept)
+    assert warm["steps"] > 0
+    assert kept.read_bytes() == b"a field" and kept.with_name("before-may.pt.dvc").is_file()
+
+
+@pytest.mark.parametrize(
+    "source, name",
+    [("/x/May 2026/", "may-2026"), ("s3://b/Heads_03.tar.gz", "heads_03"), ("https://h/a b.ZIP", "a-b")],
+)
+def test_names_come_from_the_source(source, name):
+    assert slug(source) == name
