@@ -59,16 +59,52 @@ def in_graph_order(root: Path, targets: list[str]) -> list[str]:
 
 
 def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable[[str], None]) -> Outcome:
-    """`dvc repro --single-item`, its output said line by line.
+    """`dvc repro --single-item`, its output said line by line; see `run_command`.
 
-    Whatever ends this call early (a cancelled flow raises here) stops dvc and the stage with it; if this very
-    process is killed, its leash does.
+    Raises:
+        StageFailed: dvc ended with an error.
+    """
+    start, lines = time.monotonic(), []
+
+    def hear(line: str) -> None:
+        lines.append(line.startswith(f"Running stage '{stage}'"))
+        say(line)
+
+    status = run_command(demo.dvc("repro", "--single-item", stage), root, environment, hear)
+    if status:
+        raise StageFailed(f"stage '{stage}' failed: dvc ended with {status}")
+    return Outcome(stage, "ran" if any(lines) else "cached", time.monotonic() - start)
+
+
+def run_experiment(name: str, changes: list[str], root: Path, say: Callable[[str], None]) -> Outcome:
+    """`dvc exp run` in a folder of its own, beside which others may run; its output said line by line.
+
+    Args:
+        name: of the experiment; one of that name is replaced.
+        changes: of params.yaml, `block.key=value` each.
 
     Raises:
         StageFailed: dvc ended with an error.
     """
     start = time.monotonic()
-    command = demo.dvc("repro", "--single-item", stage)
+    # Where there is none of that name this fails, which is as well.
+    remove = demo.dvc("exp", "remove", "--quiet", name)
+    subprocess.run(remove, cwd=root, env=demo.environment(), capture_output=True)
+    options = [word for change in changes for word in ("--set-param", change)]
+    command = demo.dvc("exp", "run", "--temp", "--name", name, *options)
+    if status := run_command(command, root, {}, say):
+        raise StageFailed(f"experiment '{name}' failed: dvc ended with {status}")
+    return Outcome(name, "ran", time.monotonic() - start)
+
+
+def run_command(
+    command: list[str], root: Path, environment: dict[str, str], say: Callable[[str], None]
+) -> int:
+    """A command whose output is said line by line; returns its exit status.
+
+    Whatever ends this call early (a cancelled flow raises here) stops all that the command started; if this very
+    process is killed, its leash does.
+    """
     process = subprocess.Popen(
         [sys.executable, "-P", str(LEASH), str(os.getpid()), *command],
         cwd=root,
@@ -80,18 +116,13 @@ def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable
         errors="replace",
         start_new_session=True,
     )
-    ran = False
     try:
         for line in process.stdout:
-            ran = ran or line.startswith(f"Running stage '{stage}'")
             if line.strip():
                 say(line.rstrip())
-        status = process.wait()
+        return process.wait()
     finally:
         if process.poll() is None:
             process.terminate()  # The leash passes it on to the whole group.
             process.wait()
         process.stdout.close()
-    if status:
-        raise StageFailed(f"stage '{stage}' failed: dvc ended with {status}")
-    return Outcome(stage, "ran" if ran else "cached", time.monotonic() - start)

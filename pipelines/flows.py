@@ -1,30 +1,56 @@
-"""The Prefect flow `rebuild`: every DVC stage a task, in graph order. DVC is the cache, Prefect the eyes and hands."""
+"""The Prefect flows: `rebuild`, `render-batch` and `ablate`. DVC is the cache, Prefect the eyes and hands."""
 
 import os
+import sys
 from pathlib import Path
 
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
+from prefect.states import State
 
-from pipelines import dvc_stages
-from pipelines.summary import summary
+from pipelines import batches, dvc_stages
+from pipelines.dvc_stages import Outcome
+from pipelines.summary import experiments_table, oddities_table, summary
 from stages import spool
 
 OPTIONS = {"persist_result": False, "log_prints": True}
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{stage}", **OPTIONS)
-def stage_task(stage: str, root: Path, environment: dict[str, str]) -> dvc_stages.Outcome:
+def stage_task(stage: str, root: Path, environment: dict[str, str]) -> Outcome:
     """One stage, its output streamed into the task's log."""
     outcome = dvc_stages.run_stage(stage, root, environment, print)
     print(f"{stage}: {outcome.what}, {outcome.seconds:.1f} s")
     return outcome
 
 
+@task(cache_policy=NO_CACHE, task_run_name="add {source}", **OPTIONS)
+def register_task(source: str, name: str | None, root: Path, warm_start: bool) -> batches.Batch:
+    """Scans from anywhere become a batch of the project."""
+    batch = batches.add(root, source, name, warm_start)
+    print(f"batch '{batch.name}', {batch.files} files: {'added' if batch.added else 'in use already'}")
+    return batch
+
+
+@task(cache_policy=NO_CACHE, task_run_name="score {batch}", **OPTIONS)
+def score_task(batch: str, root: Path, environment: dict[str, str]) -> None:
+    """How odd the batch's scans look beside those of the others."""
+    command = [sys.executable, "-m", "stages.score_batch", "--batch", batch]
+    if dvc_stages.run_command(command, root, environment, print):
+        raise dvc_stages.StageFailed(f"scoring of batch '{batch}' failed")
+
+
+@task(cache_policy=NO_CACHE, task_run_name="{name}", **OPTIONS)
+def experiment_task(name: str, changes: list[str], root: Path) -> Outcome:
+    """One experiment in a folder of its own, whatever of it is not in DVC's cache."""
+    return dvc_stages.run_experiment(name, changes, root, print)
+
+
 @flow(name="rebuild", **OPTIONS)
-def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[dvc_stages.Outcome]:
+def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[Outcome]:
     """Rebuild what is not up to date, from raw scans to the report.
 
     Args:
@@ -32,22 +58,86 @@ def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[dvc_stag
         retries: how often a stage that failed is tried again, for machines where outside causes are plausible.
             What it had done is resumed.
     """
-    root = Path.cwd()
-    # Every stage has a dvc process of its own here: this is what makes them one run in MLflow.
-    environment = {"SOFGAN_RUN": f"rebuild-{flow_run.name}", "SOFGAN_RUN_PID": str(os.getpid())}
-    outcomes = []
+    root, environment, outcomes = Path.cwd(), execution("rebuild"), []
     try:
-        for stage in dvc_stages.in_graph_order(root, targets or []):
-            run = stage_task.with_options(name=stage, retries=retries, retry_delay_seconds=10)
-            state = run(stage, root, environment, return_state=True)
-            if not state.is_completed():
-                outcomes.append(dvc_stages.Outcome(stage, state.type.value.lower(), 0.0))
-                state.result()  # Raises what stopped the stage.
-            outcomes.append(state.result())
+        run_stages(targets or [], root, environment, retries, outcomes)
     finally:
-        run_name, uri = environment["SOFGAN_RUN"], spool.tracking_uri(root)
-        create_markdown_artifact(summary(root, outcomes, run_name, uri), key="rebuild")
+        text = summary(root, outcomes, environment["SOFGAN_RUN"], spool.tracking_uri(root))
+        create_markdown_artifact(text, key="rebuild")
     return outcomes
+
+
+@flow(name="render-batch", **OPTIONS)
+def render_batch(
+    source: str, name: str | None = None, fine_tune: bool = False, retries: int = 0
+) -> list[Outcome]:
+    """New scans become a batch: copied, read, rendered, compared with the others. The same call again changes nothing.
+
+    Args:
+        source: a folder, an archive or a file, by its path on the worker or by what else fsspec opens.
+        name: of the batch; none: from the source.
+        fine_tune: the field goes on from what it was, with the new heads in it.
+        retries: as of `rebuild`.
+    """
+    root, environment, outcomes, oddities = Path.cwd(), execution("render-batch"), [], ""
+    try:
+        batch = register_task(source, name, root, fine_tune)
+        run_stages([f"render_views@{batch.name}"], root, environment, retries, outcomes)
+        score_task(batch.name, root, environment)
+        oddities = oddities_table(root, batch.name)
+        if fine_tune:
+            run_stages(["train_sof"], root, environment, retries, outcomes)
+    finally:
+        text = summary(root, outcomes, environment["SOFGAN_RUN"], spool.tracking_uri(root))
+        create_markdown_artifact(oddities + text, key="render-batch")
+    return outcomes
+
+
+@flow(name="ablate", **OPTIONS)
+def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
+    """Run experiments beside each other and compare them; the workspace stays as it is.
+
+    Args:
+        experiments: name to changes of params.yaml, as `["train_siw.generator.encoder=constant"]`.
+        jobs: how many run at once.
+
+    Raises:
+        StageFailed: an experiment failed; the others are done all the same.
+    """
+    root, running, states = Path.cwd(), {}, []
+    for name, changes in experiments.items():
+        running[experiment_task.with_options(name=name).submit(name, changes, root)] = name
+        if len(running) >= jobs:
+            states.append(_first_done(running))
+    while running:
+        states.append(_first_done(running))
+    create_markdown_artifact(experiments_table(root, experiments), key="ablate")
+    return [state.result() for state in states]
+
+
+def _first_done(running: dict[PrefectFuture, str]) -> State:
+    """How the first of the futures ended, which is taken out."""
+    done = next(as_completed(list(running)))
+    del running[done]
+    return done.state
+
+
+def execution(flow_name: str) -> dict[str, str]:
+    """The environment that makes all stages of a flow one run in MLflow: every one has a dvc process of its own."""
+    return {"SOFGAN_RUN": f"{flow_name}-{flow_run.name}", "SOFGAN_RUN_PID": str(os.getpid())}
+
+
+def run_stages(
+    targets: list[str], root: Path, environment: dict[str, str], retries: int, outcomes: list[Outcome]
+) -> None:
+    """Run stages with all that they need, in graph order; `outcomes` gets each, also that of one that fails."""
+    for stage in dvc_stages.in_graph_order(root, targets):
+        run = stage_task.with_options(name=stage, retries=retries, retry_delay_seconds=10)
+        state = run(stage, root, environment, return_state=True)
+        if not state.is_completed():
+            outcomes.append(Outcome(stage, state.type.value.lower(), 0.0))
+            state.result()  # Raises what stopped the stage.
+        outcomes.append(state.result())
 
 
 if __name__ == "__main__":

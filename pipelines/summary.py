@@ -1,5 +1,6 @@
 """What a flow leaves to read: stages, metrics, where the rest is."""
 
+import csv
 import json
 from pathlib import Path
 
@@ -24,6 +25,41 @@ def summary(root: Path, outcomes: list[Outcome], run_name: str, uri: str) -> str
         f"- MLflow: run `{run_name}` at `{uri}`" if ran else "- MLflow: no stage ran, so there is no new run"
     ]
     return "\n".join(lines) + "\n"
+
+
+def oddities_table(root: Path, batch: str) -> str:
+    """Markdown: the batch's scans that look odd, and why; "" where the batch was not judged."""
+    path = root / "data" / "oddities" / f"{batch}.csv"
+    if not path.is_file():
+        return ""
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    odd = [row for row in rows if row["plausible"] == "False"]
+    lines = [f"## {len(odd)} of {len(rows)} scans of {batch} look odd", ""]
+    if odd:
+        lines += ["| scan | p | why |", "| --- | --- | --- |"]
+        lines += [f"| {row['scan']} | {row['p_value']} | {row['why']} |" for row in odd] + [""]
+    return "\n".join(lines) + "\n"
+
+
+def experiments_table(root: Path, experiments: dict[str, list[str]]) -> str:
+    """Markdown: a row an experiment, what was changed and what metrics/evaluation.json came to."""
+    import dvc.api  # A second, for this alone.
+
+    shown = {row["Experiment"]: row for row in dvc.api.exp_show(repo=str(root)) if row.get("Experiment")}
+    file = "metrics/evaluation.json"
+    keys = list(json.loads((root / file).read_text()))
+    lines = [f"| experiment | changes | {' | '.join(keys)} |", "| --- " * (2 + len(keys)) + "|"]
+    for name, changes in experiments.items():
+        row = shown.get(name)
+        values = ["failed"] if row is None else [_text(_found(row, file, key)) for key in keys]
+        lines.append(f"| {name} | {', '.join(changes)} | {' | '.join(values)} |")
+    return "\n".join(lines) + "\n"
+
+
+def _found(row: dict, file: str, key: str):
+    """A metric of an experiment: dvc names its file only where the name alone could mean several."""
+    return row.get(f"{file}:{key}", row.get(key))
 
 
 def _text(value) -> str:

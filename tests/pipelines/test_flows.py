@@ -5,13 +5,14 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psutil
 import pytest
 
 from pipelines import dvc_stages
-from pipelines.summary import summary
+from pipelines.summary import experiments_table, oddities_table, summary
 
 CODE = Path(__file__).parents[2]
 DVC = """
@@ -109,9 +110,72 @@ def test_the_flow_goes_through_the_graph_and_stops_at_a_failure(project, monkeyp
     assert "| first@x | ran | 1.5 |" in artifacts[0] and "| last | failed |" in artifacts[0]
 
 
+@pytest.fixture
+def repository(tmp_path) -> Path:
+    """A git repository whose one stage takes a while."""
+    (tmp_path / "stage.py").write_text(
+        "import json, time, yaml; time.sleep(3); x = yaml.safe_load(open('params.yaml'))['x']; "
+        "json.dump({'distance': 10 * x}, open('metrics/evaluation.json', 'w'))"
+    )
+    (tmp_path / "dvc.yaml").write_text(
+        "stages: {evaluate: {cmd: python stage.py, params: [x], "
+        "metrics: [metrics/evaluation.json: {cache: false}]}}"
+    )
+    (tmp_path / "params.yaml").write_text("x: 1\n")
+    (tmp_path / "metrics").mkdir()
+    (tmp_path / "metrics/evaluation.json").write_text('{"distance": 10}\n')
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    dvc = [sys.executable, "-m", "dvc"]
+    for command in (
+        [*git, "init", "-q"],
+        [*dvc, "init", "-q"],
+        [*git, "add", "-A"],
+        [*git, "commit", "-qm", "a"],
+    ):
+        subprocess.run(command, cwd=tmp_path, check=True)
+    return tmp_path
+
+
+def test_experiments_run_beside_each_other_and_leave_the_workspace(repository):
+    experiments, seconds = {"two": ["x=2"], "three": ["x=3"]}, {}
+
+    def run(name: str) -> str:
+        began = time.monotonic()
+        outcome = dvc_stages.run_experiment(name, experiments[name], repository, print)
+        seconds[name] = (began, time.monotonic())
+        return outcome.what
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(run, experiments)) == ["ran", "ran"]
+    (began, ended), (other_began, other_ended) = seconds.values()
+    assert max(began, other_began) < min(ended, other_ended)
+    assert (repository / "params.yaml").read_text() == "x: 1\n"
+    table = experiments_table(repository, {**experiments, "lost": ["x=4"]})
+    assert (
+        "| two | x=2 | 20 |" in table
+        and "| three | x=3 | 30 |" in table
+        and "| lost | x=4 | failed |" in table
+    )
+
+    dvc_stages.run_experiment("two", ["x=5"], repository, print)  # Again, with another change.
+    assert "| two | x=5 | 50 |" in experiments_table(repository, {"two": ["x=5"]})
+    with pytest.raises(dvc_stages.StageFailed, match="experiment 'bad'"):
+        dvc_stages.run_experiment("bad", ["no such"], repository, print)
+
+
 def test_summary_shows_metrics_and_places(tmp_path):
     (tmp_path / "metrics/render").mkdir(parents=True)
     (tmp_path / "metrics/render/a.json").write_text('{"views": 20, "share": 0.123456}')
     text = summary(tmp_path, [dvc_stages.Outcome("render@a", "cached", 0.5)], "run-1", "sqlite:///x")
     assert "| render@a | cached | 0.5 |" in text and "| render/a | share | 0.1235 |" in text
     assert "no report yet" in text and "no new run" in text
+
+
+def test_odd_scans_are_named(tmp_path):
+    assert oddities_table(tmp_path, "may") == ""
+    (tmp_path / "data/oddities").mkdir(parents=True)
+    rows = "scan,plausible,p_value,score,why\nb,False,0.01,4.0,part.neck 0 not in 1..inf\na,True,0.5,0.0,\n"
+    (tmp_path / "data/oddities/may.csv").write_text(rows)
+    text = oddities_table(tmp_path, "may")
+    assert text.startswith("## 1 of 2 scans of may look odd") and "| b | 0.01 | part.neck" in text
+    assert "| a |" not in text
