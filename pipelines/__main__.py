@@ -3,8 +3,9 @@
 import argparse
 import os
 import sys
+from pathlib import Path
 
-from pipelines import batches, demo, doctor, profiles, weights
+from pipelines import batches, demo, doctor, profiles, services, weights
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -40,6 +41,16 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("remove-batch", help="take a batch of scans out of use")
     command.add_argument("name")
     command.set_defaults(run=lambda chosen: batches.run_remove(chosen.name))
+
+    command = commands.add_parser(
+        "up", help="Prefect's server and worker, and MLflow's server, on this machine"
+    )
+    command.add_argument("--prefect-port", type=int, default=4200)
+    command.add_argument("--mlflow-port", type=int, default=5000)
+    command.set_defaults(run=lambda chosen: services.up(Path.cwd(), chosen.prefect_port, chosen.mlflow_port))
+
+    command = commands.add_parser("down", help="stop what `up` started")
+    command.set_defaults(run=lambda chosen: services.down(Path.cwd()))
 
     command = commands.add_parser("rebuild", help="run the pipeline as a Prefect flow on this machine")
     command.add_argument("targets", nargs="*", help="stages to rebuild with all before them (default: all)")

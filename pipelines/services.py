@@ -1,0 +1,185 @@
+"""`python -m pipelines up`: Prefect's server, pool, deployments and worker, and MLflow's server, on one machine.
+
+It stays in the foreground, and stops all of them when it is interrupted or by `python -m pipelines down`.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pipelines import demo
+
+HOST = "127.0.0.1"
+POOL = "gpu-pool"
+FLOWS, ZOMBIES = Path("pipelines/prefect.yaml"), Path("pipelines/zombies.yaml")
+LOGS = Path(".work/services")
+PID = LOGS / "up.pid"
+READY_SECONDS = 120.0
+STOP_SECONDS = 15.0
+
+
+class ServiceError(RuntimeError):
+    """A service did not start, or ended by itself."""
+
+
+def up(root: Path, prefect_port: int, mlflow_port: int) -> int:
+    """Start all, tell where they are, and wait until one ends or this process is asked to stop."""
+    try:
+        with running(root, prefect_port, mlflow_port) as services:
+            print(f"Prefect  http://{HOST}:{prefect_port}\nMLflow   http://{HOST}:{mlflow_port}")
+            print(f"\n  export PREFECT_API_URL=http://{HOST}:{prefect_port}/api")
+            print("  prefect deployment run rebuild/gpu --watch")
+            print(
+                "\nlogs in .work/services; Ctrl-C or `python -m pipelines down` stops all of it", flush=True
+            )
+            while not (ended := [name for name, process in services.items() if process.poll() is not None]):
+                time.sleep(0.5)
+            raise ServiceError(f"{ended[0]} ended by itself; its log is {LOGS / ended[0]}.log")
+    except KeyboardInterrupt:
+        return 0
+    except ServiceError as error:
+        print(error, file=sys.stderr)
+        return 1
+
+
+def down(root: Path) -> int:
+    """Ask the `up` of this project to stop, and wait until it has."""
+    try:
+        pid = int((root / PID).read_text())
+        os.kill(pid, signal.SIGTERM)
+    except (OSError, ValueError):
+        print("nothing is up here", file=sys.stderr)
+        return 1
+    end = time.monotonic() + 3 * STOP_SECONDS
+    while (root / PID).exists() and time.monotonic() < end:
+        time.sleep(0.1)
+    return 0
+
+
+@contextmanager
+def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[str, subprocess.Popen]]:
+    """All services ready, by name; stopped at the end of the block, whatever ends it.
+
+    Raises:
+        ServiceError: they are up already, or one does not start.
+    """
+    (root / LOGS).mkdir(parents=True, exist_ok=True)
+    if (root / PID).is_file() and _lives((root / PID).read_text()):
+        raise ServiceError("services are up here already; `python -m pipelines down` stops them")
+    api, mlflow = f"http://{HOST}:{prefect_port}/api", f"http://{HOST}:{mlflow_port}"
+    environment = {
+        **demo.environment(),
+        "PREFECT_API_URL": api,
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+    }
+    # A flow's stages tell the server, not the file that it keeps.
+    worker_environment = {**environment, "MLFLOW_TRACKING_URI": mlflow}
+    stores = {
+        "--backend-store-uri": f"sqlite:///{root / 'mlflow.db'}",
+        "--artifacts-destination": (root / "mlartifacts").as_uri(),
+    }
+    if uri := os.environ.get("MLFLOW_TRACKING_URI"):
+        worker_environment["MLFLOW_TRACKING_URI"] = uri  # Somebody else keeps it.
+    services: dict[str, subprocess.Popen] = {}
+    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
+    (root / PID).write_text(str(os.getpid()))
+    try:
+        command = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
+        services["prefect-server"] = _start(root, "prefect-server", command, environment)
+        if not uri:
+            command = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port)]
+            command += [word for pair in stores.items() for word in pair]
+            services["mlflow-server"] = _start(root, "mlflow-server", command, environment)
+        _wait_for(f"{api}/health", services, "prefect-server")
+        _prefect(root, environment, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+        _prefect(root, environment, "--no-prompt", "deploy", "--all", "--prefect-file", str(FLOWS))
+        _install_zombies(root, environment)
+        command = ["prefect", "worker", "start", "--pool", POOL]
+        services["worker"] = _start(root, "worker", command, worker_environment)
+        if not uri:
+            _wait_for(f"{mlflow}/health", services, "mlflow-server")
+        yield services
+    finally:
+        for process in reversed(
+            services.values()
+        ):  # The worker first: it tells the server how its flows ended.
+            _stop(process)
+        (root / PID).unlink(missing_ok=True)
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _start(root: Path, name: str, command: list[str], environment: dict[str, str]) -> subprocess.Popen:
+    """A module's command as a process group of its own, so that Ctrl-C is ours to pass on."""
+    with open(root / LOGS / f"{name}.log", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", *command],
+            cwd=root,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            start_new_session=True,
+        )
+
+
+def _stop(process: subprocess.Popen) -> None:
+    """Ask the process; after a while make its whole group."""
+    process.terminate()
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(STOP_SECONDS)
+    try:
+        os.killpg(process.pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    process.wait()
+
+
+def _wait_for(url: str, services: dict[str, subprocess.Popen], name: str) -> None:
+    end = time.monotonic() + READY_SECONDS
+    while time.monotonic() < end and services[name].poll() is None:
+        try:
+            with urllib.request.urlopen(url, timeout=2):
+                return
+        except (urllib.error.URLError, OSError):
+            time.sleep(0.2)
+    raise ServiceError(f"{name} did not start; its log is {LOGS / name}.log")
+
+
+def _prefect(root: Path, environment: dict[str, str], *arguments: str) -> str:
+    """What a command of Prefect says.
+
+    Raises:
+        ServiceError: it failed.
+    """
+    command = [sys.executable, "-m", "prefect", *arguments]
+    done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
+    if done.returncode:
+        raise ServiceError(f"prefect {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
+    return done.stdout
+
+
+def _install_zombies(root: Path, environment: dict[str, str]) -> None:
+    """The automation that calls flow runs of killed workers crashed; once."""
+    if "sofgan-zombies" not in _prefect(root, environment, "automation", "ls"):
+        _prefect(root, environment, "automation", "create", "--from-file", str(ZOMBIES))
+
+
+def _lives(pid: str) -> bool:
+    try:
+        os.kill(int(pid), 0)
+        return True
+    except (OSError, ValueError):
+        return False
+
+
+def _interrupt(*_) -> None:
+    raise KeyboardInterrupt
