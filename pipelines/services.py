@@ -95,6 +95,9 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
         command = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
         services["prefect-server"] = _start(root, "prefect-server", command, environment)
         if not uri:
+            from stages.mlflow_runs import make_database  # Seconds, while Prefect's server starts.
+
+            make_database(root / "mlflow.db")
             command = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port)]
             command += [word for pair in stores.items() for word in pair]
             services["mlflow-server"] = _start(root, "mlflow-server", command, environment)

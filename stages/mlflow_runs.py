@@ -5,13 +5,15 @@ import hashlib
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import yaml
 
-from sofgan.files import atomic_path, read_json, write_json
+from sofgan.files import read_json, write_json
 from stages import lineage, spool
 from stages.tracking import flatten
 
@@ -102,10 +104,8 @@ class Runs:
     def _client(self, uri: str) -> MlflowClient:
         if uri not in self._clients:
             path = Path(uri.removeprefix("sqlite:///"))
-            if uri.startswith("sqlite:///") and not path.exists():
-                # MLflow takes seconds to make its tables, and can't use a database that it was stopped making.
-                with atomic_path(path) as temporary:
-                    MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments(max_results=1)
+            if uri.startswith("sqlite:///"):
+                make_database(path)
             self._clients[uri] = MlflowClient(tracking_uri=uri, registry_uri=uri)
         return self._clients[uri]
 
@@ -312,6 +312,21 @@ class Runs:
             print(f"refused: {error}", flush=True)
         except FileNotFoundError as error:
             print(f"gone: {error}", flush=True)
+
+
+def make_database(path: Path) -> None:
+    """An empty sqlite database of MLflow's, if there is none.
+
+    MLflow takes seconds to make its tables, can't use a database that it was stopped making, and two processes that
+    make one at the same time fail: so it appears whole, and the first one stays.
+    """
+    if path.exists():
+        return
+    with tempfile.TemporaryDirectory(prefix=f".{path.name}.partial-", dir=path.parent) as folder:
+        temporary = Path(folder) / path.name
+        MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments(max_results=1)
+        with suppress(FileExistsError):
+            os.link(temporary, path)
 
 
 def _log_image(client: MlflowClient, run_id: str, folder: Path, event: dict) -> None:

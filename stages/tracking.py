@@ -20,6 +20,7 @@ import os
 import re
 import resource
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -127,7 +128,8 @@ def stage_run(stage: str, params, item: str | None = None) -> Iterator[StageRun]
     run = StageRun(stage, params, item, writer)
     status, error = "FAILED", None
     try:
-        yield run
+        with _terminated_as_interrupted():
+            yield run
         status = "FINISHED"
     except KeyboardInterrupt:
         status, error = "KILLED", "interrupted"
@@ -142,6 +144,24 @@ def stage_run(stage: str, params, item: str | None = None) -> Iterator[StageRun]
     finally:
         run._status.close()
         _close(root, run, writer, status, error)
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """A stage that is asked to stop cleans up as one that is interrupted: half-written files go."""
+
+    def interrupt(*_) -> None:
+        raise KeyboardInterrupt
+
+    try:
+        before = signal.signal(signal.SIGTERM, interrupt)
+    except ValueError:  # Not the main thread, which alone gets signals.
+        yield
+        return
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _open(root: Path, stage: str, params, item: str | None) -> spool.Writer | None:
