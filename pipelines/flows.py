@@ -9,7 +9,6 @@ from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
-from prefect.states import State
 
 from pipelines import batches, dvc_stages
 from pipelines.dvc_stages import Outcome
@@ -104,22 +103,25 @@ def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
     Raises:
         StageFailed: an experiment failed; the others are done all the same.
     """
-    root, running, states = Path.cwd(), {}, []
+    root, running, outcomes = Path.cwd(), [], []
     for name, changes in experiments.items():
-        running[experiment_task.with_options(name=name).submit(name, changes, root)] = name
+        running.append(experiment_task.with_options(name=name).submit(name, changes, root))
         if len(running) >= jobs:
-            states.append(_first_done(running))
+            outcomes.append(_first_done(running))
     while running:
-        states.append(_first_done(running))
+        outcomes.append(_first_done(running))
     create_markdown_artifact(experiments_table(root, experiments), key="ablate")
-    return [state.result() for state in states]
+    for outcome in outcomes:
+        if isinstance(outcome, BaseException):
+            raise outcome
+    return outcomes
 
 
-def _first_done(running: dict[PrefectFuture, str]) -> State:
-    """How the first of the futures ended, which is taken out."""
-    done = next(as_completed(list(running)))
-    del running[done]
-    return done.state
+def _first_done(running: list[PrefectFuture]) -> Outcome | BaseException:
+    """What the first of the futures that is done came to; it is taken out."""
+    done = next(as_completed(running))
+    running.remove(done)
+    return done.result(raise_on_failure=False)
 
 
 def execution(flow_name: str) -> dict[str, str]:

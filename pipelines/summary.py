@@ -43,17 +43,17 @@ def oddities_table(root: Path, batch: str) -> str:
 
 
 def experiments_table(root: Path, experiments: dict[str, list[str]]) -> str:
-    """Markdown: a row an experiment, what was changed and what metrics/evaluation.json came to."""
+    """Markdown: a row an experiment, what was changed and what metrics/evaluation.json, if there is one, came to."""
     import dvc.api  # A second, for this alone.
 
     shown = {row["Experiment"]: row for row in dvc.api.exp_show(repo=str(root)) if row.get("Experiment")}
     file = "metrics/evaluation.json"
-    keys = list(json.loads((root / file).read_text()))
+    keys = list(json.loads((root / file).read_text())) if (root / file).is_file() else []
     lines = [f"| experiment | changes | {' | '.join(keys)} |", "| --- " * (2 + len(keys)) + "|"]
     for name, changes in experiments.items():
         row = shown.get(name)
         values = ["failed"] if row is None else [_text(_found(row, file, key)) for key in keys]
-        lines.append(f"| {name} | {', '.join(changes)} | {' | '.join(values)} |")
+        lines.append(f"| {' | '.join([name, ', '.join(changes), *values])} |")
     return "\n".join(lines) + "\n"
 
 

@@ -1,7 +1,9 @@
 """For real: server, pool, deployments, worker, `prefect deployment run ... --watch`, and MLflow's server."""
 
 import hashlib
+import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -34,6 +36,12 @@ def dvc(project: Path, *arguments: str) -> str:
     return subprocess.run(command, cwd=project, check=True, capture_output=True, text=True).stdout
 
 
+def git(project: Path, *arguments: str) -> None:
+    subprocess.run(
+        ["git", "-c", "user.name=a", "-c", "user.email=a@b.c", *arguments], cwd=project, check=True
+    )
+
+
 @pytest.fixture(scope="module")
 def project(tmp_path_factory) -> Path:
     """This project's code and its first two stages, with a batch of two scans that is rendered."""
@@ -52,12 +60,16 @@ def project(tmp_path_factory) -> Path:
     (root / "models").mkdir()
     (root / "models/parser.pt").write_bytes(b"scans with labels need none")
     shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
-    dvc(root, "init", "-q", "--no-scm")
+    git(root, "init", "-q")
+    dvc(root, "init", "-q")
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
+    dvc(root, "add", "-q", "data/raw/scans/first", "models/parser.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SOFGAN_TRACKING", raising=False)
         dvc(root, "repro", "-q")
+    git(root, "add", "--all")
+    git(root, "commit", "-qm", "first batch")
     return root
 
 
@@ -97,10 +109,10 @@ def fingerprint(folder: Path) -> dict[str, tuple]:
 
 
 def runs_of(mlflow: MlflowClient, flow: str) -> tuple[list, list]:
-    """The flow's parent runs in MLflow, and the runs nested in them."""
+    """Parent runs of a flow or an experiment in MLflow, and the runs nested in them."""
     (experiment,) = [e for e in mlflow.search_experiments() if e.name == "sofgan"]
     runs = mlflow.search_runs([experiment.experiment_id])
-    parents = [run for run in runs if run.info.run_name.startswith(f"{flow}-")]
+    parents = [run for run in runs if re.fullmatch(rf"{flow}(-.*)?", run.info.run_name)]
     ids = {run.info.run_id for run in parents}
     return parents, [run for run in runs if run.data.tags.get("mlflow.parentRunId") in ids]
 
@@ -142,6 +154,24 @@ def test_a_new_batch_is_rendered_by_a_worker_and_no_other(project, up):
 
     again = deployment_run(project, "render-batch/gpu", "--param", f"source={source}")
     assert again.returncode == 0 and fingerprint(project / "data/views/first") == before
+
+
+def test_experiments_run_beside_each_other(project, up):
+    _, mlflow = up
+    before = fingerprint(project / "data/views/first")
+    git(project, "add", "--all")
+    git(project, "commit", "-qm", "second batch")
+    experiments = {"four": ["render_views.views_per_scan=4"], "small": ["render_views.size_px=16"]}
+    options = ["--param", f"experiments={json.dumps(experiments)}", "--param", "jobs=2"]
+    done = deployment_run(project, "ablate/gpu", *options)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert {"four", "small"} <= task_runs().keys()
+    assert fingerprint(project / "data/views/first") == before
+    shown = dvc(project, "exp", "show", "--csv")
+    assert "four" in shown and "small" in shown
+    for name in experiments:
+        parents, nested = runs_of(mlflow, name)
+        assert [run.info.run_name for run in parents] == [name] and len(nested) == 2
 
 
 def test_a_machine_that_dies_leaves_nothing_half_done(project, up):
