@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -97,6 +98,18 @@ def remove(root: Path, name: str) -> None:
         document["batches"].remove(name)
         for folder in MADE:
             shutil.rmtree(root / folder / name, ignore_errors=True)
+
+
+def arrived(root: Path, folder: Path, settled_seconds: float) -> list[Path]:
+    """Folders in `folder` that are no batches in use yet, and in which nothing has changed for so long."""
+    in_use = profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)["batches"]
+    settled = time.time() - settled_seconds
+    return [
+        path
+        for path in sorted((root / folder).glob("*/"))
+        if slug(path.name) not in in_use
+        and max(file.stat().st_mtime for file in (path, *path.rglob("*"))) <= settled
+    ]
 
 
 def slug(source: str) -> str:

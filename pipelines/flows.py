@@ -92,6 +92,26 @@ def render_batch(
     return outcomes
 
 
+@flow(name="watch-batches", **OPTIONS)
+def watch_batches(
+    folder: str = "data/incoming", settled_minutes: float = 5.0, fine_tune: bool = False
+) -> list[str]:
+    """`render-batch` for every new folder in a watched one; made to be scheduled.
+
+    Args:
+        folder: each folder in it is a batch.
+        settled_minutes: how long nothing in a folder may have changed: it may still be arriving.
+        fine_tune: as of `render-batch`.
+
+    Returns:
+        The names of the new batches.
+    """
+    new = batches.arrived(Path.cwd(), Path(folder), 60 * settled_minutes)
+    for source in new:
+        render_batch(str(source), fine_tune=fine_tune)
+    return [batches.slug(str(source)) for source in new]
+
+
 @flow(name="ablate", **OPTIONS)
 def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
     """Run experiments beside each other and compare them; the workspace stays as it is.

@@ -1,8 +1,10 @@
 """Batches of scans in and out of a project held by a real dvc."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 from pathlib import Path
 
@@ -118,6 +120,19 @@ def test_two_at_once_are_both_added(project, tmp_path):
     ]  # fmt: skip
     assert [process.wait(120) for process in started] == [0, 0]
     assert sorted(in_use(project)) == ["avatars-000", "batch-0", "batch-1"]
+
+
+def test_folders_that_have_settled_arrive(project):
+    incoming = project / "data/incoming"
+    assert batches.arrived(project, Path("data/incoming"), 60) == []
+    incoming.mkdir(parents=True)
+    for name in ("Monday", "Tuesday", "avatars-000"):
+        scans(incoming / name, "a")
+    long_ago = time.time() - 1000
+    for path in (*incoming.glob("*/*"), *incoming.glob("*/")):
+        os.utime(path, (long_ago, long_ago))
+    (incoming / "Tuesday/b.obj").write_text("o still arriving\n")
+    assert batches.arrived(project, Path("data/incoming"), 60) == [incoming / "Monday"]
 
 
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):

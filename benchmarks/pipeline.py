@@ -1,0 +1,145 @@
+"""What many batches cost the pipeline: 1,000 tiny scans in 50 batches, through the real stages.
+
+    python -m benchmarks.pipeline [--batches 50] [--scans 20] [--check] [--folder DIR]
+
+Copies the project's code into a folder of its own, with the stages ingest_scans and render_views alone, and measures
+
+    add one to N     `python -m pipelines add-batch` and `dvc repro render_views@NAME`, with N batches in use before
+    no-op            `dvc repro` where nothing changed, the fastest of three, and `dvc status`
+    a scan           seconds of both stages by the scans of a batch, the first batches against the last
+
+Scans are heads of a few ellipsoids, drawn from a seed; views are 4 of 32 pixels, so what is measured is the
+pipeline's own cost, not rendering. With `--check` the exit status is 1 where a no-op takes more than 5 s, adding one to
+all takes more than 1.2 times as long as adding one to one, or the last scans cost 1.2 times as much as the first.
+"""
+
+import argparse
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import trimesh
+import yaml
+
+from sofgan.seeds import numpy_generator
+
+CODE = Path(__file__).parents[1]
+STAGES = ("ingest_scans", "render_views")
+VIEWS = {"views_per_scan": 4, "held_out_views": 1, "size_px": 32}
+NO_OP_SECONDS, MORE = 5.0, 1.2
+SOME = 5  # batches whose costs are averaged
+# Name, centre and radii in metres.
+PARTS = {
+    "Skin": ((0, 0, 0), (0.08, 0.1, 0.09)),
+    "Left_Eye": ((0.03, 0.02, 0.085), (0.012, 0.012, 0.012)),
+    "Right_Eye": ((-0.03, 0.02, 0.085), (0.012, 0.012, 0.012)),
+    "Nose": ((0, -0.01, 0.095), (0.012, 0.02, 0.02)),
+    "Upper_Lip": ((0, -0.045, 0.085), (0.02, 0.006, 0.008)),
+    "Lower_Lip": ((0, -0.057, 0.085), (0.02, 0.006, 0.008)),
+    "Hair": ((0, 0.045, -0.02), (0.09, 0.08, 0.09)),
+    "Shirt": ((0, -0.22, 0), (0.2, 0.1, 0.1)),
+}
+
+
+def write_scan(path: Path, rng: np.random.Generator) -> None:
+    """An OBJ of ellipsoids, one object a part, each a little larger or smaller than usual."""
+    lines, offset = [], 1
+    for name, (center, radii) in PARTS.items():
+        mesh = trimesh.creation.icosphere(subdivisions=1, radius=1.0)
+        vertices = mesh.vertices * np.multiply(radii, rng.uniform(0.9, 1.1, 3)) + center
+        lines += [f"o {name}", *("v {:.6f} {:.6f} {:.6f}".format(*vertex) for vertex in vertices)]
+        lines += ["f {} {} {}".format(*face) for face in mesh.faces + offset]
+        offset += len(vertices)
+    path.write_text("\n".join(lines) + "\n")
+
+
+def write_batch(folder: Path, scans: int) -> Path:
+    """A folder of such scans."""
+    folder.mkdir(parents=True)
+    for index in range(scans):
+        write_scan(folder / f"scan-{index:03d}.obj", numpy_generator(0, folder.name, index))
+    return folder
+
+
+class Project:
+    """A copy of the code with the first two stages, and no batch."""
+
+    def __init__(self, root: Path):
+        self.root = root
+        for folder in ("pipelines", "sofgan", "stages"):
+            shutil.copytree(CODE / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
+        stages = yaml.safe_load((CODE / "dvc.yaml").read_text())["stages"]
+        (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: stages[name] for name in STAGES}}))
+        params = yaml.safe_load((CODE / "params.yaml").read_text())
+        params |= {"batches": [], "runtime": {"device": "cpu", "workers": 1, "threads": 1}}
+        params["render_views"] |= VIEWS
+        (root / "params.yaml").write_text(yaml.safe_dump(params))
+        shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
+        (root / "models").mkdir()
+        (root / "models/parser.pt").write_bytes(b"scans with labels need none")
+        self.run("dvc", "init", "--quiet", "--no-scm")
+
+    def run(self, *command: str) -> float:
+        """Seconds of a module's command."""
+        environment = {**os.environ, "SOFGAN_TRACKING": "off", "PYTHONPATH": str(self.root)}
+        path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+        began = time.perf_counter()
+        done = subprocess.run(
+            [sys.executable, "-m", *command],
+            cwd=self.root, env=environment | {"PATH": path}, capture_output=True, text=True,
+        )  # fmt: skip
+        if done.returncode:
+            raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+        return time.perf_counter() - began
+
+    def add(self, source: Path) -> tuple[float, float]:
+        """Seconds of adding a batch, and of bringing it up to date."""
+        added = self.run("pipelines", "add-batch", str(source))
+        return added, self.run("dvc", "repro", f"render_views@{source.name}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--batches", type=int, default=50)
+    parser.add_argument("--scans", type=int, default=20, help="in each batch")
+    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary one)")
+    parser.add_argument("--check", action="store_true")
+    arguments = parser.parse_args()
+    with tempfile.TemporaryDirectory(dir=arguments.folder) as work:
+        project = Project(Path(work) / "project")
+        costs = []
+        for index in range(arguments.batches + 1):
+            source = write_batch(Path(work) / f"batch-{index:03d}", arguments.scans)
+            costs.append(project.add(source))
+            print(f"\rbatch {index + 1}: {sum(costs[-1]):.1f} s", end="", file=sys.stderr, flush=True)
+        print(file=sys.stderr)
+        no_op = min(project.run("dvc", "repro") for _ in range(3))
+        status = min(project.run("dvc", "status") for _ in range(3))
+        size = sum(path.stat().st_size for path in (project.root / ".dvc/cache").rglob("*") if path.is_file())
+
+    total = np.array(costs).sum(1)
+    to_one, to_all = total[1], total[-1]
+    first, last = (np.array(costs)[rows, 1].mean() for rows in (slice(1, 1 + SOME), slice(-SOME, None)))
+    scans = arguments.batches * arguments.scans
+    print(
+        f"{scans} scans in {arguments.batches} batches, {size / scans / 1000:.1f} kB of DVC's cache a scan\n"
+    )
+    print("| what | seconds |\n| --- | --- |")
+    print(f"| adding one to 1 | {to_one:.1f} |\n| adding one to {arguments.batches} | {to_all:.1f} |")
+    print(f"| `dvc repro` where nothing changed | {no_op:.1f} |\n| `dvc status` | {status:.1f} |")
+    print(f"| both stages a scan, batches 2 to {1 + SOME} | {first / arguments.scans:.3f} |")
+    print(f"| both stages a scan, the last {SOME} batches | {last / arguments.scans:.3f} |")
+    print(f"\nadding one to {arguments.batches} by adding one to 1: {to_all / to_one:.2f}")
+    passed = no_op <= NO_OP_SECONDS and to_all / to_one <= MORE and last / first <= MORE
+    return int(arguments.check and not passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,82 @@
+"""A folder as DVC remote: what one machine made another gets without making it again."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipelines import batches
+
+CODE = Path(__file__).parents[2]
+DVC = {
+    "stages": {
+        "render_views": {
+            "matrix": {"batch": "${batches}"},
+            "cmd": "python count.py ${item.batch}",
+            "deps": ["count.py", "data/raw/scans/${item.batch}"],
+            "outs": ["data/views/${item.batch}"],
+            "metrics": [{"metrics/${item.batch}.json": {"cache": False}}],
+        }
+    }
+}
+COUNT = """
+import json, pathlib, sys
+name = sys.argv[1]
+scans = sorted(pathlib.Path("data/raw/scans", name).iterdir())
+views = pathlib.Path("data/views", name)
+views.mkdir(parents=True)
+for scan in scans:
+    (views / f"{scan.stem}.npz").write_text(scan.read_text() * 2)
+pathlib.Path("metrics").mkdir(exist_ok=True)
+pathlib.Path("metrics", f"{name}.json").write_text(json.dumps({"scans": len(scans)}))
+"""
+
+
+def run(folder: Path, *command: str) -> str:
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
+    start = git if command[0] == "git" else [sys.executable, "-m", "dvc"]
+    done = subprocess.run([*start, *command[1:]], cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.fixture
+def laptop(tmp_path) -> Path:
+    """A project whose batch was added, rendered, committed and pushed to a folder."""
+    root = tmp_path / "laptop"
+    root.mkdir()
+    run(root, "git", "init", "-q")
+    run(root, "dvc", "init", "-q")
+    params = yaml.safe_load((CODE / "params.yaml").read_text())
+    (root / "params.yaml").write_text(yaml.safe_dump(params | {"batches": ["april"]}))
+    (root / "dvc.yaml").write_text(yaml.safe_dump(DVC))
+    (root / "count.py").write_text(COUNT)
+    (root / ".gitignore").write_text("/.work/\n")
+    source = tmp_path / "may"
+    source.mkdir()
+    for name in ("a", "b"):
+        (source / f"{name}.obj").write_text(f"o {name}\n")
+    batches.add(root, str(source))
+    (root / "params.yaml").write_text(yaml.safe_dump(params | {"batches": ["may"]}))
+    run(root, "dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+    run(root, "dvc", "repro", "-q")
+    run(root, "git", "add", "--all")
+    run(root, "git", "commit", "-qm", "may")
+    run(root, "dvc", "push", "-q")
+    return root
+
+
+def test_a_second_clone_pulls_everything_and_makes_nothing(laptop, tmp_path):
+    run(tmp_path, "git", "clone", "-q", str(laptop), "worker")
+    worker = tmp_path / "worker"
+    assert not (worker / "data/views").exists()
+    run(worker, "dvc", "pull", "-q")
+    for path in sorted((laptop / "data").rglob("*")):
+        if path.is_file() and path.suffix != ".dvc" and path.name != ".gitignore":
+            assert (worker / path.relative_to(laptop)).read_bytes() == path.read_bytes()
+    assert (worker / "data/raw/scans/may/a.obj").is_file()  # The scans too, as add-batch had DVC hold them.
+    assert "up to date" in run(worker, "dvc", "status")
+    said = run(worker, "dvc", "repro")
+    assert "Running stage" not in said and "didn't change, skipping" in said
