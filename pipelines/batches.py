@@ -63,16 +63,16 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
     with tempfile.TemporaryDirectory(dir=root / ".work") as work, locked(root):
         arrived, target = Path(work) / "scans", root / RAW / name
         fetch(source, arrived)
-        content = contents(arrived)
-        if not content:
+        count = len(listing(arrived))
+        if not count:
             raise BatchError(f"{source} holds no files")
         for there in sorted((root / RAW).glob("*/")):
-            if there != target and contents(there) == content:
+            if there != target and same(there, arrived):
                 raise BatchError(f"the scans of {source} are there already: batch '{there.name}'")
         if not target.is_dir():
             target.parent.mkdir(parents=True, exist_ok=True)
             os.rename(arrived, target)
-        elif contents(target) != content:
+        elif not same(target, arrived):
             raise BatchError(f"there is a batch '{name}' of other scans; choose another --name")
         with edited_params(root) as document:
             added = name not in document["batches"]
@@ -81,7 +81,7 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
             if added:
                 hold(root, target)
                 document["batches"].append(name)
-    return Batch(name, len(content), added)
+    return Batch(name, count, added)
 
 
 def remove(root: Path, name: str) -> None:
@@ -143,15 +143,22 @@ def fetch(source: str, target: Path) -> None:
         raise BatchError(f"{source} can't be read: {error}") from error
 
 
-def contents(folder: Path) -> dict[str, str]:
-    """Relative paths and digests of a folder's files, hidden ones left out."""
-    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
-    relative = ((path.relative_to(folder), path) for path in files)
+def listing(folder: Path) -> dict[str, int]:
+    """Relative paths and sizes of a folder's files, hidden ones left out."""
+    files = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
     return {
-        name.as_posix(): sha256_file(path)
-        for name, path in relative
+        name.as_posix(): path.stat().st_size
+        for name, path in files
         if not any(part.startswith(".") for part in name.parts)
     }
+
+
+def same(first: Path, second: Path) -> bool:
+    """Whether two folders hold the same files; those of unlike names or sizes, most of many, are not read."""
+    names = listing(first)
+    return names == listing(second) and all(
+        sha256_file(first / name) == sha256_file(second / name) for name in names
+    )
 
 
 def keep_field(root: Path, before: str) -> dict[str, str]:
