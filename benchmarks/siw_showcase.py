@@ -9,7 +9,7 @@ field's sampled heads. A training that was cut off goes on from its last state. 
 generator paints from masks which were not trained on and from heads that were not, it prints what
 `benchmarks.siw_convergence` does, and writes into --pictures:
 
-    siw_masks.png      rows masks, columns styles
+    siw_masks.png      rows masks, columns styles (truncated by psi 0.7, as are all pictures; figures are of psi 1)
     siw_heads.png      the same for the field's heads
     siw_restyle.png    a region's style swapped: skin, hair, cloth, background, everything
     siw_turntable.png  one head from five sides in three styles
@@ -27,8 +27,8 @@ from pipelines.profiles import merge
 from sofgan.config import from_mapping
 from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
-from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
-from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
+from sofgan.files import atomic_path, sha256_file, write_png
+from sofgan.metrics.turntable import turntable_labels, turntable_rows
 from sofgan.seeds import torch_generator
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource
@@ -41,6 +41,7 @@ from sofgan.sof.model import Sof, load_sof
 REFERENCE_MAPS = 400
 TURNTABLE_DEGREES = (-30, -15, 0, 15, 30)
 TURNTABLE_STYLES = 3
+PSI = 0.7  # of styles in pictures: towards the average one, as the authors show theirs (reference spec, section 6)
 
 
 def showcase_config() -> TrainSiw:
@@ -113,16 +114,15 @@ def main() -> int:
 
     folder = arguments.pictures
     folder.mkdir(parents=True, exist_ok=True)
-    write_png(folder / "siw_masks.png", sample_grid(siw, shown, GRID[1], SEED))
-    write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads, GRID[1], SEED))
-    write_png(folder / "siw_restyle.png", restyle_strip(siw, shown, SEED))
+    write_png(folder / "siw_masks.png", sample_grid(siw, shown, GRID[1], SEED, PSI))
+    write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads, GRID[1], SEED, PSI))
+    write_png(folder / "siw_restyle.png", restyle_strip(siw, shown, SEED, PSI))
     code = sample_heads(sof, reference, 1, torch_generator(SEED, "showcase", "turntable"))[0]
-    w = style_rows(siw, TURNTABLE_STYLES, torch_generator(SEED, "showcase", "styles"))
+    z = siw.sample_z(TURNTABLE_STYLES, torch_generator(SEED, "showcase", "styles"))
+    w = siw.map_styles(z, PSI)
     size = config.generator.label_size
     sides = turntable_labels(sof, code, framing, np.radians(TURNTABLE_DEGREES), size)
     write_png(folder / "siw_turntable.png", turntable_rows(siw, sides, w))
-    frames = turntable_labels(sof, code, framing, np.radians(np.linspace(-30, 30, 24)), size)
-    write_bytes(folder / "siw_turntable.gif", turntable_gif(siw, frames, w))
 
     print(f"{len(used)} photos, {resolution} px, {rows[-1]['kimg']:.0f} kimg, seed {SEED}")
     print(line({"photos": "two halves", **judges.floor}))
