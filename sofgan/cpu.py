@@ -7,7 +7,7 @@ import torch
 
 # glibc's mallopt: a block above this size gets pages of its own from the system, and gives them back when freed.
 MMAP_THRESHOLD, MMAP_ABOVE = -3, 256 << 20
-TRIM_THRESHOLD, TRIM_ABOVE = -1, 2 << 30  # free memory at the end of the heap above which it is given back
+TRIM_THRESHOLD, TRIM_ABOVE = -1, 1 << 30  # free memory at the end of the heap above which it is given back
 
 
 def use_cpu(threads: int) -> None:

@@ -13,7 +13,7 @@ from sofgan.curves import write_curve
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
-from sofgan.sof.data import ViewSet, read_views, split_instances, view_files
+from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances, view_files
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.model import SofModel, save_sof
 from sofgan.sof.plausibility import score_space
@@ -30,14 +30,20 @@ SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of t
 def main() -> None:
     params, machine = read_params("train_sof"), runtime()
     use_cpu(machine.threads)
-    files, new_files = split_instances(view_files("data/views", batches()), params.held_out_instances, seed())
+    everyone = view_files("data/views", batches())
+    files, new_files = split_instances(everyone, params.held_out_instances, seed())
+    previous = None
+    if params.warm_start.field:
+        previous = load_previous(params.warm_start, params)
+        # Heads that the earlier field knows go on being trained on: they can't show how new ones fit.
+        new_files = [file for file in new_files if instance_name(file) not in previous.training_names]
+        files = [file for file in everyone if file not in new_files]
     views, new_heads = read_views(files), read_views(new_files) if new_files else None
     inputs = [[str(path), sha256_file(path)] for path in files]
     checkpoints = Checkpoints(".work/train_sof", [to_mapping(params), seed(), inputs, machine.device])
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
         config, start = params, None
-        if params.warm_start.field:
-            previous = load_previous(params.warm_start, params)
+        if previous is not None:
             config = warm_config(params)
 
             def start() -> SofModel:

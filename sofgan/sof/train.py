@@ -80,7 +80,7 @@ def train_sof(
         report: called with the step, its scalars and pictures whenever held-out views were looked at. Beside
             the curve's scalars it gets `train_seconds` since this call, without validation, reports and saving.
         clock: in seconds, for that.
-        start: makes the model to begin with, where there is no checkpoint; None: a new one.
+        start: makes the model to begin with, where there is no checkpoint, in the first process; None: a new one.
 
     Returns:
         The model, and the curve: one row of scalars for each time that held-out views were looked at, the IoU
@@ -95,12 +95,10 @@ def train_sof(
     views = views.to(device)
     sampler = RaySampler(views, config.rays)
     resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
-    if start and not resumed:
-        model = start()
-    else:
-        model = new_model(
-            SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed
-        )
+    model = new_model(SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed)
+    if start and not resumed:  # Made once: what is fitted on a GPU differs a little from process to process.
+        made = start().cpu().state_dict() if distributed.rank() == 0 else None
+        model.load_state_dict(distributed.from_first(made))
     model.to(device).train()
     optimizer = make_optimizer(model, config)
     base_rates = [group["lr"] for group in optimizer.param_groups]

@@ -145,7 +145,6 @@ def test_a_batch_is_added_to_an_earlier_field(project):
     kept = Path("models/sof.pt").rename("kept.pt")
 
     params["batches"] = ["a", "b"]
-    params["train_sof"]["held_out_instances"] = 0
     params["train_sof"]["warm_start"] = {"field": "kept.pt", "sha256": sha256_file(kept), "steps": 4}
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     stage_params._document.cache_clear()
