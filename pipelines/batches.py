@@ -6,6 +6,7 @@ params.yaml. Adding one leaves everything that was made of the others as it is.
 
 import fcntl
 import io
+import json
 import os
 import re
 import shutil
@@ -19,12 +20,16 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 import fsspec
+import psutil
+import yaml
 
 from pipelines import demo, profiles
+from sofgan.config import ConfigError
 from sofgan.files import sha256_file, write_bytes
 
 RAW = Path("data/raw/scans")
 MADE = (Path("data/scans"), Path("data/views"))  # what stages make of a batch, in a folder of its own
+ODDITIES = Path("data/oddities")
 FIELD, FIELDS = Path("models/sof.pt"), Path("data/fields")  # the field, and earlier ones to go on from
 LOCK = Path(".work/params.lock")
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -54,67 +59,116 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
         warm_start: the field's training then goes on from the field that there is now.
 
     Raises:
-        BatchError: there are no files, the name is other scans', or the scans are in use by another name.
+        BatchError: there are no files, the name is other scans', the scans are in use by another name, or the warm
+            start of a batch that is in use already is asked for.
+        ProfileError, ConfigError: params.yaml can't be read, or would not be valid.
     """
     name = name or slug(source)
-    if not NAME.fullmatch(name):
+    # `no` and its like would be read as truth values.
+    if not NAME.fullmatch(name) or yaml.safe_load(name) != name:
         raise BatchError(f"'{name}' is no name for a batch: small letters, digits, dots, dashes, underscores")
+    document = read_document(root)
+    kept = FIELDS / f"before-{name}.pt"
+    if warm_start and name in document["batches"]:
+        if document["train_sof"]["warm_start"]["field"] != kept.as_posix():
+            raise BatchError(f"batch '{name}' is in use already; a warm start is for the field without it")
+        warm_start = False
+    if warm_start and not (root / FIELD).is_file():
+        raise BatchError(f"no field at {FIELD} to go on from; `dvc repro train_sof` trains one")
+    target = root / RAW / name
+    known = {*document["batches"], *document.get("avatars", {}).get("batches", [])}
+    if not target.is_dir() and (name in known or dvc_file(target).is_file()):
+        raise BatchError(
+            f"there is a batch '{name}', whose scans are not here: `dvc pull`, or another --name"
+        )
+
     (root / ".work").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root / ".work") as work, locked(root):
-        arrived, target = Path(work) / "scans", root / RAW / name
+    with tempfile.TemporaryDirectory(dir=root / ".work") as work:
+        arrived = Path(work) / "scans"
         fetch(source, arrived)
         count = len(listing(arrived))
         if not count:
             raise BatchError(f"{source} holds no files")
-        for there in sorted((root / RAW).glob("*/")):
-            if there != target and same(there, arrived):
-                raise BatchError(f"the scans of {source} are there already: batch '{there.name}'")
-        if not target.is_dir():
-            target.parent.mkdir(parents=True, exist_ok=True)
-            os.rename(arrived, target)
-        elif not same(target, arrived):
-            raise BatchError(f"there is a batch '{name}' of other scans; choose another --name")
-        with edited_params(root) as document:
-            added = name not in document["batches"]
-            if added and warm_start:
-                document["train_sof"]["warm_start"].update(keep_field(root, name))
-            if added:
+        with locked(root):
+            for other in read_document(root)["batches"]:
+                if other != name and same(root / RAW / other, arrived):
+                    raise BatchError(f"the scans of {source} are there already: batch '{other}'")
+            if not target.is_dir():
+                target.parent.mkdir(parents=True, exist_ok=True)
+                os.rename(arrived, target)
+            elif not same(target, arrived):
+                raise BatchError(f"there is a batch '{name}' of other scans; choose another --name")
+            if name in read_document(root)["batches"]:
+                return Batch(name, count, False)
+            if not dvc_file(target).is_file():
                 hold(root, target)
+            warm = keep_field(root, root / kept) if warm_start else {}
+            with edited_params(root) as document:
                 document["batches"].append(name)
-    return Batch(name, count, added)
+                document["train_sof"]["warm_start"].update(warm)
+    return Batch(name, count, True)
 
 
 def remove(root: Path, name: str) -> None:
     """Take a batch out of use. Its scans stay in data/raw/scans, what was made of it in DVC's cache.
 
     Raises:
-        BatchError: it is not in use, or it is the only one.
+        BatchError: it is not in use, it is the only one, or dvc is at work, which would take what is made of all
+            batches for made of those that are left.
     """
-    with locked(root), edited_params(root) as document:
-        if name not in document["batches"]:
-            raise BatchError(f"no batch '{name}' in use; there are: {', '.join(document['batches'])}")
-        if len(document["batches"]) == 1:
-            raise BatchError(f"'{name}' is the only batch; add another one first")
-        document["batches"].remove(name)
+    with locked(root):
+        if at_work := dvc_at_work(root):
+            raise BatchError(f"dvc is at work ({at_work}); try again when it has ended")
+        with edited_params(root) as document:
+            if name not in document["batches"]:
+                raise BatchError(f"no batch '{name}' in use; there are: {', '.join(document['batches'])}")
+            if len(document["batches"]) == 1:
+                raise BatchError(f"'{name}' is the only batch; add another one first")
+            document["batches"].remove(name)
         for folder in MADE:
             shutil.rmtree(root / folder / name, ignore_errors=True)
+        for file in (*(root / "metrics").glob(f"*/{name}.json"), root / ODDITIES / f"{name}.csv"):
+            file.unlink(missing_ok=True)
+
+
+def dvc_at_work(root: Path) -> str | None:
+    """The command of a dvc process that reads or writes something of the project now, if there is one."""
+    path = root / ".dvc/tmp/rwlock"
+    try:
+        held = json.loads(path.read_text()) if path.is_file() else {}
+    except ValueError:  # It is being written.
+        return "dvc"
+    holders = (holder for lock in held.values() for holder in (lock.get("write"), *lock.get("read", [])))
+    return next((holder["cmd"] for holder in holders if holder and psutil.pid_exists(holder["pid"])), None)
 
 
 def arrived(root: Path, folder: Path, settled_seconds: float) -> list[Path]:
-    """Folders in `folder` that are no batches in use yet, and in which nothing has changed for so long."""
-    in_use = profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)["batches"]
+    """Folders in `folder` that never were batches, and in which nothing has changed for so long."""
+    known = read_document(root)["batches"]
     settled = time.time() - settled_seconds
     return [
         path
         for path in sorted((root / folder).glob("*/"))
-        if slug(path.name) not in in_use
-        and max(file.stat().st_mtime for file in (path, *path.rglob("*"))) <= settled
+        if not path.name.startswith(".")
+        and slug(path.name) not in known
+        and not dvc_file(root / RAW / slug(path.name)).is_file()  # Taken out again: it stays out.
+        and max(file.lstat().st_mtime for file in (path, *path.rglob("*"))) <= settled
     ]
+
+
+def read_document(root: Path) -> dict:
+    """params.yaml as it is now."""
+    return profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)
+
+
+def dvc_file(path: Path) -> Path:
+    """By which DVC holds a file or folder that no stage makes."""
+    return path.with_name(f"{path.name}.dvc")
 
 
 def slug(source: str) -> str:
     """A batch's name from where it comes from: the last part of the path, without an archive's suffix."""
-    last = PurePosixPath(source.rstrip("/")).name.lower()
+    last = PurePosixPath(source.split("?")[0].rstrip("/")).name.lower()
     suffix = next((end for end in ARCHIVES if last.endswith(end)), "")
     return re.sub(r"[^a-z0-9._-]+", "-", last.removesuffix(suffix)).strip("-._")
 
@@ -132,15 +186,17 @@ def fetch(source: str, target: Path) -> None:
                 local.parent.mkdir(parents=True, exist_ok=True)
                 system.get_file(path, str(local))
             return
-        file = target / PurePosixPath(inner).name
+        name = PurePosixPath(inner.split("?")[0]).name  # Of a signed address the rest is its key.
+        packed = name.lower().endswith(ARCHIVES)
+        file = target / (name.lower() if packed else name)
         system.get_file(inner, str(file))
-        if file.name.lower().endswith(ARCHIVES):
+        if packed:
             shutil.unpack_archive(file, target, **({} if file.suffix == ".zip" else {"filter": "data"}))
             file.unlink()
-    except (OSError, ValueError, ImportError, shutil.ReadError) as error:
-        if isinstance(error, BatchError):
-            raise
-        raise BatchError(f"{source} can't be read: {error}") from error
+    except BatchError:
+        raise
+    except Exception as error:  # The boundary to every file system and archive that there is.
+        raise BatchError(f"{source} can't be read: {type(error).__name__}: {error}") from error
 
 
 def listing(folder: Path) -> dict[str, int]:
@@ -161,15 +217,8 @@ def same(first: Path, second: Path) -> bool:
     )
 
 
-def keep_field(root: Path, before: str) -> dict[str, str]:
-    """Keep the field that there is, which the next training replaces: keys of `train_sof.warm_start`.
-
-    Raises:
-        BatchError: there is none.
-    """
-    if not (root / FIELD).is_file():
-        raise BatchError(f"no field at {FIELD} to go on from; `dvc repro train_sof` trains one")
-    kept = root / FIELDS / f"before-{before}.pt"
+def keep_field(root: Path, kept: Path) -> dict[str, str]:
+    """Keep the field that there is, which the next training replaces: keys of `train_sof.warm_start`."""
     kept.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(root / FIELD, kept)
     hold(root, kept)
@@ -215,7 +264,7 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
     """`add-batch`: say what was added and what comes next."""
     try:
         batch = add(Path.cwd(), source, name, warm_start)
-    except BatchError as error:
+    except (BatchError, ConfigError, profiles.ProfileError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     if not batch.added:
@@ -224,6 +273,7 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
     print(f"batch '{batch.name}' of {batch.files} files is in use. Next:")
     print(f"  dvc repro render_views@{batch.name}    # reads and renders its scans, no others")
     print("  dvc repro report                 # brings everything that depends on them up to date")
+    print(f"  git add params.yaml {dvc_file(RAW / batch.name)}    # for other clones, and for experiments")
     return 0
 
 
@@ -231,7 +281,7 @@ def run_remove(name: str) -> int:
     """`remove-batch`: say what became of it."""
     try:
         remove(Path.cwd(), name)
-    except BatchError as error:
+    except (BatchError, ConfigError, profiles.ProfileError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
     print(f"batch '{name}' is out of use; its scans are still in {RAW / name}. Next: dvc repro report")

@@ -47,5 +47,5 @@ def environment() -> dict[str, str]:
 
 
 def dvc(*arguments: str) -> list[str]:
-    """The command line of the dvc that is installed beside this Python."""
-    return [sys.executable, "-m", "dvc", *arguments]
+    """The command line of the dvc that is installed beside this Python; it waits for others that hold dvc's lock."""
+    return [sys.executable, "-m", "dvc", "--wait-for-lock", *arguments]

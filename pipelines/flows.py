@@ -105,11 +105,17 @@ def watch_batches(
 
     Returns:
         The names of the new batches.
+
+    Raises:
+        StageFailed: a folder could not be taken in.
     """
-    new = batches.arrived(Path.cwd(), Path(folder), 60 * settled_minutes)
-    for source in new:
-        render_batch(str(source), fine_tune=fine_tune)
-    return [batches.slug(str(source)) for source in new]
+    names, failed = [], []
+    for source in batches.arrived(Path.cwd(), Path(folder), 60 * settled_minutes):
+        state = render_batch(str(source), fine_tune=fine_tune, return_state=True)
+        (names if state.is_completed() else failed).append(batches.slug(str(source)))
+    if failed:  # The others have arrived all the same.
+        raise dvc_stages.StageFailed(f"these could not be taken in: {', '.join(failed)}")
+    return names
 
 
 @flow(name="ablate", **OPTIONS)

@@ -3,8 +3,10 @@
 It stays in the foreground, and stops all of them when it is interrupted or by `python -m pipelines down`.
 """
 
+import fcntl
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -17,7 +19,7 @@ from pathlib import Path
 from pipelines import demo
 
 HOST = "127.0.0.1"
-POOL = "gpu-pool"
+POOL, QUEUE = "gpu-pool", "dvc"  # the queue runs one flow at a time
 FLOWS, ZOMBIES = Path("pipelines/prefect.yaml"), Path("pipelines/zombies.yaml")
 LOGS = Path(".work/services")
 PID = LOGS / "up.pid"
@@ -51,14 +53,16 @@ def up(root: Path, prefect_port: int, mlflow_port: int) -> int:
 
 def down(root: Path) -> int:
     """Ask the `up` of this project to stop, and wait until it has."""
-    try:
-        pid = int((root / PID).read_text())
-        os.kill(pid, signal.SIGTERM)
-    except (OSError, ValueError):
+    pid = _holder(root)
+    if pid is None:
         print("nothing is up here", file=sys.stderr)
         return 1
-    end = time.monotonic() + 3 * STOP_SECONDS
-    while (root / PID).exists() and time.monotonic() < end:
+    os.kill(pid, signal.SIGTERM)
+    end = time.monotonic() + 4 * STOP_SECONDS
+    while _holder(root) is not None:
+        if time.monotonic() > end:
+            print(f"process {pid} does not stop", file=sys.stderr)
+            return 1
         time.sleep(0.1)
     return 0
 
@@ -68,11 +72,11 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
     """All services ready, by name; stopped at the end of the block, whatever ends it.
 
     Raises:
-        ServiceError: they are up already, or one does not start.
+        ServiceError: they are up already, a port is taken, or one does not start.
     """
     (root / LOGS).mkdir(parents=True, exist_ok=True)
-    if (root / PID).is_file() and _lives((root / PID).read_text()):
-        raise ServiceError("services are up here already; `python -m pipelines down` stops them")
+    for port in (prefect_port, mlflow_port):
+        _see_free(port)
     api, mlflow = f"http://{HOST}:{prefect_port}/api", f"http://{HOST}:{mlflow_port}"
     environment = {
         **demo.environment(),
@@ -82,16 +86,19 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
     }
     # A flow's stages tell the server, not the file that it keeps.
     worker_environment = {**environment, "MLFLOW_TRACKING_URI": mlflow}
+    # Artifacts lie where they do without a server, so that both ways lead to the same runs.
     stores = {
         "--backend-store-uri": f"sqlite:///{root / 'mlflow.db'}",
-        "--artifacts-destination": (root / "mlartifacts").as_uri(),
+        "--default-artifact-root": (root / "mlartifacts").as_uri(),
     }
     if uri := os.environ.get("MLFLOW_TRACKING_URI"):
         worker_environment["MLFLOW_TRACKING_URI"] = uri  # Somebody else keeps it.
     services: dict[str, subprocess.Popen] = {}
-    before = {number: signal.signal(number, _interrupt) for number in (signal.SIGTERM, signal.SIGHUP)}
-    (root / PID).write_text(str(os.getpid()))
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)}
+    held = _hold(root)
     try:
+        for number in (signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, _interrupt)
         command = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
         services["prefect-server"] = _start(root, "prefect-server", command, environment)
         if not uri:
@@ -99,10 +106,12 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
 
             make_database(root / "mlflow.db")
             command = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port)]
-            command += [word for pair in stores.items() for word in pair]
+            command += ["--no-serve-artifacts", *(word for pair in stores.items() for word in pair)]
             services["mlflow-server"] = _start(root, "mlflow-server", command, environment)
         _wait_for(f"{api}/health", services, "prefect-server")
         _prefect(root, environment, "work-pool", "create", POOL, "--type", "process", "--overwrite")
+        if QUEUE not in _prefect(root, environment, "work-queue", "ls", "--pool", POOL):
+            _prefect(root, environment, "work-queue", "create", QUEUE, "--pool", POOL, "--limit", "1")
         _prefect(root, environment, "--no-prompt", "deploy", "--all", "--prefect-file", str(FLOWS))
         _install_zombies(root, environment)
         command = ["prefect", "worker", "start", "--pool", POOL]
@@ -111,11 +120,12 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
             _wait_for(f"{mlflow}/health", services, "mlflow-server")
         yield services
     finally:
-        for process in reversed(
-            services.values()
-        ):  # The worker first: it tells the server how its flows ended.
+        for number in before:  # Asked again, it is at it.
+            signal.signal(number, signal.SIG_IGN)
+        # The worker first: it tells the server how its flows ended.
+        for process in reversed(services.values()):
             _stop(process)
-        (root / PID).unlink(missing_ok=True)
+        held.close()
         for number, handler in before.items():
             signal.signal(number, handler)
 
@@ -176,12 +186,49 @@ def _install_zombies(root: Path, environment: dict[str, str]) -> None:
         _prefect(root, environment, "automation", "create", "--from-file", str(ZOMBIES))
 
 
-def _lives(pid: str) -> bool:
+def _hold(root: Path):
+    """The file that says who is up, open and locked as long as that lasts.
+
+    Raises:
+        ServiceError: another process holds it.
+    """
+    file = open(root / PID, "a+")  # noqa: SIM115
     try:
-        os.kill(int(pid), 0)
-        return True
-    except (OSError, ValueError):
-        return False
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        file.close()
+        raise ServiceError("services are up here already; `python -m pipelines down` stops them") from error
+    file.truncate(0)
+    file.write(str(os.getpid()))
+    file.flush()
+    return file
+
+
+def _holder(root: Path) -> int | None:
+    """The process that is up here, if one is."""
+    try:
+        with open(root / PID) as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                return None
+            except OSError:
+                return int(file.read())
+    except FileNotFoundError:
+        return None
+
+
+def _see_free(port: int) -> None:
+    """Somebody else's server there would be taken for ours.
+
+    Raises:
+        ServiceError: something listens on the port.
+    """
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError as error:
+            raise ServiceError(f"port {port} is taken; choose --prefect-port or --mlflow-port") from error
 
 
 def _interrupt(*_) -> None:

@@ -30,12 +30,13 @@ def main() -> None:
         others = view_files("data/views", [name for name in batches() if name != batch])
         if not own:
             raise SystemExit(f"no views of batch '{batch}': dvc repro render_views@{batch}")
+        path = Path("data/oddities") / f"{batch}.csv"
+        path.unlink(missing_ok=True)
         if len(others) < FEWEST_HEADS:
             run.status(f"{len(others)} scans of other batches are too few to judge by ({FEWEST_HEADS})")
             run.final({"scans": len(own), "reference_scans": len(others)})
             return
         table = score(own, others, seed())
-        path = Path("data/oddities") / f"{batch}.csv"
         with atomic_path(path) as work:
             table.to_csv(work, index=False)
         run.artifact(path)

@@ -1,5 +1,7 @@
 """Batches of scans in and out of a project held by a real dvc."""
 
+import gzip
+import json
 import os
 import shutil
 import subprocess
@@ -91,6 +93,9 @@ def test_what_is_refused_changes_nothing(project, tmp_path):
     scans(tmp_path / "other", "b")
     scans(tmp_path / "same", "a")
     scans(tmp_path / "none")
+    packed = gzip.compress(b"no archive" * 1000)
+    (tmp_path / "torn.tar.gz").write_bytes(packed[: len(packed) // 2])
+    (project / "data/raw/scans/absent.dvc").write_text("outs: []\n")  # As in a clone before `dvc pull`.
     broken = tmp_path / "broken.zip"
     broken.write_bytes(b"no archive")
     for source, name, message in (
@@ -100,13 +105,19 @@ def test_what_is_refused_changes_nothing(project, tmp_path):
         (tmp_path / "lost", None, "is not there"),
         (tmp_path / "other", "Ärger!", "no name for a batch"),
         (broken, None, "can't be read"),
+        (tmp_path / "torn.tar.gz", None, "can't be read"),
         ("nowhere://x/y", None, "can't be read"),
+        (tmp_path / "other", "no", "no name for a batch"),
+        (tmp_path / "other", "absent", "`dvc pull`, or another --name"),
     ):
         with pytest.raises(BatchError, match=message):
             add(project, str(source), name)
     with pytest.raises(BatchError, match="no field at models/sof.pt"):
         add(project, str(tmp_path / "other"), warm_start=True)
+    with pytest.raises(BatchError, match="in use already; a warm start"):
+        add(project, str(tmp_path / "first"), warm_start=True)
     assert (project / "params.yaml").read_bytes() == before
+    assert sorted(path.name for path in (project / "data/raw/scans").glob("*/")) == ["first"]
 
 
 def test_two_at_once_are_both_added(project, tmp_path):
@@ -126,7 +137,10 @@ def test_folders_that_have_settled_arrive(project):
     incoming = project / "data/incoming"
     assert batches.arrived(project, Path("data/incoming"), 60) == []
     incoming.mkdir(parents=True)
-    for name in ("Monday", "Tuesday", "avatars-000"):
+    remembered = project / "data/raw/scans/sunday.dvc"
+    remembered.parent.mkdir(parents=True)
+    remembered.write_text("outs: []\n")  # It was a batch, and was taken out.
+    for name in ("Monday", "Tuesday", "avatars-000", "sunday", ".hidden"):
         scans(incoming / name, "a")
     long_ago = time.time() - 1000
     for path in (*incoming.glob("*/*"), *incoming.glob("*/")):
@@ -138,9 +152,17 @@ def test_folders_that_have_settled_arrive(project):
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):
     source = scans(tmp_path / "may", "a")
     add(project, str(source))
-    for folder in ("data/scans/may", "data/views/may"):
+    for folder in ("data/scans/may", "data/views/may", "metrics/render_views"):
         (project / folder).mkdir(parents=True)
+    (project / "metrics/render_views/may.json").write_text("{}")
+    busy = {"data/views": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}}
+    (project / ".dvc/tmp").mkdir(exist_ok=True)
+    (project / ".dvc/tmp/rwlock").write_text(json.dumps(busy))
+    with pytest.raises(BatchError, match=r"dvc is at work \(dvc repro\)"):
+        remove(project, "may")
+    (project / ".dvc/tmp/rwlock").unlink()
     remove(project, "may")
+    assert not (project / "metrics/render_views/may.json").exists()
     assert in_use(project) == ["avatars-000"]
     assert (project / "data/raw/scans/may/a.obj").is_file()
     assert not (project / "data/scans/may").exists() and not (project / "data/views/may").exists()

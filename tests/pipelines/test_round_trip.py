@@ -61,6 +61,7 @@ def project(tmp_path_factory) -> Path:
     (root / "models/parser.pt").write_bytes(b"scans with labels need none")
     shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
     git(root, "init", "-q")
+    (root / ".gitignore").write_text("/.work/\n/mlflow.db*\n/mlartifacts/\n")
     dvc(root, "init", "-q")
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
@@ -85,7 +86,7 @@ def up(project, tmp_path_factory):
         with services.running(project, *ports) as started:
             yield started, MlflowClient(f"http://127.0.0.1:{ports[1]}")
     assert all(process.poll() is not None for process in started.values())
-    assert not (project / services.PID).exists()
+    assert services.down(project) == 1  # Nothing is up any more.
 
 
 def deployment_run(project: Path, *arguments: str) -> subprocess.CompletedProcess:
