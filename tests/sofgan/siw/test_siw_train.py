@@ -103,13 +103,13 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
             normed = name.startswith(("projected", "regions", "loss"))
             rtol, atol = (1e-2, 2e-3) if normed else (2e-3, 2e-4)
             torch.testing.assert_close(one[name], other[name], rtol=rtol, atol=atol, msg=name)
-    # Adam's first steps are nearly signs, so a gradient of rounding errors alone (of a noise's strength, a single
-    # number, for instance) may go either way: not all of them do, nor any as far as twice the learning rate.
+    # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way: here and there a
+    # weight, which in a noise's strength or a small bias isn't averaged away.
     differences = [
         (one - other).abs().flatten() for one, other in zip(whole.ema.parameters(), parted.ema.parameters())
     ]
-    assert max(float(difference.mean()) for difference in differences) < 5e-4
-    assert torch.cat(differences).mean() < 1e-4
+    assert max(float(difference.mean()) for difference in differences) < 2e-4
+    assert torch.cat(differences).mean() < 5e-5
 
 
 def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos, maps, monkeypatch):
