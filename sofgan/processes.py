@@ -8,8 +8,11 @@ from contextlib import contextmanager
 
 _ONE_THREAD = ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
+# Gives the results of a task for each of some items, in order, from wherever it has them computed.
+Mapper = Callable[[Callable, list], Iterator]
 
-def map_in_processes(task: Callable, items: Iterable, workers: int) -> Iterator:
+
+def map_in_processes(task: Callable, items: Iterable, workers: int | Mapper) -> Iterator:
     """Results of `task(item)` in order, as they come.
 
     Processes are spawned, as OpenGL contexts and thread pools don't survive a fork, and each gets one thread
@@ -18,17 +21,20 @@ def map_in_processes(task: Callable, items: Iterable, workers: int) -> Iterator:
     Args:
         task: a function that can be pickled: of a module, or a `functools.partial` of one.
         items: its arguments.
-        workers: processes.
+        workers: processes of this machine, or what maps in their place (a cluster).
 
     Raises:
         BrokenProcessPool: a process died (out of memory, a driver's crash).
     """
     items = list(items)
+    if not isinstance(workers, int):
+        yield from workers(task, items)
+        return
     workers = min(workers, len(items))
     if workers <= 1:
         yield from map(task, items)
         return
-    with _one_thread_each(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
+    with one_thread_each(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
         results = pool.map(task, items)
         try:
             yield from results
@@ -37,7 +43,8 @@ def map_in_processes(task: Callable, items: Iterable, workers: int) -> Iterator:
 
 
 @contextmanager
-def _one_thread_each():
+def one_thread_each() -> Iterator[None]:
+    """Processes that are started within it get one thread of BLAS, OpenMP and Mesa's software renderer each."""
     before = {name: os.environ.get(name) for name in _ONE_THREAD}
     os.environ.update(dict.fromkeys(_ONE_THREAD, "1"))
     try:

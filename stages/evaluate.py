@@ -1,17 +1,17 @@
 """Score everything that was trained, and draw what it makes."""
 
+from pathlib import Path
+
 import numpy as np
-import torch
 
 from sofgan.cpu import use_cpu
-from sofgan.faces.inference import prepare_for_inference
-from sofgan.faces.parser import load_parser
 from sofgan.faces.store import PhotoStore
-from sofgan.files import atomic_path, write_bytes, write_png
+from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
 from sofgan.metrics import portraits, restyling
 from sofgan.metrics.config import Evaluate
-from sofgan.metrics.features import extract, to_network_range
+from sofgan.metrics.features import to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix, image_mean_iou
+from sofgan.metrics.shards import Judges, painted_features, photo_features
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
@@ -22,16 +22,19 @@ from sofgan.sof.data import instance_name, read_views, view_files
 from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import Reference
 from sofgan.sof.train import validate
-from stages.params import batches, read_params, runtime, seed
+from stages.cluster import on_cluster
+from stages.params import batches, device, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
+
+SIW, PARSER = Path("models/siw.pt"), Path("models/parser.pt")
 
 
 def main() -> None:
     params, how = read_params("evaluate"), runtime()
     use_cpu(how.threads)
-    sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw("models/siw.pt", how.device)
+    sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw(SIW, how.device)
     if siw.framing is None:
-        raise SystemExit("models/siw.pt has no framing: train it by the stage train_siw")
+        raise SystemExit(f"{SIW} has no framing: train it by the stage train_siw")
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
         reference = training_reference(sof)
@@ -39,7 +42,7 @@ def main() -> None:
             sof, reference, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
             lambda done: run.status(f"SOF views {done}/{params.sof_images}"), purpose="evaluation",
         )  # fmt: skip
-        figures |= _score_portraits(siw, drawn, params, how.device, run)
+        figures |= _score_portraits(siw, drawn, params, run)
         _draw(sof, reference, siw, drawn, params, run)
         run.final(figures, "evaluation")
 
@@ -64,10 +67,13 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
     }
 
 
-def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str, run: StageRun):
+def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun) -> dict[str, float]:
     """Distances to real portraits, same-domain and cross-domain, their floor, and control."""
-    parser = load_parser("models/parser.pt", device)
-    extractors = portraits.make_extractors(params.extractors, parser, params.inception_weights, device)
+    digests = sha256_file(SIW), sha256_file(PARSER)
+    judges = Judges(
+        SIW, PARSER, digests, tuple(params.extractors), params.inception_weights, params.batch, device()
+    )
+    workers = on_cluster("evaluate") or 1
     if not params.inception_weights:
         run.status("no Inception weights are given (evaluate.inception_weights): FID is left out")
     stores = {name: PhotoStore(f"data/photos/{name}") for name in ("ffhq", "celebamask")}
@@ -75,13 +81,10 @@ def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str,
     chosen = {name: portraits.draw(len(store), params.images, seed(), name) for name, store in stores.items()}
     real = {}
     for name, store in stores.items():
-        run.status(f"features of {len(chosen[name])} real photos of {name}")
-        real[name] = portraits.real_features(
-            lambda i, store=store: store.image(i, siw.resolution),
-            chosen[name],
-            extractors,
-            params.batch,
-            device,
+        what = f"{len(chosen[name])} real photos of {name}"
+        run.status(f"features of {what}")
+        real[name] = photo_features(
+            store, chosen[name], siw.resolution, judges, workers, _teller(run, "features of", what)
         )
     size = drawn.shape[1]
     labels = {
@@ -95,13 +98,15 @@ def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str,
         "celebamask": [("_celebamask_maps", "ffhq"), ("_celebamask", "celebamask")],
         "sof": [("_sof_maps", "ffhq")],
     }
-    control = portraits.Control(prepare_for_inference(parser))
+    control = ConfusionMatrix()
     figures = portraits.floors(real["ffhq"], seed())
     for name, pairs in comparisons.items():
-        run.status(f"painting {len(labels[name])} maps of {name}")
-        painted = portraits.paint_all(siw, labels[name], seed(), name, params.batch)
-        images = (_controlled(control if name == "ffhq" else None, *pair) for pair in painted)
-        features = extract(images, extractors, device)
+        what = f"{len(labels[name])} maps of {name}"
+        run.status(f"painting {what}")
+        features, seen = painted_features(
+            labels[name], seed(), name, judges, workers, name == "ffhq", _teller(run, "painting", what)
+        )
+        control.merge(seen)
         for suffix, against in pairs:
             generator = numpy_generator(seed(), "evaluate", "kid", suffix)
             figures |= portraits.distances(features, real[against], suffix, params.kid_subset, generator)
@@ -111,13 +116,11 @@ def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, device: str,
     )
     photo_labels = np.stack([maps["ffhq"].labels(int(i), siw.resolution) for i in chosen["ffhq"]])
     figures |= restyling.scores(siw, labels["celebamask"], photos, photo_labels, params.restyled_maps, seed())
-    return figures | control.scores(params.frequent_share)
+    return figures | portraits.control_scores(control, params.frequent_share)
 
 
-def _controlled(control: portraits.Control | None, labels: np.ndarray, images: torch.Tensor) -> torch.Tensor:
-    if control is not None:
-        control.update(labels, images)
-    return images
+def _teller(run: StageRun, doing: str, what: str):
+    return lambda done: run.status(f"{doing} {done}/{what}")
 
 
 def _draw(

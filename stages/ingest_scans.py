@@ -8,7 +8,8 @@ from pathlib import Path
 
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.scans.scan_parser import ScanParser
-from stages.params import device, read_params, workers
+from stages.cluster import spread
+from stages.params import device, read_params
 from stages.tracking import stage_run
 
 
@@ -23,7 +24,7 @@ def main() -> None:
             Path("data/raw/scans") / batch,
             scans,
             params,
-            workers(),
+            spread("ingest_scans", batch),
             report=lambda done, total: run.status(f"{done}/{total} scans"),
             parser=ScanParser("models/parser.pt", device()),
         )

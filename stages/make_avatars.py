@@ -5,7 +5,8 @@ from pathlib import Path
 
 from sofgan.files import atomic_path
 from sofgan.scans.avatars.batch import batch_figures, make_batch
-from stages.params import read_params, seed, workers
+from stages.cluster import spread
+from stages.params import read_params, seed
 from stages.tracking import stage_run
 
 
@@ -23,7 +24,7 @@ def main() -> None:
             batch,
             params.scans_per_batch,
             seed(),
-            workers(),
+            spread("make_avatars", batch),
             report=lambda done, total: run.status(f"{done}/{total} avatars"),
         )
         run.final(batch_figures(parameters))

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from sofgan.views.portraits import make_portraits, photo_sheet
-from stages.params import read_params, seed, workers
+from stages.cluster import spread
+from stages.params import read_params, seed
 from stages.tracking import stage_run
 
 FOLDER = Path("data/raw/portraits")
@@ -16,7 +17,7 @@ def main() -> None:
             FOLDER,
             params,
             seed(),
-            workers(),
+            spread("make_portraits"),
             report=lambda done, total: run.status(f"{done}/{total} photos"),
         )
         for name in ("ffhq", "celebamask"):

@@ -9,6 +9,7 @@ from pathlib import Path
 import yaml
 
 from sofgan.config import ConfigError, from_mapping
+from sofgan.device import resolve_device
 
 # Where each block's dataclass lives. None of these modules imports torch: `pipelines` checks all blocks.
 BLOCKS = {
@@ -36,6 +37,14 @@ class Runtime:
     device: str  # auto, cpu, cuda or cuda:N
     workers: int  # processes of a stage; 0: one a core
     threads: int  # of torch on the CPU in one process; 0: one a core
+    cluster: str = (
+        ""  # where a stage's shards are worked off, see stages.cluster; empty: in its own processes
+    )
+    train_processes: int = 1  # that train together, see stages.together; 0: one a GPU
+
+    def __post_init__(self):
+        if min(self.workers, self.threads, self.train_processes) < 0:
+            raise ValueError("workers, threads and train_processes are 0 or more")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,15 +127,42 @@ def device() -> str:
 def runtime() -> Runtime:
     """The `runtime` block with 0 and `auto` resolved for this machine (asks torch only for `auto`)."""
     block = read_params("runtime")
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    name = device()
-    if name == "auto":
-        import torch
-
-        name = "cuda" if torch.cuda.is_available() else "cpu"
-    return Runtime(name, block.workers or cores, block.threads or cores)
+    return dataclasses.replace(
+        block,
+        device=resolve_device(device()),
+        workers=workers(),
+        threads=block.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
+        cluster=cluster(),
+        train_processes=train_processes(),
+    )
 
 
 def workers() -> int:
     """Processes of a stage: `runtime.workers`, or one a core. Unlike `runtime` it never loads torch."""
-    return read_params("runtime").workers or len(os.sched_getaffinity(0))
+    return read_params("runtime").workers or cores()
+
+
+def cluster() -> str:
+    """Where shards are worked off: `SOFGAN_CLUSTER`, which a flow sets, or `runtime.cluster`; empty: here."""
+    return os.environ.get("SOFGAN_CLUSTER", read_params("runtime").cluster)
+
+
+def train_processes() -> int:
+    """How many processes train together: `SOFGAN_TRAIN_PROCESSES`, which a flow sets, or `runtime.train_processes`.
+
+    Raises:
+        ConfigError: the variable is no number.
+    """
+    text = os.environ.get("SOFGAN_TRAIN_PROCESSES", str(read_params("runtime").train_processes))
+    if not text.isdigit():
+        raise ConfigError(f"SOFGAN_TRAIN_PROCESSES is a whole number, not {text!r}")
+    if int(text):
+        return int(text)
+    import torch
+
+    return max(1, torch.cuda.device_count()) if resolve_device(device()) == "cuda" else 1
+
+
+def cores() -> int:
+    """CPU cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

@@ -1,30 +1,34 @@
 """The parser writes a label map of every FFHQ-like photo: a store with the same keys in the same order."""
 
+from pathlib import Path
+
 from sofgan.cpu import use_cpu
-from sofgan.faces.parser import load_parser
-from sofgan.faces.parsing import mean_class_areas, parse_store, picture_parsed
+from sofgan.faces.parsing import ParserFile, mean_class_areas, parse_store, picture_parsed
 from sofgan.faces.store import PhotoStore
 from sofgan.files import sha256_file
-from stages.params import read_params, runtime
+from stages.cluster import on_cluster
+from stages.params import device, read_params, runtime
 from stages.tracking import stage_run
 
+PARSER = Path("models/parser.pt")
 PICTURED = 12
 
 
 def main() -> None:
     params, how = read_params("parse_faces"), runtime()
     use_cpu(how.threads)
-    photos = PhotoStore("data/photos/ffhq")
+    photos, parser = PhotoStore("data/photos/ffhq"), ParserFile(PARSER, sha256_file(PARSER), device())
     with stage_run("parse_faces", params) as run:
         parse_store(
             photos,
-            load_parser("models/parser.pt", how.device),
+            parser,
             "data/labels/ffhq",
             params,
-            parser_sha256=sha256_file("models/parser.pt"),
+            parser_sha256=parser.sha256,
             work=".work/parse_faces",
             workers=how.workers,
             status=run.status,
+            mapper=on_cluster("parse_faces"),
         )
         labels = PhotoStore("data/labels/ffhq")
         run.image("samples/parsed", picture_parsed(photos, labels, PICTURED))

@@ -7,7 +7,8 @@ import numpy as np
 from PIL import Image
 
 from sofgan.views.multiview import render_batch
-from stages.params import read_params, seed, workers
+from stages.cluster import spread
+from stages.params import read_params, seed
 from stages.tracking import stage_run
 
 
@@ -23,7 +24,7 @@ def main() -> None:
             views,
             params,
             seed(),
-            workers(),
+            spread("render_views", batch),
             report=lambda done, total: run.status(f"{done}/{total} scans"),
         )
         run.image("views/contact_sheet", np.asarray(Image.open(views / "contact_sheet.png")))

@@ -1,4 +1,7 @@
-"""Train the SIW StyleGAN on photos and label maps that are no pairs."""
+"""Train the SIW StyleGAN on photos and label maps that are no pairs.
+
+On N GPUs of one machine: `runtime.train_processes: N`. They train as one does, but for rounding.
+"""
 
 import shutil
 from pathlib import Path
@@ -20,6 +23,7 @@ from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, training_refe
 from sofgan.siw.train import train
 from sofgan.sof.model import load_sof
 from stages.params import read_params, runtime, seed
+from stages.together import train_together
 from stages.tracking import StageRun, stage_run
 
 PHOTOS = {"ffhq": Path("data/photos/ffhq"), "celebamask": Path("data/photos/celebamask")}
@@ -32,6 +36,7 @@ SHEET_MAPS = 48  # SOF maps on the contact sheet
 
 def main() -> None:
     """Photos, maps and the SOF space in; models/siw.pt, samples and curves out."""
+    train_together("stages.train_siw")
     params, machine = read_params("train_siw"), runtime()
     use_cpu(machine.threads)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:

@@ -1,6 +1,6 @@
 """Train the semantic occupancy field on the label views of all batches, those of a few heads aside.
 
-On N GPUs of one machine: `torchrun --nproc-per-node N -m stages.train_sof`. They train as one does, but for rounding.
+On N GPUs of one machine: `runtime.train_processes: N`. They train as one does, but for rounding.
 With `warm_start` it goes on from an earlier field, for fewer steps.
 """
 
@@ -21,6 +21,7 @@ from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import load_previous, warm_config, warm_model
 from sofgan.training import Checkpoints
 from stages.params import batches, read_params, runtime, seed
+from stages.together import train_together
 from stages.tracking import StageRun, stage_run
 
 SAMPLES = 64  # new heads by which the space is scored
@@ -28,6 +29,7 @@ SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of t
 
 
 def main() -> None:
+    train_together("stages.train_sof")
     params, machine = read_params("train_sof"), runtime()
     use_cpu(machine.threads)
     everyone = view_files("data/views", batches())

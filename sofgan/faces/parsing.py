@@ -10,29 +10,57 @@ import json
 import shutil
 from collections import deque
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sofgan.config import to_mapping
+from sofgan.device import resolve_device
 from sofgan.faces.config import ParseFaces
 from sofgan.faces.images import encode_labels
 from sofgan.faces.inference import InferenceParser, prepare_for_inference
 from sofgan.faces.parallel import ordered_map
-from sofgan.faces.parser import FaceParser
+from sofgan.faces.parser import FaceParser, load_parser
 from sofgan.faces.store import SHARD_PHOTOS, PhotoStore, PhotoStoreWriter
 from sofgan.labels import NAMES, class_areas, colorize
 from sofgan.metrics.features import to_network_range
+from sofgan.processes import Mapper
 from sofgan.progress import Throughput
 
 # Pixels that a CPU thread takes at once: more fall out of its cache, fewer are dear to call for.
 _CPU_PIXELS = 512 * 512
 
 
+@dataclass(frozen=True)
+class ParserFile:
+    """A parser by its weights file, which may be sent to other processes and is loaded once in each.
+
+    Attributes:
+        path: as `sofgan.faces.parser.save_parser` writes it.
+        sha256: digest of the file, by which a process that lives long sees that it is another one.
+        device: torch's name of where to parse; `auto` takes a GPU where there is one.
+    """
+
+    path: Path
+    sha256: str
+    device: str = "cpu"
+
+    def load(self) -> InferenceParser:
+        """The parser, made ready to parse."""
+        return _loaded(self)
+
+
+@lru_cache(1)
+def _loaded(file: ParserFile) -> InferenceParser:
+    return prepare_for_inference(load_parser(file.path, resolve_device(file.device)))
+
+
 def parse_store(
     photos: PhotoStore,
-    parser: FaceParser,
+    parser: FaceParser | ParserFile,
     path: str | Path,
     config: ParseFaces,
     *,
@@ -41,6 +69,7 @@ def parse_store(
     workers: int = 1,
     status: Callable[[str], None] = lambda text: None,
     block_photos: int = SHARD_PHOTOS,
+    mapper: Mapper | None = None,
 ) -> int:
     """Write a store of label maps with the keys, order and splits of `photos`.
 
@@ -49,10 +78,12 @@ def parse_store(
     `workers`.
 
     Args:
+        parser: a file, where other processes are to parse.
         parser_sha256: digest of the parser's weights file.
         work: folder for resume state; this run's share of it is removed at the end.
         workers: threads that decode, and as many that encode, around a GPU. A CPU uses torch's own number of
             threads instead.
+        mapper: works off the blocks, in other processes that see `work`; None: they are parsed here.
 
     Returns:
         How many photos were parsed in this call.
@@ -61,19 +92,24 @@ def parse_store(
     folder = Path(work) / hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
     starts = range(0, len(photos), block_photos)
     missing = [start for start in starts if not (folder / f"{start:07d}").is_dir()]
-    blocks = {start: range(start, min(start + block_photos, len(photos))) for start in missing}
-    total = sum(len(block) for block in blocks.values())
-    splits = photos.splits()
+    blocks = [range(start, min(start + block_photos, len(photos))) for start in missing]
+    total = sum(map(len, blocks))
     clock = Throughput(len(photos), len(photos) - total)
-    ready = prepare_for_inference(parser)
-    parse_block = _parse_block_on_gpu if ready.mean.device.type == "cuda" else _parse_block_on_cpu
-    for block in blocks.values():
-        with PhotoStoreWriter(folder / f"{block.start:07d}") as writer:
-            for batch, maps in parse_block(photos, ready, block, config, workers):
-                for index, labels in zip(batch, maps):
-                    writer.add(photos.key(index), labels=labels, split=int(splits[index]))
-                clock.update(clock.done + len(batch))
-                status(clock.line("photos"))
+
+    def tell(count: int) -> None:
+        clock.update(clock.done + count)
+        status(clock.line("photos"))
+
+    if mapper is None:
+        ready = parser if isinstance(parser, ParserFile) else prepare_for_inference(parser)
+        for block in blocks:
+            _write_block(block, photos, ready, folder, config, workers, tell)
+    else:
+        task = partial(
+            _write_block, photos=photos, parser=parser, folder=folder, config=config, workers=workers
+        )
+        for count in mapper(task, blocks):
+            tell(count)
     with PhotoStoreWriter(path) as writer:
         for start in starts:
             block = PhotoStore(folder / f"{start:07d}")
@@ -82,6 +118,27 @@ def parse_store(
                 writer.add(record.key, labels=record.labels, split=record.split)
     shutil.rmtree(folder, ignore_errors=True)
     return total
+
+
+def _write_block(
+    block: range,
+    photos: PhotoStore,
+    parser: InferenceParser | ParserFile,
+    folder: Path,
+    config: ParseFaces,
+    workers: int,
+    tell: Callable[[int], None] = lambda count: None,
+) -> int:
+    """A store of the label maps of some photos, in `folder`; how many they are, told batch by batch."""
+    ready = parser.load() if isinstance(parser, ParserFile) else parser
+    parse = _parse_block_on_gpu if ready.mean.device.type == "cuda" else _parse_block_on_cpu
+    splits = photos.splits()
+    with PhotoStoreWriter(folder / f"{block.start:07d}") as writer:
+        for batch, maps in parse(photos, ready, block, config, workers):
+            for index, labels in zip(batch, maps):
+                writer.add(photos.key(index), labels=labels, split=int(splits[index]))
+            tell(len(batch))
+    return len(block)
 
 
 def _parse_block_on_cpu(

@@ -43,21 +43,23 @@ def make_extractors(
 
 
 def paint_all(
-    siw: Siw, labels: np.ndarray, seed: int, name: str, batch: int
+    siw: Siw, labels: np.ndarray, seed: int, name: str, batch: int, first: int = 0, count: int | None = None
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Each map painted once, each with a style of its own.
 
     Args:
         labels: (N, S, S) uint8.
         name: of the set; seeds its styles.
+        first, count: the maps are those from `first` on of a set of so many, and painted as among all of them if
+            `first` is a multiple of `batch`; None: they are the set.
 
     Returns:
         Batches of maps (B, S, S) and pictures (B, 3, R, R) in [-1, 1].
     """
-    z = siw.sample_z(len(labels), torch_generator(seed, "evaluate", "styles", name))
+    z = siw.sample_z(count or len(labels), torch_generator(seed, "evaluate", "styles", name))[first:]
     for start in range(0, len(labels), batch):
         maps = labels[start : start + batch]
-        images = siw.paint(maps, siw.map_styles(z[start : start + batch]), noise_seed=start)
+        images = siw.paint(maps, siw.map_styles(z[start : start + len(maps)]), noise_seed=first + start)
         yield maps, images
 
 
@@ -117,7 +119,7 @@ class Control:
 
     def __init__(self, parser: FaceParser) -> None:
         self.parser = parser
-        self.confusion = ConfusionMatrix()
+        self.confusion = ConfusionMatrix()  # rows maps, columns what is seen
 
     def update(self, labels: np.ndarray, images: Tensor) -> None:
         """Compare maps (B, S, S) with parsed pictures (B, 3, R, R), at the pictures' resolution."""
@@ -126,12 +128,17 @@ class Control:
         self.confusion.update(self.parser.parse(images), labels[:, places][:, :, places])
 
     def scores(self, frequent_share: float) -> dict[str, float]:
-        """mIoU over all classes and over frequent ones, accuracy, and IoU by class."""
-        frequent = frequent_classes(self.confusion, frequent_share)
-        return {
-            "control_miou": self.confusion.miou(),
-            "control_miou_frequent": self.confusion.miou(frequent),
-            "control_classes_frequent": len(frequent),
-            "control_accuracy": self.confusion.accuracy(),
-            **{f"control_iou_{name}": value for name, value in self.confusion.per_class().items()},
-        }
+        """`control_scores` of what it saw."""
+        return control_scores(self.confusion, frequent_share)
+
+
+def control_scores(confusion: ConfusionMatrix, frequent_share: float) -> dict[str, float]:
+    """mIoU over all classes and over frequent ones, accuracy, and IoU by class."""
+    frequent = frequent_classes(confusion, frequent_share)
+    return {
+        "control_miou": confusion.miou(),
+        "control_miou_frequent": confusion.miou(frequent),
+        "control_classes_frequent": len(frequent),
+        "control_accuracy": confusion.accuracy(),
+        **{f"control_iou_{name}": value for name, value in confusion.per_class().items()},
+    }

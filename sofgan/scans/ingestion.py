@@ -13,7 +13,7 @@ from PIL import Image
 from sofgan import labels
 from sofgan.config import from_mapping
 from sofgan.files import atomic_path, sha256_file, write_npz
-from sofgan.processes import map_in_processes
+from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
 from sofgan.scans.labelling import NoLabels, label_scan
@@ -56,7 +56,7 @@ def ingest_batch(
     raw: Path,
     scans: Path,
     config: IngestScans,
-    workers: int,
+    workers: int | Mapper,
     report: Callable[[int, int], None] = lambda done, total: None,
     parser: ScanParser | None = None,
 ) -> dict[str, float]:

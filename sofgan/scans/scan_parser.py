@@ -1,10 +1,11 @@
 """A face parser for scans' pictures, loaded when the first scan needs it and once a process."""
 
-from functools import cache
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
 
+from sofgan.device import resolve_device
 from sofgan.scans.reading import ScanError
 
 _BATCH = 8
@@ -46,22 +47,21 @@ class ScanParser:
 
     def _load(self):
         # Parsing is not imported by who only reads labelled scans: torch takes seconds.
-        return _parser(self.path, self.device)
+        if not self.path.is_file():
+            raise ScanError(
+                f"it has no labels, and there is no parser at {self.path} to find some; run train_parser first"
+            )
+        # A process of a cluster outlives the file that it once read.
+        return _parser(self.path, self.path.stat().st_mtime_ns, self.device)
 
 
-@cache
-def _parser(path: Path, device: str):
-    if not path.is_file():
-        raise ScanError(
-            f"it has no labels, and there is no parser at {path} to find some; run train_parser first"
-        )
+@lru_cache(1)
+def _parser(path: Path, changed: int, device: str):
     import torch
 
     from sofgan.faces.inference import prepare_for_inference
     from sofgan.faces.parser import load_parser
 
-    if device == "auto":
-        device = "cuda" if torch.cuda.is_available() else "cpu"
     # Scans are shared out to processes; and one thread gives the same bytes however many these are.
     torch.set_num_threads(1)
-    return prepare_for_inference(load_parser(path, device))
+    return prepare_for_inference(load_parser(path, resolve_device(device)))

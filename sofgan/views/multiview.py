@@ -10,7 +10,7 @@ import numpy as np
 
 from sofgan import cameras, labels
 from sofgan.files import atomic_path, write_npz, write_png
-from sofgan.processes import map_in_processes
+from sofgan.processes import Mapper, map_in_processes
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import RenderViews
 
@@ -103,7 +103,7 @@ def render_batch(
     views: Path,
     config: RenderViews,
     seed: int,
-    workers: int,
+    workers: int | Mapper,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
     """Render every scan file of a folder into a views file, and a contact sheet.

@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from sofgan import cameras, labels
 from sofgan.files import atomic_path
-from sofgan.processes import map_in_processes
+from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.parts import Part
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import MakePortraits
@@ -53,7 +53,7 @@ def make_portraits(
     folder: Path,
     config: MakePortraits,
     seed: int,
-    workers: int,
+    workers: int | Mapper,
     report: Callable[[int, int], None] = lambda done, total: None,
 ) -> dict[str, float]:
     """Render both sets of portraits, of people who are in no scan batch and in no more than one set.

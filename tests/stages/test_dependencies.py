@@ -8,7 +8,9 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 # No results depend on them, as dvc.yaml says of params and tracking.
-LEFT_OUT = {f"sofgan/{name}.py" for name in ("config", "cpu", "files", "processes", "progress", "seeds")}
+LEFT_OUT = {
+    f"sofgan/{name}.py" for name in ("config", "cpu", "device", "files", "processes", "progress", "seeds")
+}
 
 
 def imported(path: Path) -> set[Path]:

@@ -1,7 +1,10 @@
 """The stage `evaluate` on models that know nothing: every number and picture is there, twice the same."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -157,3 +160,19 @@ def test_a_field_of_other_scans_is_refused(project):
     (project / "data/views/a/x.npz").rename(project / "data/views/a/y.npz")
     with pytest.raises(SystemExit, match="other scans"):
         evaluate.main()
+
+
+def test_two_workers_of_a_cluster_find_the_same_figures(project, cluster):
+    document = PARAMS | {"evaluate": PARAMS["evaluate"] | {"batch": 1}}  # so that there are several shards
+    (project / "params.yaml").write_text(yaml.safe_dump(document))
+    environment = os.environ | cluster
+    found = []
+    for where in ("", cluster["SOFGAN_CLUSTER"]):
+        command = [sys.executable, "-m", "stages.evaluate"]
+        done = subprocess.run(
+            command, env=environment | {"SOFGAN_CLUSTER": where}, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stderr
+        found.append((project / "metrics/evaluation.json").read_bytes())
+        assert ("Beginning flow run" in done.stdout + done.stderr) == bool(where)
+    assert found[0] == found[1]

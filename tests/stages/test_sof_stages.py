@@ -1,13 +1,19 @@
 """Stages train_sof and invert_masks in a small project of synthetic heads: files out, resume, same bytes."""
 
+import fcntl
 import hashlib
 import importlib.util
 import io
 import json
+import os
+import signal
+import subprocess
 import sys
+import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
 import torch
 import yaml
@@ -17,7 +23,7 @@ from sofgan.faces.store import TRAIN, PhotoStoreWriter
 from sofgan.files import sha256_file
 from sofgan.sof.data import split_instances, view_files
 from sofgan.sof.model import load_sof
-from stages import invert_masks, train_sof
+from stages import invert_masks, spool, train_sof
 from stages import params as stage_params
 
 ROOT = Path(__file__).parents[2]
@@ -154,17 +160,69 @@ def test_a_batch_is_added_to_an_earlier_field(project):
     assert Path("plots/train_sof.csv").read_text().splitlines()[1].startswith("4,")
 
 
-def test_of_several_processes_the_first_alone_writes(torchrun, project):
-    """Two processes as torchrun starts them end as one does, with one set of files."""
+def stage_process(**environment: str) -> subprocess.Popen:
+    """`python -m stages.train_sof` with its output in stage.log."""
+    path = os.pathsep.join([str(ROOT), *sys.path])
+    with open("stage.log", "w") as log:
+        return subprocess.Popen(
+            [sys.executable, "-m", "stages.train_sof"],
+            env=os.environ | {"PYTHONPATH": path, "OMP_NUM_THREADS": "1", **environment},
+            stdout=log,
+            stderr=log,
+        )
+
+
+def test_of_several_processes_the_first_alone_writes_and_tells(project):
+    """Two processes, by a parameter, end as one does, with one set of files and one run for MLflow."""
     train_sof.main()
     names = ["metrics/train_sof.json", "plots/train_sof.csv", "data/sof/new_heads.png", "models/sof.pt"]
     alone = json.loads(Path(names[0]).read_text())
     for name in names:
         Path(name).unlink()
-    stderr = torchrun("-m", "stages.train_sof", path=str(ROOT))
-    assert stderr.count("train_sof: judging") == 1
+    # While a mirror's lock is taken, none is started.
+    (project / ".work/tracking").mkdir(parents=True)
+    with open(project / ".work/tracking/mirror.lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        params = yaml.safe_load((project / "params.yaml").read_text())
+        params["runtime"]["train_processes"] = 2
+        (project / "params.yaml").write_text(yaml.safe_dump(params))
+        assert stage_process(SOFGAN_TRACKING="on").wait(300) == 0, Path("stage.log").read_text()
+    assert Path("stage.log").read_text().count("train_sof: judging") == 1
     together = json.loads(Path(names[0]).read_text())
     assert together.keys() == alone.keys()
     assert together["held_out_miou"] == pytest.approx(alone["held_out_miou"], abs=0.02)
     assert all(Path(name).is_file() for name in names)
     assert not list(Path(".work/train_sof").glob("*.pt"))
+    (entry,) = spool.entries(project)
+    events = [json.loads(line) for line in (entry / "events.jsonl").read_text().splitlines()]
+    assert events[-1]["kind"] == "end" and events[-1]["status"] == "FINISHED"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
+def test_one_process_goes_on_where_two_were_stopped(project, number):
+    """None of the two is left behind, also where torchrun itself is killed and can't stop them."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["train_sof"] |= {"steps": 200, "validate_every_steps": 10, "checkpoint_every_steps": 10}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    stage = psutil.Process(stage_process(SOFGAN_TRAIN_PROCESSES="2").pid)
+    states = lambda: sorted(Path(".work/train_sof").glob("*.pt"))  # noqa: E731
+    end = time.monotonic() + 200
+    while not states():
+        assert stage.status() != psutil.STATUS_ZOMBIE and time.monotonic() < end, Path(
+            "stage.log"
+        ).read_text()
+        time.sleep(0.02)
+    trainers = stage.children()
+    assert len(trainers) == 2
+    stage.send_signal(number)
+    stage.wait(60)
+    assert not psutil.wait_procs(trainers, 30)[1]
+    assert not Path("models/sof.pt").exists()
+    state = torch.load(states()[-1], weights_only=True)
+
+    train_sof.main()
+    rows = Path("plots/train_sof.csv").read_text().splitlines()
+    assert [row.split(",")[0] for row in rows[1:]] == [str(step) for step in range(10, 201, 10)]
+    losses = [float(row.split(",")[1]) for row in rows[1:]]
+    known = [row["loss"] for row in state["curve"]]  # Made by two, and not again.
+    assert known and losses[: len(known)] == pytest.approx(known, rel=1e-4)

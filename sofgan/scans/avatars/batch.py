@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sofgan.files import write_json
-from sofgan.processes import map_in_processes
+from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.avatars.export import write_glb, write_obj
 from sofgan.scans.avatars.model import AvatarModel
 from sofgan.seeds import numpy_generator
@@ -19,7 +19,7 @@ def make_batch(
     batch: str,
     count: int,
     seed: int,
-    workers: int = 1,
+    workers: int | Mapper = 1,
     report: Callable[[int, int], None] | None = None,
 ) -> dict[str, dict]:
     """Write `count` raw scans into `folder`, every other one as GLB or OBJ, and `avatars.json` beside them.

@@ -1,0 +1,58 @@
+"""A Dask cluster of two workers, and the Prefect server that shards tell."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+CODE = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory):
+    """The environment in which a stage finds them."""
+    from distributed import LocalCluster
+
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        port = found.getsockname()[1]
+    environment = {
+        "PREFECT_API_URL": f"http://127.0.0.1:{port}/api",
+        "PREFECT_HOME": str(tmp_path_factory.mktemp("prefect")),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        "DO_NOT_TRACK": "1",
+        "OMP_NUM_THREADS": "1",
+        "LP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(CODE), *sys.path]),
+    }
+    command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    log = tmp_path_factory.mktemp("server") / "log"
+    with open(log, "w") as file, pytest.MonkeyPatch.context() as patch:
+        for name, value in environment.items():
+            patch.setenv(name, value)
+        server = subprocess.Popen(command, stdout=file, stderr=file)
+        local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+        try:
+            with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **local) as dask:
+                end = time.monotonic() + 120
+                while not _answers(f"{environment['PREFECT_API_URL']}/health"):
+                    assert time.monotonic() < end and server.poll() is None, log.read_text()
+                    time.sleep(0.2)
+                yield environment | {"SOFGAN_CLUSTER": dask.scheduler_address}
+        finally:
+            server.terminate()
+            server.wait(30)
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=2):
+            return True
+    except (urllib.error.URLError, OSError):
+        return False

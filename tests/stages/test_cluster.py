@@ -1,0 +1,164 @@
+"""Shards of stages on two Dask workers: the files of a stage that works alone, and refusals of what would differ."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+import types
+import urllib.request
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from PIL import Image
+
+from sofgan.faces.config import ParserConfig
+from sofgan.faces.parser import FaceParser, save_parser
+from sofgan.faces.store import PhotoStoreWriter
+from sofgan.processes import map_in_processes
+from sofgan.scans.avatars.batch import make_batch
+from stages import cluster as clusters
+from stages import params as stage_params
+
+ROOT = Path(__file__).parents[2]
+STAGES = {
+    "ingest_scans": (["--batch", "b"], ["data/scans/b", "metrics/ingest_scans"]),
+    "render_views": (["--batch", "b"], ["data/views/b", "metrics/render_views"]),
+    "parse_faces": ([], ["data/labels/ffhq", "metrics/parse_faces.json"]),
+}
+PHOTOS = 600  # more than a block
+
+
+def contents(*places: Path) -> dict[str, bytes]:
+    files = [file for place in places for file in (place.rglob("*") if place.is_dir() else [place])]
+    return {str(file): file.read_bytes() for file in files if file.is_file()}
+
+
+def run_stage(folder: Path, stage: str, environment: dict[str, str]) -> str:
+    command = [sys.executable, "-m", f"stages.{stage}", *STAGES.get(stage, ([],))[0]]
+    done = subprocess.run(
+        command, cwd=folder, env=os.environ | environment, capture_output=True, text=True, timeout=300
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory) -> Path:
+    """Six scans, 600 photos and a parser that knows nothing, done by stages that work alone."""
+    root = tmp_path_factory.mktemp("project")
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document["batches"] = ["b"]
+    document["runtime"] |= {"device": "cpu", "workers": 1, "threads": 1}
+    document["render_views"] |= {"views_per_scan": 3, "held_out_views": 1, "size_px": 32}
+    document["parse_faces"] |= {"label_size": 32}
+    (root / "params.yaml").write_text(yaml.safe_dump(document))
+    make_batch(root / "data/raw/scans/b", "b", 6, 0)
+    save_parser(root / "models/parser.pt", FaceParser(ParserConfig("unet", 16, 4)))
+    generator = np.random.default_rng(0)
+    with PhotoStoreWriter(root / "data/photos/ffhq") as writer:
+        for index in range(PHOTOS):
+            picture = io.BytesIO()
+            Image.fromarray(generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(picture, "PNG")
+            writer.add(f"{index:05d}", picture.getvalue(), None)
+    alone = {
+        "SOFGAN_TRACKING": "off",
+        "OMP_NUM_THREADS": "1",
+        "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
+    }
+    for stage in STAGES:
+        run_stage(root, stage, alone)
+    return root
+
+
+@pytest.fixture
+def here(tmp_path, monkeypatch):
+    """A folder with a runtime block."""
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+    monkeypatch.chdir(tmp_path)
+    stage_params._document.cache_clear()
+    yield tmp_path
+    stage_params._document.cache_clear()
+
+
+def test_two_workers_write_the_files_of_one_process(project, cluster):
+    for stage, (_, outs) in STAGES.items():
+        places = [project / out for out in outs]
+        alone = contents(*places)
+        assert alone
+        for file in alone:
+            Path(file).unlink()
+        run_stage(project, stage, cluster | {"SOFGAN_TRACKING": "off", "SOFGAN_RUN": "rebuild-x"})
+        assert contents(*places) == alone, stage
+
+    def filtered(what: str, query: dict) -> list[dict]:
+        request = urllib.request.Request(
+            f"{cluster['PREFECT_API_URL']}/{what}/filter",
+            json.dumps(query).encode(),
+            {"Content-Type": "application/json"},
+        )
+        with urllib.request.urlopen(request) as answer:
+            return json.load(answer)
+
+    # The server knows of each stage's shards, and whose they are.
+    flows = {flow["name"]: flow["id"] for flow in filtered("flows", {})}
+    assert {"ingest_scans b", "render_views b", "parse_faces"} <= flows.keys()
+    for name, shards in (("ingest_scans b", 6), ("parse_faces", 2)):
+        (run,) = filtered("flow_runs", {"flows": {"id": {"any_": [flows[name]]}}})
+        assert run["state_type"] == "COMPLETED" and run["tags"] == ["rebuild-x"]
+        tasks = filtered("task_runs", {"flow_runs": {"id": {"any_": [run["id"]]}}})
+        assert {task["state_type"] for task in tasks} == {"COMPLETED"} and len(tasks) == shards
+
+
+def test_results_come_in_order_and_errors_as_they_are(here, cluster):
+    code = (
+        "import math; from stages.cluster import spread; "
+        "from sofgan.processes import map_in_processes; "
+        "print('found', list(map_in_processes(math.sqrt, range(40), spread('roots')))); "
+        "list(map_in_processes(math.sqrt, [4, -1], spread('roots')))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=os.environ | cluster, capture_output=True, text=True, timeout=120
+    )
+    assert f"found {[i**0.5 for i in range(40)]}" in done.stdout
+    assert done.returncode == 1 and "ValueError: math domain error" in done.stderr
+
+
+def test_without_a_cluster_a_stage_has_its_own_processes(here, monkeypatch):
+    monkeypatch.delenv("SOFGAN_CLUSTER", raising=False)
+    assert clusters.on_cluster("x") is None and clusters.spread("x") == stage_params.workers()
+    assert list(map_in_processes(str, [1, 2], lambda task, items: map(task, items[::-1]))) == ["2", "1"]
+
+
+def test_a_cluster_without_a_server_says_what_to_do(here, monkeypatch):
+    monkeypatch.setenv("SOFGAN_CLUSTER", "local")
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    with pytest.raises(clusters.ClusterError, match="set PREFECT_API_URL"):
+        clusters.spread("x")
+
+
+def test_a_worker_that_would_do_something_else_refuses(tmp_path, monkeypatch):
+    import distributed
+
+    def worker(threads: int):
+        return types.SimpleNamespace(state=types.SimpleNamespace(nthreads=threads))
+
+    before, code = Path.cwd(), clusters.code_digest()
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker(1))
+    assert clusters.work_off(lambda item: (item, Path.cwd()), [1], str(tmp_path), code) == [(1, tmp_path)]
+    assert Path.cwd() == before
+    with pytest.raises(clusters.ClusterError, match="restart the workers"):
+        clusters.work_off(str, [1], str(tmp_path), "other")
+    with pytest.raises(clusters.ClusterError, match="must be shared"):
+        clusters.work_off(str, [1], str(tmp_path / "elsewhere"), code)
+    monkeypatch.setattr(distributed, "get_worker", lambda: worker(4))
+    with pytest.raises(clusters.ClusterError, match="--nthreads 1"):
+        clusters.work_off(str, [1], str(tmp_path), code)
+
+
+@pytest.mark.parametrize("items, workers, size", [(1, 2, 1), (16, 2, 1), (320, 2, 20), (100_000, 8, 64)])
+def test_shards_are_many_enough_and_not_too_many(items, workers, size):
+    assert clusters.shard_size(items, workers) == size
