@@ -2,7 +2,7 @@
 
     python -m benchmarks.pipeline [--batches 50] [--scans 20] [--check] [--folder DIR]
 
-Copies the project's code into a folder of its own, with the stages ingest_scans and render_views alone, and measures
+Copies the project's code into a folder of its own, with the stages of the batches alone, and measures
 
     add one to N     `python -m pipelines add-batch` and `dvc repro render_views@NAME`, with N batches in use before
     no-op            `dvc repro` where nothing changed, the fastest of three, and `dvc status`
@@ -29,7 +29,7 @@ import yaml
 from sofgan.seeds import numpy_generator
 
 CODE = Path(__file__).parents[1]
-STAGES = ("ingest_scans", "render_views")
+STAGES = ("ingest_scans_recipe", "ingest_scans", "render_views_recipe", "render_views")
 VIEWS = {"views_per_scan": 4, "held_out_views": 1, "size_px": 32}
 NO_OP_SECONDS, MORE = 5.0, 1.2
 SOME = 5  # batches whose costs are averaged

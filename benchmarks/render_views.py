@@ -23,7 +23,8 @@ import pyrender
 from sofgan import cameras, labels
 from sofgan.scans.avatars.model import AvatarModel
 from sofgan.seeds import numpy_generator
-from sofgan.views.multiview import label_map, process_renderer
+from sofgan.views.multiview import label_map
+from sofgan.views.process_renderer import process_renderer
 
 REQUIRED_RATIO, ALLOWED_DIFFERENCE = 1.3, 1 / 200
 

@@ -30,7 +30,8 @@ from sofgan.scans.reading import ScanError
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.triangles import middles
 from sofgan.seeds import numpy_generator
-from sofgan.views.multiview import contact_sheet, label_map, process_renderer, sample_cameras
+from sofgan.views.multiview import contact_sheet, label_map, sample_cameras
+from sofgan.views.process_renderer import process_renderer
 from stages.params import read_params
 
 WANTED_MIOU, WORST_TURN_DEGREES = 0.6, 20.0

@@ -29,7 +29,7 @@ from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import fit_reference, render_heads
 from sofgan.sof.train import validate
 from sofgan.sof.volume_picture import volume_picture
-from sofgan.views.multiview import process_renderer
+from sofgan.views.process_renderer import process_renderer
 from sofgan.views.renderer import barycentric
 
 TRUTH_ROWS, TRUTH_COLUMNS = 2, 8

@@ -16,7 +16,7 @@ from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.standing import GIVEN, VIEWS, Standing, upright
 from sofgan.scans.triangles import area_vectors, middles
-from sofgan.views.multiview import process_renderer
+from sofgan.views.process_renderer import process_renderer
 from sofgan.views.renderer import MeshRenderer
 
 _SEARCH_SIZE = 128  # Pixels of the views in which the face is looked for.

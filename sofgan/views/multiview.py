@@ -13,6 +13,7 @@ from sofgan.files import atomic_path, write_npz, write_png
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import RenderViews
+from sofgan.views.process_renderer import process_renderer
 
 TRAIN, HELD_OUT = 0, 1
 
@@ -173,16 +174,3 @@ def contact_sheet(maps: list[np.ndarray], cell_px: int = 96) -> np.ndarray:
         pick = (np.arange(cell_px) * scan.shape[-1] + scan.shape[-1] // 2) // cell_px
         sheet[row, : len(scan)] = scan[:, pick][:, :, pick]
     return labels.colorize(sheet.transpose(0, 2, 1, 3).reshape(len(maps) * cell_px, columns * cell_px))
-
-
-_RENDERER = None
-
-
-def process_renderer():
-    """The one `MeshRenderer` of this process, made at the first call."""
-    global _RENDERER
-    if _RENDERER is None:
-        from sofgan.views.renderer import MeshRenderer
-
-        _RENDERER = MeshRenderer()
-    return _RENDERER

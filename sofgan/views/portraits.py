@@ -16,7 +16,8 @@ from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.parts import Part
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import MakePortraits
-from sofgan.views.multiview import label_map, process_renderer
+from sofgan.views.multiview import label_map
+from sofgan.views.process_renderer import process_renderer
 
 SETS = ("ffhq", "celebamask")
 _LIGHT_DIRECTIONS = 20

@@ -35,12 +35,17 @@ def code_of(stage: str) -> set[str]:
     return {file.relative_to(ROOT).as_posix() for file in found} - LEFT_OUT
 
 
-@pytest.mark.parametrize("stage", ["train_sof", "invert_masks", "train_siw", "evaluate"])
+STAGES = ["make_portraits", "ingest_scans", "render_views", "import_photos", "train_parser", "parse_faces"]
+STAGES += ["train_sof", "invert_masks", "train_siw", "evaluate"]
+
+
+@pytest.mark.parametrize("stage", STAGES)
 def test_a_stage_depends_on_the_code_that_it_runs(stage):
-    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]["deps"]
+    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    listed = stages.get(f"{stage}_recipe", stages[stage])["deps"]
     assert f"stages/{stage}.py" in listed
     code = code_of(stage)
-    assert "sofgan/sof/model.py" in code
+    assert len(code) > 3
     missing = {
         file for file in code if not any(file == name or file.startswith(f"{name}/") for name in listed)
     }

@@ -7,7 +7,7 @@ from sofgan import cameras
 from sofgan.scans.colored_views import has_colors, photograph, sample_texture, seen_triangles
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan
-from sofgan.views.multiview import process_renderer
+from sofgan.views.process_renderer import process_renderer
 
 SIZE = 32
 INTRINSICS = cameras.intrinsics_from_fov(20.0)

@@ -69,8 +69,8 @@ def test_masks_are_disjoint_sided_and_fit_the_photo(portraits):
 
 def test_silhouette_of_the_labels_is_that_of_the_photo():
     from sofgan.seeds import numpy_generator
-    from sofgan.views.multiview import process_renderer
     from sofgan.views.portraits import _avatar_model, take_portrait
+    from sofgan.views.process_renderer import process_renderer
     from sofgan.views.shading import make_head, sphere_directions
 
     avatar = _avatar_model().build("x", numpy_generator(3, "x"))

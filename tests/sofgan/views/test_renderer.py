@@ -5,7 +5,8 @@ import pytest
 import trimesh
 
 from sofgan import cameras, labels
-from sofgan.views.multiview import label_map, process_renderer
+from sofgan.views.multiview import label_map
+from sofgan.views.process_renderer import process_renderer
 from sofgan.views.renderer import FAR, barycentric
 
 INTRINSICS = cameras.intrinsics_from_fov(29.0)

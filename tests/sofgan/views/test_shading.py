@@ -7,7 +7,7 @@ import trimesh
 from sofgan import cameras, labels
 from sofgan.scans.parts import Part
 from sofgan.views.lighting import Light, Lighting, draw_background, draw_lighting
-from sofgan.views.multiview import process_renderer
+from sofgan.views.process_renderer import process_renderer
 from sofgan.views.shading import make_head, shade, sphere_directions, to_linear, to_srgb
 
 BLACK = np.zeros(3)

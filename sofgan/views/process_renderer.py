@@ -1,0 +1,13 @@
+"""The one renderer of a process. OpenGL is loaded when it is first asked for."""
+
+_RENDERER = None
+
+
+def process_renderer():
+    """The one `MeshRenderer` of this process, made at the first call."""
+    global _RENDERER
+    if _RENDERER is None:
+        from sofgan.views.renderer import MeshRenderer
+
+        _RENDERER = MeshRenderer()
+    return _RENDERER

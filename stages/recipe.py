@@ -1,0 +1,48 @@
+"""What a stage of the batches does, in one small file: `python -m stages.recipe STAGE` (ingest_scans, render_views).
+
+Digests of the code that the stage runs, and its parameters, as dvc.yaml lists them at this one's stage. Those of the
+batches depend on that file in place of all it stands for: DVC writes what a stage depends on into dvc.lock once for
+each batch, and reads and writes the whole file whenever a stage ends, so that of 50 batches each took seconds longer.
+"""
+
+import argparse
+from pathlib import Path
+
+import yaml
+
+from sofgan.files import sha256_file, write_json
+from stages.params import params_file
+from stages.tracking import stage_run
+
+RECIPES = Path("data/recipes")
+ITSELF = Path("stages/recipe.py")  # how a recipe is written is not in it
+
+
+def main() -> None:
+    """Code and parameters in; data/recipes/STAGE.json out."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stage", help="of the batches, in dvc.yaml")
+    stage = parser.parse_args().stage
+    name = f"{stage}_recipe"
+    listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][name]
+    with stage_run(name, {"stage": stage}):
+        write_json(RECIPES / f"{stage}.json", recipe(listed["deps"], listed["params"]))
+
+
+def recipe(code: list[str], blocks: list[str]) -> dict:
+    """Digests of files and of all files in folders, and blocks of params.yaml."""
+    document = yaml.safe_load(params_file().read_text())
+    return {
+        "params": {block: document[block] for block in blocks},
+        "code": {
+            file.as_posix(): sha256_file(file)
+            for path in map(Path, code)
+            if path != ITSELF
+            for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
+            if file.is_file() and "__pycache__" not in file.parts
+        },
+    }
+
+
+if __name__ == "__main__":
+    main()
