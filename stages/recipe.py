@@ -1,8 +1,9 @@
 """What a stage of the batches does, in one small file: `python -m stages.recipe STAGE` (ingest_scans, render_views).
 
-Digests of the code that the stage runs, and its parameters, as dvc.yaml lists them at this one's stage. Those of the
-batches depend on that file in place of all it stands for: DVC writes what a stage depends on into dvc.lock once for
-each batch, and reads and writes the whole file whenever a stage ends, so that of 50 batches each took seconds longer.
+Digests of what is the same for all batches, code and models, and the stage's parameters, as dvc.yaml lists them at this
+one's stage. Those of the batches depend on that file in place of all it stands for: DVC writes what a stage depends on
+into dvc.lock once for each batch, and reads and writes the whole file whenever a stage ends, so that with 50 batches
+each took seconds longer.
 """
 
 import argparse
@@ -19,7 +20,7 @@ ITSELF = Path("stages/recipe.py")  # how a recipe is written is not in it
 
 
 def main() -> None:
-    """Code and parameters in; data/recipes/STAGE.json out."""
+    """Files and parameters in; data/recipes/STAGE.json out."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("stage", help="of the batches, in dvc.yaml")
     stage = parser.parse_args().stage
@@ -29,14 +30,14 @@ def main() -> None:
         write_json(RECIPES / f"{stage}.json", recipe(listed["deps"], listed["params"]))
 
 
-def recipe(code: list[str], blocks: list[str]) -> dict:
+def recipe(paths: list[str], blocks: list[str]) -> dict:
     """Digests of files and of all files in folders, and blocks of params.yaml."""
     document = yaml.safe_load(params_file().read_text())
     return {
         "params": {block: document[block] for block in blocks},
-        "code": {
+        "files": {
             file.as_posix(): sha256_file(file)
-            for path in map(Path, code)
+            for path in map(Path, paths)
             if path != ITSELF
             for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
             if file.is_file() and "__pycache__" not in file.parts
