@@ -146,18 +146,20 @@ class RaySampler:
         """Views lie on the device where rays shall be drawn; held-out ones are never drawn."""
         self.views, self.sampling = views, sampling
         self.density = pixel_density(views.labels, views.labels[~views.held_out], sampling)
-        training = [
-            torch.nonzero((views.instance == i) & ~views.held_out)[:, 0] for i in range(len(views.names))
-        ]
-        self.fewest = min(len(index) for index in training)
+        # A row an instance, its training views in order, filled up with -1.
+        seen = torch.nonzero(~views.held_out)[:, 0]
+        whose, order = views.instance[seen].sort(stable=True)
+        self.view_counts = torch.bincount(whose, minlength=len(views.names))
+        self.fewest = int(self.view_counts.min())
         if self.fewest == 0:
-            empty = [name for name, index in zip(views.names, training) if len(index) == 0]
+            empty = [name for name, count in zip(views.names, self.view_counts.tolist()) if count == 0]
             raise ViewsError(f"no training views of {', '.join(empty)}")
-        longest = max(len(index) for index in training)
-        self.view_counts = torch.tensor([len(index) for index in training], device=views.labels.device)
-        self.training_views = torch.stack(
-            [torch.cat([index, index.new_full((longest - len(index),), -1)]) for index in training]
+        place = (
+            torch.arange(len(seen), device=seen.device)
+            - (self.view_counts.cumsum(0) - self.view_counts)[whose]
         )
+        self.training_views = seen.new_full((len(views.names), int(self.view_counts.max())), -1)
+        self.training_views[whose, place] = seen[order]
 
     def draw(self, instances: Tensor, views: int, rays: int, generator: torch.Generator) -> RayBatch:
         """`views` different training views of each instance (I,), and `rays` rays of each of these."""
@@ -217,7 +219,9 @@ def pixel_density(label_maps: Tensor, counted: Tensor, sampling: RaySampling) ->
 
     `counted` are the label maps whose class areas say what is rare.
     """
-    shares = torch.bincount(counted.flatten().int(), minlength=labels.NUM_CLASSES).double()
+    # In parts, as ids of all views as numbers that can be counted would take four times their memory.
+    parts = (part.flatten().int() for part in counted.split(1024))
+    shares = sum(torch.bincount(part, minlength=labels.NUM_CLASSES) for part in parts).double()
     shares = shares / shares.sum()
     rarity = torch.where(shares > 0, shares.clamp_min(1e-9) ** -sampling.rare_power, 0.0)
     rarity = (rarity / (rarity * shares).sum()).float()  # mean over pixels 1

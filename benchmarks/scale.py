@@ -1,0 +1,283 @@
+"""What a scan, a photo or a training step costs, and what 100,000 scans and FFHQ at 1024 pixels would: docs/scale.md.
+
+    python -m benchmarks.scale [--scans 100000] [--photos 70000] [--cores 96] [--gpus 8]
+
+Measured here, one process with one thread: scans ingested and rendered (16 avatars), photos of 1024 pixels imported and
+parsed at 512 by facexlib's BiSeNet (16 drawn ones; its weights don't matter for the time), steps of the field's and
+the generator's training with params.yaml. Bytes are those of the files written.
+
+Counted: floating-point operations of whole training steps, regularisers with the share of steps that have them; the
+paper profile's at 1024 pixels on tensors without contents.
+
+Projected: all but the generator by cores that are as fast as this one; the generator by operations, at the rate that
+each GPU reached in StyleGAN2's published training (8 A100, 1024 pixels, 14.6 s for a thousand photos), whose operations
+are counted in the same way. No GPU was measured.
+"""
+
+import argparse
+import dataclasses
+import functools
+import io
+import math
+import multiprocessing
+import sys
+import tempfile
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+from PIL import Image
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils.flop_counter import flop_registry
+
+from pipelines import profiles
+from sofgan.config import from_mapping
+from sofgan.cpu import use_cpu
+from sofgan.faces.config import ParseFaces, ParserConfig
+from sofgan.faces.importing import import_photos
+from sofgan.faces.parser import FaceParser
+from sofgan.faces.parsing import parse_store
+from sofgan.faces.sources import find_source
+from sofgan.faces.store import PhotoStore
+from sofgan.processes import one_thread_each
+from sofgan.scans.avatars.batch import make_batch
+from sofgan.scans.config import IngestScans
+from sofgan.scans.ingestion import ingest_batch
+from sofgan.seeds import numpy_generator
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.data import Batch
+from sofgan.siw.step import SiwTraining
+from sofgan.sof.config import TrainSof
+from sofgan.sof.data import read_views
+from sofgan.sof.train import train_sof
+from sofgan.views.config import RenderViews
+from sofgan.views.multiview import render_batch
+
+SCANS, PHOTOS, PHOTO_SIZE = 16, 16, 1024
+STYLEGAN2_PHOTOS_A_SECOND = 8, 1000 / 14.6  # on so many A100, at 1024 pixels
+FFHQ_BYTES = 89.1e9 / 70_000  # of a photo as published, PNG of 1024 pixels
+SOF_STEPS = 40
+FAKE_BATCH = 4
+RENDERED = 128, 512  # pixels
+SCANS_OF_DEMO = 96
+
+
+class Operations(TorchDispatchMode):
+    """Counts floating-point operations of matrix products and convolutions, forwards and backwards."""
+
+    def __init__(self):
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        out = function(*args, **(kwargs or {}))
+        count = flop_registry.get(function._overloadpacket)
+        if count is not None:
+            self.count += count(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+@functools.cache
+def block(name: str, kind, profile: str = "demo"):
+    """A block of params.yaml as git has it for a profile."""
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    if profile != "demo":
+        profiles.merge(document, yaml.safe_load(Path(f"profiles/{profile}.yaml").read_text()))
+    return from_mapping(kind, document[name], name)
+
+
+def size_of(folder: Path, pattern: str = "*") -> int:
+    """Bytes of a folder's files."""
+    return sum(path.stat().st_size for path in folder.rglob(pattern) if path.is_file())
+
+
+def timed(work) -> float:
+    """CPU seconds of a call: one thread's, whatever else the machine does."""
+    began = time.process_time()
+    work()
+    return time.process_time() - began
+
+
+def scans(folder: Path) -> dict[str, tuple[float, float]]:
+    """Seconds and bytes of a scan: raw, ingested, rendered at each of `RENDERED`."""
+    made = timed(lambda: make_batch(folder / "raw", "scale", SCANS, 0))
+    found = {"raw": (made / SCANS, size_of(folder / "raw") / SCANS)}
+    ingestion = block("ingest_scans", IngestScans)
+    seconds = timed(lambda: ingest_batch(folder / "raw", folder / "scans", ingestion, 1))
+    found["ingest"] = seconds / SCANS, size_of(folder / "scans", "*.npz") / SCANS
+    views = block("render_views", RenderViews)
+    for size in RENDERED:
+        config, out = dataclasses.replace(views, size_px=size), folder / f"views-{size}"
+        seconds = timed(lambda config=config, out=out: render_batch(folder / "scans", out, config, 0, 1))
+        found[f"render {size}"] = seconds / SCANS, size_of(out, "*.npz") / SCANS
+    return found
+
+
+def photos(folder: Path) -> dict[str, tuple[float, float]]:
+    """Seconds and bytes of a photo: imported, parsed to a map of 512 pixels; operations of parsing one."""
+    (folder / "photos").mkdir()
+    rng = numpy_generator(0, "scale")
+    for index in range(PHOTOS):
+        small = rng.integers(0, 256, (32, 32, 3), dtype=np.uint8)
+        picture, file = Image.fromarray(small).resize((PHOTO_SIZE, PHOTO_SIZE), Image.BICUBIC), io.BytesIO()
+        picture.save(file, "JPEG", quality=95)
+        (folder / f"photos/{index:05d}.jpg").write_bytes(file.getvalue())
+    store = folder / "store"
+    seconds = timed(
+        lambda: import_photos(find_source(folder / "photos"), store, min_side_px=64, held_out_share=0.0)
+    )
+    found = {"import": (seconds / PHOTOS, size_of(store) / PHOTOS)}
+    torch.manual_seed(0)
+    parser = FaceParser(ParserConfig("bisenet", 512, order="bisenet")).eval()
+    config, maps = ParseFaces(4, 512, False, (1.0,), True), folder / "maps"
+
+    def parse() -> None:
+        parse_store(PhotoStore(store), parser, maps, config, parser_sha256="", work=folder / "work")
+
+    found["parse"] = timed(parse) / PHOTOS, size_of(maps) / PHOTOS
+    with torch.no_grad(), Operations() as operations:
+        parser.class_ids(torch.zeros(1, 3, 512, 512), 512)
+    found["parse operations"] = operations.count, 0.0
+    return found
+
+
+def field(folder: Path) -> dict[str, float]:
+    """Of a visit of a head in a step (its views, its rays): seconds and operations, over the mix of steps."""
+    views = read_views(sorted((folder / f"views-{RENDERED[0]}").glob("*.npz")))
+    config = dataclasses.replace(block("train_sof", TrainSof), validate_views=1)
+    short = dataclasses.replace(config, steps=SOF_STEPS, validate_every_steps=SOF_STEPS)
+    visits = SOF_STEPS * min(config.instances_per_step, len(views.names))
+    seconds = timed(lambda: train_sof(views, short, 0, "cpu")) / visits
+    with Operations() as operations:
+        train_sof(views, short, 0, "cpu")
+    pixels = (
+        views.labels.shape[-1] ** 2 * config.views_per_instance
+    )  # one view of validation is in it, which is little
+    return {"seconds": seconds, "operations": operations.count / visits, "pixels": pixels}
+
+
+def generator(config: TrainSiw, fake: bool) -> float:
+    """Operations of a training for each photo that is shown, regularisers with the share of steps that have them."""
+    config = dataclasses.replace(config, batch=FAKE_BATCH, growth=(), accumulate=1, compile=False)
+    training = SiwTraining(config, 0, "cpu")
+    # Whatever writes to the networks stays out: no operations to speak of, and their tensors have contents.
+    training.optimizer_d.step = training.optimizer_g.step = lambda: None
+    training._update_averages = lambda *_: None
+    with FakeTensorMode(allow_non_fake_inputs=True) if fake else torch.enable_grad():
+        size, maps = config.generator.resolution, config.generator.label_size
+        batch = Batch(
+            torch.zeros(FAKE_BATCH, 3, size, size),
+            torch.zeros(2, FAKE_BATCH, maps, maps, dtype=torch.long),
+            torch.zeros(FAKE_BATCH, maps, maps, dtype=torch.long),
+        )
+        every = [number for number in (config.r1_every, config.path_length_every) if number]
+        period, total = math.lcm(*every), 0.0
+        counted = {}  # by which regularisers a step has
+        for step in range(1, period + 1):
+            kind = tuple(
+                bool(number) and step % number == 0 for number in (config.r1_every, config.path_length_every)
+            )
+            if kind not in counted:
+                with Operations() as operations:
+                    training.step(step, batch)
+                counted[kind] = operations.count / FAKE_BATCH
+            total += counted[kind]
+    return total / period
+
+
+def stylegan2(paper: TrainSiw) -> TrainSiw:
+    """StyleGAN2's configuration F at 1024 pixels, as its published speeds are of."""
+    network = dataclasses.replace(
+        paper.generator, encoder="constant", start_size=4, mixing="none", spade_sizes=(2048, 2048)
+    )
+    return dataclasses.replace(paper, generator=network, path_length_every=4, r1_every=16)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--scans", type=int, default=100_000)
+    parser.add_argument("--photos", type=int, default=70_000)
+    parser.add_argument("--cores", type=int, default=96)
+    parser.add_argument("--gpus", type=int, default=STYLEGAN2_PHOTOS_A_SECOND[0])
+    arguments = parser.parse_args()
+    use_cpu(1)
+    with tempfile.TemporaryDirectory() as work:
+        folder = Path(work)
+        a_photo = photos(folder)
+        # In a process of its own: torch's optimisers crash where Mesa's OpenGL was loaded before.
+        with one_thread_each(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            a_scan = pool.submit(scans, folder).result()
+        a_visit = field(folder)
+    paper = block("train_siw", TrainSiw, "paper")
+    demo = generator(block("train_siw", TrainSiw), False)
+    shown, reference = generator(paper, True), generator(stylegan2(paper), True)
+    report(arguments, a_scan, a_photo, a_visit, demo, shown, reference, paper)
+    return 0
+
+
+def report(
+    arguments, a_scan, a_photo, a_visit, demo: float, shown: float, reference: float, paper: TrainSiw
+) -> None:
+    """Print what was measured and counted, and the projection."""
+    gpus, a_second = STYLEGAN2_PHOTOS_A_SECOND
+    rate = reference * a_second / gpus
+    sof = block("train_sof", TrainSof)
+    heads = SCANS_OF_DEMO - sof.held_out_instances
+    visits = sof.steps * sof.instances_per_step / heads
+    print("## Measured here, one thread\n\n| unit | seconds | bytes |\n| --- | --- | --- |")
+    for name, (seconds, size) in {**a_scan, **a_photo}.items():
+        if name != "parse operations":
+            print(f"| {name} | {seconds:.3f} | {size:,.0f} |")
+    print(f"| a head's visit in a step of the field | {a_visit['seconds']:.4f} | |")
+    print("\n## Counted, 10^9 floating-point operations\n\n| unit | operations |\n| --- | --- |")
+    rows = {
+        "a photo parsed (BiSeNet, 512 px)": a_photo["parse operations"][0],
+        "a head's visit in a step of the field": a_visit["operations"],
+        "a photo shown to the generator, demo (64 px)": demo,
+        "a photo shown to the generator, paper (1024 px)": shown,
+        "the same of StyleGAN2 (1024 px)": reference,
+    }
+    for name, count in rows.items():
+        print(f"| {name} | {count / 1e9:,.1f} |")
+    print(
+        f"\nStyleGAN2 on {gpus} A100: {a_second:.1f} photos a second, {rate / 1e12:.1f} * 10^12 a second and GPU\n"
+    )
+
+    many, cores, shots = arguments.scans, arguments.cores, arguments.photos
+    on_gpus = rate * arguments.gpus * 3600
+
+    def on_cores(count: int, unit: tuple[float, float], size: float) -> tuple[str, float, float]:
+        return f"{cores} cores", count * unit[0] / cores / 3600, count * size
+
+    hours = {f"ingest {many:,} scans": on_cores(many, a_scan["ingest"], a_scan["ingest"][1])}
+    for size in RENDERED:
+        unit = a_scan[f"render {size}"]
+        hours[f"render them at {size} px"] = on_cores(many, unit, unit[1])
+    hours[f"import {shots:,} photos"] = on_cores(shots, a_photo["import"], FFHQ_BYTES)
+    hours["parse them at 512 px"] = on_cores(shots, a_photo["parse"], a_photo["parse"][1])
+    # Steps of that size wait for a GPU's launches, not for its arithmetic: only this thread's time is known.
+    hours[f"train the field, {visits:.0f} visits a head"] = (
+        "1 core",
+        many * visits * a_visit["seconds"] / 3600,
+        0,
+    )
+    training = paper.kimg * 1000 * shown / on_gpus
+    hours[f"train the generator, {paper.kimg:,.0f} kimg"] = f"{arguments.gpus} A100", training, 0
+    print("## Projected\n\n| what | on | hours | kept, GB |\n| --- | --- | --- | --- |")
+    for name, (where, value, size) in hours.items():
+        print(f"| {name} | {where} | {value:,.2f} | {f'{size / 1e9:,.1f}' if size else ''} |")
+    views = block("render_views", RenderViews)
+    pixels = many * views.views_per_scan * views.size_px**2
+    # Labels and their chances to be drawn, a byte each; depths of two bytes.
+    print(f"\nall views of {many:,} scans on one device, as train_sof has them: {4 * pixels / 1e9:,.0f} GB")
+    print(f"days of training the generator: {training / 24:.1f}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
