@@ -4,13 +4,12 @@ A batch is a folder data/raw/scans/NAME, held by DVC so that `dvc push` shares i
 params.yaml. Adding one leaves everything that was made of the others as it is.
 """
 
-import fcntl
+import hashlib
 import io
 import json
 import os
 import re
 import shutil
-import subprocess
 import sys
 import tempfile
 import time
@@ -23,15 +22,18 @@ import fsspec
 import psutil
 import yaml
 
-from pipelines import demo, profiles
+from pipelines import profiles
+from pipelines.profiles import locked
 from sofgan.config import ConfigError
 from sofgan.files import sha256_file, write_bytes
 
 RAW = Path("data/raw/scans")
-MADE = (Path("data/scans"), Path("data/views"))  # what stages make of a batch, in a folder of its own
+VIEWS = Path("data/views")
+MADE = (Path("data/scans"), VIEWS)  # what stages make of a batch, in a folder of its own
 ODDITIES = Path("data/oddities")
 FIELD, FIELDS = Path("models/sof.pt"), Path("data/fields")  # the field, and earlier ones to go on from
-LOCK = Path(".work/params.lock")
+FAILURES = Path(".work/failed_batches.json")  # by name: what failed, and how often
+TRIES = 3  # Of what is the same: a full disk may be a matter of an hour, scans that can't be read are not.
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ARCHIVES = tuple(suffix for _, suffixes, _ in shutil.get_unpack_formats() for suffix in suffixes)
 
@@ -70,7 +72,7 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
     document = read_document(root)
     kept = FIELDS / f"before-{name}.pt"
     if warm_start and name in document["batches"]:
-        if document["train_sof"]["warm_start"]["field"] != kept.as_posix():
+        if not goes_on_from_its_field(root, name):
             raise BatchError(f"batch '{name}' is in use already; a warm start is for the field without it")
         warm_start = False
     if warm_start and not (root / FIELD).is_file():
@@ -156,6 +158,45 @@ def arrived(root: Path, folder: Path, settled_seconds: float) -> list[Path]:
     ]
 
 
+def unfinished(root: Path, folder: Path) -> list[str]:
+    """Batches in use that came from folders in `folder`, and that have no views: reading or rendering failed."""
+    known = read_document(root)["batches"]
+    names = [slug(path.name) for path in sorted((root / folder).glob("*/")) if not path.name.startswith(".")]
+    return [name for name in names if name in known and not (root / VIEWS / name).is_dir()]
+
+
+def worth_a_try(root: Path, name: str) -> bool:
+    """Whether a batch has changed since it failed, or has not failed often yet."""
+    what, times = _failures(root).get(name, ("", 0))
+    return times < TRIES or what != _what_is_made_of(root, name)
+
+
+def note_failure(root: Path, name: str) -> None:
+    """Remember what the batch was when its rendering failed."""
+    failures, what = _failures(root), _what_is_made_of(root, name)
+    before, times = failures.get(name, (what, 0))
+    failures[name] = (what, times + 1 if before == what else 1)
+    write_bytes(root / FAILURES, json.dumps(failures).encode())
+
+
+def _failures(root: Path) -> dict[str, tuple[str, int]]:
+    return json.loads((root / FAILURES).read_text()) if (root / FAILURES).is_file() else {}
+
+
+def _what_is_made_of(root: Path, name: str) -> str:
+    """A digest of the batch's scans, by size and time, and of the parameters of its stages."""
+    document, folder = read_document(root), root / RAW / name
+    files = [(file, size, (folder / file).stat().st_mtime_ns) for file, size in listing(folder).items()]
+    blocks = {key: document.get(key) for key in ("seed", "runtime", "ingest_scans", "render_views")}
+    return hashlib.sha256(json.dumps([files, blocks], default=str).encode()).hexdigest()
+
+
+def goes_on_from_its_field(root: Path, name: str) -> bool:
+    """Whether training goes on from the field that there was before the batch was added."""
+    kept = read_document(root)["train_sof"]["warm_start"]["field"]
+    return kept == (FIELDS / f"before-{name}.pt").as_posix()
+
+
 def read_document(root: Path) -> dict:
     """params.yaml as it is now."""
     return profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)
@@ -228,22 +269,22 @@ def keep_field(root: Path, kept: Path) -> dict[str, str]:
 def hold(root: Path, path: Path) -> None:
     """Have DVC keep a file or folder that no stage makes, so that `dvc push` shares it.
 
+    What `dvc add` does, less the reading of all batches' stages by which it makes sure that none of them makes it.
+
     Raises:
-        BatchError: DVC can't, for instance while a stage runs that it locks.
+        BatchError: DVC can't.
     """
-    command = demo.dvc("add", "--quiet", str(path.relative_to(root)))
-    done = subprocess.run(command, cwd=root, env=demo.environment(), capture_output=True, text=True)
-    if done.returncode:
-        raise BatchError(f"dvc can't hold {path.relative_to(root)}: {done.stderr.strip()}")
+    from dvc.exceptions import DvcException  # A second, for this alone.
+    from dvc.repo import Repo
 
-
-@contextmanager
-def locked(root: Path) -> Iterator[None]:
-    """Alone, among the processes of this machine, to change batches."""
-    (root / LOCK).parent.mkdir(exist_ok=True)
-    with open(root / LOCK, "w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+    where = {"fname": str(dvc_file(path)), "wdir": str(path.parent), "outs": [path.name]}
+    try:
+        with Repo(str(root), _wait_for_lock=True) as repo, repo.lock, repo.scm_context(quiet=True):
+            stage = repo.stage.create(single_stage=True, validate=False, force=True, **where)
+            stage.add_outs()
+            stage.dump()
+    except (DvcException, OSError) as error:
+        raise BatchError(f"dvc can't hold {path.relative_to(root)}: {error}") from error
 
 
 @contextmanager

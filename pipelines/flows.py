@@ -7,6 +7,7 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
+from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 
@@ -49,15 +50,22 @@ def experiment_task(name: str, changes: list[str], root: Path) -> Outcome:
 
 
 @flow(name="rebuild", **OPTIONS)
-def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[Outcome]:
+def rebuild(
+    targets: list[str] | None = None,
+    retries: int = 0,
+    cluster: str | None = None,
+    train_processes: int | None = None,
+) -> list[Outcome]:
     """Rebuild what is not up to date, from raw scans to the report.
 
     Args:
         targets: stages to rebuild with all that they need; none: all.
         retries: how often a stage that failed is tried again, for machines where outside causes are plausible.
             What it had done is resumed.
+        cluster: where shards are worked off, `local` or the address of a Dask scheduler; none: as params.yaml says.
+        train_processes: that train together, each on a GPU of its own; 0: one a GPU; none: as params.yaml says.
     """
-    root, environment, outcomes = Path.cwd(), execution("rebuild"), []
+    root, environment, outcomes = Path.cwd(), execution("rebuild", cluster, train_processes), []
     try:
         run_stages(targets or [], root, environment, retries, outcomes)
     finally:
@@ -68,7 +76,12 @@ def rebuild(targets: list[str] | None = None, retries: int = 0) -> list[Outcome]
 
 @flow(name="render-batch", **OPTIONS)
 def render_batch(
-    source: str, name: str | None = None, fine_tune: bool = False, retries: int = 0
+    source: str,
+    name: str | None = None,
+    fine_tune: bool = False,
+    retries: int = 0,
+    cluster: str | None = None,
+    train_processes: int | None = None,
 ) -> list[Outcome]:
     """New scans become a batch: copied, read, rendered, compared with the others. The same call again changes nothing.
 
@@ -76,9 +89,10 @@ def render_batch(
         source: a folder, an archive or a file, by its path on the worker or by what else fsspec opens.
         name: of the batch; none: from the source.
         fine_tune: the field goes on from what it was, with the new heads in it.
-        retries: as of `rebuild`.
+        retries, cluster, train_processes: as of `rebuild`.
     """
-    root, environment, outcomes, oddities = Path.cwd(), execution("render-batch"), [], ""
+    root, outcomes, oddities = Path.cwd(), [], ""
+    environment = execution("render-batch", cluster, train_processes)
     try:
         batch = register_task(source, name, root, fine_tune)
         run_stages([f"render_views@{batch.name}"], root, environment, retries, outcomes)
@@ -96,7 +110,7 @@ def render_batch(
 def watch_batches(
     folder: str = "data/incoming", settled_minutes: float = 5.0, fine_tune: bool = False
 ) -> list[str]:
-    """`render-batch` for every new folder in a watched one; made to be scheduled.
+    """`render-batch` for every new folder in a watched one, and again for those that failed; made to be scheduled.
 
     Args:
         folder: each folder in it is a batch.
@@ -104,15 +118,27 @@ def watch_batches(
         fine_tune: as of `render-batch`.
 
     Returns:
-        The names of the new batches.
+        The names of the batches that were rendered.
 
     Raises:
         StageFailed: a folder could not be taken in.
     """
-    names, failed = [], []
-    for source in batches.arrived(Path.cwd(), Path(folder), 60 * settled_minutes):
-        state = render_batch(str(source), fine_tune=fine_tune, return_state=True)
-        (names if state.is_completed() else failed).append(batches.slug(str(source)))
+    root, names, failed = Path.cwd(), [], []
+    waiting = [(source, fine_tune) for source in batches.arrived(root, Path(folder), 60 * settled_minutes)]
+    for name in batches.unfinished(root, Path(folder)):
+        if batches.worth_a_try(root, name):
+            # Where another batch came with a warm start since, this one is rendered, and trained on with the next.
+            tuned = fine_tune and batches.goes_on_from_its_field(root, name)
+            waiting.append((batches.RAW / name, tuned))
+        else:
+            print(f"batch '{name}' failed {batches.TRIES} times: left alone until scans or parameters change")
+    for source, tuned in waiting:
+        name = batches.slug(str(source))
+        if render_batch(str(source), fine_tune=tuned, return_state=True).is_completed():
+            names.append(name)
+        else:
+            failed.append(name)
+            batches.note_failure(root, name)
     if failed:  # The others have arrived all the same.
         raise dvc_stages.StageFailed(f"these could not be taken in: {', '.join(failed)}")
     return names
@@ -150,9 +176,17 @@ def _first_done(running: list[PrefectFuture]) -> Outcome | BaseException:
     return done.result(raise_on_failure=False)
 
 
-def execution(flow_name: str) -> dict[str, str]:
-    """The environment that makes all stages of a flow one run in MLflow: every one has a dvc process of its own."""
-    return {"SOFGAN_RUN": f"{flow_name}-{flow_run.name}", "SOFGAN_RUN_PID": str(os.getpid())}
+def execution(flow_name: str, cluster: str | None, train_processes: int | None) -> dict[str, str]:
+    """The environment of a flow's stages, every one of which has a dvc process of its own: what makes them one run in
+    MLflow, how they run, and the server that a cluster's shards tell."""
+    environment = {"SOFGAN_RUN": f"{flow_name}-{flow_run.name}", "SOFGAN_RUN_PID": str(os.getpid())}
+    if cluster is not None:
+        environment["SOFGAN_CLUSTER"] = cluster
+    if train_processes is not None:
+        environment["SOFGAN_TRAIN_PROCESSES"] = str(train_processes)
+    if context := FlowRunContext.get():  # Its own, where Prefect had to start one for the flow.
+        environment["PREFECT_API_URL"] = str(context.client.api_url).rstrip("/")
+    return environment
 
 
 def run_stages(

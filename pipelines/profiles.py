@@ -9,10 +9,13 @@ git from a copy that is made when the demo is left.
 
 import copy
 import difflib
+import fcntl
 import io
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from ruamel.yaml import YAML
@@ -25,6 +28,7 @@ from stages import params
 PARAMS = Path("params.yaml")
 FOLDER = Path("profiles")
 KEPT_DEMO = Path(".work/params-demo.yaml")
+LOCK = Path(".work/params.lock")
 MISSING = object()
 
 
@@ -32,14 +36,34 @@ class ProfileError(ValueError):
     """There is no such profile, or it doesn't fit params.yaml."""
 
 
+@contextmanager
+def locked(root: Path) -> Iterator[None]:
+    """Alone, among the processes of this machine, to change params.yaml."""
+    (root / LOCK).parent.mkdir(exist_ok=True)
+    with open(root / LOCK, "w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
 def run(name: str | None, fresh: bool) -> int:
     """Write params.yaml, or list the profiles; says what of the user's own was kept."""
+    if name is not None:
+        with locked(Path.cwd()):
+            return _write(name, fresh)
+    current, names = _known()
+    for known in names:
+        print(f"{'*' if known == current else ' '} {known}")
+    return 0
+
+
+def _known() -> tuple[str, list[str]]:
+    """The profile that params.yaml is of, and all that there are."""
     current = parse(PARAMS.read_text(), PARAMS).get("profile", "demo")
-    names = ["demo", *sorted(path.stem for path in FOLDER.glob("*.yaml"))]
-    if name is None:
-        for known in names:
-            print(f"{'*' if known == current else ' '} {known}")
-        return 0
+    return current, ["demo", *sorted(path.stem for path in FOLDER.glob("*.yaml"))]
+
+
+def _write(name: str, fresh: bool) -> int:
+    current, names = _known()
     try:
         if name not in names:
             near = difflib.get_close_matches(name, names, n=1)

@@ -20,7 +20,7 @@ from pipelines import demo
 
 HOST = "127.0.0.1"
 POOL, QUEUE = "gpu-pool", "dvc"  # the queue runs one flow at a time
-FLOWS, ZOMBIES = Path("pipelines/prefect.yaml"), Path("pipelines/zombies.yaml")
+WORKER = f"up-{socket.gethostname()}"
 LOGS = Path(".work/services")
 PID = LOGS / "up.pid"
 READY_SECONDS = 120.0
@@ -109,12 +109,8 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
             command += ["--no-serve-artifacts", *(word for pair in stores.items() for word in pair)]
             services["mlflow-server"] = _start(root, "mlflow-server", command, environment)
         _wait_for(f"{api}/health", services, "prefect-server")
-        _prefect(root, environment, "work-pool", "create", POOL, "--type", "process", "--overwrite")
-        if QUEUE not in _prefect(root, environment, "work-queue", "ls", "--pool", POOL):
-            _prefect(root, environment, "work-queue", "create", QUEUE, "--pool", POOL, "--limit", "1")
-        _prefect(root, environment, "--no-prompt", "deploy", "--all", "--prefect-file", str(FLOWS))
-        _install_zombies(root, environment)
-        command = ["prefect", "worker", "start", "--pool", POOL]
+        _set_up_prefect(root, environment)
+        command = ["prefect", "worker", "start", "--pool", POOL, "--name", WORKER]
         services["worker"] = _start(root, "worker", command, worker_environment)
         if not uri:
             _wait_for(f"{mlflow}/health", services, "mlflow-server")
@@ -167,23 +163,17 @@ def _wait_for(url: str, services: dict[str, subprocess.Popen], name: str) -> Non
     raise ServiceError(f"{name} did not start; its log is {LOGS / name}.log")
 
 
-def _prefect(root: Path, environment: dict[str, str], *arguments: str) -> str:
-    """What a command of Prefect says.
+def _set_up_prefect(root: Path, environment: dict[str, str]) -> None:
+    """Pool, deployments, automation, and an end for flow runs whose process was killed; says which.
 
     Raises:
-        ServiceError: it failed.
+        ServiceError: Prefect refused.
     """
-    command = [sys.executable, "-m", "prefect", *arguments]
+    command = [sys.executable, "-m", "pipelines.prefect_setup"]
     done = subprocess.run(command, cwd=root, env=environment, capture_output=True, text=True)
     if done.returncode:
-        raise ServiceError(f"prefect {' '.join(arguments)} failed:\n{done.stdout}{done.stderr}")
-    return done.stdout
-
-
-def _install_zombies(root: Path, environment: dict[str, str]) -> None:
-    """The automation that calls flow runs of killed workers crashed; once."""
-    if "sofgan-zombies" not in _prefect(root, environment, "automation", "ls"):
-        _prefect(root, environment, "automation", "create", "--from-file", str(ZOMBIES))
+        raise ServiceError(f"Prefect can't be set up:\n{done.stdout}{done.stderr}")
+    print(done.stdout, end="", flush=True)
 
 
 def _hold(root: Path):

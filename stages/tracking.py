@@ -35,6 +35,7 @@ from stages import mirror, spool
 
 PLAIN_STATUS_SECONDS = 10.0
 BAR_CELLS = 20
+IMPORT_SECONDS = 0.1  # How long a stage that is asked to stop during an import goes on before it looks again.
 REPORT_WAIT_SECONDS = 30.0  # How long the last stage waits for MLflow to hold everything.
 # What the pipeline itself writes in a work tree, and what therefore makes it no dirtier.
 OUTPUTS = ("dvc.lock", "metrics", "plots", "report")
@@ -150,18 +151,27 @@ def stage_run(stage: str, params, item: str | None = None) -> Iterator[StageRun]
 def _terminated_as_interrupted() -> Iterator[None]:
     """A stage that is asked to stop cleans up as one that is interrupted: half-written files go."""
 
-    def interrupt(*_) -> None:
+    def interrupt(_, frame) -> None:
+        while frame is not None:
+            if frame.f_globals.get("__name__") == "importlib._bootstrap":
+                # Who imports a package that may be missing takes any error for that, and goes on: ask again after it.
+                signal.setitimer(signal.ITIMER_REAL, IMPORT_SECONDS)
+                return
+            frame = frame.f_back
         raise KeyboardInterrupt
 
+    numbers = (signal.SIGTERM, signal.SIGALRM)
     try:
-        before = signal.signal(signal.SIGTERM, interrupt)
+        before = [signal.signal(number, interrupt) for number in numbers]
     except ValueError:  # Not the main thread, which alone gets signals.
         yield
         return
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for number, handler in zip(numbers, before):
+            signal.signal(number, handler)
 
 
 def _open(root: Path, stage: str, params, item: str | None) -> spool.Writer | None:

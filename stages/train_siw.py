@@ -36,8 +36,9 @@ SHEET_MAPS = 48  # SOF maps on the contact sheet
 
 def main() -> None:
     """Photos, maps and the SOF space in; models/siw.pt, samples and curves out."""
-    train_together("stages.train_siw")
-    params, machine = read_params("train_siw"), runtime()
+    params = read_params("train_siw")
+    train_together("stages.train_siw", params.batch // params.accumulate)
+    machine = runtime()
     use_cpu(machine.threads)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:
         photos, photo_labels = _photos(params, machine.workers)

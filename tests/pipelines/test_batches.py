@@ -149,6 +149,34 @@ def test_folders_that_have_settled_arrive(project):
     assert batches.arrived(project, Path("data/incoming"), 60) == [incoming / "Monday"]
 
 
+def test_what_failed_is_tried_again_twice_then_when_it_has_changed(project):
+    incoming = Path("data/incoming")
+    (project / incoming).mkdir(parents=True)
+    for name in ("done", "failed", "new"):
+        scans(project / incoming / name, name)
+    for name in ("done", "failed"):
+        add(project, str(project / incoming / name))
+    (project / "data/views/done").mkdir(parents=True)
+    assert batches.unfinished(project, incoming) == ["failed"]
+    assert batches.unfinished(project, Path("data/elsewhere")) == []
+
+    for _ in range(batches.TRIES):
+        assert batches.worth_a_try(project, "failed")
+        batches.note_failure(project, "failed")
+    assert not batches.worth_a_try(project, "failed")
+    (project / "data/raw/scans/failed/failed.obj").write_text("o mended\n")
+    assert batches.worth_a_try(project, "failed")
+
+    for _ in range(batches.TRIES):
+        batches.note_failure(project, "failed")
+    assert not batches.worth_a_try(project, "failed")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("steps: 1000", "steps: 999"))  # Not of these stages.
+    assert not batches.worth_a_try(project, "failed")
+    (project / "params.yaml").write_text(text.replace("palette_tolerance: 24", "palette_tolerance: 30"))
+    assert batches.worth_a_try(project, "failed")
+
+
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):
     source = scans(tmp_path / "may", "a")
     add(project, str(source))

@@ -110,6 +110,40 @@ def test_the_flow_goes_through_the_graph_and_stops_at_a_failure(project, monkeyp
     assert "| first@x | ran | 1.5 |" in artifacts[0] and "| last | failed |" in artifacts[0]
 
 
+def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, capsys):
+    from prefect.states import Completed, Failed
+
+    from pipelines import batches, flows
+
+    rendered, noted = [], []
+
+    def render_batch(source, fine_tune, return_state):
+        rendered.append((Path(source), fine_tune))
+        return Failed() if "bad" in source else Completed()
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(flows, "render_batch", render_batch)
+    monkeypatch.setattr(batches, "arrived", lambda *_: [Path("incoming/New"), Path("incoming/bad")])
+    monkeypatch.setattr(batches, "unfinished", lambda *_: ["bad-again", "hopeless", "mended"])
+    monkeypatch.setattr(batches, "worth_a_try", lambda root, name: name != "hopeless")
+    monkeypatch.setattr(batches, "goes_on_from_its_field", lambda root, name: name == "mended")
+    monkeypatch.setattr(batches, "note_failure", lambda root, name: noted.append(name))
+    with pytest.raises(dvc_stages.StageFailed, match="could not be taken in: bad, bad-again"):
+        flows.watch_batches.fn(folder="incoming", fine_tune=True)
+    assert rendered == [
+        (Path("incoming/New"), True),
+        (Path("incoming/bad"), True),
+        (batches.RAW / "bad-again", False),  # Its warm start is another batch's by now.
+        (batches.RAW / "mended", True),
+    ]
+    assert noted == ["bad", "bad-again"]
+    assert "batch 'hopeless' failed" in capsys.readouterr().out
+
+    monkeypatch.setattr(batches, "arrived", lambda *_: [])
+    monkeypatch.setattr(batches, "unfinished", lambda *_: ["hopeless", "mended"])
+    assert flows.watch_batches.fn(folder="incoming") == ["mended"]
+
+
 @pytest.fixture
 def repository(tmp_path) -> Path:
     """A git repository whose one stage takes a while."""
@@ -183,3 +217,17 @@ def test_odd_scans_are_named(tmp_path):
     text = oddities_table(tmp_path, "may")
     assert text.startswith("## 1 of 2 scans of may look odd") and "| b | 0.01 | part.neck" in text
     assert "| a |" not in text
+
+
+def test_how_stages_run_is_a_parameter_of_the_flow(monkeypatch):
+    from pipelines import flows
+    from stages import params
+
+    monkeypatch.chdir(CODE)
+    for name in ("SOFGAN_CLUSTER", "SOFGAN_TRAIN_PROCESSES"):
+        monkeypatch.delenv(name, raising=False)
+    assert (params.cluster(), params.train_processes()) == ("", 1)
+    assert flows.execution("rebuild", None, None).keys() == {"SOFGAN_RUN", "SOFGAN_RUN_PID"}
+    for name, value in flows.execution("rebuild", "tcp://host:8786", 8).items():
+        monkeypatch.setenv(name, value)
+    assert (params.cluster(), params.train_processes()) == ("tcp://host:8786", 8)

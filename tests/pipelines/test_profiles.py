@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from types import SimpleNamespace
@@ -103,6 +105,19 @@ def test_the_demo_is_found_behind_a_committed_profile_and_without_git(project):
     (project / ".git").rename(project / "elsewhere")
     main(["profile", "demo"])
     assert (project / "params.yaml").read_text() == DEMO
+
+
+def test_a_switch_waits_for_whoever_changes_params(project):
+    path = project / "params.yaml"
+    with ThreadPoolExecutor(1) as pool:
+        with profiles.locked(project):
+            switched = pool.submit(main, ["profile", "paper"])
+            time.sleep(0.3)
+            assert path.read_text() == DEMO and not switched.done()
+            path.write_text(DEMO.replace("[avatars-000]", "[avatars-000, may]"))
+        assert switched.result(timeout=60) == 0
+    values = profiles.parse(path.read_text(), "params.yaml")
+    assert values["batches"] == ["avatars-000", "may"] and values["profile"] == "paper"
 
 
 def test_wrong_names_are_said(project, capsys):

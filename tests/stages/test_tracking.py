@@ -33,6 +33,7 @@ with stage_run(name, {"lr": 0.1, "deep": {"n": 3}}, item) as run:
     if name == "evaluate":
         raise RuntimeError("no photos")
     run.artifact("params.yaml")
+    run.metrics({"miou": 0.4}, step=1000)
     run.final({"miou": 0.5, "n": np.int64(3), "extractor": "lite0"})
 """
 
@@ -247,7 +248,34 @@ def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
     assert sof.data.params == {"lr": "0.1", "deep.n": "3"}
     assert sof.data.metrics["miou"] == 0.5 and sof.data.tags["final.extractor"] == "lite0"
     assert len(client.get_metric_history(sof.info.run_id, "loss")) == 1200
+    curve = [(point.step, point.value) for point in client.get_metric_history(sof.info.run_id, "miou")]
+    assert sorted(curve) == [(1000, 0.4), (1000, 0.5)]  # The final one ends its curve.
     assert "RuntimeError: no photos" in runs["evaluate"].data.tags["error"]
     kept = {path.path for path in client.list_artifacts(sof.info.run_id)}
     assert kept == {"images", "params.yaml"}
     assert "killed" in parent.data.tags["mlflow.note.content"]
+
+
+IMPORTING = """
+import sys, time
+from stages.tracking import stage_run
+with stage_run("render_views", {}):
+    try:
+        import slow_package
+    except BaseException as error:
+        print(f"taken for missing: {type(error).__name__}", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_stage_asked_to_stop_while_it_imports_stops_after_that(tmp_path):
+    """Packages that are optional to others are imported under an `except` that would swallow the request."""
+    (tmp_path / "slow_package.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(1)\n")
+    path = os.pathsep.join([str(CODE), str(tmp_path), *sys.path])
+    environment = os.environ | {"SOFGAN_TRACKING": "off", "PYTHONPATH": path}
+    command = [sys.executable, "-c", IMPORTING]
+    stage = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
+    assert stage.stdout.readline() == "ready\n"
+    stage.terminate()
+    said = stage.communicate(timeout=20)[0]
+    assert stage.returncode != 0 and "taken for missing" not in said
