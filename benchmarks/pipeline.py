@@ -4,7 +4,8 @@
 
 Copies the project's code into a folder of its own, with the stages of the batches alone, and measures
 
-    add one to N     `python -m pipelines add-batch` and `dvc repro render_views@NAME`, with N batches in use before
+    add one to N     `python -m pipelines add-batch` and `dvc repro render_views@NAME`, with N batches in use before:
+                     the median of five, those to one and those to all in turns, so that both meet the same machine
     no-op            `dvc repro` where nothing changed, the fastest of three, and `dvc status`
     a scan           seconds of both stages by the scans of a batch, the first batches against the last
 
@@ -32,6 +33,7 @@ CODE = Path(__file__).parents[1]
 STAGES = ("ingest_scans_recipe", "ingest_scans", "render_views_recipe", "render_views")
 VIEWS = {"views_per_scan": 4, "held_out_views": 1, "size_px": 32}
 NO_OP_SECONDS, MORE = 5.0, 1.2
+ROUNDS = 5
 SOME = 5  # batches whose costs are averaged
 # Name, centre and radii in metres.
 PARTS = {
@@ -67,10 +69,14 @@ def write_batch(folder: Path, scans: int) -> Path:
 
 
 class Project:
-    """A copy of the code with the first two stages, and no batch."""
+    """A folder with a copy of the code and the stages of the batches."""
 
     def __init__(self, root: Path):
         self.root = root
+
+    def make(self) -> "Project":
+        """The code, its parameters and no batch."""
+        root = self.root
         for folder in ("pipelines", "sofgan", "stages"):
             shutil.copytree(CODE / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
         stages = yaml.safe_load((CODE / "dvc.yaml").read_text())["stages"]
@@ -83,6 +89,12 @@ class Project:
         (root / "models").mkdir()
         (root / "models/parser.pt").write_bytes(b"scans with labels need none")
         self.run("dvc", "init", "--quiet", "--no-scm")
+        return self
+
+    def copied(self, root: Path) -> "Project":
+        """A copy with all that was made so far."""
+        shutil.copytree(self.root, root, symlinks=True)
+        return Project(root)
 
     def run(self, *command: str) -> float:
         """Seconds of a module's command."""
@@ -113,19 +125,30 @@ def main() -> int:
     parser.add_argument("--check", action="store_true")
     arguments = parser.parse_args()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as work:
-        project = Project(Path(work) / "project")
-        costs = []
-        for index in range(arguments.batches + 1):
-            source = write_batch(Path(work) / f"batch-{index:03d}", arguments.scans)
-            costs.append(project.add(source))
+        folder = Path(work)
+        project, costs = Project(folder / "project").make(), []
+        for index in range(arguments.batches):
+            costs.append(project.add(write_batch(folder / f"batch-{index:03d}", arguments.scans)))
             print(f"\rbatch {index + 1}: {sum(costs[-1]):.1f} s", end="", file=sys.stderr, flush=True)
+            if index == 0:
+                one = project.copied(folder / "one")
+        added = []
+        for turn in range(ROUNDS):
+            source = write_batch(folder / f"added-{turn}", arguments.scans)
+            some, many = one.copied(folder / f"one-{turn}"), project.copied(folder / f"all-{turn}")
+            added.append((sum(some.add(source)), sum(many.add(source))))
+            print(
+                f"\rto one {added[-1][0]:.1f} s, to all {added[-1][1]:.1f} s",
+                end="",
+                file=sys.stderr,
+                flush=True,
+            )
         print(file=sys.stderr)
         no_op = min(project.run("dvc", "repro") for _ in range(3))
         status = min(project.run("dvc", "status") for _ in range(3))
         size = sum(path.stat().st_size for path in (project.root / ".dvc/cache").rglob("*") if path.is_file())
 
-    total = np.array(costs).sum(1)
-    to_one, to_all = total[1], total[-1]
+    to_one, to_all = np.median(added, 0)
     first, last = (np.array(costs)[rows, 1].mean() for rows in (slice(1, 1 + SOME), slice(-SOME, None)))
     scans = arguments.batches * arguments.scans
     print(

@@ -19,8 +19,14 @@ def atomic_path(path: str | os.PathLike) -> Iterator[Path]:
     The block may make a file or a folder there. On an exception it is removed and what was at `path` stays.
     The temporary name keeps the suffix, by which writers choose a format. A process that is killed leaves a
     folder `.NAME.partial-*` behind, which `.dvcignore` and `.gitignore` keep out of hashes and commits.
+
+    Raises:
+        FileNotFoundError: `path` is in such a folder, which is there no more.
     """
     path = Path(path)
+    if gone := [parent for parent in path.parents if ".partial-" in parent.name and not parent.is_dir()]:
+        # Whoever made it was stopped and has removed it; made again by another process it would stay.
+        raise FileNotFoundError(f"{gone[-1]} is gone: what was being made there was given up")
     path.parent.mkdir(parents=True, exist_ok=True)
     folder = Path(tempfile.mkdtemp(prefix=f".{path.name}.partial-", dir=path.parent))
     temporary = folder / path.name

@@ -12,15 +12,22 @@ a time, and write what the stage's own processes would have written. DVC knows n
 import contextlib
 import hashlib
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+from urllib.parse import urlsplit
 
 from sofgan.processes import Mapper, one_thread_each
 from stages import params
 
+LOCAL = "local"
 CODE = Path(__file__).parents[1]
 SHARDS_A_WORKER, LARGEST_SHARD = 8, 64  # so that workers end together, and tasks are not too many
+WORKER_WAIT_SECONDS = 60.0
+POLL_SECONDS = 0.05  # between looks whether a shard is done
+LOOPBACK = ("127.", "localhost", "::1")
 
 
 class ClusterError(RuntimeError):
@@ -32,74 +39,153 @@ def spread(stage: str, item: str | None = None) -> int | Mapper:
     return on_cluster(stage, item) or params.workers()
 
 
-def on_cluster(stage: str, item: str | None = None) -> "Cluster | None":
-    """The cluster that works off the pieces of a stage, where there is one."""
+def on_cluster(stage: str, item: str | None = None, device: str = "cpu") -> "Cluster | None":
+    """The cluster that works off the pieces of a stage, where there is one.
+
+    Args:
+        device: on which a piece is worked off. Workers of this very machine would only share its GPU, so there is no
+            `local` cluster for it.
+    """
     where = params.cluster()
-    return Cluster(f"{stage} {item}" if item else stage, where, params.workers()) if where else None
+    if not where or (where == LOCAL and device != "cpu"):
+        return None
+    return Cluster(stage, item, where, params.workers())
 
 
 class Cluster:
     """A `sofgan.processes.Mapper`: every call is a flow run, every shard a task of it.
 
     Args:
-        name: of the flow runs.
+        stage, item: name the flow and its runs.
         where: `local`, or the address of Dask's scheduler.
         workers: processes of a `local` one.
 
     Raises:
-        ClusterError: prefect-dask is not installed, or no Prefect server is named.
+        ClusterError: prefect-dask is not installed, or no Prefect server is named that the workers can reach.
     """
 
-    def __init__(self, name: str, where: str, workers: int):
-        self.name, self.where, self.workers = name, where, workers
-        # Without one Prefect would start a server in each worker.
-        if not os.environ.get("PREFECT_API_URL"):
-            raise ClusterError(
-                f"runtime.cluster is {where}: set PREFECT_API_URL to a Prefect server that its workers reach"
-                " (`python -m pipelines up` starts one)"
-            )
+    def __init__(self, stage: str, item: str | None, where: str, workers: int):
+        self.stage, self.item, self.where, self.workers = stage, item, where, workers
         try:
             import prefect_dask  # noqa: F401
+            from prefect.settings import get_current_settings
         except ImportError as error:
             raise ClusterError("runtime.cluster needs prefect-dask: pip install '.[dask]'") from error
+        api = get_current_settings().api.url
+        # Without one Prefect would start a server in each worker.
+        if not api:
+            raise ClusterError(
+                f"runtime.cluster is {where}: set PREFECT_API_URL to a Prefect server that its workers reach"
+                " (`python -m pipelines up` starts one for workers of this machine)"
+            )
+        # Tasks tell the server that the stage knows, whatever their worker's own settings are.
+        if where != LOCAL and _is_loopback(api) and not _is_loopback(where):
+            raise ClusterError(
+                f"workers at {where} can't reach {api}: name the server by its machine's address"
+            )
 
     def __call__(self, task: Callable, items: list) -> Iterator:
         """Results of `task(item)` in order.
 
         Raises:
-            ClusterError: a worker runs other code or several threads, or does not see this folder.
+            ClusterError: no worker is there, or one runs other code or several threads, or does not see this folder.
         """
+        if not items:
+            return
+        # In a thread of its own, where Prefect leaves this process's signals to the stage. What stops the stage here
+        # ends the flow too, which else would call itself completed.
+        work = _Work(task, items)
+        thread = threading.Thread(target=self._run, args=(work,), daemon=True)
+        thread.start()
+        try:
+            for _ in items:
+                result, error = work.results.get()
+                if error is not None:
+                    raise error
+                yield result
+        finally:
+            work.stop.set()
+            thread.join()
+
+    def _run(self, work: "_Work") -> None:
+        """The flow."""
         from prefect import flow, tags
 
         # Within it, since a cluster of one's own inherits the environment.
-        with one_thread_each() if self.where == "local" else contextlib.nullcontext():
-            runner = self._runner()
-
+        with one_thread_each() if self.where == LOCAL else contextlib.nullcontext():
             # No parameters: Prefect would send them to its server.
-            @flow(name=self.name, task_runner=runner, persist_result=False)
-            def shards() -> Iterator:
-                size = shard_size(len(items), self._count(runner))
-                chunks = [items[start : start + size] for start in range(0, len(items), size)]
-                states = [_submit(task, chunk, number) for number, chunk in enumerate(chunks)]
-                for state in states:
-                    yield from state.result()
+            @flow(
+                name=self.stage,
+                flow_run_name=f"{self.stage} {self.item}" if self.item else self.stage,
+                task_runner=self._runner(),
+                persist_result=False,
+            )
+            def shards() -> None:
+                size = shard_size(len(work.items), self._count())
+                chunks = [work.items[start : start + size] for start in range(0, len(work.items), size)]
+                futures = [_submit(work.task, chunk, number) for number, chunk in enumerate(chunks)]
+                for future in futures:
+                    _wait(future, work.stop)
+                    for result in future.result():
+                        work.results.put((result, None))
 
-            with tags(os.environ.get("SOFGAN_RUN", "by hand")):
-                yield from shards()
+            try:
+                with tags(os.environ.get("SOFGAN_RUN", "by hand")):
+                    shards()
+            except BaseException as error:  # The stage's to raise.
+                work.results.put((None, error))
 
     def _runner(self):
         from prefect_dask import DaskTaskRunner
 
-        if self.where != "local":
+        if self.where != LOCAL:
             return DaskTaskRunner(address=self.where)
         local = {"n_workers": self.workers, "threads_per_worker": 1, "host": "127.0.0.1"}
         return DaskTaskRunner(cluster_kwargs=local | {"dashboard_address": "127.0.0.1:0"})
 
-    def _count(self, runner) -> int:
+    def _count(self) -> int:
         """How many workers there are."""
         from prefect.context import FlowRunContext
 
-        return max(1, len(FlowRunContext.get().task_runner.client.scheduler_info(n_workers=-1)["workers"]))
+        client = FlowRunContext.get().task_runner.client
+        try:
+            client.wait_for_workers(1, timeout=WORKER_WAIT_SECONDS)
+        except TimeoutError as error:
+            raise ClusterError(f"no Dask worker is connected to {self.where}: start some") from error
+        return len(client.scheduler_info(n_workers=-1)["workers"])
+
+
+class _Work:
+    """What a flow works off. Prefect sends a flow's code, with all that it names, along with each of its tasks: this
+    goes along empty.
+
+    Attributes:
+        results: (result, None) of each item in order, or (None, error).
+        stop: set when nobody waits for results any more.
+    """
+
+    def __init__(self, task: Callable | None = None, items: list | None = None):
+        self.task, self.items = task, items
+        self.results, self.stop = queue.SimpleQueue(), threading.Event()
+
+    def __reduce__(self):
+        return _Work, ()
+
+
+def _is_loopback(url: str) -> bool:
+    host = urlsplit(url if "//" in url else f"//{url}").hostname or ""
+    return host.startswith(LOOPBACK)
+
+
+def _wait(future, stop: threading.Event) -> None:
+    """Wait for a shard.
+
+    Raises:
+        ClusterError: its stage has ended.
+    """
+    while not future.wrapped_future.done():
+        if stop.wait(POLL_SECONDS):
+            raise ClusterError("the stage was stopped")
 
 
 def shard_size(items: int, workers: int) -> int:
@@ -125,17 +211,24 @@ def work_off(task: Callable, items: list, folder: str, code: str) -> list:
         code: digest of the code that the stage runs.
 
     Raises:
-        ClusterError: this worker would do something else than the stage's own processes.
+        ClusterError: this worker would do something else than the stage's own processes, or the stage has ended.
     """
-    _check_worker(folder, code)
-    with contextlib.chdir(folder):
-        return [task(item) for item in items]
-
-
-def _check_worker(folder: str, code: str) -> None:
     from distributed import get_worker
 
-    if get_worker().state.nthreads != 1:
+    worker, results = get_worker(), []
+    _check(worker, folder, code)
+    # Read when OpenGL is first used, which Dask sets to one thread no more than it does torch's.
+    os.environ.setdefault("LP_NUM_THREADS", "1")
+    with contextlib.chdir(folder):
+        for item in items:
+            if _is_cancelled(worker):
+                raise ClusterError("the stage was stopped")
+            results.append(task(item))
+    return results
+
+
+def _check(worker, folder: str, code: str) -> None:
+    if worker.state.nthreads != 1:
         raise ClusterError(
             "a Dask worker has several threads, OpenGL one context: start it with --nthreads 1"
         )
@@ -144,7 +237,18 @@ def _check_worker(folder: str, code: str) -> None:
             f"a Dask worker does not see {folder}: the project's folder must be shared with it"
         )
     if code_digest() != code:
-        raise ClusterError("a Dask worker runs other code than the stage: restart the workers after changes")
+        raise ClusterError(
+            "a Dask worker runs other code than the stage: restart the workers after a change of code;"
+            " those of `local` are new, so run the stage again"
+        )
+
+
+def _is_cancelled(worker) -> bool:
+    """Whether nobody waits for the task that runs here any more."""
+    from distributed.worker import thread_state
+
+    known = worker.state.tasks.get(thread_state.key)
+    return known is None or known.state == "cancelled"
 
 
 @cache
@@ -152,9 +256,9 @@ def code_digest() -> str:
     """Digest of the code of `sofgan` and `stages` as it was when this process first asked."""
     digest = hashlib.sha256()
     for package in ("sofgan", "stages"):
-        for path in sorted((CODE / package).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts:
-                digest.update(f"{path.relative_to(CODE)}\0".encode() + path.read_bytes())
+        files = [*(CODE / package).rglob("*.py"), *(CODE / package).rglob("shaders/*.*")]
+        for path in sorted(path for path in files if not path.name.startswith(".")):
+            digest.update(f"{path.relative_to(CODE)}\0".encode() + path.read_bytes())
     return digest.hexdigest()
 
 

@@ -23,7 +23,7 @@ from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import Reference
 from sofgan.sof.train import validate
 from stages.cluster import on_cluster
-from stages.params import batches, device, read_params, runtime, seed
+from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
 SIW, PARSER = Path("models/siw.pt"), Path("models/parser.pt")
@@ -42,7 +42,7 @@ def main() -> None:
             sof, reference, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
             lambda done: run.status(f"SOF views {done}/{params.sof_images}"), purpose="evaluation",
         )  # fmt: skip
-        figures |= _score_portraits(siw, drawn, params, run)
+        figures |= _score_portraits(siw, drawn, params, how.device, run)
         _draw(sof, reference, siw, drawn, params, run)
         run.final(figures, "evaluation")
 
@@ -67,13 +67,14 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
     }
 
 
-def _score_portraits(siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun) -> dict[str, float]:
+def _score_portraits(
+    siw: Siw, drawn: np.ndarray, params: Evaluate, device: str, run: StageRun
+) -> dict[str, float]:
     """Distances to real portraits, same-domain and cross-domain, their floor, and control."""
-    digests = sha256_file(SIW), sha256_file(PARSER)
-    judges = Judges(
-        SIW, PARSER, digests, tuple(params.extractors), params.inception_weights, params.batch, device()
-    )
-    workers = on_cluster("evaluate") or 1
+    inception = params.inception_weights
+    digests = tuple(sha256_file(path) for path in (SIW, PARSER, inception) if path)
+    judges = Judges(SIW, PARSER, digests, tuple(params.extractors), inception, params.batch, device)
+    workers = on_cluster("evaluate", device=device) or 1
     if not params.inception_weights:
         run.status("no Inception weights are given (evaluate.inception_weights): FID is left out")
     stores = {name: PhotoStore(f"data/photos/{name}") for name in ("ffhq", "celebamask")}

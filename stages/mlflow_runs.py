@@ -257,16 +257,24 @@ class Runs:
         self._monitors[run_id] = monitor
 
     def _log_events(self, parent: dict, entry: spool.Entry, events: list[dict]) -> None:
-        """Log events in order, scalars in batches. Final metrics go to the parent too, by which runs compare."""
+        """Log events in order, scalars in batches. Final metrics go to the parent too, by which runs compare.
+
+        Where a final metric has the name of a curve, it is logged at the curve's last step: at step 0 it would stand
+        before the curve in charts.
+        """
         client, run_id = self._client(entry.header["uri"]), entry.state["run_id"]
         scalars: list[Metric] = []
         final: list[Metric] = []
         tags: list[RunTag] = []
+        last_steps = entry.state.setdefault("last_steps", {})
         for event in events:
             milliseconds = int(event["time"] * 1000)
             for key, value in (event.get("values") or event.get("cost") or {}).items():
                 if isinstance(value, int | float):
-                    scalars.append(Metric(_name(key), float(value), milliseconds, event.get("step", 0)))
+                    name = _name(key)
+                    step = event.get("step", last_steps.get(name, 0))
+                    last_steps[name] = max(step, last_steps.get(name, 0))
+                    scalars.append(Metric(name, float(value), milliseconds, step))
                     if event["kind"] == "final":
                         final.append(Metric(_name(f"{event['name']}/{key}"), float(value), milliseconds, 0))
                 elif value is not None:

@@ -37,9 +37,7 @@ class Runtime:
     device: str  # auto, cpu, cuda or cuda:N
     workers: int  # processes of a stage; 0: one a core
     threads: int  # of torch on the CPU in one process; 0: one a core
-    cluster: str = (
-        ""  # where a stage's shards are worked off, see stages.cluster; empty: in its own processes
-    )
+    cluster: str = ""  # where shards of a stage are worked off (stages.cluster); empty: in its own processes
     train_processes: int = 1  # that train together, see stages.together; 0: one a GPU
 
     def __post_init__(self):
@@ -131,7 +129,7 @@ def runtime() -> Runtime:
         block,
         device=resolve_device(device()),
         workers=workers(),
-        threads=block.threads or max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1"))),
+        threads=block.threads or own_cores(),
         cluster=cluster(),
         train_processes=train_processes(),
     )
@@ -139,7 +137,7 @@ def runtime() -> Runtime:
 
 def workers() -> int:
     """Processes of a stage: `runtime.workers`, or one a core. Unlike `runtime` it never loads torch."""
-    return read_params("runtime").workers or cores()
+    return read_params("runtime").workers or own_cores()
 
 
 def cluster() -> str:
@@ -161,6 +159,11 @@ def train_processes() -> int:
     import torch
 
     return max(1, torch.cuda.device_count()) if resolve_device(device()) == "cuda" else 1
+
+
+def own_cores() -> int:
+    """This process's share of the cores, where several train together."""
+    return max(1, cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
 
 
 def cores() -> int:

@@ -7,7 +7,7 @@ from sofgan.faces.parsing import ParserFile, mean_class_areas, parse_store, pict
 from sofgan.faces.store import PhotoStore
 from sofgan.files import sha256_file
 from stages.cluster import on_cluster
-from stages.params import device, read_params, runtime
+from stages.params import read_params, runtime
 from stages.tracking import stage_run
 
 PARSER = Path("models/parser.pt")
@@ -17,7 +17,7 @@ PICTURED = 12
 def main() -> None:
     params, how = read_params("parse_faces"), runtime()
     use_cpu(how.threads)
-    photos, parser = PhotoStore("data/photos/ffhq"), ParserFile(PARSER, sha256_file(PARSER), device())
+    photos, parser = PhotoStore("data/photos/ffhq"), ParserFile(PARSER, sha256_file(PARSER), how.device)
     with stage_run("parse_faces", params) as run:
         parse_store(
             photos,
@@ -28,7 +28,7 @@ def main() -> None:
             work=".work/parse_faces",
             workers=how.workers,
             status=run.status,
-            mapper=on_cluster("parse_faces"),
+            mapper=on_cluster("parse_faces", device=how.device),
         )
         labels = PhotoStore("data/labels/ffhq")
         run.image("samples/parsed", picture_parsed(photos, labels, PICTURED))

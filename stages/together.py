@@ -10,27 +10,35 @@ import os
 import platform
 import signal
 import sys
+from collections.abc import Callable
 
+from sofgan.config import ConfigError
+from sofgan.device import resolve_device
 from stages import params
 
 LAUNCHER = "SOFGAN_TORCHRUN"  # holds torchrun's process, where this module started it
 PR_SET_PDEATHSIG = 1  # Linux: the signal that a process gets when the one that started it is gone
 
 
-def train_together(module: str, most: int) -> None:
+def train_together(module: str, sharers: Callable[[int], int]) -> None:
     """Start over as so many processes as `runtime.train_processes` says; returns in these, or where it is one alone.
 
     Args:
         module: this one, as `python -m` calls it. What it was called with is passed on.
-        most: processes that can share a step; where more are asked for, so many train, which is said.
+        sharers: from a number of processes to the most of them that can share a step. Where that is fewer, or there are
+            fewer GPUs, so many train, which is said.
+
+    Raises:
+        ConfigError: several are to train, and the device is one of several GPUs.
     """
     if "RANK" in os.environ:
         _end_with(os.environ.get(LAUNCHER))
         return
-    count = params.train_processes()
-    if count > most:
-        print(f"{count} processes can't share a step of {most}: {most} train", file=sys.stderr, flush=True)
-        count = most
+    asked = params.train_processes()
+    count = sharers(min(asked, _gpus() or asked)) if asked > 1 else 1
+    if count != asked:
+        reason = f"{asked} processes can't train together here"
+        print(f"{reason} (pictures or heads in a step, GPUs): {count} do", file=sys.stderr, flush=True)
     if count == 1:
         return
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
@@ -39,6 +47,20 @@ def train_together(module: str, most: int) -> None:
     os.environ[LAUNCHER] = str(os.getpid())  # which torchrun takes over
     sys.stdout.flush()
     os.execv(sys.executable, [*command, "-m", module, *sys.argv[1:]])
+
+
+def _gpus() -> int:
+    """How many there are for processes to take one each; 0 where the device is the CPU."""
+    device = resolve_device(params.device())
+    if device == "cpu":
+        return 0
+    if device != "cuda":
+        raise ConfigError(
+            f"runtime.train_processes: each takes a GPU of its own, but runtime.device is {device}"
+        )
+    import torch
+
+    return torch.cuda.device_count()
 
 
 def _end_with(launcher: str | None) -> None:

@@ -37,7 +37,7 @@ SHEET_MAPS = 48  # SOF maps on the contact sheet
 def main() -> None:
     """Photos, maps and the SOF space in; models/siw.pt, samples and curves out."""
     params = read_params("train_siw")
-    train_together("stages.train_siw", params.batch // params.accumulate)
+    train_together("stages.train_siw", params.sharers)
     machine = runtime()
     use_cpu(machine.threads)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:

@@ -18,7 +18,7 @@ from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.model import SofModel, save_sof
 from sofgan.sof.plausibility import score_space
 from sofgan.sof.train import finish, train_sof, validate
-from sofgan.sof.warm_start import load_previous, warm_config, warm_model
+from sofgan.sof.warm_start import load_previous, train_on
 from sofgan.training import Checkpoints
 from stages.params import batches, read_params, runtime, seed
 from stages.together import train_together
@@ -29,8 +29,10 @@ SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of t
 
 
 def main() -> None:
-    train_together("stages.train_sof")
-    params, machine = read_params("train_sof"), runtime()
+    params = read_params("train_sof")
+    shared = (params.warm_start if params.warm_start.field else params).instances_per_step
+    train_together("stages.train_sof", lambda asked: min(asked, shared))
+    machine = runtime()
     use_cpu(machine.threads)
     everyone = view_files("data/views", batches())
     files, new_files = split_instances(everyone, params.held_out_instances, seed())
@@ -44,18 +46,10 @@ def main() -> None:
     inputs = [[str(path), sha256_file(path)] for path in files]
     checkpoints = Checkpoints(".work/train_sof", [to_mapping(params), seed(), inputs, machine.device])
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
-        config, start = params, None
-        if previous is not None:
-            config = warm_config(params)
-
-            def start() -> SofModel:
-                return warm_model(previous, views, params, seed(), device, run.status)
-
-        model, curve = train_sof(
-            views, config, seed(), device, checkpoints, report=run.report, status=run.status, start=start
-        )
+        how = (views, params, seed(), device, checkpoints, run.report, run.status)
+        model, curve = train_on(previous, *how) if previous else train_sof(*how)
         if distributed.rank() == 0:
-            save_and_score(model, curve, views, new_heads, config, device, run)
+            save_and_score(model, curve, views, new_heads, params, device, run)
             checkpoints.clear()
 
 
@@ -105,7 +99,7 @@ def save_and_score(
             write_png(folder / f"{name}.png", picture)
         write_json(folder / "per_class_iou.json", held_out.per_class())
     for name, picture in pictures.items():
-        run.image(f"samples/{name}", picture, params.steps)
+        run.image(f"samples/{name}", picture, curve[-1]["step"])
     run.final(scores)
 
 

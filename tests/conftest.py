@@ -7,6 +7,9 @@ import sys
 import pytest
 
 os.environ["SOFGAN_TRACKING"] = "off"
+# What a shell may say of how stages run is not meant for tests.
+for name in ("SOFGAN_CLUSTER", "SOFGAN_DEVICE", "SOFGAN_TRAIN_PROCESSES", "RANK", "LOCAL_WORLD_SIZE"):
+    os.environ.pop(name, None)
 
 
 @pytest.fixture(scope="session")

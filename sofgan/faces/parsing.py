@@ -18,7 +18,6 @@ import numpy as np
 import torch
 
 from sofgan.config import to_mapping
-from sofgan.device import resolve_device
 from sofgan.faces.config import ParseFaces
 from sofgan.faces.images import encode_labels
 from sofgan.faces.inference import InferenceParser, prepare_for_inference
@@ -41,7 +40,7 @@ class ParserFile:
     Attributes:
         path: as `sofgan.faces.parser.save_parser` writes it.
         sha256: digest of the file, by which a process that lives long sees that it is another one.
-        device: torch's name of where to parse; `auto` takes a GPU where there is one.
+        device: torch's name of where to parse.
     """
 
     path: Path
@@ -55,7 +54,7 @@ class ParserFile:
 
 @lru_cache(1)
 def _loaded(file: ParserFile) -> InferenceParser:
-    return prepare_for_inference(load_parser(file.path, resolve_device(file.device)))
+    return prepare_for_inference(load_parser(file.path, file.device))
 
 
 def parse_store(

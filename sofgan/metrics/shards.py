@@ -8,7 +8,6 @@ from pathlib import Path
 
 import numpy as np
 
-from sofgan.device import resolve_device
 from sofgan.faces.inference import prepare_for_inference
 from sofgan.faces.parser import load_parser
 from sofgan.faces.store import PhotoStore
@@ -29,15 +28,15 @@ class Judges:
 
     Attributes:
         siw, parser: model files.
-        digests: of both, by which a process that lives long sees that they are others.
+        digests: of all files, by which a process that lives long sees that they are others.
         extractors, inception_weights: as of `make_extractors`.
         batch: pictures worked on at once.
-        device: torch's name; `auto` takes a GPU where there is one.
+        device: torch's name.
     """
 
     siw: Path
     parser: Path
-    digests: tuple[str, str]
+    digests: tuple[str, ...]
     extractors: tuple[str, ...]
     inception_weights: str
     batch: int
@@ -50,10 +49,9 @@ class Judges:
 
 @lru_cache(1)
 def _loaded(judges: Judges):
-    device = resolve_device(judges.device)
-    parser = load_parser(judges.parser, device)
-    extractors = make_extractors(judges.extractors, parser, judges.inception_weights, device)
-    return load_siw(judges.siw, device), prepare_for_inference(parser), extractors, device
+    parser = load_parser(judges.parser, judges.device)
+    extractors = make_extractors(judges.extractors, parser, judges.inception_weights, judges.device)
+    return load_siw(judges.siw, judges.device), prepare_for_inference(parser), extractors
 
 
 def photo_features(
@@ -104,15 +102,15 @@ def painted_features(
 
 
 def _photos(rows: range, store: PhotoStore, indices: np.ndarray, size: int, judges: Judges) -> Features:
-    *_, extractors, device = judges.load()
+    *_, extractors = judges.load()
     chosen = indices[rows.start : rows.stop]
-    return real_features(lambda i: store.image(i, size), chosen, extractors, judges.batch, device)
+    return real_features(lambda i: store.image(i, size), chosen, extractors, judges.batch, judges.device)
 
 
 def _painted(
     shard: tuple[range, np.ndarray], count: int, seed: int, name: str, judges: Judges, control: bool
 ) -> tuple[Features, ConfusionMatrix]:
-    siw, parser, extractors, device = judges.load()
+    siw, parser, extractors = judges.load()
     rows, labels = shard
     seen = Control(parser)
 
@@ -122,7 +120,7 @@ def _painted(
                 seen.update(maps, painted)
             yield painted
 
-    return extract(images(), extractors, device), seen.confusion
+    return extract(images(), extractors, judges.device), seen.confusion
 
 
 def _shards(count: int, batch: int) -> list[range]:

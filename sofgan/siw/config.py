@@ -1,5 +1,6 @@
 """Configuration of the SIW StyleGAN and its training; imports no torch."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -171,6 +172,15 @@ class TrainSiw:
         shares = [share for _, share in self.growth]
         if any(share <= 0 for share in shares) or sum(shares) >= 1:
             raise ValueError(f"growth: shares are more than 0, and less than 1 in all, not {shares}")
+
+    def sharers(self, asked: int) -> int:
+        """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes
+        whole groups of the pictures that critics compare, and pairs where every second one's path length counts."""
+        group = 1
+        if self.discriminator.kind != "projected" or self.discriminator.palette_weight:
+            group = min(self.discriminator.minibatch_group, self.batch)
+        unit = self.accumulate * math.lcm(group, 2 if self.path_length_every else 1)
+        return next((count for count in range(asked, 1, -1) if self.batch % (count * unit) == 0), 1)
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""

@@ -50,6 +50,9 @@ class SiwTraining:
         seed: of initial weights and of every draw; a step's draws depend on it and the step's number.
         autocast: bfloat16 in the networks, float32 in the regularisers.
 
+    Raises:
+        ValueError: so many processes can't share a step, see `TrainSiw.sharers`.
+
     Attributes:
         ema: the averaged generator, which is the result.
         seen: photos shown so far.
@@ -57,6 +60,11 @@ class SiwTraining:
 
     def __init__(self, config: TrainSiw, seed: int, device: torch.device | str, autocast: bool = False):
         self.config, self.seed, self.device, self.autocast = config, seed, torch.device(device), autocast
+        if config.sharers(distributed.world_size()) != distributed.world_size():
+            raise ValueError(
+                f"{distributed.world_size()} processes can't share a step of {config.batch} photos in "
+                f"{config.accumulate} parts: each takes whole groups of {config.discriminator.minibatch_group}"
+            )
         with torch.random.fork_rng(devices=[]):  # Layers initialise from the global generator.
             torch.manual_seed(derive_seed(seed, "siw", "init"))
             generator = Generator(config.generator)

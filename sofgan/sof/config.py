@@ -111,12 +111,25 @@ class WarmStart:
 
     field: str = ""  # its file; empty: from the start
     sha256: str = ""  # of the file, by which the stage knows that it is another one
-    steps: int = 300  # of training, in place of all
-    rate: float = 0.3  # learning rates by the full ones
+    steps: int = 850  # of training, in place of all
+    instances_per_step: int = 4  # in place of as many as anew: steps count for more than their size
+    rate: float = 0.4  # the modules' learning rate by the full one
+    code_rate: float = 2.0  # and the codes': where modules are slow, codes of new heads have farther to go
+    added_draws: int = 60  # of each head that is new, while points only are judged
+    added_share: float = 0.6  # of a step's instances, at most, then
 
     def __post_init__(self):
         if self.steps < 1 or not 0 < self.rate <= 1:
             raise ValueError(f"warm_start wants steps and a rate up to 1, not {self.steps} and {self.rate}")
+        if self.code_rate <= 0:
+            raise ValueError(f"warm_start.code_rate is above 0, not {self.code_rate}")
+        if self.instances_per_step < 1:
+            raise ValueError(f"warm_start.instances_per_step is 1 or more, not {self.instances_per_step}")
+        if self.added_draws < 0 or not 0 <= self.added_share < 1:
+            raise ValueError(
+                "warm_start wants added_draws from 0 and an added_share from 0 to below 1, "
+                f"not {self.added_draws} and {self.added_share}"
+            )
         if self.field and not self.sha256:
             raise ValueError(f"warm_start.field is {self.field}, but warm_start.sha256 is empty")
 

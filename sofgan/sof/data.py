@@ -194,16 +194,20 @@ class RaySampler:
 
 
 def instance_schedule(seed: int, step: int, count: int, batch: int) -> Tensor:
-    """The instances of a step: epochs of seeded permutations, one after another. Depends on no earlier draw."""
-    first = step * batch
+    """The instances (batch,) int64 of a step, see `take_turns`. Depends on no earlier draw."""
+    return take_turns(seed, step * batch, batch, count)
+
+
+def take_turns(seed: int, first: int, number: int, count: int) -> Tensor:
+    """(number,) int64 below `count`, from position `first` of seeded permutations of all, one after another."""
     orders = {}
-    chosen = []
-    for position in range(first, first + batch):
+    chosen = torch.empty(number, dtype=torch.int64)
+    for i, position in enumerate(range(first, first + number)):
         epoch, offset = divmod(position, count)
         if epoch not in orders:
             orders[epoch] = torch.randperm(count, generator=torch_generator(seed, "sof epoch", epoch))
-        chosen.append(orders[epoch][offset])
-    return torch.stack(chosen)
+        chosen[i] = orders[epoch][offset]
+    return chosen
 
 
 def border_mask(label_maps: Tensor) -> Tensor:

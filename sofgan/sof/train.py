@@ -21,6 +21,7 @@ from sofgan.sof.space import fit_mixture, shape_features
 from sofgan.training import Checkpoints, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
+Schedule = Callable[[int, int], Tensor]  # the instances (I,) int64 of a step, from its number and I
 
 
 def weighted_cross_entropy(log_probabilities: Tensor, classes: Tensor, weights: Tensor) -> Tensor:
@@ -69,6 +70,7 @@ def train_sof(
     status: Callable[[str], None] | None = None,
     clock: Callable[[], float] = time.perf_counter,
     start: Callable[[], SofModel] | None = None,
+    schedule: Schedule | None = None,
 ) -> tuple[SofModel, list[dict[str, float]]]:
     """Train a field from scratch, or on from the newest checkpoint, to the end of its steps.
 
@@ -81,6 +83,7 @@ def train_sof(
             the curve's scalars it gets `train_seconds` since this call, without validation, reports and saving.
         clock: in seconds, for that.
         start: makes the model to begin with, where there is no checkpoint, in the first process; None: a new one.
+        schedule: which instances a step draws; it depends on no earlier call. None: `instance_schedule`, all alike.
 
     Returns:
         The model, and the curve: one row of scalars for each time that held-out views were looked at, the IoU
@@ -95,30 +98,20 @@ def train_sof(
     views = views.to(device)
     sampler = RaySampler(views, config.rays)
     resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
-    model = new_model(SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed)
-    if start and not resumed:  # Made once: what is fitted on a GPU differs a little from process to process.
-        made = start().cpu().state_dict() if distributed.rank() == 0 else None
-        model.load_state_dict(distributed.from_first(made))
-    model.to(device).train()
-    optimizer = make_optimizer(model, config)
-    base_rates = [group["lr"] for group in optimizer.param_groups]
-    first, curve = 0, []
-    if resumed:
-        first, state = resumed
-        model.load_state_dict(state["model"])
-        optimizer.load_state_dict(state["optimizer"])
-        curve = state["curve"]
+    model, optimizer, first, curve = beginning(config, len(views.names), seed, device, start, resumed)
+    base_rates = [config.learning_rate, config.code_learning_rate]
     points_only = int(config.points_only_share * config.steps) if config.marcher.kind == "volume" else 0
     batch_size = min(config.instances_per_step, len(views.names))
+    schedule = schedule or (lambda step, batch: instance_schedule(seed, step, len(views.names), batch))
     mine = distributed.share(batch_size)
     throughput = Throughput(config.steps, first)
 
     for step in range(first, config.steps):
         # Draw the rays of all processes, keep one's own.
         generator = torch_generator(seed, "sof step", step, device=device)
-        instances = instance_schedule(seed, step, len(views.names), batch_size).to(device)
-        batch = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
-        batch = rows(batch, mine)
+        instances = schedule(step, batch_size).to(device)
+        drawn = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
+        batch = rows(drawn, mine)
 
         # One step of the optimiser.
         factor = warmup_cosine(step, config.steps, config.warmup_steps)
@@ -145,9 +138,7 @@ def train_sof(
             seconds = watch.seconds
             with watch.paused():
                 if distributed.rank() == 0:
-                    confusion, picture = validate(model, views, config.validate_views)
-                    scores = {"loss": scores["loss"], "held_out_miou": confusion.miou()} | scores
-                    scores |= {f"iou_{name}": value for name, value in confusion.per_class().items()}
+                    scores, picture = with_held_out(scores, model, views, config.validate_views)
                     curve.append({"step": done, **scores})
                 if report:
                     report(done, {**scores, "train_seconds": seconds}, {"samples/held_out": picture})
@@ -156,6 +147,39 @@ def train_sof(
             with watch.paused():
                 checkpoints.save(done, state)
     return model, curve
+
+
+def beginning(
+    config: TrainSof,
+    instances: int,
+    seed: int,
+    device: str | torch.device,
+    start: Callable[[], SofModel] | None,
+    resumed: tuple[int, dict] | None,
+) -> tuple[SofModel, torch.optim.Optimizer, int, list[dict[str, float]]]:
+    """Model and optimiser on the device, the step to go on with, and the curve so far: those of the checkpoint
+    `resumed` where there is one, else of `start`, see `train_sof`."""
+    model = new_model(SofConfig(config.field, config.marcher), instances, config.code_init_std, seed)
+    if start and not resumed:  # Made once: what is fitted on a GPU differs a little from process to process.
+        made = start().cpu().state_dict() if distributed.rank() == 0 else None
+        model.load_state_dict(distributed.from_first(made))
+    model.to(device).train()
+    optimizer = make_optimizer(model, config)
+    if not resumed:
+        return model, optimizer, 0, []
+    first, state = resumed
+    model.load_state_dict(state["model"])
+    optimizer.load_state_dict(state["optimizer"])
+    return model, optimizer, first, state["curve"]
+
+
+def with_held_out(
+    scores: dict[str, float], model: SofModel, views: ViewSet, limit: int | None
+) -> tuple[dict[str, float], np.ndarray]:
+    """A step's loss and terms with the IoU of (`limit`) held-out views, and the picture of `validate`."""
+    confusion, picture = validate(model, views, limit)
+    scores = {"loss": scores["loss"], "held_out_miou": confusion.miou()} | scores
+    return scores | {f"iou_{name}": value for name, value in confusion.per_class().items()}, picture
 
 
 def mixed_precision(device: str | torch.device) -> torch.autocast:

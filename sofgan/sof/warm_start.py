@@ -1,7 +1,8 @@
-"""Training on from an earlier field where scans were added or withdrawn, in a fraction of the steps.
+"""Training on from an earlier field where scans were added or withdrawn, in less than half of the time.
 
-The modules start as they were, known heads with their codes. Codes of added heads are first fitted to their views while
-the modules stay as they are, since a code that starts anywhere would drag the modules along.
+The modules start as they were, known heads with their codes, added ones with random codes about the mean of these. All
+are trained together as anew, points first, since modules that stay as they are can't show what no known head has. Added
+heads are drawn more often at first; of known ones a rehearsal is enough.
 """
 
 import dataclasses
@@ -9,13 +10,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
+from torch import Tensor
 
 from sofgan.config import to_mapping
 from sofgan.files import sha256_file
+from sofgan.seeds import derive_seed
 from sofgan.sof.config import SofConfig, TrainSof, WarmStart
-from sofgan.sof.data import ViewSet
-from sofgan.sof.fitting import fit_codes
+from sofgan.sof.data import ViewSet, instance_schedule, take_turns
 from sofgan.sof.model import Sof, SofModel, load_sof, new_model
+from sofgan.sof.train import Report, Schedule, train_sof
+from sofgan.training import Checkpoints
 
 
 class WarmStartError(ValueError):
@@ -23,14 +27,16 @@ class WarmStartError(ValueError):
 
 
 def warm_config(config: TrainSof) -> TrainSof:
-    """The training that follows a warm start: its own steps, smaller rates, rays projected from the first step."""
+    """The training that follows a warm start: its own steps, of its own size and rates, its parts as anew.
+    Warm-up is the same share of the steps."""
     warm = config.warm_start
     return dataclasses.replace(
         config,
         steps=warm.steps,
+        instances_per_step=warm.instances_per_step,
+        warmup_steps=min(config.warmup_steps, -(-config.warmup_steps * warm.steps // config.steps)),
         learning_rate=config.learning_rate * warm.rate,
-        code_learning_rate=config.code_learning_rate * warm.rate,
-        points_only_share=0.0,
+        code_learning_rate=config.code_learning_rate * warm.code_rate,
     )
 
 
@@ -57,36 +63,85 @@ def load_previous(warm: WarmStart, config: TrainSof) -> Sof:
     return previous
 
 
-def warm_model(
+def warm_model(previous: Sof, names: list[str], config: TrainSof, seed: int) -> SofModel:
+    """The model that training goes on from, on the CPU: an instance a name, known ones with their codes, others with
+    the mean of these and what a code has at the start of a training anew.
+
+    Args:
+        previous: the earlier field. Codes of inverted label maps and of heads that are gone are left out.
+    """
+    model = new_model(previous.config, len(names), config.code_init_std, seed)
+    model.field.load_state_dict(previous.model.field.state_dict())
+    model.marcher.load_state_dict(previous.model.marcher.state_dict())
+    codes = previous.training_codes.cpu()
+    known, mean = dict(zip(previous.training_names, codes)), codes.mean(0)
+    # Added ones differ from the first step on: the modules tell heads of equal codes apart but slowly.
+    with torch.no_grad():
+        rows = [known.get(name, mean + own) for name, own in zip(names, model.codes)]
+        model.codes.copy_(torch.stack(rows))
+    return model
+
+
+def warm_schedule(previous: Sof, names: list[str], config: TrainSof, seed: int) -> Schedule:
+    """Which instances a step draws: for the share `points_only_share` of the steps added heads more often, then
+    all alike. Within the former each added head comes `added_draws` times, but in no more than `added_share` of
+    the places, nor more than once in a step; never less often than a known one.
+
+    Known and added ones take turns among themselves, as `instance_schedule` has it.
+    """
+    met = set(previous.training_names)
+    known = torch.tensor([i for i, name in enumerate(names) if name in met], dtype=torch.int64)
+    added = torch.tensor([i for i, name in enumerate(names) if name not in met], dtype=torch.int64)
+    warm = config.warm_start
+    last = int(config.points_only_share * warm.steps)
+
+    def schedule(step: int, batch: int) -> Tensor:
+        if step >= last or not len(added) or not len(known):
+            return instance_schedule(seed, step, len(names), batch)
+        # So many in the mean of the steps, which is no whole number.
+        wanted = min(warm.added_draws * len(added) / last, warm.added_share * batch, len(added))
+        each = max(wanted, batch * len(added) / len(names))
+        before, after = int(step * each), int((step + 1) * each)
+        turn = take_turns(derive_seed(seed, "added"), before, after - before, len(added))
+        rehearsed = take_turns(seed, step * batch - before, batch - (after - before), len(known))
+        return torch.cat([added[turn], known[rehearsed]])
+
+    return schedule
+
+
+def train_on(
     previous: Sof,
     views: ViewSet,
     config: TrainSof,
     seed: int,
     device: str | torch.device,
+    checkpoints: Checkpoints | None = None,
+    report: Report | None = None,
     status: Callable[[str], None] | None = None,
-) -> SofModel:
-    """The model of the views' instances that training goes on from.
+) -> tuple[SofModel, list[dict[str, float]]]:
+    """Train on from an earlier field (`load_previous`) with `warm_start` of the configuration.
 
     Args:
-        previous: the earlier field. Codes of inverted label maps and of heads that are gone are left out.
-        views: of all instances that will be trained on, known ones by their names.
-        config: of the training; `fit_steps` are those of added heads' codes.
+        views: of all instances to train on, known ones by their names.
+        config: as for a training anew; the rest is as `train_sof` has it.
+
+    Returns:
+        The model, and the curve, as of `train_sof`.
+
+    Raises:
+        ValueError: there are more processes than instances in a step.
     """
-    model = new_model(previous.config, len(views.names), config.code_init_std, seed)
-    model.field.load_state_dict(previous.model.field.state_dict())
-    model.marcher.load_state_dict(previous.model.marcher.state_dict())
-    known = dict(zip(previous.training_names, previous.training_codes))
-    added = [i for i, name in enumerate(views.names) if name not in known]
-    # Each search begins at the mean of the model's codes, so the added heads' own are that for now.
-    mean = previous.training_codes.mean(0)
-    with torch.no_grad():
-        model.codes.copy_(torch.stack([known.get(name, mean) for name in views.names]))
-    model.to(device)
-    if added:
-        fitted = fit_codes(model, views.of_instances(added), config, config.fit_steps, seed, device, status)
-        with torch.no_grad():
-            model.codes[added] = fitted
-    return model
+    return train_sof(
+        views,
+        warm_config(config),
+        seed,
+        device,
+        checkpoints,
+        report,
+        status,
+        start=lambda: warm_model(previous, views.names, config, seed),
+        schedule=warm_schedule(previous, views.names, config, seed),
+    )
 
 
 def _flat(config: SofConfig) -> dict:

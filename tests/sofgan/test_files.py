@@ -43,3 +43,13 @@ def test_named_streams_are_stable_and_independent():
     assert derive_seed(0, "ab", "c") != derive_seed(0, "a", "bc")
     assert numpy_generator(1, "x").integers(1 << 40) == numpy_generator(1, "x").integers(1 << 40)
     assert torch_generator(1, "x").initial_seed() != torch_generator(2, "x").initial_seed()
+
+
+def test_what_was_given_up_is_not_made_again(tmp_path):
+    with files.atomic_path(tmp_path / "folder") as folder:
+        folder.mkdir()
+        files.write_bytes(folder / "a/b.txt", b"x")  # folders within it are made
+        partial = folder
+    with pytest.raises(FileNotFoundError, match="given up"):
+        files.write_bytes(partial / "late.txt", b"x")
+    assert [path.name for path in tmp_path.iterdir()] == ["folder"]

@@ -33,21 +33,31 @@ def cluster(tmp_path_factory):
     }
     command = [sys.executable, "-m", "prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
     log = tmp_path_factory.mktemp("server") / "log"
-    with open(log, "w") as file, pytest.MonkeyPatch.context() as patch:
-        for name, value in environment.items():
-            patch.setenv(name, value)
-        server = subprocess.Popen(command, stdout=file, stderr=file)
-        local = {"host": "127.0.0.1", "dashboard_address": "127.0.0.1:0"}
+    with open(log, "w") as file:
+        server = subprocess.Popen(command, env=os.environ | environment, stdout=file, stderr=file)
+    try:
+        with pytest.MonkeyPatch.context() as patch:  # which the workers inherit
+            for name, value in environment.items():
+                patch.setenv(name, value)
+            dask = LocalCluster(
+                n_workers=2,
+                threads_per_worker=1,
+                processes=True,
+                host="127.0.0.1",
+                dashboard_address="127.0.0.1:0",
+            )
+        with dask:
+            end = time.monotonic() + 120
+            while not _answers(f"{environment['PREFECT_API_URL']}/health"):
+                assert time.monotonic() < end and server.poll() is None, log.read_text()
+                time.sleep(0.2)
+            yield environment | {"SOFGAN_CLUSTER": dask.scheduler_address}
+    finally:
+        server.terminate()
         try:
-            with LocalCluster(n_workers=2, threads_per_worker=1, processes=True, **local) as dask:
-                end = time.monotonic() + 120
-                while not _answers(f"{environment['PREFECT_API_URL']}/health"):
-                    assert time.monotonic() < end and server.poll() is None, log.read_text()
-                    time.sleep(0.2)
-                yield environment | {"SOFGAN_CLUSTER": dask.scheduler_address}
-        finally:
-            server.terminate()
             server.wait(30)
+        except subprocess.TimeoutExpired:
+            server.kill()
 
 
 def _answers(url: str) -> bool:

@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 import types
 import urllib.request
 from pathlib import Path
@@ -18,12 +19,13 @@ from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser, save_parser
 from sofgan.faces.store import PhotoStoreWriter
 from sofgan.processes import map_in_processes
-from sofgan.scans.avatars.batch import make_batch
 from stages import cluster as clusters
 from stages import params as stage_params
 
 ROOT = Path(__file__).parents[2]
 STAGES = {
+    "make_avatars": (["--batch", "b"], ["data/raw/scans/b", "metrics/make_avatars"]),
+    "make_portraits": ([], ["data/raw/portraits", "metrics/make_portraits.json"]),
     "ingest_scans": (["--batch", "b"], ["data/scans/b", "metrics/ingest_scans"]),
     "render_views": (["--batch", "b"], ["data/views/b", "metrics/render_views"]),
     "parse_faces": ([], ["data/labels/ffhq", "metrics/parse_faces.json"]),
@@ -54,8 +56,14 @@ def project(tmp_path_factory) -> Path:
     document["runtime"] |= {"device": "cpu", "workers": 1, "threads": 1}
     document["render_views"] |= {"views_per_scan": 3, "held_out_views": 1, "size_px": 32}
     document["parse_faces"] |= {"label_size": 32}
+    document["make_avatars"] |= {"scans_per_batch": 6}
+    document["make_portraits"] |= {
+        "ffhq_photos": 2,
+        "celebamask_photos": 1,
+        "photos_per_identity": 1,
+        "size_px": 32,
+    }
     (root / "params.yaml").write_text(yaml.safe_dump(document))
-    make_batch(root / "data/raw/scans/b", "b", 6, 0)
     save_parser(root / "models/parser.pt", FaceParser(ParserConfig("unet", 16, 4)))
     generator = np.random.default_rng(0)
     with PhotoStoreWriter(root / "data/photos/ffhq") as writer:
@@ -105,10 +113,11 @@ def test_two_workers_write_the_files_of_one_process(project, cluster):
 
     # The server knows of each stage's shards, and whose they are.
     flows = {flow["name"]: flow["id"] for flow in filtered("flows", {})}
-    assert {"ingest_scans b", "render_views b", "parse_faces"} <= flows.keys()
-    for name, shards in (("ingest_scans b", 6), ("parse_faces", 2)):
+    assert STAGES.keys() <= flows.keys()
+    for name, shards in (("ingest_scans", 6), ("parse_faces", 2)):
         (run,) = filtered("flow_runs", {"flows": {"id": {"any_": [flows[name]]}}})
         assert run["state_type"] == "COMPLETED" and run["tags"] == ["rebuild-x"]
+        assert run["name"] == (f"{name} b" if "--batch" in STAGES[name][0] else name)
         tasks = filtered("task_runs", {"flow_runs": {"id": {"any_": [run["id"]]}}})
         assert {task["state_type"] for task in tasks} == {"COMPLETED"} and len(tasks) == shards
 
@@ -127,6 +136,43 @@ def test_results_come_in_order_and_errors_as_they_are(here, cluster):
     assert done.returncode == 1 and "ValueError: math domain error" in done.stderr
 
 
+def test_workers_of_ones_own_do_the_same(project, cluster):
+    places = [project / out for out in STAGES["render_views"][1]]
+    alone = contents(*places)
+    said = run_stage(project, "render_views", cluster | {"SOFGAN_CLUSTER": "local", "SOFGAN_TRACKING": "off"})
+    assert contents(*places) == alone and "Creating a new Dask cluster" in said
+
+
+SLOW_STAGE = """
+import pathlib, time
+from stages.cluster import spread
+from stages.tracking import stage_run
+
+def slow(item):
+    pathlib.Path(f"done-{item}").touch()
+    time.sleep(0.2)
+
+with stage_run("slow", {}):
+    list(spread("slow")(slow, list(range(200))))
+"""
+
+
+def test_a_stage_that_is_stopped_leaves_no_shard_at_work(here, cluster):
+    """Its workers end the item that they are at, not the shard."""
+    environment = os.environ | cluster | {"SOFGAN_TRACKING": "off"}
+    stage = subprocess.Popen([sys.executable, "-c", SLOW_STAGE], env=environment, cwd=here)
+    end = time.monotonic() + 60
+    while not list(here.glob("done-*")):
+        assert time.monotonic() < end and stage.poll() is None
+        time.sleep(0.05)
+    stage.terminate()
+    assert stage.wait(30) != 0
+    time.sleep(1)
+    count = len(list(here.glob("done-*")))
+    time.sleep(1.5)
+    assert len(list(here.glob("done-*"))) == count < 200
+
+
 def test_without_a_cluster_a_stage_has_its_own_processes(here, monkeypatch):
     monkeypatch.delenv("SOFGAN_CLUSTER", raising=False)
     assert clusters.on_cluster("x") is None and clusters.spread("x") == stage_params.workers()
@@ -140,12 +186,49 @@ def test_a_cluster_without_a_server_says_what_to_do(here, monkeypatch):
         clusters.spread("x")
 
 
+def test_a_server_that_workers_elsewhere_can_not_reach_is_refused(here, monkeypatch):
+    from prefect.settings import PREFECT_API_URL, temporary_settings
+
+    monkeypatch.setenv("SOFGAN_CLUSTER", "tcp://10.0.0.7:8786")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:4200/api"}):
+        with pytest.raises(clusters.ClusterError, match="can't reach"):
+            clusters.spread("x")
+        monkeypatch.setenv("SOFGAN_CLUSTER", "tcp://localhost:8786")
+        assert isinstance(clusters.spread("x"), clusters.Cluster)
+        # Workers of this machine have no other GPU than the stage itself.
+        monkeypatch.setenv("SOFGAN_CLUSTER", "local")
+        assert clusters.on_cluster("x", device="cuda") is None
+        assert clusters.on_cluster("x", device="cpu") is not None
+
+
+FLOW = """
+import prefect
+from pipelines import flows
+
+@prefect.flow
+def tell():
+    print("told", flows.execution("rebuild", "local", None)["PREFECT_API_URL"])
+
+tell()
+"""
+
+
+def test_a_flow_tells_its_stages_of_its_server(cluster):
+    done = subprocess.run(
+        [sys.executable, "-c", FLOW], env=os.environ | cluster, capture_output=True, text=True, timeout=120
+    )
+    assert f"told {cluster['PREFECT_API_URL']}" in done.stdout, done.stderr
+
+
 def test_a_worker_that_would_do_something_else_refuses(tmp_path, monkeypatch):
     import distributed
 
-    def worker(threads: int):
-        return types.SimpleNamespace(state=types.SimpleNamespace(nthreads=threads))
+    running = types.SimpleNamespace(state="executing")
 
+    def worker(threads: int):
+        return types.SimpleNamespace(state=types.SimpleNamespace(nthreads=threads, tasks={"key": running}))
+
+    monkeypatch.setattr(distributed.worker.thread_state, "key", "key", raising=False)
     before, code = Path.cwd(), clusters.code_digest()
     monkeypatch.setattr(distributed, "get_worker", lambda: worker(1))
     assert clusters.work_off(lambda item: (item, Path.cwd()), [1], str(tmp_path), code) == [(1, tmp_path)]
@@ -154,6 +237,9 @@ def test_a_worker_that_would_do_something_else_refuses(tmp_path, monkeypatch):
         clusters.work_off(str, [1], str(tmp_path), "other")
     with pytest.raises(clusters.ClusterError, match="must be shared"):
         clusters.work_off(str, [1], str(tmp_path / "elsewhere"), code)
+    running.state = "cancelled"
+    with pytest.raises(clusters.ClusterError, match="was stopped"):
+        clusters.work_off(str, [1], str(tmp_path), code)
     monkeypatch.setattr(distributed, "get_worker", lambda: worker(4))
     with pytest.raises(clusters.ClusterError, match="--nthreads 1"):
         clusters.work_off(str, [1], str(tmp_path), code)

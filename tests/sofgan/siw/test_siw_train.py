@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 
+from sofgan import distributed
 from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import load_siw, save_siw
@@ -260,3 +261,13 @@ def test_impossible_trainings_are_refused(tiny_training):
         tiny_training(discriminator={"region_weight": 1.0})
     with pytest.raises(ValueError, match="scale_max"):
         dataclasses.replace(config, scale_max=0.5)
+
+
+def test_processes_that_can_share_a_step_take_whole_groups(tiny_training, monkeypatch):
+    demo = tiny_training(batch=8)
+    assert demo.discriminator.minibatch_group == 4
+    assert [demo.sharers(asked) for asked in (1, 2, 3, 8)] == [1, 2, 2, 2]
+    assert tiny_training(batch=32).sharers(8) == 8 and tiny_training(batch=32, accumulate=2).sharers(8) == 4
+    monkeypatch.setattr(distributed, "world_size", lambda: 8)
+    with pytest.raises(ValueError, match="whole groups of 4"):
+        SiwTraining(demo, 0, "cpu")

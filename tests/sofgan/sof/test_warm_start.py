@@ -5,10 +5,17 @@ import torch
 
 from sofgan.files import sha256_file
 from sofgan.sof.config import WarmStart
-from sofgan.sof.data import read_views, view_files
+from sofgan.sof.data import instance_schedule, read_views, view_files
 from sofgan.sof.model import save_sof
-from sofgan.sof.train import finish, train_sof, validate
-from sofgan.sof.warm_start import WarmStartError, load_previous, warm_config, warm_model
+from sofgan.sof.train import finish, train_sof
+from sofgan.sof.warm_start import (
+    WarmStartError,
+    load_previous,
+    train_on,
+    warm_config,
+    warm_model,
+    warm_schedule,
+)
 from sofgan.training import Checkpoints
 
 STEPS = 60
@@ -16,8 +23,8 @@ STEPS = 60
 
 @pytest.fixture(scope="module")
 def config(tiny_training):
-    warm = WarmStart(steps=STEPS, rate=0.5)
-    return dataclasses.replace(tiny_training, validate_every_steps=STEPS, fit_steps=40, warm_start=warm)
+    warm = WarmStart(steps=STEPS, instances_per_step=3, rate=0.5)
+    return dataclasses.replace(tiny_training, validate_every_steps=STEPS, warm_start=warm)
 
 
 @pytest.fixture(scope="module")
@@ -42,40 +49,91 @@ def test_instances_are_taken_out_with_their_views(views):
     assert len(some.labels) == int(((views.instance == 0) | (views.instance == 2)).sum())
 
 
-def test_modules_and_known_codes_are_kept_and_added_codes_fitted(previous, views, config):
+def test_modules_and_known_codes_are_kept(previous, views, config):
     back_to_front = views.of_instances([3, 2, 0])  # One is new, one is gone.
-    model = warm_model(previous, back_to_front, config, 0, "cpu")
+    model = warm_model(previous, back_to_front.names, config, 0)
     for key, value in previous.model.field.state_dict().items():
         torch.testing.assert_close(model.field.state_dict()[key], value, rtol=0, atol=0)
     torch.testing.assert_close(model.codes[1:].detach(), previous.codes[[2, 0]], rtol=0, atol=0)
 
-    new, unfitted = views.of_instances([3]), previous.codes.mean(0, keepdim=True)
-    model.codes = torch.nn.Parameter(model.codes[:1].detach())
-    fitted, _ = validate(model, new, None)
-    model.codes = torch.nn.Parameter(unfitted)
-    at_the_mean, _ = validate(model, new, None)
-    assert fitted.miou() > at_the_mean.miou()
+
+def test_added_codes_lie_about_the_mean_and_apart(previous, config):
+    names = [*previous.instance_names, *(f"new/{i}" for i in range(400))]
+    with torch.no_grad():
+        offsets = warm_model(previous, names, config, 0).codes[3:] - previous.codes.mean(0)
+    assert offsets.mean(0).abs().max() < 5 * config.code_init_std / 400**0.5
+    assert float(offsets.std()) == pytest.approx(config.code_init_std, rel=0.1)
+
+
+def counts_by_step(schedule, steps, batch, heads):
+    """(steps, heads) how often each head is drawn."""
+    drawn = torch.stack([schedule(step, batch) for step in steps])
+    return torch.nn.functional.one_hot(drawn, heads).sum(1)
+
+
+@pytest.mark.parametrize(
+    "known, added, batch, draws",
+    [(12, 4, 5, 900), (1000, 1, 4, 58), (2, 10, 4, 58), (40, 3, 4, 58), (1, 1, 2, 900), (30, 8, 8, 58)],
+)
+def test_added_heads_come_more_often_then_all_alike(previous, config, known, added, batch, draws):
+    """Each added head in so many steps, all in turn; known ones in the rest, in turn."""
+    names = [f"known/{i}" for i in range(known)]
+    met = dataclasses.replace(previous, instance_names=names, rounds=[1] * known)
+    mixed = [*(f"new/{i}" for i in range(added)), *names]  # Their order among all plays no part.
+    warm = WarmStart(steps=500, added_draws=draws, added_share=0.3)
+    config = dataclasses.replace(config, points_only_share=0.8, warm_start=warm)
+    schedule = warm_schedule(met, mixed, config, 0)
+    counts = counts_by_step(schedule, range(400), batch, known + added)
+    assert (counts.sum(1) == batch).all()
+    each = max(min(draws * added / 400, 0.3 * batch, added), batch * added / (known + added))
+    assert abs(float(counts[:, :added].sum()) - 400 * each) < 1.01
+    totals = counts.sum(0)
+    for kind in (totals[:added], totals[added:]):
+        assert kind.max() - kind.min() <= 1
+    in_a_step = counts[:, :added].sum(1)
+    assert in_a_step.max() - in_a_step.min() <= 1
+    for step in (400, 499):
+        torch.testing.assert_close(
+            schedule(step, batch), instance_schedule(0, step, known + added, batch), rtol=0, atol=0
+        )
+
+
+def test_where_heads_only_went_or_all_are_new_all_are_drawn_alike(previous, config):
+    for names in (previous.instance_names[:2], ["new/a", "new/b"]):
+        schedule = warm_schedule(previous, names, config, 0)
+        for step in range(5):
+            torch.testing.assert_close(schedule(step, 2), instance_schedule(0, step, 2, 2), rtol=0, atol=0)
+
+
+def test_warm_steps_are_as_anew_but_fewer_and_smaller(config):
+    warm = warm_config(dataclasses.replace(config, steps=600, warmup_steps=50))
+    assert (warm.steps, warm.warmup_steps, warm.instances_per_step) == (STEPS, 5, 3)
+    assert warm.learning_rate == config.learning_rate / 2
+    assert (warm.code_learning_rate, warm.points_only_share) == (
+        config.code_learning_rate,
+        config.points_only_share,
+    )
 
 
 def test_few_warm_steps_are_worth_many(previous, views, config):
-    def start():
-        return warm_model(previous, views, config, 0, "cpu")
-
-    warm = warm_config(config)
-    assert warm.steps == STEPS and warm.points_only_share == 0
-    model, curve = train_sof(views, warm, 0, "cpu", start=start)
+    model, curve = train_on(previous, views, config, 0, "cpu")
     _, cold = train_sof(views, dataclasses.replace(config, steps=STEPS), 0, "cpu")
-    assert len(curve) == 1
+    assert [row["step"] for row in curve] == [STEPS]
     assert curve[-1]["held_out_miou"] > cold[-1]["held_out_miou"] + 0.1
     assert len(model.codes) == len(views.names)
 
 
-def test_a_resumed_warm_training_does_not_start_again(previous, views, config, tmp_path):
-    states, starts = Checkpoints(tmp_path, ["warm"]), []
+def test_heads_that_went_leave_the_others(previous, views, config):
+    left = views.of_instances([2, 0])
+    model, curve = train_on(previous, left, config, 0, "cpu")
+    assert len(model.codes) == 2
+    _, cold = train_sof(left, dataclasses.replace(config, steps=STEPS), 0, "cpu")
+    assert curve[-1]["held_out_miou"] > cold[-1]["held_out_miou"] + 0.1
 
-    def start():
-        starts.append(True)
-        return warm_model(previous, views, config, 0, "cpu")
+
+def test_a_resumed_warm_training_goes_on_where_it_was(previous, views, config, tmp_path):
+    """In both phases: added heads more often, points only; and all alike, projected."""
+    states = Checkpoints(tmp_path, ["warm"])
 
     class Killed(Exception):
         pass
@@ -83,12 +141,18 @@ def test_a_resumed_warm_training_does_not_start_again(previous, views, config, t
     def report(step, scalars, images):
         raise Killed
 
-    warm = dataclasses.replace(warm_config(config), steps=6, validate_every_steps=4, checkpoint_every_steps=2)
+    config = dataclasses.replace(
+        config,
+        points_only_share=0.5,
+        validate_every_steps=4,
+        checkpoint_every_steps=2,
+        warm_start=dataclasses.replace(config.warm_start, steps=6),
+    )
     with pytest.raises(Killed):
-        train_sof(views, warm, 0, "cpu", states, report, start=start)
-    resumed, _ = train_sof(views, warm, 0, "cpu", states, start=start)
-    assert len(starts) == 1
-    whole, _ = train_sof(views, warm, 0, "cpu", start=start)
+        train_on(previous, views, config, 0, "cpu", states, report)
+    assert states.latest()[0] == 2
+    resumed, _ = train_on(previous, views, config, 0, "cpu", states)
+    whole, _ = train_on(previous, views, config, 0, "cpu")
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[key], value, rtol=0, atol=0)
 
@@ -108,3 +172,15 @@ def test_another_file_or_configuration_is_refused(previous, config, tmp_path):
         load_previous(warm, other)
     with pytest.raises(ValueError, match="sha256 is empty"):
         WarmStart(field="models/sof.pt")
+
+
+def test_parameters_out_of_range_are_refused():
+    for wrong in (
+        {"steps": 0},
+        {"rate": 1.5},
+        {"instances_per_step": 0},
+        {"added_share": 1.0},
+        {"added_draws": -1},
+    ):
+        with pytest.raises(ValueError, match="warm_start"):
+            WarmStart(**wrong)
