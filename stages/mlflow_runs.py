@@ -259,8 +259,8 @@ class Runs:
     def _log_events(self, parent: dict, entry: spool.Entry, events: list[dict]) -> None:
         """Log events in order, scalars in batches. Final metrics go to the parent too, by which runs compare.
 
-        Where a final metric has the name of a curve, it is logged at the curve's last step: at step 0 it would stand
-        before the curve in charts.
+        Where a final metric has the name of a curve, it is logged at the curve's last step: at step 0 it would
+        stand before the curve in charts.
         """
         client, run_id = self._client(entry.header["uri"]), entry.state["run_id"]
         scalars: list[Metric] = []
