@@ -111,7 +111,7 @@ class WarmStart:
 
     field: str = ""  # its file; empty: from the start
     sha256: str = ""  # of the file, by which the stage knows that it is another one
-    steps: int = 850  # of training, in place of all
+    steps: int = 820  # of training, in place of all
     instances_per_step: int = 4  # in place of as many as anew: steps count for more than their size
     rate: float = 0.4  # the modules' learning rate by the full one
     code_rate: float = 2.0  # and the codes': where modules are slow, codes of new heads have farther to go

@@ -10,7 +10,9 @@ from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import read_views, view_files
+from sofgan.sof.model import load_sof
 from sofgan.sof.train import train_sof
+from sofgan.sof.warm_start import train_on
 from sofgan.training import Checkpoints
 
 
@@ -28,6 +30,9 @@ def main() -> None:
                 views, config, 0, device, checkpoints, lambda step, *_, seen=reports: seen.append(step)
             )
             results[name] = {"state": model.state_dict(), "curve": curve, "reports": reports}
+        config = from_mapping(TrainSof, task["configs"]["default"], "default")
+        model, curve = train_on(load_sof(task["previous"]), views, config, 0, device)
+        results["warm"] = {"state": model.state_dict(), "curve": curve}
         torch.save(results, Path(task["work"]) / f"rank{distributed.rank()}.pt")
 
 

@@ -9,9 +9,11 @@ import torch
 
 from sofgan import distributed
 from sofgan.config import to_mapping
-from sofgan.sof.config import FieldConfig, MarcherConfig
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, WarmStart
 from sofgan.sof.data import read_views, view_files
-from sofgan.sof.train import train_sof
+from sofgan.sof.model import load_sof, new_model, save_sof
+from sofgan.sof.train import finish, train_sof
+from sofgan.sof.warm_start import train_on
 from sofgan.training import Checkpoints
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
@@ -29,6 +31,7 @@ def configs(tiny_training):
         rays_per_view=16,
         validate_every_steps=2,
         checkpoint_every_steps=4,
+        warm_start=WarmStart(steps=6, instances_per_step=3, added_draws=3),
     )
     field = FieldConfig("hyper", code_size=8, phi_hidden=16, hyper_hidden=16)
     paper = dataclasses.replace(default, field=field, marcher=MarcherConfig("lstm", steps=3, hidden=4))
@@ -36,11 +39,22 @@ def configs(tiny_training):
 
 
 @pytest.fixture(scope="module")
-def two_processes(torchrun, configs, views_folder, tmp_path_factory):
+def previous(configs, views_folder, tmp_path_factory):
+    """File of a field that knows two heads, as it is before any training."""
+    known = read_views(view_files(views_folder, ["synthetic"])).of_instances([0, 1])
+    config = configs["default"]
+    untrained = new_model(SofConfig(config.field, config.marcher), 2, config.code_init_std, 1)
+    path = tmp_path_factory.mktemp("previous") / "sof.pt"
+    save_sof(path, finish(untrained, known, config, 0))
+    return path
+
+
+@pytest.fixture(scope="module")
+def two_processes(torchrun, configs, previous, views_folder, tmp_path_factory):
     """What both ranks ended with, and the folder of their checkpoints."""
     work = tmp_path_factory.mktemp("two processes")
     blocks = {name: to_mapping(config) for name, config in configs.items()}
-    task = {"views": str(views_folder), "work": str(work), "configs": blocks}
+    task = {"views": str(views_folder), "work": str(work), "configs": blocks, "previous": str(previous)}
     torchrun(str(WORKER), json.dumps(task))
     return [torch.load(work / f"rank{rank}.pt", weights_only=True) for rank in (0, 1)], work
 
@@ -57,6 +71,16 @@ def test_two_processes_train_as_one(name, configs, views_folder, two_processes):
         for key in mine.keys() - {"held_out_miou"}:
             if not key.startswith("iou_"):  # A pixel on the brink may change its class.
                 assert theirs[key] == pytest.approx(mine[key], rel=2e-3), key
+    for key, value in model.state_dict().items():
+        assert torch.equal(first["state"][key], second["state"][key])
+        assert torch.allclose(first["state"][key], value, rtol=1e-2, atol=2e-3), key
+
+
+def test_two_processes_train_on_as_one(configs, previous, views_folder, two_processes):
+    views = read_views(view_files(views_folder, ["synthetic"]))
+    model, curve = train_on(load_sof(previous), views, configs["default"], 0, "cpu")
+    first, second = (results["warm"] for results in two_processes[0])
+    assert [row["loss"] for row in first["curve"]] == pytest.approx([row["loss"] for row in curve], rel=2e-3)
     for key, value in model.state_dict().items():
         assert torch.equal(first["state"][key], second["state"][key])
         assert torch.allclose(first["state"][key], value, rtol=1e-2, atol=2e-3), key

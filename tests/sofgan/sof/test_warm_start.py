@@ -109,10 +109,8 @@ def test_warm_steps_are_as_anew_but_fewer_and_smaller(config):
     warm = warm_config(dataclasses.replace(config, steps=600, warmup_steps=50))
     assert (warm.steps, warm.warmup_steps, warm.instances_per_step) == (STEPS, 5, 3)
     assert warm.learning_rate == config.learning_rate / 2
-    assert (warm.code_learning_rate, warm.points_only_share) == (
-        config.code_learning_rate,
-        config.points_only_share,
-    )
+    assert warm.code_learning_rate == config.code_learning_rate * 2
+    assert warm.points_only_share == config.points_only_share
 
 
 def test_few_warm_steps_are_worth_many(previous, views, config):
@@ -178,6 +176,7 @@ def test_parameters_out_of_range_are_refused():
     for wrong in (
         {"steps": 0},
         {"rate": 1.5},
+        {"code_rate": 0.0},
         {"instances_per_step": 0},
         {"added_share": 1.0},
         {"added_draws": -1},
