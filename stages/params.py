@@ -123,15 +123,14 @@ def device() -> str:
 
 
 def runtime() -> Runtime:
-    """The `runtime` block with 0 and `auto` resolved for this machine (asks torch only for `auto`)."""
+    """The `runtime` block with 0 and `auto` of device, workers and threads resolved for this machine (asks torch only
+    for `auto`); `cluster()` and `train_processes()` tell the rest."""
     block = read_params("runtime")
     return dataclasses.replace(
         block,
         device=resolve_device(device()),
         workers=workers(),
         threads=block.threads or own_cores(),
-        cluster=cluster(),
-        train_processes=train_processes(),
     )
 
 
