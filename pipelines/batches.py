@@ -30,7 +30,7 @@ from sofgan.files import sha256_file, write_bytes
 RAW = Path("data/raw/scans")
 VIEWS = Path("data/views")
 MADE = (Path("data/scans"), VIEWS)  # what stages make of a batch, in a folder of its own
-ODDITIES = Path("data/oddities")
+ODDITIES, SCORES = Path("data/oddities"), Path("metrics/score_batch")
 FIELD, FIELDS = Path("models/sof.pt"), Path("data/fields")  # the field, and earlier ones to go on from
 FAILURES = Path(".work/failed_batches.json")  # by name: what failed, and how often
 TRIES = 3  # Of what is the same: a full disk may be a matter of an hour, scans that can't be read are not.
@@ -129,7 +129,7 @@ def remove(root: Path, name: str) -> None:
             document["batches"].remove(name)
         for folder in MADE:
             shutil.rmtree(root / folder / name, ignore_errors=True)
-        for file in (*(root / "metrics").glob(f"*/{name}.json"), root / ODDITIES / f"{name}.csv"):
+        for file in (root / SCORES / f"{name}.json", root / ODDITIES / f"{name}.csv"):
             file.unlink(missing_ok=True)
 
 

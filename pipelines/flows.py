@@ -13,7 +13,7 @@ from prefect.runtime import flow_run
 
 from pipelines import batches, dvc_stages
 from pipelines.dvc_stages import Outcome
-from pipelines.summary import experiments_table, oddities_table, summary
+from pipelines.summary import batch_tables, experiments_table, summary
 from stages import spool
 
 OPTIONS = {"persist_result": False, "log_prints": True}
@@ -91,18 +91,18 @@ def render_batch(
         fine_tune: the field goes on from what it was, with the new heads in it.
         retries, cluster, train_processes: as of `rebuild`.
     """
-    root, outcomes, oddities = Path.cwd(), [], ""
+    root, outcomes, found = Path.cwd(), [], ""
     environment = execution("render-batch", cluster, train_processes)
     try:
         batch = register_task(source, name, root, fine_tune)
         run_stages([f"render_views@{batch.name}"], root, environment, retries, outcomes)
         score_task(batch.name, root, environment)
-        oddities = oddities_table(root, batch.name)
+        found = batch_tables(root, batch.name)
         if fine_tune:
             run_stages(["train_sof"], root, environment, retries, outcomes)
     finally:
         text = summary(root, outcomes, environment["SOFGAN_RUN"], spool.tracking_uri(root))
-        create_markdown_artifact(oddities + text, key="render-batch")
+        create_markdown_artifact(found + text, key="render-batch")
     return outcomes
 
 

@@ -5,6 +5,8 @@ import json
 from pathlib import Path
 
 from pipelines.dvc_stages import Outcome
+from sofgan.files import FIGURES
+from stages.batch_metrics import STAGES as BATCH_STAGES
 
 
 def summary(root: Path, outcomes: list[Outcome], run_name: str, uri: str) -> str:
@@ -27,8 +29,18 @@ def summary(root: Path, outcomes: list[Outcome], run_name: str, uri: str) -> str
     return "\n".join(lines) + "\n"
 
 
-def oddities_table(root: Path, batch: str) -> str:
-    """Markdown: the batch's scans that look odd, and why; "" where the batch was not judged."""
+def batch_tables(root: Path, batch: str) -> str:
+    """Markdown: the batch's scans that look odd, and why, if it was judged; and what its stages counted."""
+    figures = [
+        f"| {stage} | {key} | {_text(value)} |"
+        for stage, (folder, _) in BATCH_STAGES.items()
+        for key, value in json.loads((root / folder / batch / FIGURES).read_text()).items()
+    ]
+    head = [f"## Batch {batch}", "", "| stage | figure | value |", "| --- | --- | ---: |"]
+    return _oddities(root, batch) + "\n".join([*head, *figures, ""]) + "\n"
+
+
+def _oddities(root: Path, batch: str) -> str:
     path = root / "data" / "oddities" / f"{batch}.csv"
     if not path.is_file():
         return ""

@@ -11,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
+FIGURES = "figures.json"  # of a batch, beside what a stage makes of it
+
 
 @contextmanager
 def atomic_path(path: str | os.PathLike) -> Iterator[Path]:

@@ -29,7 +29,7 @@ def main() -> None:
             parser=ScanParser("models/parser.pt", device()),
         )
         run.artifact(scans / "report.csv")
-        run.final(figures)
+        run.metrics(figures)  # stages.batch_metrics brings those of all batches together.
 
 
 if __name__ == "__main__":

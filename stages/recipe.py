@@ -1,12 +1,14 @@
 """What a stage of the batches does, in one small file: `python -m stages.recipe STAGE` (ingest_scans, render_views).
 
 Digests of what is the same for all batches, code and models, and the stage's parameters, as dvc.yaml lists them at this
-one's stage. Those of the batches depend on that file in place of all it stands for: DVC writes what a stage depends on
-into dvc.lock once for each batch, and reads and writes the whole file whenever a stage ends, so that with 50 batches
-each took seconds longer.
+one's stage. A digest of all that is a parameter of those of the batches, in place of what it stands for: DVC writes
+what a stage depends on into dvc.lock once for each batch, and reads and writes the whole file whenever a stage ends, so
+that with 50 batches each took seconds longer.
 """
 
 import argparse
+import hashlib
+import json
 from pathlib import Path
 
 import yaml
@@ -27,7 +29,9 @@ def main() -> None:
     name = f"{stage}_recipe"
     listed = yaml.safe_load(Path("dvc.yaml").read_text())["stages"][name]
     with stage_run(name, {"stage": stage}):
-        write_json(RECIPES / f"{stage}.json", recipe(listed["deps"], listed["params"]))
+        content = recipe(listed["deps"], listed["params"])
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        write_json(RECIPES / f"{stage}.json", content | {"digest": digest})
 
 
 def recipe(paths: list[str], blocks: list[str]) -> dict:

@@ -28,7 +28,7 @@ def main() -> None:
             report=lambda done, total: run.status(f"{done}/{total} scans"),
         )
         run.image("views/contact_sheet", np.asarray(Image.open(views / "contact_sheet.png")))
-        run.final(figures)
+        run.metrics(figures)  # stages.batch_metrics brings those of all batches together.
 
 
 if __name__ == "__main__":

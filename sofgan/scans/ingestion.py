@@ -12,7 +12,7 @@ from PIL import Image
 
 from sofgan import labels
 from sofgan.config import from_mapping
-from sofgan.files import atomic_path, sha256_file, write_npz
+from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_npz
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
@@ -64,15 +64,15 @@ def ingest_batch(
 
     Args:
         raw: folder with the scans of one batch and, if they don't stand as usual, a `scan.yaml`.
-        scans: folder that receives `<scan>.npz` and `report.csv`, whole or not at all.
+        scans: folder that receives `<scan>.npz`, `report.csv` and `figures.json`, whole or not at all.
         config: rules and tolerances.
         workers: processes.
         report: called with scans done and in all.
         parser: for scans that have colours but no labels; without one they are rejected.
 
     Returns:
-        usable and rejected scans, mean faces, and the share of usable scans that hold each class
-        (`has_<class>`).
+        what is in `figures.json`: usable and rejected scans, mean faces, and the share of usable scans that hold
+        each class (`has_<class>`).
 
     Raises:
         NoUsableScan: none could be used; the message lists why.
@@ -96,7 +96,9 @@ def ingest_batch(
             reasons = "; ".join(f"{row.file}: {row.reason}" for row in rows[:5])
             raise NoUsableScan(f"{raw} holds no usable scan" + (f" ({reasons})" if reasons else ""))
         write_report(folder / "report.csv", rows)
-    return _summary(rows)
+        figures = _summary(rows)
+        write_json(folder / FIGURES, figures)
+    return figures
 
 
 def read_orientation(path: Path) -> Orientation:

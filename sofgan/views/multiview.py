@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan import cameras, labels
-from sofgan.files import atomic_path, write_npz, write_png
+from sofgan.files import FIGURES, atomic_path, write_json, write_npz, write_png
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import RenderViews
@@ -113,14 +113,15 @@ def render_batch(
 
     Args:
         scans: folder of scan files (`<scan>.npz`).
-        views: folder that receives `<scan>.npz` and `contact_sheet.png`.
+        views: folder that receives `<scan>.npz`, `contact_sheet.png` and `figures.json`.
         config: which views.
         seed: of the run.
         workers: processes; a result does not depend on how many.
         report: called with scans done and in all.
 
     Returns:
-        scans, views, and for each class the share of pixels that it covers (`area_<class>`).
+        what is in `figures.json`: scans, views, and for each class the share of pixels that it covers
+        (`area_<class>`).
 
     Raises:
         FileNotFoundError: the folder holds no scan.
@@ -139,9 +140,11 @@ def render_batch(
         write_png(
             folder / "contact_sheet.png", contact_sheet([row.labels[: config.sheet_views] for row in rows])
         )
-    shares = counts / counts.sum()
-    figures = {"scans": float(len(paths)), "views": float(len(paths) * config.views_per_scan)}
-    return figures | {f"area_{name}": float(share) for name, share in zip(labels.NAMES, shares)}
+        figures = {"scans": float(len(paths)), "views": float(len(paths) * config.views_per_scan)}
+        shares = counts / counts.sum()
+        figures |= {f"area_{name}": float(share) for name, share in zip(labels.NAMES, shares)}
+        write_json(folder / FIGURES, figures)
+    return figures
 
 
 def _render_file(path: Path, folder: Path, config: RenderViews, seed: int) -> np.ndarray:

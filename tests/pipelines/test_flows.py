@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from pipelines import dvc_stages
-from pipelines.summary import experiments_table, oddities_table, summary
+from pipelines.summary import batch_tables, experiments_table, summary
 
 CODE = Path(__file__).parents[2]
 DVC = """
@@ -209,13 +209,19 @@ def test_summary_shows_metrics_and_places(tmp_path):
     assert "no report yet" in text and "no new run" in text
 
 
-def test_odd_scans_are_named(tmp_path):
-    assert oddities_table(tmp_path, "may") == ""
+def test_a_batch_is_told_of_by_figures_and_odd_scans(tmp_path):
+    for folder, figures in (("scans", '{"scans_rejected": 1.0}'), ("views", '{"views": 40.0}')):
+        (tmp_path / f"data/{folder}/may").mkdir(parents=True)
+        (tmp_path / f"data/{folder}/may/figures.json").write_text(figures)
+    text = batch_tables(tmp_path, "may")
+    assert text.startswith("## Batch may") and "look odd" not in text
+    assert "| ingest_scans | scans_rejected | 1 |" in text and "| render_views | views | 40 |" in text
     (tmp_path / "data/oddities").mkdir(parents=True)
     rows = "scan,plausible,p_value,score,why\nb,False,0.01,4.0,part.neck 0 not in 1..inf\na,True,0.5,0.0,\n"
     (tmp_path / "data/oddities/may.csv").write_text(rows)
-    text = oddities_table(tmp_path, "may")
+    text = batch_tables(tmp_path, "may")
     assert text.startswith("## 1 of 2 scans of may look odd") and "| b | 0.01 | part.neck" in text
+    assert "## Batch may" in text
     assert "| a |" not in text
 
 

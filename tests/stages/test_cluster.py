@@ -26,8 +26,8 @@ ROOT = Path(__file__).parents[2]
 STAGES = {
     "make_avatars": (["--batch", "b"], ["data/raw/scans/b", "metrics/make_avatars"]),
     "make_portraits": ([], ["data/raw/portraits", "metrics/make_portraits.json"]),
-    "ingest_scans": (["--batch", "b"], ["data/scans/b", "metrics/ingest_scans"]),
-    "render_views": (["--batch", "b"], ["data/views/b", "metrics/render_views"]),
+    "ingest_scans": (["--batch", "b"], ["data/scans/b"]),
+    "render_views": (["--batch", "b"], ["data/views/b"]),
     "parse_faces": ([], ["data/labels/ffhq", "metrics/parse_faces.json"]),
 }
 PHOTOS = 600  # more than a block

@@ -16,7 +16,7 @@ import yaml
 from sofgan import labels
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser, save_parser
-from stages import ingest_scans, make_avatars, make_portraits, params, render_views
+from stages import batch_metrics, ingest_scans, make_avatars, make_portraits, params, render_views
 
 _DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
@@ -26,6 +26,7 @@ def project(tmp_path, monkeypatch):
     """An empty project with the demo's parameters, but few and small."""
     document = {
         "seed": 0,
+        "batches": ["some"],
         "runtime": {"device": "cpu", "workers": 1, "threads": 1},
         "make_avatars": _DEFAULTS["make_avatars"] | {"scans_per_batch": 2},
         "ingest_scans": _DEFAULTS["ingest_scans"],
@@ -50,7 +51,7 @@ def _run(stage, monkeypatch, *arguments):
 def test_avatars_become_views_in_which_every_pixel_has_a_class(project, monkeypatch):
     for stage in (make_avatars, ingest_scans, render_views):
         _run(stage, monkeypatch, "--batch", "some")
-    figures = json.loads((project / "metrics" / "ingest_scans" / "some.json").read_text())
+    figures = json.loads((project / "data/scans/some/figures.json").read_text())
     assert (figures["scans_usable"], figures["scans_rejected"]) == (2, 0)
     rows = (project / "data/scans/some/report.csv").read_text().splitlines()
     # One comes as GLB with named parts, one as OBJ with a segmentation texture.
@@ -73,6 +74,24 @@ def test_avatars_become_views_in_which_every_pixel_has_a_class(project, monkeypa
         assert columns[0] < 32 < columns[1]
         assert views["split"].sum() == 1
     assert (project / "data/views/some/contact_sheet.png").exists()
+
+    _run(batch_metrics, monkeypatch)
+    assert json.loads((project / "metrics/ingest_scans.json").read_text()) == figures | {"batches": 1}
+    areas = json.loads((project / "metrics/render_views.json").read_text())
+    assert (areas["batches"], areas["scans"], areas["views"]) == (1, 2, 10)
+    assert sum(areas[f"area_{name}"] for name in labels.NAMES) == pytest.approx(1)
+
+
+def test_figures_of_batches_are_weighted_by_what_they_hold():
+    large = {"scans_usable": 30.0, "scans_rejected": 0.0, "has_hat": 0.1}
+    small = {"scans_usable": 10.0, "scans_rejected": 2.0, "has_hat": 0.5}
+    found = batch_metrics.together([large, small], ("scans_usable", "scans_rejected"))
+    assert found == {
+        "batches": 2,
+        "scans_usable": 40,
+        "scans_rejected": 2,
+        "has_hat": pytest.approx((3 + 5) / 40),
+    }
 
 
 def test_portraits_stage_writes_both_sets_and_spares_its_neighbours(project, monkeypatch):
@@ -131,5 +150,5 @@ def test_the_trained_parser_is_asked_for_scans_without_labels_alone(project, mon
     save_parser("models/parser.pt", FaceParser(ParserConfig("unet", 32, 4)))
     _run(ingest_scans, monkeypatch, "--batch", "some")
     assert "face found" in reasons()["bare.ply"] and "`front` in scan.yaml" in reasons()["bare.ply"]
-    figures = json.loads((project / "metrics/ingest_scans/some.json").read_text())
+    figures = json.loads((project / "data/scans/some/figures.json").read_text())
     assert (figures["scans_usable"], figures["scans_rejected"]) == (1, 1)

@@ -10,6 +10,7 @@ import trimesh
 
 from sofgan import labels
 from sofgan.config import ConfigError
+from sofgan.files import read_json
 from sofgan.scans.ingestion import NoUsableScan, ingest_batch, ingest_scan, read_orientation
 from sofgan.scans.labelling import label_scan
 from sofgan.scans.normalising import Orientation
@@ -213,7 +214,9 @@ def test_bad_scans_are_listed_with_their_reasons_and_the_others_go_on(toyhead, i
     assert rows["good.glb"]["status"] == "ok"
     assert rows["good.glb"]["label_source"] == "names"
     assert (figures["scans_usable"], figures["scans_rejected"]) == (1, len(reasons))
-    assert sorted(path.name for path in (tmp_path / "scans").iterdir()) == ["good.npz", "report.csv"]
+    files = ["figures.json", "good.npz", "report.csv"]
+    assert sorted(path.name for path in (tmp_path / "scans").iterdir()) == files
+    assert read_json(tmp_path / "scans/figures.json") == figures
 
 
 _STRANGE_PART = "v 0 0 0\nv 1 0 0\nv 0 1 0\nusemtl Skin\nf 1 2 3\nusemtl Gizmo\nf 3 2 1\n"

@@ -1,0 +1,41 @@
+"""Figures of all batches in use, brought together: how many scans, how many views, what is in them.
+
+A metrics file for each batch would make two tables of a hundred rows of fifty batches, and `dvc.lock` longer for each.
+"""
+
+from pathlib import Path
+
+import numpy as np
+
+from sofgan.files import FIGURES, read_json
+from stages.params import batches
+from stages.tracking import stage_run
+
+# By stage: its folder, and which of its figures are counts; of the rest, means, the first count is the weight.
+STAGES = {
+    "ingest_scans": (Path("data/scans"), ("scans_usable", "scans_rejected")),
+    "render_views": (Path("data/views"), ("views", "scans")),
+}
+
+
+def main() -> None:
+    """figures.json of each batch in; metrics/ingest_scans.json and metrics/render_views.json out."""
+    names = batches()
+    with stage_run("batch_metrics", {"batches": names}) as run:
+        for stage, (folder, counts) in STAGES.items():
+            run.final(together([read_json(folder / name / FIGURES) for name in names], counts), name=stage)
+
+
+def together(figures: list[dict[str, float]], counts: tuple[str, ...]) -> dict[str, float]:
+    """Sums of what is counted, means of the rest, weighted by the first count; and how many batches there are."""
+    weights = [batch[counts[0]] for batch in figures]
+    return {"batches": len(figures)} | {
+        key: sum(batch[key] for batch in figures)
+        if key in counts
+        else float(np.average([batch[key] for batch in figures], weights=weights))
+        for key in figures[0]
+    }
+
+
+if __name__ == "__main__":
+    main()
