@@ -32,7 +32,7 @@ TINY_FIELD = {
     "marcher": {"samples": 2, "surface_samples": 2},
     "steps": 4, "points_only_share": 0.5, "fit_steps": 2, "instances_per_step": 2, "views_per_instance": 1,
     "rays_per_view": 8, "warmup_steps": 1, "validate_every_steps": 4, "checkpoint_every_steps": 4,
-    "warm_start": {"steps": 3},
+    "warm_start": {"steps": 3, "instances_per_step": 2},
 }  # fmt: skip
 SLOW_VIEWS = 4000  # of a scan: a stage that lasts
 
@@ -128,6 +128,14 @@ def task_runs() -> dict[str, str]:
         return {run.name: run.state_name for run in client.read_task_runs()}
 
 
+def logged(text: str) -> bool:
+    """Whether a line with the text is among the last that flows and their stages said."""
+    from prefect.client.schemas.sorting import LogSort
+
+    with prefect() as client:
+        return any(text in line.message for line in client.read_logs(sort=LogSort.TIMESTAMP_DESC))
+
+
 def fingerprint(folder: Path) -> dict[str, tuple]:
     return {
         path.name: (path.stat().st_mtime_ns, hashlib.md5(path.read_bytes()).hexdigest())
@@ -153,13 +161,18 @@ def wait_until(condition, seconds: float = 60):
 
 
 def test_a_new_batch_is_rendered_by_a_worker_and_no_other(project, up):
-    """And the field goes on from what it was, with the new heads in it."""
+    """And the field goes on from what it was, with the new heads in it, by several processes."""
     before, known = fingerprint(project / "data/views/first"), sha256_file(project / "models/sof.pt")
     source = project.parent / "April scans"
+    options = [f"source={source}", "fine_tune=true", "train_processes=3"]
     done = deployment_run(
-        project, "render-batch/gpu", "--param", f"source={source}", "--param", "fine_tune=true"
+        project, "render-batch/gpu", *(word for option in options for word in ("--param", option))
     )
     assert done.returncode == 0, done.stdout + done.stderr
+    # The two heads of a step can't be shared by three.
+    wait_until(
+        lambda: logged("3 processes can't train together here (pictures or heads in a step, GPUs): 2 do")
+    )
     assert "Completed" in done.stdout + done.stderr
     assert fingerprint(project / "data/views/first") == before
     assert len(list((project / "data/views/april-scans").glob("*.npz"))) == 2
