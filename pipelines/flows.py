@@ -91,17 +91,19 @@ def render_batch(
         fine_tune: the field goes on from what it was, with the new heads in it.
         retries, cluster, train_processes: as of `rebuild`.
     """
-    root, outcomes, found = Path.cwd(), [], ""
+    root, outcomes, batch = Path.cwd(), [], None
     environment = execution("render-batch", cluster, train_processes)
     try:
         batch = register_task(source, name, root, fine_tune)
         run_stages([f"render_views@{batch.name}"], root, environment, retries, outcomes)
         score_task(batch.name, root, environment)
-        found = batch_tables(root, batch.name)
         if fine_tune:
             run_stages(["train_sof"], root, environment, retries, outcomes)
     finally:
-        text = summary(root, outcomes, environment["SOFGAN_RUN"], spool.tracking_uri(root))
+        found = batch_tables(root, batch.name) if batch else ""
+        # Other metrics don't know of the batch yet.
+        told = (root, outcomes, environment["SOFGAN_RUN"], spool.tracking_uri(root))
+        text = summary(*told, metrics=[outcome.stage for outcome in outcomes])
         create_markdown_artifact(found + text, key="render-batch")
     return outcomes
 

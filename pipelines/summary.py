@@ -2,6 +2,7 @@
 
 import csv
 import json
+from collections.abc import Collection
 from pathlib import Path
 
 from pipelines.dvc_stages import Outcome
@@ -9,15 +10,18 @@ from sofgan.files import FIGURES
 from stages.batch_metrics import STAGES as BATCH_STAGES
 
 
-def summary(root: Path, outcomes: list[Outcome], run_name: str, uri: str) -> str:
-    """Markdown: a table of stages, a table of metrics, and where the report and the MLflow run are."""
+def summary(
+    root: Path, outcomes: list[Outcome], run_name: str, uri: str, metrics: Collection[str] | None = None
+) -> str:
+    """Markdown: a table of stages, one of `metrics` (names of their files; None: all), where report and run are."""
     lines = ["## Stages", "", "| stage | | seconds |", "| --- | --- | ---: |"]
     lines += [f"| {outcome.stage} | {outcome.what} | {outcome.seconds:.1f} |" for outcome in outcomes]
-    rows = [
-        f"| {path.relative_to(root / 'metrics').with_suffix('').as_posix()} | {key} | {_text(value)} |"
+    files = {
+        path.relative_to(root / "metrics").with_suffix("").as_posix(): path
         for path in sorted((root / "metrics").rglob("*.json"))
-        for key, value in json.loads(path.read_text()).items()
-    ]
+    }
+    shown = files if metrics is None else files.keys() & metrics
+    rows = [row for name in sorted(shown) for row in _rows(name, files[name])]
     if rows:
         lines += ["", "## Metrics", "", "| stage | metric | value |", "| --- | --- | ---: |", *rows]
     report = root / "report" / "index.html"
@@ -30,14 +34,16 @@ def summary(root: Path, outcomes: list[Outcome], run_name: str, uri: str) -> str
 
 
 def batch_tables(root: Path, batch: str) -> str:
-    """Markdown: the batch's scans that look odd, and why, if it was judged; and what its stages counted."""
-    figures = [
-        f"| {stage} | {key} | {_text(value)} |"
-        for stage, (folder, _) in BATCH_STAGES.items()
-        for key, value in json.loads((root / folder / batch / FIGURES).read_text()).items()
-    ]
+    """Markdown: the batch's scans that look odd, and why, and its figures, as far as its stages got."""
+    files = {stage: root / folder / batch / FIGURES for stage, (folder, _) in BATCH_STAGES.items()}
+    files["score_batch"] = root / "metrics" / "score_batch" / f"{batch}.json"
+    rows = [row for stage, file in files.items() if file.is_file() for row in _rows(stage, file)]
     head = [f"## Batch {batch}", "", "| stage | figure | value |", "| --- | --- | ---: |"]
-    return _oddities(root, batch) + "\n".join([*head, *figures, ""]) + "\n"
+    return _oddities(root, batch) + ("\n".join([*head, *rows, ""]) + "\n" if rows else "")
+
+
+def _rows(stage: str, file: Path) -> list[str]:
+    return [f"| {stage} | {key} | {_text(value)} |" for key, value in json.loads(file.read_text()).items()]
 
 
 def _oddities(root: Path, batch: str) -> str:

@@ -19,7 +19,10 @@ def read_lock(folder: Path) -> dict[str, dict]:
 
 
 def hashes(stage: dict) -> Iterator[tuple[str, str, str]]:
-    """(`dep` or `out`, path, md5) of a stage in dvc.lock."""
+    """(`dep` or `out`, path, hash) of a stage in dvc.lock: md5 of files and folders, the digest of a recipe."""
+    for path, values in stage.get("params", {}).items():
+        if "digest" in values:
+            yield "dep", path, values["digest"]
     for kind in ("deps", "outs"):
         for item in stage.get(kind, []):
             value = item.get("md5") or item.get("etag") or item.get("checksum")

@@ -17,8 +17,8 @@ def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, 
         params: params.yaml, for `${...}` in its paths.
     """
     stages = yaml.safe_load(dvc_file.read_text())["stages"]
-    makes = {name: _paths(stage, ("outs",), params) for name, stage in stages.items()}
-    uses = {name: _paths(stage, ("deps",), params) for name, stage in stages.items()}
+    makes = {name: _paths(stage, ("outs", "metrics"), params) for name, stage in stages.items()}
+    uses = {name: _paths(stage, ("deps", "params"), params) for name, stage in stages.items()}
     edges = {
         (maker, user)
         for user in stages
@@ -72,6 +72,8 @@ def _paths(stage: dict, kinds: tuple[str, ...], params: dict) -> list[str]:
     found = []
     for kind in kinds:
         for item in stage.get(kind, []):
+            if kind == "params" and not isinstance(item, dict):
+                continue  # A key of params.yaml, not a file.
             path = next(iter(item)) if isinstance(item, dict) else item
             path = re.sub(r"\$\{([\w.]+)\}", lambda match: str(_lookup(params, match[1], match[0])), path)
             found.append(path.split("/${")[0].rstrip("/"))  # Of all items of a matrix: their common folder.

@@ -207,6 +207,7 @@ def test_summary_shows_metrics_and_places(tmp_path):
     text = summary(tmp_path, [dvc_stages.Outcome("render@a", "cached", 0.5)], "run-1", "sqlite:///x")
     assert "| render@a | cached | 0.5 |" in text and "| render/a | share | 0.1235 |" in text
     assert "no report yet" in text and "no new run" in text
+    assert "render/a" not in summary(tmp_path, [], "run-1", "sqlite:///x", metrics=["train"])
 
 
 def test_a_batch_is_told_of_by_figures_and_odd_scans(tmp_path):
@@ -222,6 +223,7 @@ def test_a_batch_is_told_of_by_figures_and_odd_scans(tmp_path):
     text = batch_tables(tmp_path, "may")
     assert text.startswith("## 1 of 2 scans of may look odd") and "| b | 0.01 | part.neck" in text
     assert "## Batch may" in text
+    assert "views" not in batch_tables(tmp_path, "june")  # Nothing of it was made.
     assert "| a |" not in text
 
 

@@ -12,25 +12,42 @@ from pipelines import batches
 CODE = Path(__file__).parents[2]
 DVC = {
     "stages": {
+        "recipe": {
+            "cmd": "python count.py",
+            "deps": ["count.py"],
+            "outs": ["data/recipes/render_views.json"],
+        },
         "render_views": {
             "matrix": {"batch": "${batches}"},
             "cmd": "python count.py ${item.batch}",
-            "deps": ["count.py", "data/raw/scans/${item.batch}"],
+            "deps": ["data/raw/scans/${item.batch}"],
+            "params": [{"data/recipes/render_views.json": ["digest"]}],
             "outs": ["data/views/${item.batch}"],
-            "metrics": [{"metrics/${item.batch}.json": {"cache": False}}],
-        }
+        },
+        "batch_metrics": {
+            "cmd": "python count.py metrics",
+            "deps": ["data/views"],
+            "metrics": [{"metrics/render_views.json": {"cache": False}}],
+        },
     }
 }
 COUNT = """
-import json, pathlib, sys
-name = sys.argv[1]
-scans = sorted(pathlib.Path("data/raw/scans", name).iterdir())
-views = pathlib.Path("data/views", name)
-views.mkdir(parents=True)
-for scan in scans:
-    (views / f"{scan.stem}.npz").write_text(scan.read_text() * 2)
-pathlib.Path("metrics").mkdir(exist_ok=True)
-pathlib.Path("metrics", f"{name}.json").write_text(json.dumps({"scans": len(scans)}))
+import hashlib, json, pathlib, sys
+
+def write(path, value):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(value))
+
+match sys.argv[1:]:
+    case []:
+        digest = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
+        write(pathlib.Path("data/recipes/render_views.json"), {"digest": digest})
+    case ["metrics"]:
+        counted = sum(len(list(path.iterdir())) for path in pathlib.Path("data/views").glob("*/"))
+        write(pathlib.Path("metrics/render_views.json"), {"scans": counted})
+    case [name]:
+        for scan in sorted(pathlib.Path("data/raw/scans", name).iterdir()):
+            write(pathlib.Path("data/views", name, f"{scan.stem}.npz"), scan.read_text() * 2)
 """
 
 

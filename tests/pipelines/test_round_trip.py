@@ -25,7 +25,7 @@ from sofgan.files import sha256_file
 from sofgan.scans.avatars.batch import make_batch
 
 CODE = Path(__file__).parents[2]
-STAGES = ("ingest_scans", "render_views", "train_sof")  # and the first two's recipes
+STAGES = ("ingest_scans", "render_views", "batch_metrics", "train_sof")  # and the first two's recipes
 TINY_FIELD = {
     "field": {"channels": 2, "base_size": 8, "basis_size": 4, "basis": 2, "local_basis": 0, "warp_size": 0}
     | {"initial_size": 2, "decoder_hidden": 4},
@@ -219,7 +219,7 @@ def test_experiments_run_beside_each_other(project, up):
     assert done.returncode == 0, done.stdout + done.stderr
     assert {"four", "small"} <= task_runs().keys()
     assert fingerprint(project / "data/views/first") == before
-    made = {f"render_views{of}" for of in ("_recipe", " first", " april-scans")}
+    made = {f"render_views{of}" for of in ("_recipe", " first", " april-scans")} | {"batch_metrics"}
     shown = dvc(project, "exp", "show", "--csv")
     assert "four" in shown and "small" in shown
     for name in experiments:

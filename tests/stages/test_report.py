@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from PIL import Image
 
 from sofgan.faces.store import PhotoStoreWriter
@@ -21,8 +22,10 @@ stages:
   views: {matrix: {batch: "${batches}"}, cmd: x, deps: ["data/raw/${item.batch}"], outs: ["data/views/${item.batch}"]}
   source: {cmd: x, outs: [data/portraits]}
   photos: {cmd: x, deps: ["${photos.folder}"], outs: [data/photos]}
+  recipe: {cmd: x, outs: [recipe.json]}
+  count: {cmd: x, deps: [data/views], params: [seed, {recipe.json: [digest]}], metrics: [{n.json: {cache: false}}]}
   train: {cmd: x, deps: [data/views, data/photos], outs: [models/sof.pt], plots: [{plots/train.csv: {x: step}}]}
-  report: {cmd: x, deps: [data/views, models/sof.pt], outs: [report]}
+  report: {cmd: x, deps: [data/views, models/sof.pt, n.json], outs: [report]}
 """
 PARAMS = "seed: 3\nbatches: [a, b]\nphotos: {folder: data/portraits}\n"
 
@@ -115,18 +118,24 @@ def test_graph_has_no_edge_that_a_longer_way_implies(project):
     assert edges == {
         ("make", "views"),
         ("views", "train"),
+        ("views", "count"),
+        ("recipe", "count"),
+        ("count", "report"),
         ("source", "photos"),
         ("photos", "train"),
         ("train", "report"),
     }
     assert items == {"make": 2, "views": 2}
     svg = graph.draw(names, edges, items)
-    assert svg.count("<rect") == 6 and svg.count("<path") == 5 and "views ×2" in svg
+    assert svg.count("<rect") == 8 and svg.count("<path") == 8 and "views ×2" in svg
 
 
-def test_boxes_of_the_projects_own_graph_do_not_overlap():
+def test_boxes_of_the_projects_own_graph_do_not_overlap_and_lead_somewhere():
     root = Path(__file__).parents[2]
-    names, edges, items = graph.read_graph(root / "dvc.yaml", {})
+    names, edges, items = graph.read_graph(
+        root / "dvc.yaml", yaml.safe_load((root / "params.yaml").read_text())
+    )
+    assert {maker for maker, _ in edges} == set(names) - {"report"}
     svg = graph.draw(names, edges, items)
     boxes = {tuple(map(float, found)) for found in re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"', svg)}
     assert len(boxes) == len(names)

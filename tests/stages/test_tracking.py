@@ -192,7 +192,8 @@ def test_stages_of_one_execution_find_one_parent(root, monkeypatch):
 
 def test_table_says_what_was_cached(tmp_path):
     (tmp_path / "dvc.yaml").write_text("stages: {b: {}, a: {}, c: {}}")
-    lock = {"stages": {"a@x": {"outs": [{"path": "o", "md5": "1"}]}, "b": {}, "gone": {}}}
+    params = {"params.yaml": {"seed": 0}, "recipe.json": {"digest": "5"}}
+    lock = {"stages": {"a@x": {"params": params, "outs": [{"path": "o", "md5": "1"}]}, "b": {}, "gone": {}}}
     (tmp_path / "dvc.lock").write_text(json.dumps(lock))
     ran = {"c": {"run_id": "r3", "status": "KILLED"}, "b": {"run_id": "r2", "status": "FINISHED"}}
     rows = lineage.stage_table(tmp_path, ran, lambda name, stage: ("earlier", "r1") if stage else None)
@@ -202,7 +203,7 @@ def test_table_says_what_was_cached(tmp_path):
         ("c", "killed", "this one", "r3"),
     ]
     assert "| a@x | cached | earlier `r1` |" in lineage.as_markdown(rows)
-    assert list(lineage.hashes(lock["stages"]["a@x"])) == [("out", "o", "1")]
+    assert list(lineage.hashes(lock["stages"]["a@x"])) == [("dep", "recipe.json", "5"), ("out", "o", "1")]
 
 
 def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
