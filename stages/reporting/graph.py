@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 140, 40, 178, 62
+BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 166, 40, 198, 62
 
 
 def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, str]], dict[str, int]]:
