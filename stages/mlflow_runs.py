@@ -162,7 +162,8 @@ class Runs:
         name = about["name"] or (f"repro-{sha}" if sha else "repro")
         params = flatten(yaml.safe_load(header["params_file"]) or {})
         run_id = self._run(header, key, name, {"sofgan.kind": about["kind"]}, params)
-        parent = {"path": str(path), "run_id": run_id, "owner": about["owner"], "closed": False, "ran": {}}
+        known = {"path": str(path), "run_id": run_id, "name": name, "owner": about["owner"]}
+        parent = known | {"closed": False, "ran": {}}
         write_json(path, parent)
         return parent
 
@@ -174,6 +175,7 @@ class Runs:
         alive = entry.is_alive()  # Asked before the events are read: the last ones come just before the end.
         if entry.state["run_id"] is None:
             name = f"{header['stage']} {header['item']}" if header["item"] else header["stage"]
+            name = f"{name} of {parent['name']}"  # Charts of several executions' stages show this alone.
             tags = {"mlflow.parentRunId": parent["run_id"], "dvc.stage": header["dvc_stage"]}
             entry.save(run_id=self._run(header, entry.folder.name, name, tags, header["params"]))
         run_id = entry.state["run_id"]

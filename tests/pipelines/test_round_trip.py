@@ -189,9 +189,10 @@ def test_a_new_batch_is_rendered_by_a_worker_and_no_other(project, up):
 
     assert len(wait_until(closed)) == 1
     # A stage that is cached makes no run: none of the first batch ran.
-    nested = {run.info.run_name: run for run in runs_of(up.mlflow, "render-batch")[1]}
+    (parent,), nested = runs_of(up.mlflow, "render-batch")
+    nested = {run.info.run_name: run for run in nested}
     made = {f"{stage} april-scans" for stage in ("ingest_scans", "render_views", "score_batch")}
-    assert nested.keys() == made | {"train_sof"}
+    assert nested.keys() == {f"{stage} of {parent.info.run_name}" for stage in made | {"train_sof"}}
     assert {run.info.status for run in nested.values()} == {"FINISHED"}
 
     kept = "data/fields/before-april-scans.pt"
@@ -225,7 +226,7 @@ def test_experiments_run_beside_each_other(project, up):
     for name in experiments:
         parents, nested = runs_of(up.mlflow, name)
         assert [run.info.run_name for run in parents] == [name]
-        assert {run.info.run_name for run in nested} == made
+        assert {run.info.run_name for run in nested} == {f"{stage} of {name}" for stage in made}
 
 
 def test_containers_get_the_folder_and_the_gpus(project, up):

@@ -236,22 +236,22 @@ def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
     runs = {run.info.run_name: run for run in client.search_runs([experiment])}
     parent = runs.pop("flow-7")
     assert {name: run.info.status for name, run in runs.items()} == {
-        "train_sof": "FINISHED",
-        "ingest_scans avatars-000": "FINISHED",
-        "evaluate": "FAILED",
-        "train_siw": "KILLED",
+        "train_sof of flow-7": "FINISHED",
+        "ingest_scans avatars-000 of flow-7": "FINISHED",
+        "evaluate of flow-7": "FAILED",
+        "train_siw of flow-7": "KILLED",
     }
     assert {run.data.tags["mlflow.parentRunId"] for run in runs.values()} == {parent.info.run_id}
     assert parent.info.status == "FAILED"
     assert parent.data.metrics["ingest_scans/avatars-000/miou"] == 0.5
     assert parent.data.params == {"seed": "5", "sof.size": "3"}
-    sof = runs["train_sof"]
+    sof = runs["train_sof of flow-7"]
     assert sof.data.params == {"lr": "0.1", "deep.n": "3"}
     assert sof.data.metrics["miou"] == 0.5 and sof.data.tags["final.extractor"] == "lite0"
     assert len(client.get_metric_history(sof.info.run_id, "loss")) == 1200
     curve = [(point.step, point.value) for point in client.get_metric_history(sof.info.run_id, "miou")]
     assert sorted(curve) == [(1000, 0.4), (1000, 0.5)]  # The final one ends its curve.
-    assert "RuntimeError: no photos" in runs["evaluate"].data.tags["error"]
+    assert "RuntimeError: no photos" in runs["evaluate of flow-7"].data.tags["error"]
     kept = {path.path for path in client.list_artifacts(sof.info.run_id)}
     assert kept == {"images", "params.yaml"}
     assert "killed" in parent.data.tags["mlflow.note.content"]
