@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -115,11 +115,15 @@ def deployment_run(project: Path, *arguments: str) -> subprocess.CompletedProces
     return subprocess.run(command, cwd=project, capture_output=True, text=True, timeout=300)
 
 
+@contextmanager
 def prefect():
-    """A client of the server that is up."""
+    """A client of the server that is up, also where Prefect was imported before its address was known."""
     from prefect.client.orchestration import get_client
+    from prefect.settings import PREFECT_API_URL, temporary_settings
 
-    return get_client(sync_client=True)
+    address = {PREFECT_API_URL: os.environ["PREFECT_API_URL"]}
+    with temporary_settings(address), get_client(sync_client=True) as client:
+        yield client
 
 
 def task_runs() -> dict[str, str]:
