@@ -140,9 +140,8 @@ def main() -> int:
         for turn in range(ROUNDS):
             source = write_batch(folder / f"added-{turn}", arguments.scans)
             one.run("pipelines", "remove-batch", before)
-            shutil.copyfile(
-                folder / "one.lock", one.root / "dvc.lock"
-            )  # In which dvc keeps what was removed.
+            # In dvc.lock dvc keeps what was removed.
+            shutil.copyfile(folder / "one.lock", one.root / "dvc.lock")
             added.append((sum(one.add(source)), sum(project.add(source))))
             before = source.name
             shown = f"to one {added[-1][0]:.1f} s, to all {added[-1][1]:.1f} s"

@@ -158,12 +158,9 @@ class Runs:
                 parent.update(owner=about["owner"])
                 write_json(path, parent)
             return parent
-        sha = header["git"].get("commit", "")[:7]
-        name = about["name"] or (f"repro-{sha}" if sha else "repro")
         params = flatten(yaml.safe_load(header["params_file"]) or {})
-        run_id = self._run(header, key, name, {"sofgan.kind": about["kind"]}, params)
-        known = {"path": str(path), "run_id": run_id, "name": name, "owner": about["owner"]}
-        parent = known | {"closed": False, "ran": {}}
+        run_id = self._run(header, key, _execution_name(header), {"sofgan.kind": about["kind"]}, params)
+        parent = {"path": str(path), "run_id": run_id, "owner": about["owner"], "closed": False, "ran": {}}
         write_json(path, parent)
         return parent
 
@@ -175,7 +172,7 @@ class Runs:
         alive = entry.is_alive()  # Asked before the events are read: the last ones come just before the end.
         if entry.state["run_id"] is None:
             name = f"{header['stage']} {header['item']}" if header["item"] else header["stage"]
-            name = f"{name} of {parent['name']}"  # Charts of several executions' stages show this alone.
+            name = f"{name} of {_execution_name(header)}"  # Charts of several executions show this alone.
             tags = {"mlflow.parentRunId": parent["run_id"], "dvc.stage": header["dvc_stage"]}
             entry.save(run_id=self._run(header, entry.folder.name, name, tags, header["params"]))
         run_id = entry.state["run_id"]
@@ -337,6 +334,12 @@ def make_database(path: Path) -> None:
         MlflowClient(tracking_uri=f"sqlite:///{temporary}").search_experiments(max_results=1)
         with suppress(FileExistsError):
             os.link(temporary, path)
+
+
+def _execution_name(header: dict) -> str:
+    """Of the execution that a stage is of: the flow's or experiment's, else by the commit."""
+    sha = header["git"].get("commit", "")[:7]
+    return header["parent"]["name"] or (f"repro-{sha}" if sha else "repro")
 
 
 def _log_image(client: MlflowClient, run_id: str, folder: Path, event: dict) -> None:

@@ -35,7 +35,15 @@ def code_of(stage: str) -> set[str]:
     return {file.relative_to(ROOT).as_posix() for file in found} - LEFT_OUT
 
 
-STAGES = ["make_portraits", "ingest_scans", "render_views", "import_photos", "train_parser", "parse_faces"]
+STAGES = [
+    "make_portraits",
+    "ingest_scans",
+    "render_views",
+    "batch_metrics",
+    "import_photos",
+    "train_parser",
+    "parse_faces",
+]
 FIELD_STAGES = ["train_sof", "invert_masks", "train_siw", "evaluate"]
 
 

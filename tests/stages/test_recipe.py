@@ -67,7 +67,7 @@ def dvc(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def batch(tmp_path) -> Path:
+def batch(tmp_path, monkeypatch) -> Path:
     """A project of one batch, brought up to date, with stages that do nothing and recipes of one code file each."""
     stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
     document = {"stages": {stage: stages[stage] for stage in STAGES}}
@@ -81,25 +81,21 @@ def batch(tmp_path) -> Path:
     (tmp_path / "params.yaml").write_text("batches: [x]\nseed: 0\n")
     (tmp_path / "data/raw/scans/x").mkdir(parents=True)
     (tmp_path / "data/raw/scans/x/a.obj").write_text("{}")
+    monkeypatch.setenv("PYTHONPATH", str(ROOT))
     dvc(tmp_path, "init", "-q", "--no-scm")
+    dvc(tmp_path, "repro", "-q")
     return tmp_path
 
 
-def test_what_is_in_the_lock_for_a_batch_is_short(batch, monkeypatch):
+def test_what_is_in_the_lock_for_a_batch_is_short(batch):
     """Whatever the code, a batch's stages are some twenty lines each: dvc reads and writes all of them at each."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
-    dvc(batch, "repro", "-q")
     lock = yaml.safe_load((batch / "dvc.lock").read_text())["stages"]
     lines = yaml.safe_dump({name: lock[name] for name in ("ingest_scans@x", "render_views@x")}).splitlines()
     assert len(lines) < 42
 
 
-def test_a_changed_recipe_remakes_the_batches_at_once(batch, monkeypatch):
+def test_a_changed_recipe_remakes_the_batches_at_once(batch):
     """Though the digest is a parameter, whose file dvc reads before, the stage that writes it comes first."""
-    monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
-    dvc(batch, "repro", "-q")
     scans, views = (batch / f"data/{kind}/x/a.npz" for kind in ("scans", "views"))
     before = scans.read_bytes(), views.read_bytes()
     (batch / "render_views.py").write_text("2")
