@@ -5,6 +5,7 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
+from pipelines.batches import ODDITIES, SCORES
 from pipelines.dvc_stages import Outcome
 from sofgan.files import FIGURES
 from stages.batch_metrics import STAGES as BATCH_STAGES
@@ -36,7 +37,7 @@ def summary(
 def batch_tables(root: Path, batch: str) -> str:
     """Markdown: the batch's scans that look odd, and why, and its figures, as far as its stages got."""
     files = {stage: root / folder / batch / FIGURES for stage, (folder, _) in BATCH_STAGES.items()}
-    files["score_batch"] = root / "metrics" / "score_batch" / f"{batch}.json"
+    files["score_batch"] = root / SCORES / f"{batch}.json"
     rows = [row for stage, file in files.items() if file.is_file() for row in _rows(stage, file)]
     head = [f"## Batch {batch}", "", "| stage | figure | value |", "| --- | --- | ---: |"]
     return _oddities(root, batch) + ("\n".join([*head, *rows, ""]) + "\n" if rows else "")
@@ -47,7 +48,7 @@ def _rows(stage: str, file: Path) -> list[str]:
 
 
 def _oddities(root: Path, batch: str) -> str:
-    path = root / "data" / "oddities" / f"{batch}.csv"
+    path = root / ODDITIES / f"{batch}.csv"
     if not path.is_file():
         return ""
     with open(path, newline="") as file:
