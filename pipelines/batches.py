@@ -13,9 +13,10 @@ import shutil
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
 import fsspec
@@ -23,9 +24,11 @@ import psutil
 import yaml
 
 from pipelines import profiles
+from pipelines.dvc_files import AT_RISK, MEND, DvcFileError, dvc_file, why_unseen
 from pipelines.profiles import locked
 from sofgan.config import ConfigError
 from sofgan.files import sha256_file, write_bytes
+from sofgan.scans.listing import files_in, find_scans, none_found
 
 RAW = Path("data/raw/scans")
 VIEWS = Path("data/views")
@@ -44,11 +47,30 @@ class BatchError(ValueError):
 
 @dataclass(frozen=True)
 class Batch:
-    """A batch that is in use; `added` tells whether it was not before."""
+    """A batch that is in use.
+
+    Attributes:
+        name: of its folder in data/raw/scans.
+        formats: how many of its scans are in each format, by suffix; a scan that is not read does not count.
+        files: all of its files, textures and the like too.
+        added: whether it was not in use before.
+        unread: a line for each file that looks like a scan and is not read.
+    """
 
     name: str
+    formats: dict[str, int]
     files: int
     added: bool
+    unread: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        ranked = sorted(self.formats.items(), key=lambda kind: (-kind[1], kind[0]))
+        kinds = ", ".join(f"{count} {suffix.removeprefix('.')}" for suffix, count in ranked)
+        scans, files = (
+            f"{count} {what}{'' if count == 1 else 's'}"
+            for count, what in ((sum(self.formats.values()), "scan"), (self.files, "file"))
+        )
+        return f"batch '{self.name}': {scans} ({kinds}), {files}"
 
 
 def add(root: Path, source: str, name: str | None = None, warm_start: bool = False) -> Batch:
@@ -61,9 +83,10 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
         warm_start: the field's training then goes on from the field that there is now.
 
     Raises:
-        BatchError: there are no files, the name is other scans', the scans are in use by another name, or the warm
-            start of a batch that is in use already is asked for.
+        BatchError: there are no scans, the name is other scans', the scans are in use by another name, the warm
+            start of a batch that is in use already is asked for, or DVC would not see by what it holds the scans.
         ProfileError, ConfigError: params.yaml can't be read, or would not be valid.
+        DvcFileError: there is no DVC project.
     """
     name = name or slug(source)
     # `no` and its like would be read as truth values.
@@ -88,27 +111,42 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
     with tempfile.TemporaryDirectory(dir=root / ".work") as work:
         arrived = Path(work) / "scans"
         fetch(source, arrived)
-        count = len(listing(arrived))
-        if not count:
-            raise BatchError(f"{source} holds no files")
+        batch = seen_in(arrived, name)
+        if not batch.formats:
+            raise BatchError(f"{source}: {none_found(arrived)}")
         with locked(root):
             for other in read_document(root)["batches"]:
                 if other != name and same(root / RAW / other, arrived):
                     raise BatchError(f"the scans of {source} are there already: batch '{other}'")
+            if name not in read_document(root)["batches"] and (why := why_unseen(root, dvc_file(RAW / name))):
+                held_by = dvc_file(RAW / name)
+                raise BatchError(f"DVC would not see {held_by}: {why}, so {AT_RISK}; {MEND}")
             if not target.is_dir():
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.rename(arrived, target)
             elif not same(target, arrived):
                 raise BatchError(f"there is a batch '{name}' of other scans; choose another --name")
             if name in read_document(root)["batches"]:
-                return Batch(name, count, False)
+                return batch
             if not dvc_file(target).is_file():
                 hold(root, target)
             warm = keep_field(root, root / kept) if warm_start else {}
             with edited_params(root) as document:
                 document["batches"].append(name)
                 document["train_sof"]["warm_start"].update(warm)
-    return Batch(name, count, True)
+    return replace(batch, added=True)
+
+
+def seen_in(folder: Path, name: str) -> Batch:
+    """What a folder of scans would be as a batch."""
+    scans = find_scans(folder)
+    return Batch(
+        name,
+        dict(Counter(scan.format for scan in scans if not scan.unread)),
+        len(files_in(folder)),
+        False,
+        tuple(f"{scan.file}: {scan.unread}" for scan in scans if scan.unread),
+    )
 
 
 def remove(root: Path, name: str) -> None:
@@ -165,15 +203,21 @@ def unfinished(root: Path, folder: Path) -> list[str]:
     return [name for name in names if name in known and not (root / VIEWS / name).is_dir()]
 
 
-def worth_a_try(root: Path, name: str) -> bool:
-    """Whether a batch has changed since it failed, or has not failed often yet."""
+def worth_a_try(root: Path, name: str, source: Path | None = None) -> bool:
+    """Whether a batch has changed since it failed, or has not failed often yet.
+
+    Args:
+        root: the project's folder.
+        name: of the batch.
+        source: the folder that it is to be made of; once it is a batch its own counts.
+    """
     what, times = _failures(root).get(name, ("", 0))
-    return times < TRIES or what != _what_is_made_of(root, name)
+    return times < TRIES or what != _what_is_made_of(root, name, source)
 
 
-def note_failure(root: Path, name: str) -> None:
-    """Remember what the batch was when its rendering failed."""
-    failures, what = _failures(root), _what_is_made_of(root, name)
+def note_failure(root: Path, name: str, source: Path | None = None) -> None:
+    """Remember what the batch was when it was refused, or its rendering failed; arguments as of `worth_a_try`."""
+    failures, what = _failures(root), _what_is_made_of(root, name, source)
     before, times = failures.get(name, (what, 0))
     failures[name] = (what, times + 1 if before == what else 1)
     write_bytes(root / FAILURES, json.dumps(failures).encode())
@@ -183,9 +227,10 @@ def _failures(root: Path) -> dict[str, tuple[str, int]]:
     return json.loads((root / FAILURES).read_text()) if (root / FAILURES).is_file() else {}
 
 
-def _what_is_made_of(root: Path, name: str) -> str:
+def _what_is_made_of(root: Path, name: str, source: Path | None) -> str:
     """A digest of the batch's scans, by size and time, and of the parameters of its stages."""
-    document, folder = read_document(root), root / RAW / name
+    document = read_document(root)
+    folder = root / (RAW / name if source is None or name in document["batches"] else source)
     files = [(file, size, (folder / file).stat().st_mtime_ns) for file, size in listing(folder).items()]
     blocks = {key: document.get(key) for key in ("seed", "runtime", "ingest_scans", "render_views")}
     return hashlib.sha256(json.dumps([files, blocks], default=str).encode()).hexdigest()
@@ -200,11 +245,6 @@ def goes_on_from_its_field(root: Path, name: str) -> bool:
 def read_document(root: Path) -> dict:
     """params.yaml as it is now."""
     return profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)
-
-
-def dvc_file(path: Path) -> Path:
-    """By which DVC holds a file or folder that no stage makes."""
-    return path.with_name(f"{path.name}.dvc")
 
 
 def slug(source: str) -> str:
@@ -241,13 +281,8 @@ def fetch(source: str, target: Path) -> None:
 
 
 def listing(folder: Path) -> dict[str, int]:
-    """Relative paths and sizes of a folder's files, hidden ones left out."""
-    files = ((path.relative_to(folder), path) for path in sorted(folder.rglob("*")) if path.is_file())
-    return {
-        name.as_posix(): path.stat().st_size
-        for name, path in files
-        if not any(part.startswith(".") for part in name.parts)
-    }
+    """Relative paths and sizes of a folder's files, hidden ones and a system's litter left out."""
+    return {file.as_posix(): (folder / file).stat().st_size for file in files_in(folder)}
 
 
 def same(first: Path, second: Path) -> bool:
@@ -305,13 +340,15 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
     """`add-batch`: say what was added and what comes next."""
     try:
         batch = add(Path.cwd(), source, name, warm_start)
-    except (BatchError, ConfigError, profiles.ProfileError, FileNotFoundError) as error:
+    except (BatchError, ConfigError, DvcFileError, profiles.ProfileError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
+    print(f"{batch}, {'in use' if batch.added else 'in use already'}")
+    for line in batch.unread:
+        print(f"  left out: {line}")
     if not batch.added:
-        print(f"batch '{batch.name}' of {batch.files} files is in use already")
         return 0
-    print(f"batch '{batch.name}' of {batch.files} files is in use. Next:")
+    print("Next:")
     print(f"  dvc repro render_views@{batch.name}    # reads and renders its scans, no others")
     print("  dvc repro report                 # brings everything that depends on them up to date")
     print(f"  git add params.yaml {dvc_file(RAW / batch.name)}    # for other clones, and for experiments")
@@ -322,8 +359,25 @@ def run_remove(name: str) -> int:
     """`remove-batch`: say what became of it."""
     try:
         remove(Path.cwd(), name)
-    except (BatchError, ConfigError, profiles.ProfileError, FileNotFoundError) as error:
+    except (BatchError, ConfigError, DvcFileError, profiles.ProfileError, FileNotFoundError) as error:
         print(error, file=sys.stderr)
         return 1
-    print(f"batch '{name}' is out of use; its scans are still in {RAW / name}. Next: dvc repro report")
+    print(f"batch '{name}' is out of use. {whereabouts(Path.cwd(), name)}")
+    print("What was made of them is in DVC's cache until `dvc gc`. Next: dvc repro report")
     return 0
+
+
+def whereabouts(root: Path, name: str) -> str:
+    """Where the scans of a batch are, and whether they are safe there."""
+    folder, held_by = RAW / name, dvc_file(RAW / name)
+    if not (root / held_by).is_file():
+        if name in read_document(root).get("avatars", {}).get("batches", []):
+            return f"Its scans in {folder} are those that make_avatars makes."
+        return f"Its scans are in {folder} alone: DVC does not hold them (`dvc add {folder}`)."
+    if why := why_unseen(root, held_by):
+        return f"Its scans are in {folder}, but DVC does not see {held_by}: {why}, so {AT_RISK}; {MEND}."
+    there = f"still in {folder}" if (root / folder).is_dir() else "not here (`dvc pull` brings them)"
+    return (
+        f"Its scans are {there}, held by {held_by}: `dvc push` takes them along, `dvc checkout` and `dvc gc` keep "
+        f"them. To be rid of them too: `dvc remove {held_by}`, then delete {folder}."
+    )

@@ -15,9 +15,12 @@ import tempfile
 import urllib.request
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 
+from pipelines import dvc_files
+from pipelines.batches import RAW, seen_in
 from pipelines.demo import dvc
 from sofgan.config import ConfigError
 from sofgan.files import sha256_file
@@ -57,7 +60,7 @@ class Line:
 
 def run() -> int:
     """Print all findings; 1 if something needed is broken."""
-    checks = (python, torch, labels, weights, disk, workflow, tracking, parameters, data)
+    checks = (python, torch, labels, weights, disk, workflow, tracking, parameters, data, held)
     broken = 0
     with ThreadPoolExecutor() as pool:
         for future in [pool.submit(lambda check=check: list(check())) for check in checks]:
@@ -255,16 +258,53 @@ def data() -> Iterator[Line]:
         yield Line("FIX", str(error), "edit params.yaml")
         return
     for batch in batches:
-        raw = Path("data/raw/scans") / batch
+        raw = RAW / batch
         if not raw.is_dir() and batch not in made:
             fix = f"put its scans in {raw}, or take {batch} out of batches in params.yaml"
             yield Line("FIX", f"batch {batch}: {raw} is not there", fix)
             continue
-        files = len([path for path in raw.iterdir() if path.is_file()]) if raw.is_dir() else 0
+        found = seen_in(raw, batch) if raw.is_dir() else f"batch {batch}: no raw files"
         scans = len(list(Path("data/scans", batch).glob("*.npz")))
         views = len(list(Path("data/views", batch).glob("*.npz")))
-        text = f"batch {batch}: {files} raw files, {scans} scans ingested, {views} rendered"
+        text = f"{found}; {scans} scans ingested, {views} rendered"
         yield Line("ok", text + ("" if views else "; dvc repro makes the rest"))
+
+
+def held() -> Iterator[Line]:
+    """Whether DVC sees every .dvc file, and holds what the user put into the project."""
+    if not Path(".dvc").is_dir():
+        return  # `disk` tells of it.
+    try:
+        unseen = dvc_files.unseen(Path.cwd())
+        left = dvc_files.not_held(Path.cwd(), _given())
+    except dvc_files.DvcFileError as error:
+        yield Line("FIX", str(error), "`dvc status` says more")
+        return
+    for file, why in unseen.items():
+        yield Line("FIX", f"DVC does not see {file}: {why}, so {dvc_files.AT_RISK}", dvc_files.MEND)
+    for path in left:
+        text = f"{path} is here alone: `dvc push` and experiments in folders of their own leave it out"
+        yield Line("note", text, f"dvc add {path}")
+    if not unseen:
+        yield Line("ok", "DVC sees every .dvc file of the project")
+
+
+def _given() -> list[Path]:
+    """Scans, photos, weights and fields that params.yaml names, as far as they lie in the project."""
+    given = []
+    with suppress(ConfigError, ImportError):  # `parameters` tells of it, here and below.
+        given += [RAW / name for name in params.batches()]
+    for block in params.BLOCKS:
+        with suppress(ConfigError, ImportError):
+            value = params.read_params(block)
+            fields = asdict(value) if is_dataclass(value) else {}
+            given += [path for _, path, _ in weight_files(fields, block)]
+            for part in fields.values():
+                if isinstance(part, dict):
+                    given += [
+                        Path(part[key]) for key in ("source", "field") if isinstance(part.get(key), str)
+                    ]
+    return [path for path in given if path.parts and not path.is_absolute() and path.exists()]
 
 
 def call(command: list[str]) -> tuple[int, str]:

@@ -31,7 +31,9 @@ def stage_task(stage: str, root: Path, environment: dict[str, str]) -> Outcome:
 def register_task(source: str, name: str | None, root: Path, warm_start: bool) -> batches.Batch:
     """Scans from anywhere become a batch of the project."""
     batch = batches.add(root, source, name, warm_start)
-    print(f"batch '{batch.name}', {batch.files} files: {'added' if batch.added else 'in use already'}")
+    print(f"{batch}, {'added' if batch.added else 'in use already'}")
+    for line in batch.unread:
+        print(f"left out: {line}")
     return batch
 
 
@@ -126,7 +128,12 @@ def watch_batches(
         StageFailed: a folder could not be taken in.
     """
     root, names, failed = Path.cwd(), [], []
-    waiting = [(source, fine_tune) for source in batches.arrived(root, Path(folder), 60 * settled_minutes)]
+    waiting = []
+    for source in batches.arrived(root, Path(folder), 60 * settled_minutes):
+        if batches.worth_a_try(root, batches.slug(source.name), source):
+            waiting.append((source, fine_tune))
+        else:
+            print(f"{source} was refused {batches.TRIES} times: left alone until something in it changes")
     for name in batches.unfinished(root, Path(folder)):
         if batches.worth_a_try(root, name):
             # Where another batch came with a warm start since, this one is rendered, and trained on with the next.
@@ -140,7 +147,7 @@ def watch_batches(
             names.append(name)
         else:
             failed.append(name)
-            batches.note_failure(root, name)
+            batches.note_failure(root, name, Path(source))
     if failed:  # The others have arrived all the same.
         raise dvc_stages.StageFailed(f"these could not be taken in: {', '.join(failed)}")
     return names

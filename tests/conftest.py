@@ -1,10 +1,17 @@
-"""Of all tests: none tells MLflow, but those of tracking itself, which say so; processes as torchrun starts them."""
+"""Of all tests: none tells MLflow, but those of tracking itself, which say so; processes as torchrun starts them;
+projects with this one's own ignore files, graph and parameters."""
 
 import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import yaml
+
+CODE = Path(__file__).parents[1]
 
 os.environ["SOFGAN_TRACKING"] = "off"
 # What a shell may say of how stages run is not meant for tests.
@@ -26,3 +33,89 @@ def torchrun():
         return done.stderr
 
     return run
+
+
+@pytest.fixture(scope="session")
+def real_files(tmp_path_factory) -> Path:
+    """A git repository with DVC and this project's own ignore files, dvc.yaml and params.yaml, to be copied.
+
+    What git and DVC leave out decides what DVC sees, so no test of DVC does with rules of its own.
+    """
+    root = tmp_path_factory.mktemp("real")
+    for name in (".gitignore", ".dvcignore", "dvc.yaml", "params.yaml"):
+        shutil.copyfile(CODE / name, root / name)
+    subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+    subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
+    shutil.copyfile(CODE / ".dvc/config", root / ".dvc/config")
+    return root
+
+
+@pytest.fixture(scope="session")
+def stand_ins() -> Callable[[Path], None]:
+    """Puts small scripts in the place of all stages' code, which make what dvc.yaml says of what it says."""
+
+    def put(root: Path) -> None:
+        stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
+        code = {
+            dep for stage in stages.values() for dep in stage["deps"] if dep.startswith(("sofgan", "stages"))
+        }
+        for path in (root / (dep if dep.endswith(".py") else f"{dep}/__init__.py") for dep in sorted(code)):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(
+                "from stages.stand_in import main\n\nmain()\n" if path.parent.name == "stages" else ""
+            )
+        (root / "stages/__init__.py").touch()  # So that these are not looked for elsewhere.
+        (root / "stages/stand_in.py").write_text(_STAND_IN)
+
+    return put
+
+
+_STAND_IN = """
+import hashlib, json, re, sys
+from pathlib import Path
+
+import yaml
+
+
+def main():
+    name, words = Path(sys.argv[0]).stem, [word for word in sys.argv[1:] if word != "--batch"]
+    if name == "recipe":
+        name = f"{words.pop()}_recipe"
+    params = yaml.load(Path("params.yaml").read_text(), yaml.CSafeLoader) | {"item": {"batch": "".join(words)}}
+    stage = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][name]
+    source = [path for dep in stage["deps"] for path in files(filled(dep, params))]
+    seen = [hashlib.md5(path.read_bytes()).hexdigest() for path in source]
+    seen += [Path(file).read_text() for block in stage["params"] if isinstance(block, dict) for file in block]
+    seen += [json.dumps(params[block], default=str) for block in stage["params"] if isinstance(block, str)]
+    digest = hashlib.md5(json.dumps(seen).encode()).hexdigest()
+    for kind in ("outs", "metrics", "plots"):
+        for out in stage.get(kind, ()):
+            path = Path(filled(next(iter(out)) if isinstance(out, dict) else out, params))
+            if kind == "plots":
+                write(path, "step,kimg\\n0,0\\n")
+            elif path.suffix == ".json":
+                write(path, json.dumps({"digest": digest, "files": len(source)}))
+            elif path.suffix:
+                write(path, digest)
+            else:
+                for scan in source if words and name != "make_avatars" else [Path("made")]:
+                    write(path / f"{scan.stem}.npz", f"{scan} {digest}")
+
+
+def filled(text, params):
+    for match in re.findall(r"[$]{([^}]+)}", text):
+        value = params
+        for key in match.split("."):
+            value = value[key]
+        text = text.replace("${" + match + "}", value)
+    return text
+
+
+def files(path):
+    return sorted(file for file in [Path(path), *Path(path).rglob("*")] if file.is_file() and file.suffix != ".pyc")
+
+
+def write(path, text):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+"""

@@ -2,7 +2,7 @@
 
 import csv
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
 
@@ -17,25 +17,21 @@ from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
 from sofgan.scans.labelling import NoLabels, label_scan
+from sofgan.scans.listing import ScanFile, find_scans, none_found
 from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
-from sofgan.scans.reading import FORMATS, RawScan, ScanError, read_scan
+from sofgan.scans.reading import RawScan, ScanError, read_scan
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.standing import standing_of_labels
 
 SEGMENTATION_SUFFIX = "_seg.png"
-# Files that belong to scans or describe them; anything else in the folder is listed as unusable.
-_COMPANIONS = (
-    (".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
-    + (".bin", ".yaml", ".json", ".ljson", ".pts", ".csv", ".txt", ".md")
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
 class ScanReport:
     """One row of `report.csv`."""
 
-    scan: str
-    file: str
+    scan: str  # its name, that of its scan file
+    file: str  # from the batch's folder
     status: str  # ok or rejected
     reason: str = ""
     faces: int = 0
@@ -63,7 +59,8 @@ def ingest_batch(
     """Ingest every scan of a batch.
 
     Args:
-        raw: folder with the scans of one batch and, if they don't stand as usual, a `scan.yaml`.
+        raw: folder with the scans of one batch, also in folders of their own, and, if they don't stand as usual, a
+            `scan.yaml`; one in a folder within holds for the scans in that.
         scans: folder that receives `<scan>.npz`, `report.csv` and `figures.json`, whole or not at all.
         config: rules and tolerances.
         workers: processes.
@@ -81,20 +78,22 @@ def ingest_batch(
     """
     if not raw.is_dir():
         raise FileNotFoundError(f"no such batch: {raw} (put the scans there, or take it off `batches`)")
-    orientation = read_orientation(raw / "scan.yaml")
-    paths = find_scans(raw)
+    found = find_scans(raw)
+    if not found:
+        raise NoUsableScan(f"{raw} holds no usable scan: {none_found(raw)}")
+    orientations = {scan.path.parent: _orientation_of(scan.path, raw) for scan in found}
     rows = []
     with atomic_path(scans) as folder:
         folder.mkdir()
-        task = partial(_ingest_file, folder=folder, config=config, orientation=orientation, parser=parser)
-        for row in map_in_processes(task, _first_of_each_name(paths), workers):
+        task = partial(_ingest_file, folder=folder, config=config, orientations=orientations, parser=parser)
+        for row in map_in_processes(task, [scan for scan in found if not scan.unread], workers):
             rows.append(row)
-            report(len(rows), len(paths))
-        rows += [_unread(path) for path in sorted(set(paths) - set(_first_of_each_name(paths)))]
+            report(len(rows), len(found))
+        rows += [ScanReport(scan.name, scan.file, "rejected", scan.unread) for scan in found if scan.unread]
         rows.sort(key=lambda row: row.file)
         if not any(row.status == "ok" for row in rows):
             reasons = "; ".join(f"{row.file}: {row.reason}" for row in rows[:5])
-            raise NoUsableScan(f"{raw} holds no usable scan" + (f" ({reasons})" if reasons else ""))
+            raise NoUsableScan(f"{raw} holds no usable scan ({reasons})")
         write_report(folder / "report.csv", rows)
         figures = _summary(rows)
         write_json(folder / FIGURES, figures)
@@ -112,29 +111,12 @@ def read_orientation(path: Path) -> Orientation:
     return from_mapping(Orientation, yaml.safe_load(path.read_text()) or {}, str(path))
 
 
-def find_scans(raw: Path) -> list[Path]:
-    """The files of a folder that are, or look as if they were meant to be, scans; sorted by name."""
-    return sorted(
-        path
-        for path in raw.iterdir()
-        if path.is_file() and not path.name.startswith(".") and path.suffix.lower() not in _COMPANIONS
-    )
-
-
-def _first_of_each_name(paths: list[Path]) -> list[Path]:
-    """The readable scans, one of each name."""
-    first = {}
-    for path in paths:
-        if path.suffix.lower() in FORMATS:
-            first.setdefault(path.stem, path)
-    return list(first.values())
-
-
-def _unread(path: Path) -> ScanReport:
-    reason = "another scan of this batch has the same name"
-    if path.suffix.lower() not in FORMATS:
-        reason = f"'{path.suffix}' is not read; formats are {', '.join(FORMATS)}"
-    return ScanReport(path.stem, path.name, "rejected", reason)
+def _orientation_of(path: Path, raw: Path) -> Orientation:
+    """What the nearest `scan.yaml` above a scan says, up to the batch's folder."""
+    for folder in path.parents:
+        if folder == raw or (folder / "scan.yaml").exists():
+            return read_orientation(folder / "scan.yaml")
+    return Orientation()
 
 
 def ingest_scan(
@@ -225,14 +207,18 @@ def _parse(
 
 
 def _ingest_file(
-    path: Path, folder: Path, config: IngestScans, orientation: Orientation, parser: ScanParser | None
+    scan: ScanFile,
+    folder: Path,
+    config: IngestScans,
+    orientations: dict[Path, Orientation],
+    parser: ScanParser | None,
 ) -> ScanReport:
     try:
-        arrays, row = ingest_scan(path, config, orientation, parser)
+        arrays, row = ingest_scan(scan.path, config, orientations[scan.path.parent], parser)
     except ScanError as error:
-        return ScanReport(path.stem, path.name, "rejected", str(error))
-    write_npz(folder / f"{path.stem}.npz", **arrays)
-    return row
+        return ScanReport(scan.name, scan.file, "rejected", str(error))
+    write_npz(folder / f"{scan.name}.npz", **arrays)
+    return replace(row, scan=scan.name, file=scan.file)
 
 
 def _read_texture(path: Path) -> np.ndarray:

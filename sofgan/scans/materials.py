@@ -6,9 +6,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 from PIL import Image
+from trimesh.resolvers import Resolver
 
 CLEAR_BELOW = 0.5  # Opacity below which one looks through a surface, as through lenses.
 # Views of a head are a few hundred pixels wide: finer textures would alias, and take memory in every process.
@@ -88,7 +90,7 @@ def read_obj_materials(path: Path, text: str) -> dict[str, Material]:
         whole = _beside(path, match[1])  # One name with spaces, or several names.
         for library in [whole] if whole else [_beside(path, name) for name in match[1].split()]:
             if library is not None:
-                materials |= _read_library(library)
+                materials |= _read_library(library, path)
     if not any(material.wanted for material in materials.values()) and re.search(
         r"^\s*vt\s", text, re.MULTILINE
     ):
@@ -115,7 +117,8 @@ def _large_images() -> Iterator[None]:
         Image.MAX_IMAGE_PIXELS = before
 
 
-def _read_library(path: Path) -> dict[str, Material]:
+def _read_library(path: Path, scan: Path) -> dict[str, Material]:
+    """An MTL's materials; its textures are named from where it lies, by some tools from where the OBJ lies."""
     entries: dict[str, dict] = {}
     name = ""
     for line in path.read_text(errors="replace").splitlines():
@@ -131,7 +134,7 @@ def _read_library(path: Path) -> dict[str, Material]:
         opacity = _numbers(entry.get("d", ""))[:1] or [1.0]
         texture = _texture_file(entry.get("map_kd", ""))
         materials[name] = Material(
-            _beside(path, texture) if texture else None,
+            (_beside(path, texture) or _beside(scan, texture)) if texture else None,
             tuple(color) if len(color) == 3 else None,
             opacity[0],
             texture,
@@ -153,10 +156,71 @@ def _numbers(text: str) -> list[float]:
 
 
 def _beside(path: Path, name: str) -> Path | None:
-    """A file that another one names: as it says, or by its last part alone, whatever the case."""
+    """A file that another one names: where it says, or by its last part alone beside it, whatever the case."""
     plain = name.strip().strip('"').replace("\\", "/")
-    for candidate in (path.parent / plain, path.parent / plain.rsplit("/", 1)[-1]):
+    last = plain.rsplit("/", 1)[-1]
+    for candidate in (path.parent / plain, path.parent / last):
         if candidate.is_file():
             return candidate
-    wanted = plain.rsplit("/", 1)[-1].lower()
-    return next((file for file in sorted(path.parent.iterdir()) if file.name.lower() == wanted), None)
+    return _whatever_the_case(path.parent, plain) or _whatever_the_case(path.parent, last)
+
+
+def _whatever_the_case(folder: Path, name: str) -> Path | None:
+    """A file by its path from a folder, each part of which may be written in other letters, large or small."""
+    found = folder
+    for part in name.split("/"):
+        if part in ("", "."):
+            continue
+        if part != ".." and not (found / part).exists():
+            if not found.is_dir():
+                return None
+            alike = (file.name for file in sorted(found.iterdir()) if file.name.lower() == part.lower())
+            part = next(alike, "")
+            if not part:
+                return None
+        found = found / part
+    return found if found.is_file() else None
+
+
+class Beside(Resolver):
+    """Files that a scan names, for trimesh: textures and buffers, in whatever folder they lie.
+
+    trimesh's own takes none that lies outside of the scan's folder (`../textures/skin.png`), none whose name is
+    written as in an address (`my%20skin.png`), and none in other letters.
+
+    Args:
+        path: of the scan.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = Path(path)
+
+    def get(self, key: str) -> bytes:
+        """A file's content.
+
+        Raises:
+            FileNotFoundError: it isn't there.
+        """
+        found = _beside(self.path, key) or _beside(self.path, unquote(key))
+        if found is None:
+            raise FileNotFoundError(f"the file that it names isn't there: {key}")
+        return found.read_bytes()
+
+    def keys(self) -> list[str]:
+        """Names of the files beside the scan."""
+        return sorted(file.name for file in self.path.parent.iterdir() if file.is_file())
+
+    def __contains__(self, key: str) -> bool:
+        return (_beside(self.path, key) or _beside(self.path, unquote(key))) is not None
+
+    def namespaced(self, namespace: str) -> "Beside":
+        """The same of another folder beside the scan."""
+        return Beside(self.path.parent / namespace / self.path.name)
+
+    def write(self, name: str, data) -> None:
+        """Refused: scans are only read.
+
+        Raises:
+            PermissionError: always.
+        """
+        raise PermissionError(f"scans are only read, {name} is not written")

@@ -9,9 +9,8 @@ import numpy as np
 import trimesh
 
 from sofgan.scans.cutting import subdivide
-from sofgan.scans.materials import CLEAR_BELOW, Material, material_of, read_obj_materials
+from sofgan.scans.materials import CLEAR_BELOW, Beside, Material, material_of, read_obj_materials
 
-FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
 _UNCOLORED = (128, 128, 128)  # What a part shows that has neither colours nor a material, beside others.
 
 
@@ -127,7 +126,7 @@ def _load(path: Path) -> tuple[trimesh.Scene, dict[str, Material] | None]:
             skip_materials=True,
         )
         return scene, read_obj_materials(path, text)
-    return trimesh.load_scene(path, process=False), None
+    return trimesh.load_scene(path, process=False, resolver=Beside(path)), None
 
 
 def _materials_as_objects(text: str) -> str:

@@ -1,5 +1,9 @@
-"""A folder as DVC remote: what one machine made another gets without making it again."""
+"""What DVC holds, in a project with this one's own ignore files, graph and parameters: it is shared, and kept.
 
+A folder is the remote; small scripts stand in for the stages' code.
+"""
+
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -7,77 +11,48 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipelines import batches
+from pipelines import batches, demo
 
-CODE = Path(__file__).parents[2]
-DVC = {
-    "stages": {
-        "recipe": {
-            "cmd": "python count.py",
-            "deps": ["count.py"],
-            "outs": ["data/recipes/render_views.json"],
-        },
-        "render_views": {
-            "matrix": {"batch": "${batches}"},
-            "cmd": "python count.py ${item.batch}",
-            "deps": ["data/raw/scans/${item.batch}"],
-            "params": [{"data/recipes/render_views.json": ["digest"]}],
-            "outs": ["data/views/${item.batch}"],
-        },
-        "batch_metrics": {
-            "cmd": "python count.py metrics",
-            "deps": ["data/views"],
-            "metrics": [{"metrics/render_views.json": {"cache": False}}],
-        },
-    }
+# By what add-batch, or `dvc add` as the docs have it, has DVC hold.
+HELD = {
+    "data/raw/scans/may/a.obj": "o a\n",
+    "data/raw/scans/may/subject01/b.obj": "o b\n",
+    "data/raw/photos/1.jpg": "a photo",
+    "data/fields/before-may.pt": "a field",
+    "data/weights/parser.pth": "weights",
+    "models/mine.pt": "a model",
 }
-COUNT = """
-import hashlib, json, pathlib, sys
-
-def write(path, value):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(value))
-
-match sys.argv[1:]:
-    case []:
-        digest = hashlib.sha256(pathlib.Path(__file__).read_bytes()).hexdigest()
-        write(pathlib.Path("data/recipes/render_views.json"), {"digest": digest})
-    case ["metrics"]:
-        counted = sum(len(list(path.iterdir())) for path in pathlib.Path("data/views").glob("*/"))
-        write(pathlib.Path("metrics/render_views.json"), {"scans": counted})
-    case [name]:
-        for scan in sorted(pathlib.Path("data/raw/scans", name).iterdir()):
-            write(pathlib.Path("data/views", name, f"{scan.stem}.npz"), scan.read_text() * 2)
-"""
 
 
 def run(folder: Path, *command: str) -> str:
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
     start = git if command[0] == "git" else [sys.executable, "-m", "dvc"]
-    done = subprocess.run([*start, *command[1:]], cwd=folder, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+    done = subprocess.run(
+        [*start, *command[1:]], cwd=folder, env=demo.environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 
 
-@pytest.fixture
-def laptop(tmp_path) -> Path:
-    """A project whose batch was added, rendered, committed and pushed to a folder."""
-    root = tmp_path / "laptop"
-    root.mkdir()
-    run(root, "git", "init", "-q")
-    run(root, "dvc", "init", "-q")
-    params = yaml.safe_load((CODE / "params.yaml").read_text())
-    (root / "params.yaml").write_text(yaml.safe_dump(params | {"batches": ["april"]}))
-    (root / "dvc.yaml").write_text(yaml.safe_dump(DVC))
-    (root / "count.py").write_text(COUNT)
-    (root / ".gitignore").write_text("/.work/\n")
-    source = tmp_path / "may"
-    source.mkdir()
-    for name in ("a", "b"):
-        (source / f"{name}.obj").write_text(f"o {name}\n")
-    batches.add(root, str(source))
-    (root / "params.yaml").write_text(yaml.safe_dump(params | {"batches": ["may"]}))
-    run(root, "dvc", "remote", "add", "-d", "shared", str(tmp_path / "remote"))
+def held(root: Path) -> dict[str, str]:
+    """What is there of all that DVC holds."""
+    return {name: (root / name).read_text() for name in HELD if (root / name).is_file()}
+
+
+@pytest.fixture(scope="module")
+def pushed(tmp_path_factory, real_files, stand_ins) -> Path:
+    """A project to which scans and the like were added, whose stages ran, and which was pushed to a folder."""
+    folder = tmp_path_factory.mktemp("remote")
+    root = Path(shutil.copytree(real_files, folder / "laptop"))
+    stand_ins(root)
+    for name, text in {**HELD, "models/sof.pt": HELD["data/fields/before-may.pt"]}.items():
+        path = folder / name.removeprefix("data/raw/scans/") if "scans" in name else root / name
+        if "fields" not in name:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text)
+    batches.add(root, str(folder / "may"), warm_start=True)
+    run(root, "dvc", "add", "-q", "data/raw/photos", "data/weights/parser.pth", "models/mine.pt")
+    run(root, "dvc", "remote", "add", "-q", "-d", "shared", str(folder / "shared"))
     run(root, "dvc", "repro", "-q")
     run(root, "git", "add", "--all")
     run(root, "git", "commit", "-qm", "may")
@@ -85,15 +60,84 @@ def laptop(tmp_path) -> Path:
     return root
 
 
+@pytest.fixture
+def laptop(pushed, tmp_path) -> Path:
+    return Path(shutil.copytree(pushed, tmp_path / "laptop"))
+
+
+def test_new_files_stay_out_of_git_and_what_holds_them_does_not(laptop):
+    tracked = run(laptop, "git", "ls-files", "data", "models").split()
+    assert sorted(tracked) == [
+        "data/fields/before-may.pt.dvc",
+        "data/raw/photos.dvc",
+        "data/raw/scans/may.dvc",
+        "data/weights/parser.pth.dvc",
+        "models/mine.pt.dvc",
+    ]
+    for name in ("raw/scans/june/a.obj", "raw/more/1.jpg", "raw/one.zip", "fields/new.pt", "weights/x.pth"):
+        (laptop / "data" / name).parent.mkdir(parents=True, exist_ok=True)
+        (laptop / "data" / name).write_text("new")
+    (laptop / "models/new.pt").write_text("new")
+    assert run(laptop, "git", "status", "--short", "--untracked-files=all") == ""
+
+
 def test_a_second_clone_pulls_everything_and_makes_nothing(laptop, tmp_path):
     run(tmp_path, "git", "clone", "-q", str(laptop), "worker")
     worker = tmp_path / "worker"
-    assert not (worker / "data/views/may").exists()
+    assert held(worker) == {} and not (worker / "data/views/may").exists()
     run(worker, "dvc", "pull", "-q")
-    for path in sorted((laptop / "data").rglob("*")):
-        if path.is_file() and path.suffix != ".dvc" and path.name != ".gitignore":
-            assert (worker / path.relative_to(laptop)).read_bytes() == path.read_bytes()
-    assert (worker / "data/raw/scans/may/a.obj").is_file()  # The scans too, as add-batch had DVC hold them.
+    assert held(worker) == HELD
+    made = [path for path in sorted((laptop / "data").rglob("*")) if path.is_file()]
+    assert {"data/views/may/a.npz", "data/evaluation/made.npz"} <= {str(p.relative_to(laptop)) for p in made}
+    for path in made:
+        assert (worker / path.relative_to(laptop)).read_bytes() == path.read_bytes()
     assert "up to date" in run(worker, "dvc", "status")
     said = run(worker, "dvc", "repro")
     assert "Running stage" not in said and "didn't change, skipping" in said
+
+
+def survives(root: Path) -> None:
+    """Neither `dvc checkout` nor `dvc gc` takes what DVC holds, and it comes back out of DVC's cache."""
+    run(root, "dvc", "checkout", "-q")
+    assert held(root) == HELD
+    run(root, "dvc", "gc", "-q", "--workspace", "--force")
+    assert held(root) == HELD
+    for name in HELD:
+        (root / name).unlink()
+    run(root, "dvc", "checkout", "-q")
+    assert held(root) == HELD
+
+
+def test_what_dvc_holds_outlives_checkout_gc_and_remove_batch(laptop, tmp_path, monkeypatch, capsys):
+    survives(laptop)
+    monkeypatch.chdir(laptop)
+    assert batches.run_remove("may") == 0
+    said = capsys.readouterr().out
+    assert "still in data/raw/scans/may, held by data/raw/scans/may.dvc: `dvc push` takes them along" in said
+    survives(laptop)
+    run(laptop, "git", "commit", "-qam", "without may")
+    run(laptop, "dvc", "remote", "modify", "shared", "url", str(tmp_path / "fresh"))
+    run(laptop, "dvc", "push", "-q")
+    run(tmp_path, "git", "clone", "-q", str(laptop), "worker")
+    run(tmp_path / "worker", "dvc", "remote", "modify", "shared", "url", str(tmp_path / "fresh"))
+    run(
+        tmp_path / "worker",
+        "dvc",
+        "pull",
+        "-q",
+        *(f"{name}.dvc" for name in ("data/raw/scans/may", "data/raw/photos")),
+    )
+    assert held(tmp_path / "worker").keys() == {name for name in HELD if name.startswith("data/raw")}
+    run(laptop, "dvc", "remove", "--outs", "data/raw/scans/may.dvc")  # As remove-batch says.
+    assert not (laptop / "data/raw/scans/may").exists() and (laptop / "data/raw/photos").is_dir()
+
+
+def test_an_experiment_in_a_folder_of_its_own_has_the_scans(laptop):
+    change = "ingest_scans.palette_tolerance=30"
+    said = run(laptop, "dvc", "exp", "run", "--temp", "--name", "wider", "-S", change, "ingest_scans@may")
+    assert "Running stage 'ingest_scans@may'" in said
+    (ref,) = run(laptop, "git", "for-each-ref", "--format=%(refname)", "refs/exps/*/*/wider").split()
+    locks = [yaml.safe_load(run(laptop, "git", "show", f"{commit}:dvc.lock")) for commit in ("HEAD", ref)]
+    before, after = (lock["stages"]["ingest_scans@may"] for lock in locks)
+    assert before["deps"] == after["deps"] and before["deps"][0]["nfiles"] == 2  # The same scans,
+    assert before["outs"] != after["outs"] and after["outs"][0]["nfiles"] == 2  # read with another tolerance.
