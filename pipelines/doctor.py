@@ -263,7 +263,7 @@ def data() -> Iterator[Line]:
             fix = f"put its scans in {raw}, or take {batch} out of batches in params.yaml"
             yield Line("FIX", f"batch {batch}: {raw} is not there", fix)
             continue
-        found = seen_in(raw, batch) if raw.is_dir() else f"batch {batch}: no raw files"
+        found = seen_in(raw, batch) if raw.is_dir() else f"batch '{batch}': no raw files"
         scans = len(list(Path("data/scans", batch).glob("*.npz")))
         views = len(list(Path("data/views", batch).glob("*.npz")))
         text = f"{found}; {scans} scans ingested, {views} rendered"

@@ -21,18 +21,14 @@ from sofgan.files import sha256_file
 CODE = Path(__file__).parents[2]
 
 
-@pytest.fixture(scope="module")
-def empty(tmp_path_factory) -> Path:
-    root = tmp_path_factory.mktemp("empty")
-    shutil.copyfile(CODE / "params.yaml", root / "params.yaml")
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
-    return root
+# What .gitignore had: DVC's matcher takes data/raw/ for ignored, whatever is excepted.
+BLIND = "/data/raw/*\n!/data/raw/scans/\n/data/raw/scans/*\n!/data/raw/scans/*.dvc\n"
 
 
 @pytest.fixture
-def project(empty, tmp_path) -> Path:
+def project(real_files, tmp_path) -> Path:
     """A project with one batch in use, avatars-000."""
-    return Path(shutil.copytree(empty, tmp_path / "project"))
+    return Path(shutil.copytree(real_files, tmp_path / "project"))
 
 
 def scans(folder: Path, *names: str) -> Path:
@@ -48,14 +44,14 @@ def in_use(project: Path) -> list[str]:
 
 def test_a_folder_becomes_a_batch_once(project, tmp_path):
     source = scans(tmp_path / "May 2026", "a", "b")
-    assert add(project, str(source)) == batches.Batch("may-2026", 2, True)
+    assert add(project, str(source)) == batches.Batch("may-2026", {".obj": 2}, 2, True)
     assert in_use(project) == ["avatars-000", "may-2026"]
     assert (project / "data/raw/scans/may-2026/a.obj").read_text() == "o a\n"
     assert (project / "data/raw/scans/may-2026.dvc").is_file()
     text = (project / "params.yaml").read_text()
     assert text.replace("[avatars-000, may-2026]", "[avatars-000]", 1) == (CODE / "params.yaml").read_text()
 
-    assert add(project, str(source)) == batches.Batch("may-2026", 2, False)
+    assert add(project, str(source)) == batches.Batch("may-2026", {".obj": 2}, 2, False)
     assert (project / "params.yaml").read_text() == text
     assert not list((project / ".work").glob("tmp*"))
 
@@ -72,7 +68,7 @@ def test_archives_single_files_and_other_systems(project, tmp_path):
     with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as archive:
         for path in source.iterdir():
             archive.write(path, f"deep/{path.name}")
-    assert add(project, str(tmp_path / "zipped.zip")) == batches.Batch("zipped", 2, True)
+    assert add(project, str(tmp_path / "zipped.zip")) == batches.Batch("zipped", {".obj": 2}, 2, True)
     assert (project / "data/raw/scans/zipped/deep/b.obj").is_file()
 
     single = tmp_path / "one.obj"
@@ -82,7 +78,7 @@ def test_archives_single_files_and_other_systems(project, tmp_path):
     memory = fsspec.filesystem("memory")
     memory.pipe("/bucket/march/c.obj", b"o c\n")
     memory.pipe("/bucket/march/sub/d.obj", b"o d\n")
-    assert add(project, "memory://bucket/march/") == batches.Batch("march", 2, True)
+    assert add(project, "memory://bucket/march/") == batches.Batch("march", {".obj": 2}, 2, True)
     assert (project / "data/raw/scans/march/sub/d.obj").read_bytes() == b"o d\n"
     assert in_use(project) == ["avatars-000", "zipped", "one.obj", "march"]
 
@@ -93,6 +89,9 @@ def test_what_is_refused_changes_nothing(project, tmp_path):
     scans(tmp_path / "other", "b")
     scans(tmp_path / "same", "a")
     scans(tmp_path / "none")
+    scans(tmp_path / "photos")
+    for photo in ("1.jpg", "2.JPG", "notes.txt", ".hidden.obj"):
+        (tmp_path / "photos" / photo).write_text("x")
     packed = gzip.compress(b"no archive" * 1000)
     (tmp_path / "torn.tar.gz").write_bytes(packed[: len(packed) // 2])
     (project / "data/raw/scans/absent.dvc").write_text("outs: []\n")  # As in a clone before `dvc pull`.
@@ -101,7 +100,8 @@ def test_what_is_refused_changes_nothing(project, tmp_path):
     for source, name, message in (
         (tmp_path / "other", "first", "of other scans"),
         (tmp_path / "same", None, "there already: batch 'first'"),
-        (tmp_path / "none", None, "holds no files"),
+        (tmp_path / "none", None, "no scan among its 0 files; scans are .obj, .ply"),
+        (tmp_path / "photos", None, r"no scan among its 3 files \(2 .jpg, 1 .txt\); scans are .obj, .ply"),
         (tmp_path / "lost", None, "is not there"),
         (tmp_path / "other", "Ärger!", "no name for a batch"),
         (broken, None, "can't be read"),
@@ -118,6 +118,62 @@ def test_what_is_refused_changes_nothing(project, tmp_path):
         add(project, str(tmp_path / "first"), warm_start=True)
     assert (project / "params.yaml").read_bytes() == before
     assert sorted(path.name for path in (project / "data/raw/scans").glob("*/")) == ["first"]
+
+
+def test_what_was_found_is_told(project, tmp_path, monkeypatch, capsys):
+    source = scans(tmp_path / "may", "a")
+    for name in (
+        "s01/head.obj",
+        "s01/head.ply",
+        "s02/head.glb",
+        "s02/skin.png",
+        "__MACOSX/x.obj",
+        "s02/a.fbx",
+    ):
+        (source / name).parent.mkdir(exist_ok=True)
+        (source / name).write_text("x")
+    monkeypatch.chdir(project)
+    assert batches.run_add(str(source), None, False) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[:3] == [
+        "batch 'may': 3 scans (2 obj, 1 glb), 6 files, in use",
+        "  left out: s01/head.ply: another scan of this batch has the same name, 's01__head': s01/head.obj",
+        "  left out: s02/a.fbx: '.fbx' is not read; formats are .obj, .ply, .glb, .gltf, .stl",
+    ]
+    assert batches.run_add(str(source), None, False) == 0
+    assert capsys.readouterr().out.startswith(
+        "batch 'may': 3 scans (2 obj, 1 glb), 6 files, in use already\n"
+    )
+    assert str(batches.Batch("one", {".ply": 1}, 1, True)) == "batch 'one': 1 scan (1 ply), 1 file"
+
+
+def test_scans_that_dvc_would_not_see_are_not_taken(project, tmp_path, monkeypatch, capsys):
+    source = scans(tmp_path / "may", "a")
+    ours = (project / ".gitignore").read_text()
+    monkeypatch.chdir(project)
+    for rules, left_out in (
+        (BLIND, "data/raw/ is left out"),
+        ("*.dvc\n", "data/raw/scans/may.dvc is left out"),
+    ):
+        (project / ".gitignore").write_text(rules)
+        assert batches.run_add(str(source), None, False) == 1
+        said = capsys.readouterr().err
+        assert "DVC would not see data/raw/scans/may.dvc: by git's ignore files" in said
+        assert left_out in said and "have .gitignore and .dvcignore as the project has them" in said
+        assert in_use(project) == ["avatars-000"] and not (project / "data").exists()
+    (project / ".gitignore").write_text(ours)
+    (project / ".dvcignore").write_text("/data/raw/scans/\n")
+    with pytest.raises(BatchError, match="by .dvcignore data/raw/scans/ is left out"):
+        add(project, str(source))
+    shutil.copyfile(CODE / ".dvcignore", project / ".dvcignore")
+    assert add(project, str(source)).added
+    # A clone whose ignore files are changed later.
+    assert "held by data/raw/scans/may.dvc" in batches.whereabouts(project, "may")
+    (project / ".gitignore").write_text(BLIND)
+    assert "DVC does not see data/raw/scans/may.dvc: by git's" in batches.whereabouts(project, "may")
+    assert "those that make_avatars makes" in batches.whereabouts(project, "avatars-000")
+    by_hand = batches.whereabouts(project, "hand")
+    assert by_hand.startswith("Its scans are in data/raw/scans/hand alone") and "`dvc add " in by_hand
 
 
 def test_two_at_once_are_both_added(project, tmp_path):
@@ -175,6 +231,20 @@ def test_what_failed_is_tried_again_twice_then_when_it_has_changed(project):
     assert not batches.worth_a_try(project, "failed")
     (project / "params.yaml").write_text(text.replace("palette_tolerance: 24", "palette_tolerance: 30"))
     assert batches.worth_a_try(project, "failed")
+
+
+def test_a_folder_that_is_refused_is_tried_again_twice_then_when_it_has_changed(project):
+    source = scans(project / "photos")
+    for _ in range(batches.TRIES):
+        assert batches.worth_a_try(project, "photos", source)
+        with pytest.raises(BatchError, match="no scan"):
+            add(project, str(source))
+        batches.note_failure(project, "photos", source)
+    assert not batches.worth_a_try(project, "photos", source)
+    (source / "head.obj").write_text("o head\n")
+    assert batches.worth_a_try(project, "photos", source)
+    add(project, str(source))
+    assert batches.worth_a_try(project, "photos", source) == batches.worth_a_try(project, "photos")
 
 
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):

@@ -1,6 +1,7 @@
 """Stages in graph order, run by a real dvc in a small project; the flow around them without a server."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -29,11 +30,10 @@ stages:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
-    """A small dvc project."""
-    root = tmp_path_factory.mktemp("project")
+def project(real_files, tmp_path_factory) -> Path:
+    """A small dvc project: this one's own ignore files, a graph whose stages say something, last, or fail."""
+    root = Path(shutil.copytree(real_files, tmp_path_factory.mktemp("flows") / "project"))
     (root / "dvc.yaml").write_text(DVC)
-    subprocess.run([sys.executable, "-m", "dvc", "init", "-q", "--no-scm"], cwd=root, check=True)
     return root
 
 
@@ -115,7 +115,7 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
 
     from pipelines import batches, flows
 
-    rendered, noted = [], []
+    rendered, noted, given_up = [], [], ["hopeless", "photos"]
 
     def render_batch(source, fine_tune, return_state):
         rendered.append((Path(source), fine_tune))
@@ -123,11 +123,13 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
 
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(flows, "render_batch", render_batch)
-    monkeypatch.setattr(batches, "arrived", lambda *_: [Path("incoming/New"), Path("incoming/bad")])
+    monkeypatch.setattr(
+        batches, "arrived", lambda *_: [Path("incoming") / name for name in ("New", "Photos", "bad")]
+    )
     monkeypatch.setattr(batches, "unfinished", lambda *_: ["bad-again", "hopeless", "mended"])
-    monkeypatch.setattr(batches, "worth_a_try", lambda root, name: name != "hopeless")
+    monkeypatch.setattr(batches, "worth_a_try", lambda root, name, source=None: name not in given_up)
     monkeypatch.setattr(batches, "goes_on_from_its_field", lambda root, name: name == "mended")
-    monkeypatch.setattr(batches, "note_failure", lambda root, name: noted.append(name))
+    monkeypatch.setattr(batches, "note_failure", lambda root, name, source: noted.append((name, source)))
     with pytest.raises(dvc_stages.StageFailed, match="could not be taken in: bad, bad-again"):
         flows.watch_batches.fn(folder="incoming", fine_tune=True)
     assert rendered == [
@@ -136,8 +138,9 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
         (batches.RAW / "bad-again", False),  # Its warm start is another batch's by now.
         (batches.RAW / "mended", True),
     ]
-    assert noted == ["bad", "bad-again"]
-    assert "batch 'hopeless' failed" in capsys.readouterr().out
+    assert noted == [("bad", Path("incoming/bad")), ("bad-again", batches.RAW / "bad-again")]
+    said = capsys.readouterr().out
+    assert "batch 'hopeless' failed" in said and "incoming/Photos was refused 3 times" in said
 
     monkeypatch.setattr(batches, "arrived", lambda *_: [])
     monkeypatch.setattr(batches, "unfinished", lambda *_: ["hopeless", "mended"])
@@ -145,11 +148,11 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
 
 
 @pytest.fixture
-def repository(tmp_path) -> Path:
-    """A git repository whose one stage takes a while."""
-    times = tmp_path / ".dvc-times"
-    times.mkdir()
-    (tmp_path / ".gitignore").write_text("/.dvc-times/\n")
+def repository(real_files, tmp_path) -> Path:
+    """A git repository with this one's own ignore files, whose one stage takes a while."""
+    shutil.copytree(real_files, tmp_path, dirs_exist_ok=True)
+    times = tmp_path / ".work/times"
+    times.mkdir(parents=True)
     (tmp_path / "stage.py").write_text(
         "import json, time, yaml; began = time.time(); time.sleep(3); "
         "x = yaml.safe_load(open('params.yaml'))['x']; "
@@ -164,13 +167,7 @@ def repository(tmp_path) -> Path:
     (tmp_path / "metrics").mkdir()
     (tmp_path / "metrics/evaluation.json").write_text('{"distance": 10}\n')
     git = ["git", "-c", "user.name=a", "-c", "user.email=a@b.c"]
-    dvc = [sys.executable, "-m", "dvc"]
-    for command in (
-        [*git, "init", "-q"],
-        [*dvc, "init", "-q"],
-        [*git, "add", "-A"],
-        [*git, "commit", "-qm", "a"],
-    ):
+    for command in ([*git, "add", "-A"], [*git, "commit", "-qm", "a"]):
         subprocess.run(command, cwd=tmp_path, check=True)
     return tmp_path
 
@@ -184,7 +181,7 @@ def test_experiments_run_beside_each_other_and_leave_the_workspace(repository):
     with ThreadPoolExecutor(2) as pool:
         assert list(pool.map(run, experiments)) == ["ran", "ran"]
     first, second = (
-        [float(time) for time in (repository / ".dvc-times" / x).read_text().split()] for x in ("2", "3")
+        [float(time) for time in (repository / ".work/times" / x).read_text().split()] for x in ("2", "3")
     )
     assert max(first[0], second[0]) < min(first[1], second[1])  # The stages ran at the same time.
     assert (repository / "params.yaml").read_text() == "x: 1\n"

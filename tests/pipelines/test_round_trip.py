@@ -55,9 +55,9 @@ def git(project: Path, *arguments: str) -> None:
 
 
 @pytest.fixture(scope="module")
-def project(tmp_path_factory) -> Path:
+def project(tmp_path_factory, real_files) -> Path:
     """This project's code and the stages of batches, and a tiny field, with a batch of two scans that is rendered."""
-    root = tmp_path_factory.mktemp("round trip") / "project"
+    root = Path(shutil.copytree(real_files, tmp_path_factory.mktemp("round trip") / "project"))
     for folder in ("pipelines", "sofgan", "stages"):
         shutil.copytree(CODE / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     stages = yaml.safe_load((CODE / "dvc.yaml").read_text())["stages"]
@@ -71,10 +71,6 @@ def project(tmp_path_factory) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     (root / "models").mkdir()
     (root / "models/parser.pt").write_bytes(b"scans with labels need none")
-    shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
-    git(root, "init", "-q")
-    (root / ".gitignore").write_text("/.work/\n/mlflow.db*\n/mlartifacts/\n")
-    dvc(root, "init", "-q")
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
     dvc(root, "add", "-q", "data/raw/scans/first", "models/parser.pt")

@@ -1,6 +1,7 @@
 """The recipe of a stage of the batches changes with its code and parameters, and with nothing else."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -67,9 +68,10 @@ def dvc(folder: Path, *arguments: str) -> str:
 
 
 @pytest.fixture
-def batch(tmp_path, monkeypatch) -> Path:
+def batch(tmp_path, real_files, monkeypatch) -> Path:
     """A project of one batch, brought up to date, with stages that do nothing and recipes of one code file each."""
-    stages = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+    shutil.copytree(real_files, tmp_path, dirs_exist_ok=True)
+    stages = yaml.safe_load((tmp_path / "dvc.yaml").read_text())["stages"]
     document = {"stages": {stage: stages[stage] for stage in STAGES}}
     for stage, folder in zip(STAGES, ("data/scans", "data/views")):
         made = f"{folder}/${{item.batch}}"
@@ -82,7 +84,6 @@ def batch(tmp_path, monkeypatch) -> Path:
     (tmp_path / "data/raw/scans/x").mkdir(parents=True)
     (tmp_path / "data/raw/scans/x/a.obj").write_text("{}")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    dvc(tmp_path, "init", "-q", "--no-scm")
     dvc(tmp_path, "repro", "-q")
     return tmp_path
 
