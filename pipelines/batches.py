@@ -150,7 +150,7 @@ def seen_in(folder: Path, name: str) -> Batch:
 
 
 def remove(root: Path, name: str) -> None:
-    """Take a batch out of use. Its scans stay in data/raw/scans, what was made of it in DVC's cache.
+    """Take a batch out of use. Its scans stay where they are and as DVC holds them, what was made of it in DVC's cache.
 
     Raises:
         BatchError: it is not in use, it is the only one, or dvc is at work, which would take what is made of all
@@ -379,5 +379,5 @@ def whereabouts(root: Path, name: str) -> str:
     there = f"still in {folder}" if (root / folder).is_dir() else "not here (`dvc pull` brings them)"
     return (
         f"Its scans are {there}, held by {held_by}: `dvc push` takes them along, `dvc checkout` and `dvc gc` keep "
-        f"them. To be rid of them too: `dvc remove {held_by}`, then delete {folder}."
+        f"them. To be rid of them too: `dvc remove --outs {held_by}`."
     )

@@ -10,7 +10,7 @@ from pathlib import Path, PurePosixPath
 FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
 _COMPANIONS = (
-    (".mtl", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
+    (".mtl", ".mlt", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")
     + (".gif", ".exr", ".hdr", ".dds", ".ktx2", ".psd")
     + (".bin", ".yaml", ".json", ".ljson", ".pts", ".csv", ".txt", ".md", ".html", ".pdf")
 )  # fmt: skip
