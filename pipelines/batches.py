@@ -37,6 +37,7 @@ ODDITIES, SCORES = Path("data/oddities"), Path("metrics/score_batch")
 FIELD, FIELDS = Path("models/sof.pt"), Path("data/fields")  # the field, and earlier ones to go on from
 FAILURES = Path(".work/failed_batches.json")  # by name: what failed, and how often
 TRIES = 3  # Of what is the same: a full disk may be a matter of an hour, scans that can't be read are not.
+TOLD = 10  # of the files that are left out
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ARCHIVES = tuple(suffix for _, suffixes, _ in shutil.get_unpack_formats() for suffix in suffixes)
 
@@ -71,6 +72,14 @@ class Batch:
             for count, what in ((sum(self.formats.values()), "scan"), (self.files, "file"))
         )
         return f"batch '{self.name}': {scans} ({kinds}), {files}"
+
+    def left_out(self) -> list[str]:
+        """`unread` to be said: the first ones, and how many more there are."""
+        more = len(self.unread) - TOLD
+        return [
+            *self.unread[:TOLD],
+            *([f"and {more} more; the batch's report.csv lists all"] if more > 0 else []),
+        ]
 
 
 def add(root: Path, source: str, name: str | None = None, warm_start: bool = False) -> Batch:
@@ -344,7 +353,7 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
         print(error, file=sys.stderr)
         return 1
     print(f"{batch}, {'in use' if batch.added else 'in use already'}")
-    for line in batch.unread:
+    for line in batch.left_out():
         print(f"  left out: {line}")
     if not batch.added:
         return 0

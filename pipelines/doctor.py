@@ -261,6 +261,8 @@ def data() -> Iterator[Line]:
         raw = RAW / batch
         if not raw.is_dir() and batch not in made:
             fix = f"put its scans in {raw}, or take {batch} out of batches in params.yaml"
+            if (held_by := dvc_files.dvc_file(raw)).is_file():
+                fix = f"dvc pull {held_by}"
             yield Line("FIX", f"batch {batch}: {raw} is not there", fix)
             continue
         found = seen_in(raw, batch) if raw.is_dir() else f"batch '{batch}': no raw files"

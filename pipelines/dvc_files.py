@@ -33,8 +33,9 @@ def why_unseen(root: Path, file: Path) -> str:
     Raises:
         DvcFileError: there is no DVC project.
     """
+    root = root.resolve()
     with _repo(root) as repo:
-        return _why_unseen(repo, root.resolve() / file)
+        return _why_unseen(repo, root / file)
 
 
 def unseen(root: Path) -> dict[Path, str]:

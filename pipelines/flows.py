@@ -32,7 +32,7 @@ def register_task(source: str, name: str | None, root: Path, warm_start: bool) -
     """Scans from anywhere become a batch of the project."""
     batch = batches.add(root, source, name, warm_start)
     print(f"{batch}, {'added' if batch.added else 'in use already'}")
-    for line in batch.unread:
+    for line in batch.left_out():
         print(f"left out: {line}")
     return batch
 

@@ -145,6 +145,8 @@ def test_what_was_found_is_told(project, tmp_path, monkeypatch, capsys):
         "batch 'may': 3 scans (2 obj, 1 glb), 6 files, in use already\n"
     )
     assert str(batches.Batch("one", {".ply": 1}, 1, True)) == "batch 'one': 1 scan (1 ply), 1 file"
+    many = batches.Batch("many", {".ply": 1}, 13, True, tuple(f"{i}.fbx: no" for i in range(12))).left_out()
+    assert len(many) == 11 and many[-1] == "and 2 more; the batch's report.csv lists all"
 
 
 def test_scans_that_dvc_would_not_see_are_not_taken(project, tmp_path, monkeypatch, capsys):
@@ -243,8 +245,11 @@ def test_a_folder_that_is_refused_is_tried_again_twice_then_when_it_has_changed(
     assert not batches.worth_a_try(project, "photos", source)
     (source / "head.obj").write_text("o head\n")
     assert batches.worth_a_try(project, "photos", source)
-    add(project, str(source))
-    assert batches.worth_a_try(project, "photos", source) == batches.worth_a_try(project, "photos")
+    for _ in range(batches.TRIES):
+        batches.note_failure(project, "photos", source)
+    assert not batches.worth_a_try(project, "photos", source)
+    add(project, str(source))  # Now its own folder counts.
+    assert batches.worth_a_try(project, "photos", source) and batches.worth_a_try(project, "photos")
 
 
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):

@@ -62,6 +62,9 @@ def test_batches_without_scans(empty):
     assert states(lines) == ["FIX", "ok"]
     assert "mine" in lines[0].text and "data/raw/scans/mine" in lines[0].fix
     assert "dvc repro makes the rest" in lines[1].text
+    (empty / "data/raw/scans").mkdir(parents=True)
+    (empty / "data/raw/scans/mine.dvc").touch()  # As in a clone.
+    assert next(iter(doctor.data())).fix == "dvc pull data/raw/scans/mine.dvc"
 
 
 def test_batches_are_told_by_their_scans(empty):
