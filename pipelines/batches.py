@@ -25,6 +25,7 @@ import yaml
 from pipelines import profiles
 from pipelines.profiles import locked
 from sofgan.config import ConfigError
+from sofgan.errors import UserError
 from sofgan.files import sha256_file, write_bytes
 
 RAW = Path("data/raw/scans")
@@ -38,7 +39,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ARCHIVES = tuple(suffix for _, suffixes, _ in shutil.get_unpack_formats() for suffix in suffixes)
 
 
-class BatchError(ValueError):
+class BatchError(UserError, ValueError):
     """A batch can't be added or removed."""
 
 

@@ -12,11 +12,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import demo
+from sofgan.errors import UserError
 
 LEASH = Path(__file__).with_name("leash.py")
 
 
-class StageFailed(RuntimeError):
+class StageFailed(UserError, RuntimeError):
     """dvc ended a stage with an error; its own words were printed."""
 
 

@@ -22,6 +22,7 @@ from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
 from sofgan.config import ConfigError
+from sofgan.errors import UserError
 from sofgan.files import write_bytes
 from stages import params
 
@@ -32,7 +33,7 @@ LOCK = Path(".work/params.lock")
 MISSING = object()
 
 
-class ProfileError(ValueError):
+class ProfileError(UserError, ValueError):
     """There is no such profile, or it doesn't fit params.yaml."""
 
 

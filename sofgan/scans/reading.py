@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from sofgan.errors import UserError
 from sofgan.scans.cutting import subdivide
 from sofgan.scans.materials import CLEAR_BELOW, Material, material_of, read_obj_materials
 
@@ -15,7 +16,7 @@ FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
 _UNCOLORED = (128, 128, 128)  # What a part shows that has neither colours nor a material, beside others.
 
 
-class ScanError(ValueError):
+class ScanError(UserError, ValueError):
     """A scan can't be used; the message is the reason that the user reads."""
 
 
