@@ -1,7 +1,7 @@
 """All of params.yaml is valid, or the stage stops and names the key: it comes before every other one.
 
-DVC removes what a stage made before it runs the stage, so a mistake that is found in there has cost the last result. What
-this one leaves is always the same, so that no stage runs for it.
+DVC removes what a stage made before it runs the stage, so a mistake that is found in there has cost the last result.
+What this one leaves is always the same, so that no stage runs for it.
 """
 
 from pathlib import Path

@@ -12,6 +12,7 @@ from stages.lineage import read_lock
 from stages.recovery import maker
 
 SCANS = Path("data/raw/scans")
+OPTIONAL = ("make_avatars", "make_portraits")
 
 
 def check_all(root: Path) -> None:
@@ -40,7 +41,8 @@ def faults_of_blocks(path: Path) -> Iterator[str]:
         yield f"{path.name}: unknown block '{key}'" + (f"; did you mean '{near[0]}'?" if near else "")
     for block in params.BLOCKS:
         if block not in document:
-            if not strangers:  # Else it is most likely there under the strange name.
+            # Under a strange name, where there is one; and who has scans and photos makes none.
+            if not strangers and block not in OPTIONAL:
                 yield f"{path.name}: no block '{block}'"
             continue
         try:
