@@ -21,11 +21,11 @@ from pathlib import Path
 from pipelines.demo import dvc
 from sofgan.config import ConfigError
 from sofgan.files import sha256_file
+from sofgan.views.gl_platform import PACKAGES, PLATFORM, settings
 from stages import params, spool
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_GIGABYTES = 5
-GL_PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
 
 TORCH = """
 import json, torch
@@ -100,16 +100,20 @@ def torch() -> Iterator[Line]:
 def labels() -> Iterator[Line]:
     """A cube of labels, drawn as the stages draw."""
     status, output = call([sys.executable, "-m", "pipelines.label_cube"])
+    said = last_line(output)
     if status == 0:
-        yield Line("ok", "EGL draws a label cube exactly")
+        yield Line("ok", f"OpenGL draws a label cube {said}")
     elif "pixels of the label cube" in output:
-        fix = "another driver: PYOPENGL_PLATFORM=osmesa, or EGL_DEVICE_ID=1 on a machine with more"
-        yield Line("FIX", last_line(output), fix)
+        yield Line("FIX", said, "another driver: EGL_DEVICE_ID=1 on a machine with more than one device")
     else:
-        fix = f"apt-get install {GL_PACKAGES} (or PYOPENGL_PLATFORM=osmesa with libosmesa6)"
-        yield Line(
-            "FIX", f"no picture can be drawn: {last_line(output) or f'the process ended with {status}'}", fix
-        )
+        what, _, fix = said.partition(" -> ")
+        what = what or f"the process ended with {status}"
+        yield Line("FIX", f"no picture can be drawn: {what}", fix or f"apt-get install {PACKAGES}")
+    for line in output.splitlines():
+        if line.startswith(PLATFORM):  # What was set there can't be used, and is not.
+            yield Line("note", line)
+    if found := settings():
+        yield Line("note", "set for OpenGL: " + " ".join(f"{name}={value}" for name, value in found.items()))
 
 
 def weights() -> Iterator[Line]:

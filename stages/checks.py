@@ -49,11 +49,12 @@ def faults_of_blocks(path: Path) -> Iterator[str]:
             params.block_of(document[block], block, path)
         except UserError as error:
             yield str(error)
-    for read in (params.seed_of, params.batches_of):
-        try:
-            read(document, path)
-        except UserError as error:
-            yield str(error)
+    for key, read in (("seed", params.seed_of), ("batches", params.batches_of)):
+        if key in document or not strangers:
+            try:
+                read(document, path)
+            except UserError as error:
+                yield str(error)
 
 
 def faults_of_files(root: Path) -> Iterator[str]:
