@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -24,7 +23,6 @@ import yaml
 
 from pipelines import profiles
 from pipelines.profiles import locked
-from sofgan.config import ConfigError
 from sofgan.errors import UserError
 from sofgan.files import sha256_file, write_bytes
 
@@ -200,7 +198,7 @@ def goes_on_from_its_field(root: Path, name: str) -> bool:
 
 def read_document(root: Path) -> dict:
     """params.yaml as it is now."""
-    return profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)
+    return profiles.parse(profiles.read(root / profiles.PARAMS), profiles.PARAMS)
 
 
 def dvc_file(path: Path) -> Path:
@@ -292,7 +290,7 @@ def hold(root: Path, path: Path) -> None:
 def edited_params(root: Path) -> Iterator[dict]:
     """params.yaml, comments and all, to be changed; it is written whole if the block ends well and it is valid."""
     path = root / profiles.PARAMS
-    text = path.read_text()
+    text = profiles.read(path)
     document = profiles.parse(text, path)
     yield document
     stream = io.StringIO()
@@ -304,11 +302,7 @@ def edited_params(root: Path) -> Iterator[dict]:
 
 def run_add(source: str, name: str | None, warm_start: bool) -> int:
     """`add-batch`: say what was added and what comes next."""
-    try:
-        batch = add(Path.cwd(), source, name, warm_start)
-    except (BatchError, ConfigError, profiles.ProfileError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    batch = add(Path.cwd(), source, name, warm_start)
     if not batch.added:
         print(f"batch '{batch.name}' of {batch.files} files is in use already")
         return 0
@@ -321,10 +315,6 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
 
 def run_remove(name: str) -> int:
     """`remove-batch`: say what became of it."""
-    try:
-        remove(Path.cwd(), name)
-    except (BatchError, ConfigError, profiles.ProfileError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    remove(Path.cwd(), name)
     print(f"batch '{name}' is out of use; its scans are still in {RAW / name}. Next: dvc repro report")
     return 0

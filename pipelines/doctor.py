@@ -20,9 +20,10 @@ from pathlib import Path
 
 from pipelines.demo import dvc
 from sofgan.config import ConfigError
+from sofgan.errors import UserError
 from sofgan.files import sha256_file
 from sofgan.views.gl_platform import PACKAGES, PLATFORM, settings
-from stages import params, spool
+from stages import checks, params, recovery, spool
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_GIGABYTES = 5
@@ -57,7 +58,7 @@ class Line:
 
 def run() -> int:
     """Print all findings; 1 if something needed is broken."""
-    checks = (python, torch, labels, weights, disk, workflow, tracking, parameters, data)
+    checks = (python, torch, labels, weights, disk, workflow, tracking, parameters, kept, data)
     broken = 0
     with ThreadPoolExecutor() as pool:
         for future in [pool.submit(lambda check=check: list(check())) for check in checks]:
@@ -238,17 +239,31 @@ def tracking() -> Iterator[Line]:
 
 def parameters() -> Iterator[Line]:
     """params.yaml, every block of it."""
-    broken = False
-    for block in params.BLOCKS:
-        try:
-            params.read_params(block)
-        except (ConfigError, ImportError) as error:
-            broken = True
-            yield Line(
-                "FIX", str(error), "edit params.yaml (python -m pipelines profile demo --fresh resets it)"
-            )
-    if not broken:
+    path = params.params_file()
+    try:
+        faults = list(checks.faults_of_blocks(path))
+        faults = faults or list(checks.faults_of_files(path.parent))
+    except (UserError, ImportError) as error:
+        faults = [str(error)]
+    for fault in faults:
+        yield Line("FIX", fault, "edit params.yaml (python -m pipelines profile demo --fresh resets it)")
+    if not faults:
         yield Line("ok", f"params.yaml: all {len(params.BLOCKS)} blocks are valid")
+
+
+def kept() -> Iterator[Line]:
+    """What a stage that stopped has made before: DVC removed it from the folder, its cache still has it."""
+    try:
+        paths = recovery.kept_outs(Path.cwd())
+    except Exception as error:  # Whatever dvc.lock or the cache hold, the other findings are to be told.
+        yield Line("FIX", f"dvc.lock or DVC's cache can't be read: {error}", "git checkout dvc.lock")
+        return
+    if paths:
+        yield Line(
+            "note",
+            f"in DVC's cache, not in the folder: {', '.join(paths)}",
+            f"dvc checkout {' '.join(paths)}",
+        )
 
 
 def data() -> Iterator[Line]:

@@ -105,7 +105,7 @@ class RaySampling:
     surface_thickness: float = 0.06  # head units: how far behind the surface its class is taken as known
 
     def __post_init__(self):
-        if min(self.border_share, self.rare_share) < 0 or self.border_share + self.rare_share > 1:
+        if min(self.border_share, self.rare_share) < 0 or 1 - self.border_share - self.rare_share < 0:
             raise ValueError("rays.border_share and rare_share add up to more than 1, or are below 0")
 
 
