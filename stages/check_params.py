@@ -7,11 +7,11 @@ What this one leaves is always the same, so that no stage runs for it.
 from pathlib import Path
 
 from sofgan.files import write_json
-from stages import checks
+from stages import checks, recovery
 from stages.entry import enter
 from stages.tracking import stage_run
 
-CHECKED = Path("data/checks/params.json")
+CHECKED = Path(recovery.CHECKED)
 
 
 def main() -> None:

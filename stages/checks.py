@@ -75,7 +75,7 @@ def faults_of_files(root: Path) -> Iterator[str]:
 def _sources(root: Path, block) -> Iterator[str]:
     for name in ("ffhq", "celebamask"):
         settings = getattr(block, name)
-        if not _is_had(root, settings.source):
+        if not _is_had(root, settings.source) and maker(settings.source, root) is None:
             yield (
                 f"params.yaml: import_photos.{name}.source: {settings.source} is not there: put the photos there, or "
                 "change it"
@@ -120,10 +120,10 @@ def _file(root: Path, key: str, path: str, digest: str, hint: str) -> Iterator[s
 
 
 def _is_had(root: Path, path: str) -> bool:
-    """Whether a file or folder is there, or DVC or a stage will put it there."""
+    """Whether a file or folder is there, or DVC holds it or a folder above it."""
     full = root / path
-    held = (holder.with_name(f"{holder.name}.dvc").is_file() for holder in (full, *full.parents))
-    return full.exists() or any(held) or maker(path, root) is not None
+    holders = (holder for holder in (full, *full.parents) if holder.name)
+    return full.exists() or any(holder.with_name(f"{holder.name}.dvc").is_file() for holder in holders)
 
 
 def _batches(root: Path, document: dict, lock: dict) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """All of params.yaml is checked before DVC removes anything."""
 
+import copy
 import os
 import shutil
 import sys
@@ -9,6 +10,7 @@ import pytest
 import yaml
 
 from sofgan.config import ConfigError
+from sofgan.files import write_json
 from stages import checks, params
 from stages.check_params import CHECKED
 
@@ -77,7 +79,7 @@ def test_files_that_are_named_anew_must_be_there(tmp_path):
     shutil.copyfile(ROOT / "dvc.yaml", tmp_path / "dvc.yaml")
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     blocks = ("import_photos", "train_parser", "train_sof", "evaluate")
-    lock = {name: {"params": {"params.yaml": {name: document[name]}}} for name in blocks}
+    lock = {name: {"params": {"params.yaml": {name: copy.deepcopy(document[name])}}} for name in blocks}
     lock["ingest_scans@avatars-000"] = {}
     document["import_photos"]["ffhq"] = dict(document["import_photos"]["ffhq"], source="data/raw/ffqh")
     document["train_parser"] = document["train_parser"] | {
@@ -137,6 +139,7 @@ def project(tmp_path, monkeypatch) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             if not file.exists():
                 file.write_text('{"digest": "x"}')
+    write_json(CHECKED, {"params.yaml": "valid"})
     # dvc runs stages by the Python that runs this, in the environment of tests.
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     with Repo.init(str(tmp_path), no_scm=True) as repo:
@@ -170,7 +173,7 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, cap
     assert {path: path.read_bytes() for path in before} == before
     assert (project / "data/siw/file").is_file() and not CHECKED.exists()
 
-    changed(project, 'cluster: ""', "cluster: local")  # No stage reads it as a parameter.
+    changed(project, "workers: 0", "workers: 1")  # No stage reads it as a parameter.
     with Repo(str(project)) as repo:
         assert [stage.addressing for stage in repo.reproduce()] == ["check_params"]
 
