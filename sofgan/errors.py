@@ -2,6 +2,8 @@
 
 import os
 import pickle
+import sys
+from collections.abc import Callable
 
 DEBUG = "SOFGAN_DEBUG"  # set to anything: tracebacks of such errors too
 
@@ -30,6 +32,17 @@ def debugging() -> bool:
 def sentence(error: BaseException) -> str:
     """The error's message on one line; its type, where it has none."""
     return " ".join(str(error).split()) or type(error).__name__
+
+
+def in_a_sentence(main: Callable[[], int | None]) -> int:
+    """The exit status of a script's `main`: a user's error is told on stderr, without a traceback."""
+    try:
+        return main() or 0
+    except UserError as error:
+        if debugging():
+            raise
+        print(sentence(error), file=sys.stderr)
+        return 1
 
 
 def portable(error: Exception) -> Exception:

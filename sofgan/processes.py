@@ -64,7 +64,7 @@ def attempt(task: Callable, item):
         whole = portable(error)
         if whole is error:
             raise
-        raise whole from None
+        raise whole from error  # What the pool prints of it has its traceback.
 
 
 @contextmanager

@@ -136,7 +136,7 @@ def batches_of(document: dict, path: Path) -> list[str]:
     """The scan batches that a file has.
 
     Raises:
-        ConfigError: they are no list of names, or one is there twice.
+        ConfigError: they are no list of names.
     """
     value = document.get("batches")
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):

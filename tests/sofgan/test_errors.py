@@ -54,6 +54,18 @@ def test_user_errors_are_what_they_were_before_too_and_one_sentence():
     assert errors.sentence(KeyError()) == "KeyError"
 
 
+def test_a_script_ends_with_its_sentence_and_status(monkeypatch, capsys):
+    def broken():
+        raise errors.InputError("no\n  scans")
+
+    monkeypatch.delenv("SOFGAN_DEBUG", raising=False)
+    assert (errors.in_a_sentence(broken), capsys.readouterr().err) == (1, "no scans\n")
+    assert (errors.in_a_sentence(lambda: None), errors.in_a_sentence(lambda: 3)) == (0, 3)
+    monkeypatch.setenv("SOFGAN_DEBUG", "1")
+    with pytest.raises(errors.InputError):
+        errors.in_a_sentence(broken)
+
+
 def test_yaml_that_is_none_is_told_by_line(tmp_path):
     path = tmp_path / "params.yaml"
     path.write_text("a: 1\nb: [1, 2\nc: 3\n")
