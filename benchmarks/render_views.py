@@ -21,6 +21,7 @@ import numpy as np
 import pyrender
 
 from sofgan import cameras, labels
+from sofgan.errors import in_a_sentence
 from sofgan.scans.avatars.model import AvatarModel
 from sofgan.seeds import numpy_generator
 from sofgan.views.multiview import label_map
@@ -112,4 +113,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(in_a_sentence(main))

@@ -20,6 +20,7 @@ import trimesh
 from PIL import Image
 
 from sofgan import cameras
+from sofgan.errors import in_a_sentence
 from sofgan.files import write_png
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.scans.cutting import clip_to_ball
@@ -171,4 +172,4 @@ def render(mesh: dict, poses: np.ndarray, views) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(in_a_sentence(main))

@@ -15,12 +15,14 @@ and the mesh itself to --mesh, which is no picture for the documentation.
 """
 
 import argparse
+import sys
 from pathlib import Path
 
 import numpy as np
 
 from benchmarks.sof_space import samples_picture, walk_picture
 from sofgan import cameras
+from sofgan.errors import in_a_sentence
 from sofgan.files import write_png
 from sofgan.labels import colorize
 from sofgan.sof.data import read_views
@@ -102,4 +104,4 @@ def mesh_picture(mesh: HeadMesh, cam2world: np.ndarray, intrinsics: np.ndarray) 
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(in_a_sentence(main))

@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from pipelines import batches, demo, doctor, profiles, services, weights
+from sofgan.errors import UserError, debugging
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -57,7 +58,13 @@ def main(arguments: list[str] | None = None) -> int:
     command.set_defaults(run=lambda chosen: _rebuild(chosen.targets))
 
     chosen = parser.parse_args(arguments)
-    return chosen.run(chosen)
+    try:
+        return chosen.run(chosen)
+    except UserError as error:
+        if debugging():
+            raise
+        print(error, file=sys.stderr)
+        return 1
 
 
 def _rebuild(targets: list[str]) -> int:

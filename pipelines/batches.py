@@ -10,7 +10,6 @@ import json
 import os
 import re
 import shutil
-import sys
 import tempfile
 import time
 from collections import Counter
@@ -24,9 +23,9 @@ import psutil
 import yaml
 
 from pipelines import profiles
-from pipelines.dvc_files import AT_RISK, MEND, DvcFileError, dvc_file, why_unseen
+from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
 from pipelines.profiles import locked
-from sofgan.config import ConfigError
+from sofgan.errors import UserError
 from sofgan.files import sha256_file, write_bytes
 from sofgan.scans.listing import files_in, find_scans, none_found
 
@@ -42,7 +41,7 @@ NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 ARCHIVES = tuple(suffix for _, suffixes, _ in shutil.get_unpack_formats() for suffix in suffixes)
 
 
-class BatchError(ValueError):
+class BatchError(UserError, ValueError):
     """A batch can't be added or removed."""
 
 
@@ -253,7 +252,7 @@ def goes_on_from_its_field(root: Path, name: str) -> bool:
 
 def read_document(root: Path) -> dict:
     """params.yaml as it is now."""
-    return profiles.parse((root / profiles.PARAMS).read_text(), profiles.PARAMS)
+    return profiles.parse(profiles.read(root / profiles.PARAMS), profiles.PARAMS)
 
 
 def slug(source: str) -> str:
@@ -335,7 +334,7 @@ def hold(root: Path, path: Path) -> None:
 def edited_params(root: Path) -> Iterator[dict]:
     """params.yaml, comments and all, to be changed; it is written whole if the block ends well and it is valid."""
     path = root / profiles.PARAMS
-    text = path.read_text()
+    text = profiles.read(path)
     document = profiles.parse(text, path)
     yield document
     stream = io.StringIO()
@@ -347,11 +346,7 @@ def edited_params(root: Path) -> Iterator[dict]:
 
 def run_add(source: str, name: str | None, warm_start: bool) -> int:
     """`add-batch`: say what was added and what comes next."""
-    try:
-        batch = add(Path.cwd(), source, name, warm_start)
-    except (BatchError, ConfigError, DvcFileError, profiles.ProfileError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    batch = add(Path.cwd(), source, name, warm_start)
     print(f"{batch}, {'in use' if batch.added else 'in use already'}")
     for line in batch.left_out():
         print(f"  left out: {line}")
@@ -366,11 +361,7 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
 
 def run_remove(name: str) -> int:
     """`remove-batch`: say what became of it."""
-    try:
-        remove(Path.cwd(), name)
-    except (BatchError, ConfigError, DvcFileError, profiles.ProfileError, FileNotFoundError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    remove(Path.cwd(), name)
     print(f"batch '{name}' is out of use. {whereabouts(Path.cwd(), name)}")
     print("What was made of them is in DVC's cache until `dvc gc`. Next: dvc repro report")
     return 0

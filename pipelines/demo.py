@@ -6,17 +6,26 @@ import sys
 import time
 from pathlib import Path
 
+from sofgan.config import ConfigError
 from stages import spool
+from stages.checks import faults_of_blocks
 
 MIRROR_SECONDS = 20.0  # How long MLflow may take to hold what the last stage wrote.
 
 
 def run() -> int:
-    """Rebuild what is not up to date. Returns dvc's exit status."""
+    """Rebuild what is not up to date. Returns dvc's exit status.
+
+    Raises:
+        ConfigError: params.yaml is not valid.
+    """
     root = Path.cwd()
     if not (root / "dvc.yaml").is_file():
         print("no dvc.yaml here: run this in the project's root", file=sys.stderr)
         return 1
+    # dvc would say less of it, where its own files need the keys.
+    if faults := list(faults_of_blocks(root / "params.yaml")):
+        raise ConfigError("; ".join(faults))
     start = time.monotonic()
     if not (root / ".dvc").is_dir():
         in_git = (root / ".git").exists()
@@ -25,7 +34,7 @@ def run() -> int:
     if status:
         print(
             "\nA stage stopped; its message is above. What was made is kept: the same command goes on from there."
-            "\n`python -m pipelines doctor` checks this machine.",
+            "\n`python -m pipelines doctor` checks this machine, and tells what is in DVC's cache only.",
             file=sys.stderr,
         )
         return status

@@ -23,12 +23,13 @@ from pipelines import dvc_files
 from pipelines.batches import RAW, seen_in
 from pipelines.demo import dvc
 from sofgan.config import ConfigError
+from sofgan.errors import UserError
 from sofgan.files import sha256_file
-from stages import params, spool
+from sofgan.views.gl_platform import PACKAGES, PLATFORM, settings
+from stages import checks, params, recovery, spool
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_GIGABYTES = 5
-GL_PACKAGES = "libegl1 libgl1 libgl1-mesa-dri"
 
 TORCH = """
 import json, torch
@@ -60,7 +61,7 @@ class Line:
 
 def run() -> int:
     """Print all findings; 1 if something needed is broken."""
-    checks = (python, torch, labels, weights, disk, workflow, tracking, parameters, data, held)
+    checks = (python, torch, labels, weights, disk, workflow, tracking, parameters, kept, data, held)
     broken = 0
     with ThreadPoolExecutor() as pool:
         for future in [pool.submit(lambda check=check: list(check())) for check in checks]:
@@ -103,16 +104,20 @@ def torch() -> Iterator[Line]:
 def labels() -> Iterator[Line]:
     """A cube of labels, drawn as the stages draw."""
     status, output = call([sys.executable, "-m", "pipelines.label_cube"])
+    said = last_line(output)
     if status == 0:
-        yield Line("ok", "EGL draws a label cube exactly")
+        yield Line("ok", f"OpenGL draws a label cube {said}")
     elif "pixels of the label cube" in output:
-        fix = "another driver: PYOPENGL_PLATFORM=osmesa, or EGL_DEVICE_ID=1 on a machine with more"
-        yield Line("FIX", last_line(output), fix)
+        yield Line("FIX", said, "another driver: EGL_DEVICE_ID=1 on a machine with more than one device")
     else:
-        fix = f"apt-get install {GL_PACKAGES} (or PYOPENGL_PLATFORM=osmesa with libosmesa6)"
-        yield Line(
-            "FIX", f"no picture can be drawn: {last_line(output) or f'the process ended with {status}'}", fix
-        )
+        what, _, fix = said.partition(" -> ")
+        what = what or f"the process ended with {status}"
+        yield Line("FIX", f"no picture can be drawn: {what}", fix or f"apt-get install {PACKAGES}")
+    for line in output.splitlines():
+        if line.startswith(PLATFORM):  # What was set there can't be used, and is not.
+            yield Line("note", line)
+    if found := settings():
+        yield Line("note", "set for OpenGL: " + " ".join(f"{name}={value}" for name, value in found.items()))
 
 
 def weights() -> Iterator[Line]:
@@ -237,17 +242,31 @@ def tracking() -> Iterator[Line]:
 
 def parameters() -> Iterator[Line]:
     """params.yaml, every block of it."""
-    broken = False
-    for block in params.BLOCKS:
-        try:
-            params.read_params(block)
-        except (ConfigError, ImportError) as error:
-            broken = True
-            yield Line(
-                "FIX", str(error), "edit params.yaml (python -m pipelines profile demo --fresh resets it)"
-            )
-    if not broken:
+    path = params.params_file()
+    try:
+        faults = list(checks.faults_of_blocks(path))
+        faults = faults or list(checks.faults_of_files(path.parent))
+    except (UserError, ImportError) as error:
+        faults = [str(error)]
+    for fault in faults:
+        yield Line("FIX", fault, "edit params.yaml (python -m pipelines profile demo --fresh resets it)")
+    if not faults:
         yield Line("ok", f"params.yaml: all {len(params.BLOCKS)} blocks are valid")
+
+
+def kept() -> Iterator[Line]:
+    """What a stage that stopped has made before: DVC removed it from the folder, its cache still has it."""
+    try:
+        paths = recovery.kept_outs(Path.cwd())
+    except Exception as error:  # Whatever dvc.lock or the cache hold, the other findings are to be told.
+        yield Line("FIX", f"dvc.lock or DVC's cache can't be read: {error}", "git checkout dvc.lock")
+        return
+    if paths:
+        yield Line(
+            "note",
+            f"in DVC's cache, not in the folder: {', '.join(paths)}",
+            f"dvc checkout {' '.join(paths)}",
+        )
 
 
 def data() -> Iterator[Line]:

@@ -10,11 +10,13 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from sofgan.errors import UserError
+
 AT_RISK = "`dvc push` leaves out what it holds, `dvc checkout` and `dvc gc` delete it"
 MEND = "have .gitignore and .dvcignore as the project has them, or write `folder/?*` there in place of `folder/*`"
 
 
-class DvcFileError(ValueError):
+class DvcFileError(UserError, ValueError):
     """DVC can't read the project, or one of its files."""
 
 

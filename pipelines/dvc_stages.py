@@ -12,12 +12,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import demo
+from sofgan.errors import UserError, sentence
+from stages.entry import MARK
 
 LEASH = Path(__file__).with_name("leash.py")
+DVC_MARK = "ERROR: "  # how dvc begins the line that says what is wrong
 
 
-class StageFailed(RuntimeError):
-    """dvc ended a stage with an error; its own words were printed."""
+class StageFailed(UserError, RuntimeError):
+    """A stage stopped; the message has its sentence, and all that it and dvc said was printed."""
 
 
 @dataclass(frozen=True)
@@ -35,20 +38,25 @@ def in_graph_order(root: Path, targets: list[str]) -> list[str]:
     A target without `@` stands for all its batches.
 
     Raises:
-        ValueError: there is no such stage.
+        StageFailed: there is no such stage, or dvc can't read its files.
     """
     import networkx
+    from dvc.exceptions import DvcException
     from dvc.repo import Repo
 
-    with Repo(str(root)) as repo:
-        graph = repo.index.graph  # From a stage to those it depends on.
+    try:
+        with Repo(str(root)) as repo:
+            graph = repo.index.graph  # From a stage to those it depends on.
+    except DvcException as error:
+        raise StageFailed(f"dvc: {sentence(error)}") from error
+    else:
         names = {stage: getattr(stage, "name", None) or stage.addressing for stage in graph}
     wanted = set(graph)
     if targets:
         starts = {stage for stage, name in names.items() if name in targets or name.split("@")[0] in targets}
         known = {name for stage in starts for name in (names[stage], names[stage].split("@")[0])}
         if unknown := [target for target in targets if target not in known]:
-            raise ValueError(
+            raise StageFailed(
                 f"no stage '{unknown[0]}' in dvc.yaml; there are: {', '.join(sorted(names.values()))}"
             )
         wanted = starts.union(*(networkx.descendants(graph, stage) for stage in starts))
@@ -62,18 +70,33 @@ def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable
     """`dvc repro --single-item`, its output said line by line; see `run_command`.
 
     Raises:
-        StageFailed: dvc ended with an error.
+        StageFailed: dvc ended with an error, with the sentence that the stage or dvc said of it.
     """
-    start, lines = time.monotonic(), []
+    start, lines, words = time.monotonic(), [], _Words()
 
     def hear(line: str) -> None:
         lines.append(line.startswith(f"Running stage '{stage}'"))
+        words.hear(line)
         say(line)
 
     status = run_command(demo.dvc("repro", "--single-item", stage), root, environment, hear)
     if status:
-        raise StageFailed(f"stage '{stage}' failed: dvc ended with {status}")
+        raise StageFailed(words.last or f"stage '{stage}' failed: dvc ended with {status}")
     return Outcome(stage, "ran" if any(lines) else "cached", time.monotonic() - start)
+
+
+class _Words:
+    """The sentence in which a stage, or else dvc itself, last said why it stopped."""
+
+    def __init__(self):
+        self.last, self._own = None, False
+
+    def hear(self, line: str) -> None:
+        """A line of what they print."""
+        if MARK in line:
+            self.last, self._own = line, True
+        elif line.startswith(DVC_MARK) and not self._own:
+            self.last = f"dvc: {line.removeprefix(DVC_MARK)}"
 
 
 def run_experiment(name: str, changes: list[str], root: Path, say: Callable[[str], None]) -> Outcome:
@@ -92,8 +115,14 @@ def run_experiment(name: str, changes: list[str], root: Path, say: Callable[[str
     subprocess.run(remove, cwd=root, env=demo.environment(), capture_output=True)
     options = [word for change in changes for word in ("--set-param", change)]
     command = demo.dvc("exp", "run", "--temp", "--name", name, *options)
-    if status := run_command(command, root, {}, say):
-        raise StageFailed(f"experiment '{name}' failed: dvc ended with {status}")
+    words = _Words()
+
+    def hear(line: str) -> None:
+        words.hear(line)
+        say(line)
+
+    if status := run_command(command, root, {}, hear):
+        raise StageFailed(f"experiment '{name}' failed: {words.last or f'dvc ended with {status}'}")
     return Outcome(name, "ran", time.monotonic() - start)
 
 

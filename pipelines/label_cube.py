@@ -6,8 +6,10 @@ Run as a process of its own (`python -m pipelines.label_cube`): a broken GL driv
 import numpy as np
 
 from sofgan import cameras
+from sofgan.views.gl_platform import GLFailure
 from sofgan.views.renderer import MeshRenderer
 
+FIX = " -> "  # between what is wrong and what mends it
 HALF, RADIUS, FOV_DEGREES, SIZE = 0.5, 4.0, 28.0, 101
 # Corner numbers are x + 2 y + 4 z; a side is two triangles. Each is seen from the (yaw, pitch) beside it.
 SIDES = [
@@ -39,8 +41,13 @@ def main() -> None:
         wrong += int((seen != np.where(inside, number, -1)).sum())
     if wrong:
         raise SystemExit(f"{wrong} pixels of the label cube are wrong")
-    print("exact")
+    from OpenGL import GL  # Which by now is loaded.
+
+    print(f"exact: {GL.glGetString(GL.GL_RENDERER).decode()}, {GL.glGetString(GL.GL_VERSION).decode()}")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except GLFailure as failure:
+        raise SystemExit(f"{failure.what}{FIX}{failure.fix}") from None

@@ -27,13 +27,14 @@ from prefect.events.schemas.automations import AutomationCore
 from prefect.states import Crashed
 
 from pipelines.services import POOL, QUEUE, WORKER
+from sofgan.errors import UserError
 
 FLOWS, ZOMBIES = Path("pipelines/prefect.yaml"), Path("pipelines/zombies.yaml")
 UNFINISHED = [StateType.PENDING, StateType.RUNNING, StateType.CANCELLING]  # These hold the queue's one slot.
 LOST = "Its process was killed; the same deployment goes on from what was done."
 
 
-class SetupError(RuntimeError):
+class SetupError(UserError, RuntimeError):
     """A command of Prefect failed."""
 
 

@@ -12,7 +12,6 @@ import difflib
 import fcntl
 import io
 import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,7 +20,7 @@ from pathlib import Path
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
-from sofgan.config import ConfigError
+from sofgan.errors import UserError
 from sofgan.files import write_bytes
 from stages import params
 
@@ -32,7 +31,7 @@ LOCK = Path(".work/params.lock")
 MISSING = object()
 
 
-class ProfileError(ValueError):
+class ProfileError(UserError, ValueError):
     """There is no such profile, or it doesn't fit params.yaml."""
 
 
@@ -58,25 +57,19 @@ def run(name: str | None, fresh: bool) -> int:
 
 def _known() -> tuple[str, list[str]]:
     """The profile that params.yaml is of, and all that there are."""
-    current = parse(PARAMS.read_text(), PARAMS).get("profile", "demo")
+    current = parse(read(PARAMS), PARAMS).get("profile", "demo")
     return current, ["demo", *sorted(path.stem for path in FOLDER.glob("*.yaml"))]
 
 
 def _write(name: str, fresh: bool) -> int:
     current, names = _known()
-    try:
-        if name not in names:
-            near = difflib.get_close_matches(name, names, n=1)
-            hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"
-            raise ProfileError(f"no profile '{name}'{hint}")
-        base = demo_text()
-        text, own = switch(
-            PARAMS.read_text(), base, _profile(current, names), _profile(name, names), name, fresh
-        )
-        check(text)
-    except (ProfileError, ConfigError) as error:
-        print(error, file=sys.stderr)
-        return 1
+    if name not in names:
+        near = difflib.get_close_matches(name, names, n=1)
+        hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"
+        raise ProfileError(f"no profile '{name}'{hint}")
+    base = demo_text()
+    text, own = switch(PARAMS.read_text(), base, _profile(current, names), _profile(name, names), name, fresh)
+    check(text)
     write_bytes(KEPT_DEMO, base.encode())
     write_bytes(PARAMS, text.encode())
     print(f"params.yaml is now '{name}' (was '{current}')")
@@ -180,6 +173,17 @@ def leaves(mapping: dict, prefix: str = "") -> list[str]:
         else:
             names.append(f"{prefix}{key}")
     return names
+
+
+def read(path: Path) -> str:
+    """The text of params.yaml.
+
+    Raises:
+        ProfileError: it is not there.
+    """
+    if not path.is_file():
+        raise ProfileError(f"no {PARAMS} in {path.parent.resolve()}: run this in the project's root")
+    return path.read_text()
 
 
 def parse(text: str, where) -> dict:

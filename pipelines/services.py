@@ -17,6 +17,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from pipelines import demo
+from sofgan.errors import UserError
 
 HOST = "127.0.0.1"
 POOL, QUEUE = "gpu-pool", "dvc"  # the queue runs one flow at a time
@@ -27,7 +28,7 @@ READY_SECONDS = 120.0
 STOP_SECONDS = 15.0
 
 
-class ServiceError(RuntimeError):
+class ServiceError(UserError, RuntimeError):
     """A service did not start, or ended by itself."""
 
 

@@ -4,9 +4,14 @@ import dataclasses
 import difflib
 import types
 import typing
+from pathlib import Path
+
+import yaml
+
+from sofgan.errors import UserError
 
 
-class ConfigError(ValueError):
+class ConfigError(UserError, ValueError):
     """A key is unknown, missing or of the wrong type."""
 
 
@@ -49,6 +54,23 @@ def from_mapping(cls: type, mapping: dict, where: str):
         raise
     except ValueError as error:  # A dataclass checks its own ranges in `__post_init__`.
         raise ConfigError(f"{where}: {error}") from error
+
+
+def read_yaml(path: Path):
+    """What a YAML file holds; None, where it is empty.
+
+    Raises:
+        ConfigError: it can't be read, with the line and column where it can't.
+    """
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(error, "problem", None) or str(error)
+        raise ConfigError(f"{path} is no YAML{where}: {what}") from error
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 def to_mapping(config) -> dict:

@@ -14,6 +14,8 @@ import torch.distributed as dist
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 
+from sofgan.errors import InputError
+
 
 @contextmanager
 def process_group(device: str | torch.device) -> Iterator[torch.device]:
@@ -50,10 +52,10 @@ def share(count: int) -> slice:
     """Which of `count` instances are this process's: slices that differ by one at most.
 
     Raises:
-        ValueError: there are fewer instances than processes.
+        InputError: there are fewer instances than processes.
     """
     if count < world_size():
-        raise ValueError(f"{world_size()} processes cannot share a step of {count} instances")
+        raise InputError(f"{world_size()} processes cannot share a step of {count} instances")
     return slice(count * rank() // world_size(), count * (rank() + 1) // world_size())
 
 

@@ -4,12 +4,20 @@ import multiprocessing
 import os
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from functools import partial
+
+from sofgan.errors import UserError, portable
 
 _ONE_THREAD = ("LP_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 # Gives the results of a task for each of some items, in order, from wherever it has them computed.
 Mapper = Callable[[Callable, list], Iterator]
+
+
+class WorkerDied(UserError, BrokenProcessPool):
+    """A process of a pool ended without a word."""
 
 
 def map_in_processes(task: Callable, items: Iterable, workers: int | Mapper) -> Iterator:
@@ -24,7 +32,8 @@ def map_in_processes(task: Callable, items: Iterable, workers: int | Mapper) -> 
         workers: processes of this machine, or what maps in their place (a cluster).
 
     Raises:
-        BrokenProcessPool: a process died (out of memory, a driver's crash).
+        WorkerDied: a process died (out of memory, a driver's crash).
+        RuntimeError: in place of an error of the task that could not travel from its process.
     """
     items = list(items)
     if not isinstance(workers, int):
@@ -35,11 +44,27 @@ def map_in_processes(task: Callable, items: Iterable, workers: int | Mapper) -> 
         yield from map(task, items)
         return
     with one_thread_each(), ProcessPoolExecutor(workers, multiprocessing.get_context("spawn")) as pool:
-        results = pool.map(task, items)
+        results = pool.map(partial(attempt, task), items)
         try:
             yield from results
+        except BrokenProcessPool as error:
+            raise WorkerDied(
+                f"one of {workers} processes was killed, most often as the memory was full: fewer need less "
+                "(runtime.workers in params.yaml); `make doctor` tells whether OpenGL works"
+            ) from error
         finally:  # After an error don't work through what is left.
             pool.shutdown(wait=True, cancel_futures=True)
+
+
+def attempt(task: Callable, item):
+    """The result of `task(item)`, in a worker: an error is raised as one that can travel to where it is waited for."""
+    try:
+        return task(item)
+    except Exception as error:
+        whole = portable(error)
+        if whole is error:
+            raise
+        raise whole from error  # What the pool prints of it has its traceback.
 
 
 @contextmanager

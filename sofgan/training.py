@@ -4,11 +4,14 @@ import hashlib
 import io
 import json
 import math
+import pickle
 import re
+import zipfile
 from pathlib import Path
 
 import torch
 
+from sofgan.errors import InputError, MissingInput
 from sofgan.files import write_bytes
 
 
@@ -26,9 +29,34 @@ def save_model(path: str | Path, state_dict: dict[str, torch.Tensor], config: di
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[dict[str, torch.Tensor], dict]:
-    """The state dict and the configuration that `save_model` wrote; runs no code from the file."""
-    content = torch.load(path, map_location=device, weights_only=True)
-    return content["state_dict"], content["config"]
+    """The state dict and the configuration that `save_model` wrote; runs no code from the file.
+
+    Raises:
+        MissingInput: the file is not there.
+        InputError: it is damaged, or no such model.
+    """
+    if not Path(path).is_file():
+        raise MissingInput(
+            f"no model at {path}: `dvc repro` makes it, `dvc pull` fetches it where it was pushed"
+        )
+    try:
+        content = torch.load(path, map_location=device, weights_only=True)
+        return content["state_dict"], content["config"]
+    except (pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+        raise InputError(f"{path} is no model of this project: {_first_line(error)}") from error
+    except RuntimeError as error:
+        if _is_archive(path):  # Then it is the device that failed.
+            raise
+        raise InputError(f"{path} is damaged: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def _is_archive(path: str | Path) -> bool:
+    """Whether the file is a whole archive, as torch writes them."""
+    return zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
 
 
 class Checkpoints:

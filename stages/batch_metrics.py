@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan.files import FIGURES, read_json
+from stages.entry import enter
 from stages.params import batches
 from stages.tracking import stage_run
 
@@ -38,4 +39,4 @@ def together(figures: list[dict[str, float]], counts: tuple[str, ...]) -> dict[s
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

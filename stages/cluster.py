@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from sofgan.errors import UserError
 from sofgan.processes import Mapper, one_thread_each
 from stages import params
 
@@ -30,7 +31,7 @@ POLL_SECONDS = 0.05  # between looks whether a shard is done
 LOOPBACK = ("127.", "localhost", "::1")
 
 
-class ClusterError(RuntimeError):
+class ClusterError(UserError, RuntimeError):
     """The cluster can't work off a stage's shards; the message says what to do."""
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan.cpu import use_cpu
+from sofgan.errors import InputError
 from sofgan.faces.store import PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
 from sofgan.metrics import portraits, restyling
@@ -23,6 +24,7 @@ from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import Reference
 from sofgan.sof.train import validate
 from stages.cluster import on_cluster
+from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
@@ -34,7 +36,7 @@ def main() -> None:
     use_cpu(how.threads)
     sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw(SIW, how.device)
     if siw.framing is None:
-        raise SystemExit(f"{SIW} has no framing: train it by the stage train_siw")
+        raise InputError(f"{SIW} has no framing: train it by the stage train_siw")
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
         reference = training_reference(sof)
@@ -51,7 +53,7 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
     """The field after both rounds on held-out views of its scans, and the fit of the inverted maps."""
     files = {instance_name(path): path for path in view_files("data/views", batches())}
     if not files.keys() >= set(sof.training_names):
-        raise SystemExit("models/sof_inverted.pt was trained on other scans than data/views holds")
+        raise InputError("models/sof_inverted.pt was trained on other scans than data/views holds")
     views = read_views([files[name] for name in sof.training_names])  # in the order of their codes
     run.status("held-out views")
     confusion, _ = validate(sof.model, views.to(sof.device), params.held_out_views or None)
@@ -148,4 +150,4 @@ def _draw(
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -4,10 +4,11 @@ from pathlib import Path
 
 from sofgan.faces.alignment import FaceFinder, FfhqLandmarks
 from sofgan.faces.config import ImportPhotos, PhotoSource
-from sofgan.faces.detection import DetectorError, FaceDetector, check_weights
+from sofgan.faces.detection import FaceDetector, check_weights
 from sofgan.faces.importing import Alignment, import_photos
 from sofgan.faces.sources import Source, SourceError, find_source
 from sofgan.progress import Throughput
+from stages.entry import enter
 from stages.params import read_params, runtime, workers
 from stages.tracking import stage_run
 
@@ -16,14 +17,11 @@ def main() -> None:
     params = read_params("import_photos")
     figures = {}
     with stage_run("import_photos", params) as run:
-        try:
-            sources = {name: _source(name, params, run) for name in ("ffhq", "celebamask")}
-            for name, source in sources.items():
-                result = _import(name, source, params, run)
-                counts = ("photos", "held_out", "left_out", "noted")
-                figures |= {f"{name}_{count}": getattr(result, count) for count in counts}
-        except (SourceError, DetectorError) as error:
-            raise SystemExit(f"import_photos: {error}") from error
+        sources = {name: _source(name, params, run) for name in ("ffhq", "celebamask")}
+        for name, source in sources.items():
+            result = _import(name, source, params, run)
+            counts = ("photos", "held_out", "left_out", "noted")
+            figures |= {f"{name}_{count}": getattr(result, count) for count in counts}
         run.final(figures)
 
 
@@ -75,4 +73,4 @@ def _finder(source: Source, params: ImportPhotos) -> FaceFinder:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -9,6 +9,7 @@ from pathlib import Path
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.scans.scan_parser import ScanParser
 from stages.cluster import spread
+from stages.entry import enter
 from stages.params import device, read_params
 from stages.tracking import stage_run
 
@@ -33,4 +34,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

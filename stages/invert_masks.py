@@ -20,6 +20,7 @@ from sofgan.sof.model import Sof, load_sof, save_sof
 from sofgan.sof.single_views import frontal_views, score_other_views
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
+from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
@@ -144,4 +145,4 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -6,6 +6,7 @@ from pathlib import Path
 from sofgan.files import atomic_path
 from sofgan.scans.avatars.batch import batch_figures, make_batch
 from stages.cluster import spread
+from stages.entry import enter
 from stages.params import read_params, seed
 from stages.tracking import stage_run
 
@@ -31,4 +32,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

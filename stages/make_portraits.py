@@ -4,6 +4,7 @@ from pathlib import Path
 
 from sofgan.views.portraits import make_portraits, photo_sheet
 from stages.cluster import spread
+from stages.entry import enter
 from stages.params import read_params, seed
 from stages.tracking import stage_run
 
@@ -26,4 +27,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -6,10 +6,8 @@ import os
 from functools import cache
 from pathlib import Path
 
-import yaml
-
-from sofgan.config import ConfigError, from_mapping
-from sofgan.device import resolve_device
+from sofgan.config import ConfigError, from_mapping, read_yaml
+from sofgan.device import check_device, resolve_device
 
 # Where each block's dataclass lives. None of these modules imports torch: `pipelines` checks all blocks.
 BLOCKS = {
@@ -28,6 +26,7 @@ BLOCKS = {
     "runtime": "stages.params:Runtime",
     "avatars": "stages.params:AvatarBatches",
 }
+PLAIN = ("seed", "batches", "profile")  # other keys of params.yaml
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,6 +42,9 @@ class Runtime:
     def __post_init__(self):
         if min(self.workers, self.threads, self.train_processes) < 0:
             raise ValueError("workers, threads and train_processes are 0 or more")
+        check_device(self.device)
+        if self.cluster not in ("", "local") and "://" not in self.cluster:
+            raise ValueError(f"cluster is local, or an address as tcp://host:8786, not {self.cluster!r}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,8 +72,10 @@ def params_file() -> Path:
 def _document(path: Path) -> dict:
     if not path.exists():
         raise ConfigError(f"{path} is not there: run stages from the project's root")
-    document = yaml.safe_load(path.read_text())
-    known = {*BLOCKS, "seed", "batches", "profile"}
+    document = read_yaml(path)
+    if not isinstance(document, dict):
+        raise ConfigError(f"{path} is no mapping of blocks")
+    known = {*BLOCKS, *PLAIN}
     for key in document:
         if key not in known:
             import difflib
@@ -93,33 +97,62 @@ def read_params(block: str, path: Path | None = None):
     document = _document(path)
     if block not in document:
         raise ConfigError(f"{path}: no block '{block}'")
+    return block_of(document[block], block, path)
+
+
+def block_of(mapping, block: str, path: Path):
+    """The dataclass of what a file has under a block's name.
+
+    Raises:
+        ConfigError: a key is unknown, missing, of the wrong type or out of its range.
+    """
     module, name = BLOCKS[block].split(":")
-    return from_mapping(
-        getattr(importlib.import_module(module), name), document[block], f"{path.name}: {block}"
-    )
+    return from_mapping(getattr(importlib.import_module(module), name), mapping, f"{path.name}: {block}")
 
 
 def seed() -> int:
     """The one seed of the run."""
-    value = _document(params_file()).get("seed")
+    return seed_of(_document(params_file()), params_file())
+
+
+def seed_of(document: dict, path: Path) -> int:
+    """The seed that a file has.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    value = document.get("seed")
     if not isinstance(value, int) or isinstance(value, bool):
-        raise ConfigError(f"{params_file()}: seed is a whole number, not {value!r}")
+        raise ConfigError(f"{path}: seed is a whole number, not {value!r}")
     return value
 
 
 def batches() -> list[str]:
     """Names of the scan batches in use."""
-    value = _document(params_file()).get("batches")
+    return batches_of(_document(params_file()), params_file())
+
+
+def batches_of(document: dict, path: Path) -> list[str]:
+    """The scan batches that a file has.
+
+    Raises:
+        ConfigError: they are no list of names.
+    """
+    value = document.get("batches")
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
-        raise ConfigError(
-            f"{params_file()}: batches is a list of folder names under data/raw/scans, not {value!r}"
-        )
+        raise ConfigError(f"{path}: batches is a list of folder names under data/raw/scans, not {value!r}")
     return value
 
 
 def device() -> str:
-    """The device that is asked for, `auto` unresolved, so that no torch is loaded."""
-    return os.environ.get("SOFGAN_DEVICE", read_params("runtime").device)
+    """The device that is asked for, `auto` unresolved, so that no torch is loaded.
+
+    Raises:
+        InputError: SOFGAN_DEVICE names none.
+    """
+    name = os.environ.get("SOFGAN_DEVICE", read_params("runtime").device)
+    check_device(name, "SOFGAN_DEVICE" if "SOFGAN_DEVICE" in os.environ else "device")
+    return name
 
 
 def runtime() -> Runtime:

@@ -7,6 +7,7 @@ from sofgan.faces.parsing import ParserFile, mean_class_areas, parse_store, pict
 from sofgan.faces.store import PhotoStore
 from sofgan.files import sha256_file
 from stages.cluster import on_cluster
+from stages.entry import enter
 from stages.params import read_params, runtime
 from stages.tracking import stage_run
 
@@ -37,4 +38,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -14,11 +14,13 @@ from pathlib import Path
 import yaml
 
 from sofgan.files import sha256_file, write_json
+from stages.entry import enter
 from stages.params import params_file
 from stages.tracking import stage_run
 
 RECIPES = Path("data/recipes")
-ITSELF = Path("stages/recipe.py")  # how a recipe is written is not in it
+# How a recipe is written is not in it, nor that params.yaml was checked.
+LEFT_OUT = (Path("stages/recipe.py"), Path("data/checks/params.json"))
 
 
 def main() -> None:
@@ -42,7 +44,7 @@ def recipe(paths: list[str], blocks: list[str]) -> dict:
         "files": {
             file.as_posix(): sha256_file(file)
             for path in map(Path, paths)
-            if path != ITSELF
+            if path not in LEFT_OUT
             for file in (sorted(path.rglob("*")) if path.is_dir() else [path])
             if file.is_file() and "__pycache__" not in file.parts
         },
@@ -50,4 +52,4 @@ def recipe(paths: list[str], blocks: list[str]) -> dict:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from sofgan.views.multiview import render_batch
 from stages.cluster import spread
+from stages.entry import enter
 from stages.params import read_params, seed
 from stages.tracking import stage_run
 
@@ -32,4 +33,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from sofgan.files import atomic_path
+from stages.entry import enter
 from stages.params import batches, read_params
 from stages.reporting.page import build
 from stages.tracking import stage_run
@@ -19,4 +20,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

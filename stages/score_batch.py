@@ -9,10 +9,12 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from sofgan.errors import MissingInput
 from sofgan.files import atomic_path
 from sofgan.seeds import numpy_generator
 from sofgan.sof.data import view_files
 from sofgan.sof.plausibility import FEWEST_HEADS, fit_reference
+from stages.entry import enter
 from stages.params import batches, seed
 from stages.tracking import stage_run
 
@@ -29,7 +31,7 @@ def main() -> None:
         own = view_files("data/views", [batch])
         others = view_files("data/views", [name for name in batches() if name != batch])
         if not own:
-            raise SystemExit(f"no views of batch '{batch}': dvc repro render_views@{batch}")
+            raise MissingInput(f"no views of batch '{batch}': dvc repro render_views@{batch}")
         path = Path("data/oddities") / f"{batch}.csv"
         path.unlink(missing_ok=True)
         if len(others) < FEWEST_HEADS:
@@ -90,4 +92,4 @@ def _sentence(reference, scores, row: int, column: int) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

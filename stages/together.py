@@ -41,7 +41,7 @@ def train_together(module: str, sharers: Callable[[int], int]) -> None:
         print(f"{reason} (pictures or heads in a step, GPUs): {count} do", file=sys.stderr, flush=True)
     if count == 1:
         return
-    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={count}"]
+    command = [sys.executable, "-m", "stages.torchrun", "--standalone", f"--nproc-per-node={count}"]
     # The number of threads is the stage's to set; torchrun would warn that it sets one.
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, params.cores() // count)))
     os.environ[LAUNCHER] = str(os.getpid())  # which torchrun takes over

@@ -25,19 +25,22 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
 
+from sofgan.errors import UserError
 from sofgan.files import write_json, write_png
 from stages import mirror, spool
+from stages.entry import words
 
 PLAIN_STATUS_SECONDS = 10.0
 BAR_CELLS = 20
 IMPORT_SECONDS = 0.1  # How long a stage that is asked to stop during an import goes on before it looks again.
 REPORT_WAIT_SECONDS = 30.0  # How long the last stage waits for MLflow to hold everything.
 # What the pipeline itself writes in a work tree, and what therefore makes it no dirtier.
+_began = False  # whether this process has begun a run
 OUTPUTS = ("dvc.lock", "metrics", "plots", "report")
 
 
@@ -124,6 +127,8 @@ def stage_run(stage: str, params, item: str | None = None) -> Iterator[StageRun]
         params: its block, a dataclass or a mapping; logged flattened.
         item: the batch, or None.
     """
+    global _began
+    _began = True
     root = spool.pipeline_root()
     writer = _open(root, stage, params, item)
     run = StageRun(stage, params, item, writer)
@@ -140,11 +145,22 @@ def stage_run(stage: str, params, item: str | None = None) -> Iterator[StageRun]
         error = str(stop.code) if stop.code else None
         raise
     except BaseException as problem:
-        error = f"{type(problem).__name__}: {problem}"
+        error = words(problem) or f"{type(problem).__name__}: {problem}"
         raise
     finally:
         run._status.close()
         _close(root, run, writer, status, error)
+
+
+def note_failure(stage: str, item: str | None, error: str) -> None:
+    """The failed run of a stage that stopped before `stage_run`: reading its parameters, or opening what it needs."""
+    if not _began:
+        with suppress(_Noted), stage_run(stage, None, item):
+            raise _Noted(error)
+
+
+class _Noted(UserError):
+    """Carries a sentence to a run."""
 
 
 @contextmanager

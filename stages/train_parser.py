@@ -12,6 +12,7 @@ from sofgan.files import atomic_path
 from sofgan.labels import NAMES
 from sofgan.metrics.segmentation import ConfusionMatrix, confusion_picture
 from sofgan.training import Checkpoints
+from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
 
@@ -86,4 +87,4 @@ def _write_table(path: str, columns: list[str], rows: list[dict]) -> None:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -22,6 +22,7 @@ from sofgan.siw.samples import restyle_strip, sample_grid, tile
 from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, training_reference
 from sofgan.siw.train import train
 from sofgan.sof.model import load_sof
+from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.together import train_together
 from stages.tracking import StageRun, stage_run
@@ -149,4 +150,4 @@ def _grid_labels(maps: dict, params: TrainSiw) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

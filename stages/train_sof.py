@@ -20,6 +20,7 @@ from sofgan.sof.plausibility import score_space
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import load_previous, train_on
 from sofgan.training import Checkpoints
+from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.together import train_together
 from stages.tracking import StageRun, stage_run
@@ -104,4 +105,4 @@ def save_and_score(
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import numpy as np
 from PIL import Image
 
+from sofgan.errors import UserError
 from sofgan.faces.alignment import Face, face_from_98
 from sofgan.files import sha256_file
 
@@ -41,7 +42,7 @@ LANDMARKS = WeightsFile(
 )
 
 
-class DetectorError(RuntimeError):
+class DetectorError(UserError, RuntimeError):
     """Weights are missing or wrong; the message says which and what to do."""
 
 

@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
+from sofgan.errors import UserError
 from sofgan.labels import PALETTE
 
 # What may be inside a file, whatever its name says. Others of PIL's formats are left alone: some start programs.
@@ -28,7 +29,7 @@ _UPRIGHT = {
 }
 
 
-class PhotoError(ValueError):
+class PhotoError(UserError, ValueError):
     """A photo can't be used; the message is the reason, fit for a report."""
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sofgan.config import from_mapping, to_mapping
+from sofgan.errors import UserError
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.networks import build_network
 from sofgan.files import sha256_file
@@ -25,7 +26,7 @@ MIRROR_TABLES = {
 }
 
 
-class WeightsError(ValueError):
+class WeightsError(UserError, ValueError):
     """Pretrained weights are missing, not those expected, or of another network."""
 
 

@@ -15,6 +15,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from sofgan.errors import UserError
 from sofgan.faces.images import PhotoError, decode_binary, decode_labels
 from sofgan.faces.listing import PHOTO_SUFFIXES, is_folder, list_tree, read_regular, readable
 from sofgan.labels import CELEBAMASK_NAMES, CELEBAMASK_TO_17, LabelError, remap, split_nose
@@ -26,7 +27,7 @@ FFHQ_LANDMARKS = "ffhq-dataset-v2.json"
 _AUXILIARY_SUFFIXES = {".txt", ".md", ".json", ".csv", ".zip", ".tfrecords", ".py", ".html"}
 
 
-class SourceError(ValueError):
+class SourceError(UserError, ValueError):
     """A folder holds no photo set."""
 
 

@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 from PIL import Image
 
+from sofgan.errors import UserError
 from sofgan.faces.images import decode, decode_labels, decode_square, encode_labels
 from sofgan.files import atomic_path, read_json, write_json
 
@@ -31,7 +32,7 @@ _INDEX = "store.json"
 TRAIN, HELD_OUT = 0, 1
 
 
-class StoreError(ValueError):
+class StoreError(UserError, ValueError):
     """A folder is no photo store, or a damaged one."""
 
 

@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan.errors import InputError
 from sofgan.faces.augment import augment
 from sofgan.faces.config import TrainParser
 from sofgan.faces.parallel import ordered_map
@@ -269,17 +270,17 @@ def held_out_photos(store: PhotoStore, size: int) -> LabelledPhotos:
     """The store's held-out photos with their maps.
 
     Raises:
-        ValueError: the store has no maps or no such photos.
+        InputError: the store has no maps or no such photos.
     """
     return _split(store, size)[1]
 
 
 def _split(store: PhotoStore, size: int) -> tuple[LabelledPhotos, LabelledPhotos]:
     if not store.has_labels():
-        raise ValueError(f"{store.path} has photos without label maps: a parser can't be trained on it")
+        raise InputError(f"{store.path} has photos without label maps: a parser can't be trained on it")
     splits = store.splits()
     if not (splits == TRAIN).any() or not (splits == HELD_OUT).any():
-        raise ValueError(
+        raise InputError(
             f"{store.path} has {(splits == TRAIN).sum()} photos to train on and {(splits == HELD_OUT).sum()} "
             "held out: raise its held_out_share or add photos"
         )

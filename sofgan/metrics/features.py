@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sofgan.errors import InputError, MissingInput
 from sofgan.files import sha256_file
 from sofgan.metrics.lite import FrozenLite
 
@@ -62,8 +63,8 @@ class InceptionFeatures(nn.Module):
         weights: path of `weights-inception-2015-12-05-6726825d.pth`.
 
     Raises:
-        FileNotFoundError: there is no such file. Nothing is ever downloaded.
-        ValueError: it is another file, whose distances would be no FID.
+        MissingInput: there is no such file. Nothing is ever downloaded.
+        InputError: it is another file, whose distances would be no FID.
     """
 
     name = "fid"
@@ -72,9 +73,9 @@ class InceptionFeatures(nn.Module):
     def __init__(self, weights: str | Path) -> None:
         super().__init__()
         if not Path(weights).is_file():
-            raise FileNotFoundError(f"no Inception weights at {weights}")
+            raise MissingInput(f"no Inception weights at {weights} (evaluate.inception_weights)")
         if not sha256_file(weights).startswith(_INCEPTION_SHA256):
-            raise ValueError(
+            raise InputError(
                 f"{weights} is not FID's network: its sha256 begins otherwise than {_INCEPTION_SHA256}"
             )
         from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3

@@ -8,6 +8,8 @@ A number means nothing without its extractor, its resize and N beside it: N bias
 
 import numpy as np
 
+from sofgan.errors import InputError
+
 
 class FeatureStatistics:
     """Mean and covariance of feature vectors, accumulated in float64; sets merge exactly (Chan et al.)."""
@@ -54,10 +56,10 @@ class FeatureStatistics:
         """Unbiased covariance, (d, d).
 
         Raises:
-            ValueError: fewer than two vectors were seen.
+            InputError: fewer than two vectors were seen.
         """
         if self.count < 2:
-            raise ValueError(f"a covariance needs two vectors at least, not {self.count}")
+            raise InputError(f"a covariance needs two vectors at least, not {self.count}")
         return self.scatter / (self.count - 1)
 
 

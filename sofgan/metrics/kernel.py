@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from sofgan.errors import InputError
+
 
 def polynomial_kernel(x: np.ndarray, y: np.ndarray) -> np.ndarray:
     """k(a, b) = (a.b / d + 1)^3 for rows of (N, d) and (M, d): (N, M)."""
@@ -12,7 +14,7 @@ def squared_mmd(x: np.ndarray, y: np.ndarray) -> float:
     """Unbiased squared maximum mean discrepancy of two feature sets; may be slightly negative."""
     n, m = len(x), len(y)
     if min(n, m) < 2:
-        raise ValueError(f"a kernel distance needs two vectors a side, not {n} and {m}")
+        raise InputError(f"a kernel distance needs two vectors a side, not {n} and {m}")
     xx, yy = polynomial_kernel(x, x), polynomial_kernel(y, y)
     within_x = (xx.sum() - np.trace(xx)) / (n * (n - 1))
     within_y = (yy.sum() - np.trace(yy)) / (m * (m - 1))

@@ -7,11 +7,11 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-import yaml
 from PIL import Image
 
 from sofgan import labels
-from sofgan.config import from_mapping
+from sofgan.config import from_mapping, read_yaml
+from sofgan.errors import MissingInput, UserError
 from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_npz
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
@@ -44,7 +44,7 @@ class ScanReport:
     face_score: str = ""  # of a scan that was labelled by parsing: 0..1, how much its front looks like a face
 
 
-class NoUsableScan(ValueError):
+class NoUsableScan(UserError, ValueError):
     """A batch holds no scan that can be used."""
 
 
@@ -74,10 +74,10 @@ def ingest_batch(
     Raises:
         NoUsableScan: none could be used; the message lists why.
         ConfigError: `scan.yaml` has an unknown key or value.
-        FileNotFoundError: the folder isn't there.
+        MissingInput: the folder isn't there.
     """
     if not raw.is_dir():
-        raise FileNotFoundError(f"no such batch: {raw} (put the scans there, or take it off `batches`)")
+        raise MissingInput(f"no such batch: {raw} (put the scans there, or take it off `batches`)")
     found = find_scans(raw)
     if not found:
         raise NoUsableScan(f"{raw} holds no usable scan: {none_found(raw)}")
@@ -108,7 +108,7 @@ def read_orientation(path: Path) -> Orientation:
     """
     if not path.exists():
         return Orientation()
-    return from_mapping(Orientation, yaml.safe_load(path.read_text()) or {}, str(path))
+    return from_mapping(Orientation, read_yaml(path) or {}, str(path))
 
 
 def _orientation_of(path: Path, raw: Path) -> Orientation:

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
+from sofgan.errors import UserError
 from sofgan.scans.cutting import subdivide
 from sofgan.scans.materials import CLEAR_BELOW, Beside, Material, material_of, read_obj_materials
 
 _UNCOLORED = (128, 128, 128)  # What a part shows that has neither colours nor a material, beside others.
 
 
-class ScanError(ValueError):
+class ScanError(UserError, ValueError):
     """A scan can't be used; the message is the reason that the user reads."""
 
 

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan import distributed
+from sofgan.errors import InputError
 from sofgan.labels import MIRROR_TABLE
 from sofgan.seeds import numpy_generator
 from sofgan.siw.config import TrainSiw
@@ -66,10 +67,10 @@ def open_source(count: int, read: Callable[[int], np.ndarray], workers: int, mem
     """An `ArraySource` of all pictures where they fit into that memory, else a `LazySource`.
 
     Raises:
-        ValueError: there are no pictures.
+        InputError: there are no pictures.
     """
     if count == 0:
-        raise ValueError("a source of pictures is empty")
+        raise InputError("no photos or label maps are left to train on: lower held_out_share, or add photos")
     lazy = LazySource(count, read, workers)
     if read(0).nbytes * count > memory_limit_gb * 1e9:
         return lazy

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sofgan import cameras
+from sofgan.errors import InputError
 from sofgan.labels import EYE, L_LIP, MOUTH, U_LIP
 
 DISTANCE = 4.0  # of the camera, head-space units; as for the views that the field is trained on
@@ -56,13 +57,13 @@ def face_anchors(labels: np.ndarray) -> tuple[float, float]:
         Both in image widths from the top, over the maps that show both.
 
     Raises:
-        ValueError: no map shows eyes and mouth.
+        InputError: no map shows eyes and mouth.
     """
     rows = np.arange(labels.shape[1])[None, :, None] + 0.5
     eyes, mouths = labels == EYE, np.isin(labels, (MOUTH, U_LIP, L_LIP))
     seen = eyes.any((1, 2)) & mouths.any((1, 2))
     if not seen.any():
-        raise ValueError("no label map shows both eyes and mouth, so the framing of portraits is unknown")
+        raise InputError("no label map shows both eyes and mouth, so the framing of portraits is unknown")
     heights = [
         ((rows * part[seen]).sum((1, 2)) / part[seen].sum((1, 2))).mean() / labels.shape[1]
         for part in (eyes, mouths)
@@ -81,7 +82,7 @@ def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing = WHOL
         (2, 3) float64: the mean point of the eyes and that of the mouth, over the heads that show both.
 
     Raises:
-        ValueError: no head shows both.
+        InputError: no head shows both.
     """
     pose = framing.cam2world(0.0, 0.0)
     origin, directions = cameras.rays(pose, framing.intrinsics, *labels.shape[1:])
@@ -92,7 +93,9 @@ def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing = WHOL
         if all(part.any() for part in parts):
             found.append([points[part].mean(0) for part in parts])
     if not found:
-        raise ValueError("no view of the field shows both eyes and mouth")
+        raise InputError(
+            "no view of the field shows both eyes and mouth: train it for longer (train_sof.steps) or on more scans"
+        )
     return np.mean(found, 0)
 
 
@@ -106,12 +109,12 @@ def match_framing(eyes_height: float, mouth_height: float, points: np.ndarray, d
         points: (2, 3) eyes and mouth in head space (see `field_anchors`).
 
     Raises:
-        ValueError: mouth not below eyes, in the picture or on the head.
+        InputError: mouth not below eyes, in the picture or on the head.
     """
     reach = distance - points[:, 2]
     offsets = (np.array([eyes_height, mouth_height]) - 0.5) * reach
     focal = (offsets[1] - offsets[0]) / (points[0, 1] - points[1, 1])
     if points[0, 1] <= points[1, 1] or focal <= 0:
-        raise ValueError("a mouth lies above the eyes: this is no upright face")
+        raise InputError("a mouth lies above the eyes: this is no upright face")
     target_y = offsets[0] / focal + points[0, 1]
     return Framing(float(np.degrees(2 * np.arctan(0.5 / focal))), float(target_y), distance)

@@ -14,6 +14,7 @@ from torch import Tensor
 from torch.nn.utils import parametrize
 
 from sofgan import distributed
+from sofgan.errors import InputError
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
@@ -61,7 +62,7 @@ class SiwTraining:
     def __init__(self, config: TrainSiw, seed: int, device: torch.device | str, autocast: bool = False):
         self.config, self.seed, self.device, self.autocast = config, seed, torch.device(device), autocast
         if config.sharers(distributed.world_size()) != distributed.world_size():
-            raise ValueError(
+            raise InputError(
                 f"{distributed.world_size()} processes can't share a step of {config.batch} photos in "
                 f"{config.accumulate} parts: each takes whole groups of {config.discriminator.minibatch_group}"
             )

@@ -9,6 +9,7 @@ from torch import nn
 
 from sofgan import distributed
 from sofgan.config import to_mapping
+from sofgan.errors import UserError
 from sofgan.progress import Throughput
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batches
@@ -20,7 +21,7 @@ from sofgan.training import Checkpoints
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 
 
-class TrainingDiverged(RuntimeError):
+class TrainingDiverged(UserError, RuntimeError):
     """A loss or a weight is no longer finite. The last good state is on disk."""
 
 

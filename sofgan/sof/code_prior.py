@@ -5,6 +5,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from sofgan.errors import InputError
+
 DEVIATION_FLOOR = 0.05  # of the largest one: directions in which known heads hardly differ stay open
 
 
@@ -33,10 +35,10 @@ def fit_prior(codes: Tensor) -> CodePrior:
     """The Gaussian over codes (N, Z) of known heads, of rank min(N - 1, Z).
 
     Raises:
-        ValueError: there are fewer than two codes.
+        InputError: there are fewer than two codes.
     """
     if len(codes) < 2:
-        raise ValueError(f"a prior over codes needs at least two heads, not {len(codes)}")
+        raise InputError(f"a prior over codes needs at least two heads, not {len(codes)}")
     mean = codes.mean(0)
     _, lengths, directions = torch.linalg.svd(codes - mean, full_matrices=False)
     rank = min(len(codes) - 1, codes.shape[1])

@@ -104,6 +104,10 @@ class RaySampling:
     surface_width: float = 0.1  # head units: half of the free points lie so close before the surface
     surface_thickness: float = 0.06  # head units: how far behind the surface its class is taken as known
 
+    def __post_init__(self):
+        if min(self.border_share, self.rare_share) < 0 or 1 - self.border_share - self.rare_share < 0:
+            raise ValueError("rays.border_share and rare_share add up to more than 1, or are below 0")
+
 
 @dataclass(frozen=True)
 class WarmStart:

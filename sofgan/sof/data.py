@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from sofgan import cameras, labels
+from sofgan.errors import UserError
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.config import RaySampling
 from sofgan.sof.rays import Rays, ball_interval
@@ -17,7 +18,7 @@ LARGEST_HELD_OUT_SHARE = 0.2  # of the instances: who has few scans has none to 
 FREE_MARGIN = 0.004  # head units in front of the surface that are not called free: depth is float16
 
 
-class ViewsError(ValueError):
+class ViewsError(UserError, ValueError):
     """A view file can't be used."""
 
 

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from sofgan.config import to_mapping
+from sofgan.errors import UserError
 from sofgan.files import sha256_file
 from sofgan.seeds import derive_seed
 from sofgan.sof.config import SofConfig, TrainSof, WarmStart
@@ -22,7 +23,7 @@ from sofgan.sof.train import Report, Schedule, train_sof
 from sofgan.training import Checkpoints
 
 
-class WarmStartError(ValueError):
+class WarmStartError(UserError, ValueError):
     """The earlier field can't be trained on."""
 
 

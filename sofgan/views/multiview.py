@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan import cameras, labels
+from sofgan.errors import MissingInput
 from sofgan.files import FIGURES, atomic_path, write_json, write_npz, write_png
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.seeds import numpy_generator
@@ -124,11 +125,11 @@ def render_batch(
         (`area_<class>`).
 
     Raises:
-        FileNotFoundError: the folder holds no scan.
+        MissingInput: the folder holds no scan.
     """
     paths = sorted(scans.glob("*.npz"))
     if not paths:
-        raise FileNotFoundError(f"{scans} holds no scan; run ingest_scans first")
+        raise MissingInput(f"{scans} holds no scan; run ingest_scans first")
     counts = np.zeros(labels.NUM_CLASSES, np.int64)
     with atomic_path(views) as folder:
         folder.mkdir()

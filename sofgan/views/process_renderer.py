@@ -1,5 +1,8 @@
 """The one renderer of a process. OpenGL is loaded when it is first asked for."""
 
+from sofgan.views.gl_platform import choose_platform
+
+choose_platform()  # In the process that starts others too, which then have it from there.
 _RENDERER = None
 
 

@@ -7,19 +7,25 @@ could blend. Labels, depths and whatever else a triangle carries are then looked
 """
 
 import os
-
-os.environ.setdefault("PYOPENGL_PLATFORM", "egl")  # Read when OpenGL is first imported.
-
 from pathlib import Path
 
 import numpy as np
-from OpenGL import GL
-from pyrender.offscreen import OffscreenRenderer
-from pyrender.primitive import Primitive
-from pyrender.renderer import Renderer
-from pyrender.shader_program import ShaderProgramCache
 
 from sofgan import cameras
+from sofgan.views import gl_platform
+
+gl_platform.choose_platform()  # Before OpenGL is imported.
+try:
+    from OpenGL import GL
+    from OpenGL.error import Error as OpenGLError
+    from pyrender.offscreen import OffscreenRenderer
+    from pyrender.primitive import Primitive
+    from pyrender.renderer import Renderer
+    from pyrender.shader_program import ShaderProgramCache
+
+    CANT_LOAD = None
+except Exception as error:  # Libraries that are missing raise anything: told to who makes a renderer.
+    CANT_LOAD, Renderer, OpenGLError = error, object, RuntimeError
 
 NEAR, FAR = 0.1, 50.0  # of the depth buffer, whose step is then below 0.0001 where heads are
 _SHADERS = Path(__file__).parent / "shaders"
@@ -103,9 +109,7 @@ class FaceRenderer(Renderer):
             GL.glRenderbufferStorage(GL.GL_RENDERBUFFER, kind, *size)
             GL.glFramebufferRenderbuffer(GL.GL_FRAMEBUFFER, attachment, GL.GL_RENDERBUFFER, buffer)
         if GL.glCheckFramebufferStatus(GL.GL_FRAMEBUFFER) != GL.GL_FRAMEBUFFER_COMPLETE:
-            raise RuntimeError(
-                "this OpenGL driver has no integer framebuffer; `doctor` tells what to install"
-            )
+            raise RuntimeError("the driver draws into no picture of 32-bit integers")
         self._main_fb_dims = size
 
     def _delete_main_framebuffer(self) -> None:
@@ -129,21 +133,30 @@ class MeshRenderer:
 
     Args:
         size: pixels of the square images; `render` may ask for another.
+
+    Raises:
+        GLFailure: OpenGL can't be loaded or started, or is too old; what is drawn later may raise it too.
     """
 
     def __init__(self, size: int = 128):
-        # pyrender's own offscreen renderer finds the platform and makes the context.
-        self._offscreen = OffscreenRenderer(size, size)
-        self._renderer = FaceRenderer(size)
+        if CANT_LOAD is not None:
+            raise gl_platform.failure(CANT_LOAD)
+        with gl_platform.explained(Exception):
+            if os.environ[gl_platform.PLATFORM] == "egl":
+                gl_platform.check_device()
+            # pyrender's own offscreen renderer finds the platform and makes the context.
+            self._offscreen = OffscreenRenderer(size, size)
+            self._renderer = FaceRenderer(size)
         self.vertices = self.faces = None
 
     def load(self, vertices: np.ndarray, faces: np.ndarray) -> None:
         """Choose the mesh: (V, 3) positions and (F, 3) indices."""
         if len(faces) == 0:
             raise ValueError("a mesh without faces can't be rendered")
-        self._offscreen._platform.make_current()
         self.vertices, self.faces = np.asarray(vertices, np.float32), np.asarray(faces)
-        self._renderer.upload(self.vertices, self.faces)
+        with _explained():
+            self._offscreen._platform.make_current()
+            self._renderer.upload(self.vertices, self.faces)
 
     def render(self, cam2world: np.ndarray, intrinsics: np.ndarray, size: int) -> np.ndarray:
         """Triangles seen from a camera: (size, size) int32 indices into `faces`, -1 where there is none.
@@ -154,19 +167,22 @@ class MeshRenderer:
             size: pixels of the square image; a triangle is seen where it covers a pixel's centre.
         """
         self._draw(cam2world, perspective(intrinsics), size)
-        return self._renderer.read_faces()
+        with _explained():
+            return self._renderer.read_faces()
 
     def last_depth(self) -> np.ndarray:
         """Camera z of what `render` drew last: (size, size) float32, 0 where nothing is hit."""
-        depth = self._renderer.read_depth()
+        with _explained():
+            depth = self._renderer.read_depth()
         distance = NEAR * FAR / (FAR - depth * (FAR - NEAR))
         return np.where(depth < 1, distance, 0).astype(np.float32)
 
     def _draw(self, cam2world, projection, size: int) -> None:
-        self._offscreen._platform.make_current()
-        self._renderer.viewport_width = self._renderer.viewport_height = size
         view = np.linalg.inv(cameras.to_opengl(np.asarray(cam2world, np.float64)))
-        self._renderer.draw(view, projection)
+        with _explained():
+            self._offscreen._platform.make_current()
+            self._renderer.viewport_width = self._renderer.viewport_height = size
+            self._renderer.draw(view, projection)
 
     def distance_map(self, cam2world: np.ndarray, half_width: float, size: int) -> np.ndarray:
         """What a distant light sees: how far the surface is, by parallel rays.
@@ -182,7 +198,13 @@ class MeshRenderer:
         projection = np.diag([1 / half_width, 1 / half_width, -2 / (FAR - NEAR), 1.0])
         projection[2, 3] = -(FAR + NEAR) / (FAR - NEAR)
         self._draw(cam2world, projection, size)
-        return NEAR + (FAR - NEAR) * self._renderer.read_depth()
+        with _explained():
+            return NEAR + (FAR - NEAR) * self._renderer.read_depth()
+
+
+def _explained():
+    """Of drawing: PyOpenGL's errors, shaders that don't compile, a context that can't be made current."""
+    return gl_platform.explained(OpenGLError, RuntimeError, AssertionError)
 
 
 def perspective(intrinsics: np.ndarray) -> np.ndarray:

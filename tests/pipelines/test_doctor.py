@@ -38,6 +38,12 @@ def test_a_broken_driver_is_named(monkeypatch):
     monkeypatch.setattr(doctor, "call", lambda command: (1, "Traceback\nImportError: no EGL library\n"))
     (line,) = doctor.labels()
     assert line.state == "FIX" and "no EGL library" in line.text and "apt-get install" in line.fix
+    words = "EGL_DEVICE_ID is 3, but EGL has one device -> unset EGL_DEVICE_ID\n"
+    monkeypatch.setattr(doctor, "call", lambda command: (1, words))
+    (line,) = doctor.labels()
+    assert line.text.endswith("EGL has one device") and line.fix == "unset EGL_DEVICE_ID"
+    monkeypatch.setenv("MESA_GL_VERSION_OVERRIDE", "2.1")
+    assert "MESA_GL_VERSION_OVERRIDE=2.1" in list(doctor.labels())[1].text
     monkeypatch.setattr(doctor, "call", lambda command: (1, "7 pixels of the label cube are wrong\n"))
     assert "7 pixels" in next(iter(doctor.labels())).text
 

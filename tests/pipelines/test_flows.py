@@ -26,6 +26,7 @@ stages:
     outs: ["a-${item.batch}.txt"]
   sleep: {cmd: "echo $$ > pid.txt; sleep 100", outs: [never.txt]}
   bad: {cmd: "echo about to fail; exit 3", outs: [never2.txt]}
+  said: {cmd: "echo 'said: error: no such key'; exit 1", outs: [never3.txt]}
 """
 
 
@@ -39,11 +40,11 @@ def project(real_files, tmp_path_factory) -> Path:
 
 def test_graph_order(project):
     order = dvc_stages.in_graph_order(project, [])
-    assert sorted(order) == ["bad", "first@x", "first@y", "last", "report", "sleep"]
+    assert sorted(order) == ["bad", "first@x", "first@y", "last", "report", "said", "sleep"]
     assert order.index("first@y") < order.index("last") < order.index("report")
     assert dvc_stages.in_graph_order(project, ["last"]) == ["first@x", "first@y", "last"]
     assert dvc_stages.in_graph_order(project, ["first"]) == ["first@x", "first@y"]
-    with pytest.raises(ValueError, match="no stage 'lost'"):
+    with pytest.raises(dvc_stages.StageFailed, match="no stage 'lost'"):
         dvc_stages.in_graph_order(project, ["last", "lost"])
 
 
@@ -59,6 +60,9 @@ def test_a_failure_raises_after_its_words(project):
     with pytest.raises(dvc_stages.StageFailed, match="'bad'"):
         dvc_stages.run_stage("bad", project, {}, lines.append)
     assert "about to fail" in lines
+    # What the stage itself said says more than dvc, which speaks last.
+    with pytest.raises(dvc_stages.StageFailed, match="^said: error: no such key$"):
+        dvc_stages.run_stage("said", project, {}, lines.append)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGKILL])
@@ -104,8 +108,8 @@ def test_the_flow_goes_through_the_graph_and_stops_at_a_failure(project, monkeyp
     monkeypatch.chdir(project)
     monkeypatch.setattr(flows, "stage_task", Task())
     monkeypatch.setattr(flows, "create_markdown_artifact", lambda markdown, key: artifacts.append(markdown))
-    with pytest.raises(dvc_stages.StageFailed):
-        flows.rebuild.fn(targets=["report"], retries=2)
+    state = flows.rebuild.fn(targets=["report"], retries=2)
+    assert state.is_failed() and state.message == "stage 'last' failed"
     assert seen == ["first@x", "first@y", "last"]
     assert "| first@x | ran | 1.5 |" in artifacts[0] and "| last | failed |" in artifacts[0]
 
@@ -130,8 +134,8 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
     monkeypatch.setattr(batches, "worth_a_try", lambda root, name, source=None: name not in given_up)
     monkeypatch.setattr(batches, "goes_on_from_its_field", lambda root, name: name == "mended")
     monkeypatch.setattr(batches, "note_failure", lambda root, name, source: noted.append((name, source)))
-    with pytest.raises(dvc_stages.StageFailed, match="could not be taken in: bad, bad-again"):
-        flows.watch_batches.fn(folder="incoming", fine_tune=True)
+    state = flows.watch_batches.fn(folder="incoming", fine_tune=True)
+    assert state.is_failed() and "could not be taken in: bad, bad-again" in state.message
     assert rendered == [
         (Path("incoming/New"), True),
         (Path("incoming/bad"), True),

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from sofgan.cameras import intrinsics_from_fov, orbit
+from sofgan.errors import UserError
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser, save_parser
 from sofgan.faces.store import PhotoStoreWriter
@@ -158,7 +159,7 @@ def test_scans_that_were_not_trained_on_are_left_out(project):
 
 def test_a_field_of_other_scans_is_refused(project):
     (project / "data/views/a/x.npz").rename(project / "data/views/a/y.npz")
-    with pytest.raises(SystemExit, match="other scans"):
+    with pytest.raises(UserError, match="other scans"):
         evaluate.main()
 
 

@@ -14,6 +14,7 @@ import torch
 import yaml
 from PIL import Image
 
+from sofgan.errors import UserError
 from sofgan.faces.alignment import Face
 from sofgan.faces.store import PhotoStore
 from sofgan.labels import CELEBAMASK_NAMES, NAMES
@@ -119,7 +120,7 @@ def test_a_labelled_source_without_masks_stops_with_a_sentence(project, monkeypa
     (project / "params.yaml").write_text(yaml.safe_dump(changed))
     params._document.cache_clear()
     monkeypatch.setattr("sys.argv", ["import_photos"])
-    with pytest.raises(SystemExit, match="photos without masks"):
+    with pytest.raises(UserError, match="photos without masks"):
         import_photos.main()
 
 
@@ -133,7 +134,7 @@ def _change(project, **settings):
 def test_alignment_without_weights_stops_before_anything_is_read(project, monkeypatch):
     _change(project, align="ffhq", align_size_px=32)
     monkeypatch.setattr("sys.argv", ["import_photos"])
-    with pytest.raises(SystemExit, match="detection_Resnet50_Final.pth is not in data/weights") as stop:
+    with pytest.raises(UserError, match="detection_Resnet50_Final.pth is not in data/weights") as stop:
         import_photos.main()
     assert "python -m pipelines weights" in str(stop.value)
     assert not (project / "data").exists()

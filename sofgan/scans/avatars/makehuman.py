@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from sofgan.errors import UserError
 
-class AvatarDataError(RuntimeError):
+
+class AvatarDataError(UserError, RuntimeError):
     """The MakeHuman data can't be found or read."""
 
 

@@ -1,0 +1,96 @@
+"""Errors that travel between processes, and in which words."""
+
+import os
+import pickle
+
+import pytest
+
+from sofgan import errors
+from sofgan.config import ConfigError, read_yaml
+from sofgan.device import resolve_device
+from sofgan.processes import WorkerDied, map_in_processes
+from sofgan.scans.reading import ScanError
+
+
+class Pointing(Exception):
+    """Can't be pickled, as PyOpenGL's errors can't."""
+
+    def __reduce__(self):
+        raise ValueError("ctypes objects containing pointers cannot be pickled")
+
+
+class Wanting(Exception):
+    """Can be pickled, not be made again."""
+
+    def __init__(self, message, more):
+        super().__init__(message)
+
+
+def _fail(kind: str):
+    if kind == "gone":
+        os._exit(9)
+    raise {"scan": ScanError("no face"), "pointing": Pointing("old"), "wanting": Wanting("odd", 1)}[kind]
+
+
+@pytest.mark.parametrize(
+    "kind, error, message",
+    [
+        ("scan", ScanError, "^no face$"),
+        ("pointing", RuntimeError, "^Pointing: old$"),
+        ("wanting", RuntimeError, "^Wanting: odd$"),
+        ("gone", WorkerDied, "one of 2 processes was killed"),
+    ],
+)
+def test_what_fails_in_a_process_is_what_is_told(kind, error, message):
+    with pytest.raises(error, match=message):
+        list(map_in_processes(_fail, [kind, kind], 2))
+
+
+def test_user_errors_are_what_they_were_before_too_and_one_sentence():
+    error = pickle.loads(pickle.dumps(errors.MissingInput("no scans")))
+    assert isinstance(error, errors.UserError) and isinstance(error, FileNotFoundError)
+    assert isinstance(ConfigError("x"), ValueError) and issubclass(ConfigError, errors.UserError)
+    assert errors.sentence(error) == "no scans" and errors.sentence(ValueError("a\n  b")) == "a b"
+    assert errors.sentence(KeyError()) == "KeyError"
+
+
+def test_a_script_ends_with_its_sentence_and_status(monkeypatch, capsys):
+    def broken():
+        raise errors.InputError("no\n  scans")
+
+    monkeypatch.delenv("SOFGAN_DEBUG", raising=False)
+    assert (errors.in_a_sentence(broken), capsys.readouterr().err) == (1, "no scans\n")
+    assert (errors.in_a_sentence(lambda: None), errors.in_a_sentence(lambda: 3)) == (0, 3)
+    monkeypatch.setenv("SOFGAN_DEBUG", "1")
+    with pytest.raises(errors.InputError):
+        errors.in_a_sentence(broken)
+
+
+def test_yaml_that_is_none_is_told_by_line(tmp_path):
+    path = tmp_path / "params.yaml"
+    path.write_text("a: 1\nb: [1, 2\nc: 3\n")
+    with pytest.raises(ConfigError, match="params.yaml is no YAML in line 3, column 2"):
+        read_yaml(path)
+    with pytest.raises(ConfigError, match="can't be read: No such file"):
+        read_yaml(tmp_path / "gone.yaml")
+
+
+def test_a_device_that_is_none_or_not_here(monkeypatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 2)
+    assert [resolve_device(name) for name in ("auto", "cuda", "cuda:1", "cpu")] == [
+        "cuda",
+        "cuda",
+        "cuda:1",
+        "cpu",
+    ]
+    with pytest.raises(errors.InputError, match="the device is cuda:2, but torch sees 2 GPUs here"):
+        resolve_device("cuda:2")
+    with pytest.raises(errors.InputError, match="not 'gpu'"):
+        resolve_device("gpu")
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert resolve_device("auto") == "cpu"
+    with pytest.raises(errors.InputError, match="sees no GPU here: set runtime.device"):
+        resolve_device("cuda")
