@@ -27,7 +27,7 @@ DVC = {
         "batch_metrics": {
             "cmd": "python count.py metrics",
             "deps": ["data/views"],
-            "metrics": [{"metrics/render_views.json": {"cache": False}}],
+            "outs": [{"metrics/all/render_views.json": {"cache": False}}],
         },
     }
 }
@@ -44,7 +44,7 @@ match sys.argv[1:]:
         write(pathlib.Path("data/recipes/render_views.json"), {"digest": digest})
     case ["metrics"]:
         counted = sum(len(list(path.iterdir())) for path in pathlib.Path("data/views").glob("*/"))
-        write(pathlib.Path("metrics/render_views.json"), {"scans": counted})
+        write(pathlib.Path("metrics/all/render_views.json"), {"scans": counted})
     case [name]:
         for scan in sorted(pathlib.Path("data/raw/scans", name).iterdir()):
             write(pathlib.Path("data/views", name, f"{scan.stem}.npz"), scan.read_text() * 2)
