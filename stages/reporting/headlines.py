@@ -224,7 +224,7 @@ def _count(headline: Headline, values: dict) -> str:
         return ""
     text, key = headline.count
     count = values.get(key)
-    return "N not given" if count is None else text.format(n=text_of(count))
+    return "not given" if count is None else text.format(n=text_of(count))
 
 
 def _of_stage(figures: dict[str, dict], file: str) -> dict:

@@ -59,7 +59,7 @@ def test_each_figure_has_its_n_its_floor_and_what_it_is():
     distance = of(found, "Portraits, fd_lite0")
     assert (distance.text, distance.count, distance.short) == ("1,313", "300 a side", "fd_lite0")
     assert "floor 312" in distance.note and distance.note.endswith("lower is better")
-    assert of(found, "Photos with masks").count == "N not given"
+    assert of(found, "Photos with masks").count == "not given"
     assert not [row for row in found if row.title == "Portraits and masks"]  # Not made, and not needed.
     inception = figures()
     inception["evaluation"]["fid"] = 9.25
