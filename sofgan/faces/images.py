@@ -111,7 +111,7 @@ def decode_ids(content: bytes) -> np.ndarray:
     elif image.mode != "RGB":
         raise PhotoError(f"a merged mask is greyscale, palette or RGB, this one is {image.mode}")
     if (values != values[..., :1]).any():
-        raise PhotoError("a merged mask's three channels differ: it holds colours, not ids")
+        raise PhotoError(f"a merged mask's channels ({image.mode}) differ: it holds colours, not ids")
     return values[..., 0].astype(np.uint16)
 
 

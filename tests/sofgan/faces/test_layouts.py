@@ -206,7 +206,7 @@ def _forms(ids):
         "small": (".png", grey, None),
         "tif": (".tif", Image.fromarray(ids), None),
         "bmp": (".BMP", Image.fromarray(ids), None),
-        "uneven": (".png", Image.fromarray(uneven), "channels differ: it holds colours, not ids"),
+        "uneven": (".png", Image.fromarray(uneven), "channels (RGB) differ: it holds colours, not ids"),
         "half": (".png", Image.fromarray(np.concatenate([colours, half], -1)), "partly transparent"),
         "jpeg": (".jpg", Image.fromarray(ids), "JPEG keeps no exact ids: save the mask as PNG"),
         "webp": (".webp", Image.fromarray(colours), "WEBP keeps no exact ids"),
