@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines import batches, demo, doctor, profiles, services, weights
+from pipelines import batches, demo, doctor, metrics, profiles, services, weights
 from sofgan.errors import UserError, debugging
 
 
@@ -21,6 +21,11 @@ def main(arguments: list[str] | None = None) -> int:
 
     command = commands.add_parser("doctor", help="check machine and project, a line each with the fix")
     command.set_defaults(run=lambda chosen: doctor.run())
+
+    command = commands.add_parser(
+        "metrics", help="the headline figures of all stages, a line each with its N"
+    )
+    command.set_defaults(run=lambda chosen: metrics.run())
 
     command = commands.add_parser("profile", help="write params.yaml for a profile, your own changes kept")
     command.add_argument("name", nargs="?", help="demo, or a file of profiles/ (without it: list them)")

@@ -32,7 +32,7 @@ from sofgan.scans.listing import files_in, find_scans, none_found
 RAW = Path("data/raw/scans")
 VIEWS = Path("data/views")
 MADE = (Path("data/scans"), VIEWS)  # what stages make of a batch, in a folder of its own
-ODDITIES, SCORES = Path("data/oddities"), Path("metrics/score_batch")
+ODDITIES, SCORES = Path("data/oddities"), Path("metrics/all/score_batch")
 FIELD, FIELDS = Path("models/sof.pt"), Path("data/fields")  # the field, and earlier ones to go on from
 FAILURES = Path(".work/failed_batches.json")  # by name: what failed, and how often
 TRIES = 3  # Of what is the same: a full disk may be a matter of an hour, scans that can't be read are not.

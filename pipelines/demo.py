@@ -44,7 +44,7 @@ def run() -> int:
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"\nDone in {minutes} min {seconds} s.")
     print(f"  report   {root / 'report/index.html'}")
-    print("  metrics  dvc metrics show")
+    print("  metrics  python -m pipelines metrics")
     print(f"  MLflow   mlflow ui --backend-store-uri {spool.tracking_uri(root)}   then http://127.0.0.1:5000")
     return 0
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan.cpu import use_cpu
+from sofgan.curves import write_classes
 from sofgan.errors import InputError
 from sofgan.faces.store import PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
@@ -29,6 +30,9 @@ from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
 SIW, PARSER = Path("models/siw.pt"), Path("models/parser.pt")
+# In metrics/evaluation.json, of all figures; and the first of the distances that is measured.
+HEADLINE = {"control": "control_miou"}
+DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")
 
 
 def main() -> None:
@@ -46,7 +50,22 @@ def main() -> None:
         )  # fmt: skip
         figures |= _score_portraits(siw, drawn, params, how.device, run)
         _draw(sof, reference, siw, drawn, params, run)
-        run.final(figures, "evaluation")
+        write_classes(
+            "plots/evaluation_classes.csv",
+            **{name: by_class(figures, f"{name}_iou_") for name in ("held_out_view", "control")},
+        )
+        run.final(figures, "evaluation", headline=headline(figures))
+
+
+def headline(figures: dict[str, float]) -> dict[str, str]:
+    """By the name that DVC shows, the figures that metrics/evaluation.json has."""
+    distance = next((name for name in DISTANCES if name in figures), None)
+    return HEADLINE | ({distance: distance} if distance else {})
+
+
+def by_class(figures: dict[str, float], prefix: str) -> dict[str, float]:
+    """Scores of classes, by the class's name, of the figures whose names begin so."""
+    return {key.removeprefix(prefix): value for key, value in figures.items() if key.startswith(prefix)}
 
 
 def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, float]:
@@ -62,6 +81,7 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
     fit = ConfusionMatrix().update(fitted, truth)
     return {
         "held_out_view_miou": confusion.miou(),
+        "held_out_views": confusion.counts.sum() // views.size**2,
         **{f"held_out_view_iou_{name}": value for name, value in confusion.per_class().items()},
         "inversion_miou": fit.miou(),
         "inversion_image_miou": float(image_mean_iou(fitted, truth).mean()),
@@ -119,7 +139,8 @@ def _score_portraits(
     )
     photo_labels = np.stack([maps["ffhq"].labels(int(i), siw.resolution) for i in chosen["ffhq"]])
     figures |= restyling.scores(siw, labels["celebamask"], photos, photo_labels, params.restyled_maps, seed())
-    return figures | portraits.control_scores(control, params.frequent_share)
+    figures |= portraits.control_scores(control, params.frequent_share)
+    return figures | {"control_pictures": sum(len(maps) for maps in labels.values())}
 
 
 def _teller(run: StageRun, doing: str, what: str):

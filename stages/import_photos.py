@@ -28,7 +28,7 @@ def main() -> None:
 def _source(name: str, params: ImportPhotos, run) -> Source:
     """A set's source, after all that could stop the stage later on is checked."""
     settings: PhotoSource = getattr(params, name)
-    source = find_source(settings.source, in_the_wild=settings.align == "ffhq")
+    source = find_source(settings.source, settings.align == "ffhq", settings.void_ids)
     run.status(f"{name}: {source.folder} has the layout {source.layout}")
     if name == "celebamask" and not source.labelled:
         raise SourceError(

@@ -26,6 +26,7 @@ from stages.tracking import StageRun, stage_run
 
 SHOWN = 8
 NEW_YAWS = (-0.5, 0.0, 0.5)  # radians of the new views shown
+HEADLINE = {"masks": "input_miou"}  # in metrics/invert_masks.json: of all figures
 KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and after the release
 
 
@@ -79,7 +80,7 @@ def main() -> None:
             "maps": len(keys),
         }
         write(sof, found, keys, maps, run)
-        run.final(scores)
+        run.final(scores, headline=HEADLINE)
     for states in checkpoints:
         states.clear()
 

@@ -15,7 +15,7 @@ import yaml
 
 from sofgan.files import read_json, write_json
 from stages import lineage, spool
-from stages.tracking import flatten
+from stages.tracking import FIGURES, flatten
 
 # mlflow reads these when it is imported: an absent server is noticed in seconds, nothing is sent home.
 os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
@@ -217,8 +217,8 @@ class Runs:
         self._tell(client.set_tag, run_id, "mlflow.note.content", lineage.as_markdown(rows))
         now = int(time.time() * 1000)
         metrics = []
-        for path in sorted((folder / "metrics").rglob("*.json")):
-            prefix = path.relative_to(folder / "metrics").with_suffix("").as_posix()
+        for path in sorted((folder / FIGURES).rglob("*.json")):
+            prefix = path.relative_to(folder / FIGURES).with_suffix("").as_posix()
             for key, value in read_json(path).items():
                 if isinstance(value, int | float):
                     metrics.append(Metric(_name(f"{prefix}/{key}"), float(value), now, 0))

@@ -24,7 +24,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -39,9 +39,12 @@ PLAIN_STATUS_SECONDS = 10.0
 BAR_CELLS = 20
 IMPORT_SECONDS = 0.1  # How long a stage that is asked to stop during an import goes on before it looks again.
 REPORT_WAIT_SECONDS = 30.0  # How long the last stage waits for MLflow to hold everything.
+METRICS = Path("metrics")  # What `dvc metrics show` prints: a few figures of a stage.
+FIGURES = METRICS / "all"  # All figures of each stage.
 # What the pipeline itself writes in a work tree, and what therefore makes it no dirtier.
-_began = False  # whether this process has begun a run
 OUTPUTS = ("dvc.lock", "metrics", "plots", "report")
+
+_began = False  # whether this process has begun a run
 
 
 class StageRun:
@@ -89,16 +92,25 @@ class StageRun:
         if self._first:
             self._status.show(text)
 
-    def final(self, values: dict[str, float], name: str | None = None) -> None:
-        """Write the stage's metrics file, the truth that trackers mirror. What is not finite becomes null.
+    def final(
+        self, values: dict[str, float], name: str | None = None, headline: Mapping[str, str] | None = None
+    ) -> None:
+        """Write all figures of the stage, the truth that trackers mirror. What is not finite becomes null.
 
-        The file is metrics/<stage>.json, metrics/<stage>/<item>.json, or metrics/<name>.json.
+        The file is metrics/all/<stage>.json, metrics/all/<stage>/<item>.json, or metrics/all/<name>.json.
+
+        Args:
+            headline: by the short name that DVC shows, which of `values` also go into metrics/<stage>.json; those that
+                were not measured are left out there. DVC makes a column of each name in these files, so they are few.
         """
         if not self._first:
             return
         name = name or (f"{self.stage}/{self.item}" if self.item else self.stage)
         plain = {key: _plain(value) for key, value in values.items()}
-        write_json(Path("metrics") / f"{name}.json", plain)
+        write_json(FIGURES / f"{name}.json", plain)
+        if headline:
+            few = {short: plain[key] for short, key in headline.items() if key in plain}
+            write_json(METRICS / f"{name}.json", few)
         self._mirror("final", lambda: {"values": plain, "name": name}, flush=True)
 
     def _mirror(self, kind: str, content: Callable[[], dict], flush: bool = False) -> None:

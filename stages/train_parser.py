@@ -16,6 +16,8 @@ from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
 
+HEADLINE = {"parser": "held_out_miou"}  # in metrics/train_parser.json: of these figures
+
 
 def main() -> None:
     params, how = read_params("train_parser"), runtime()
@@ -63,7 +65,8 @@ def main() -> None:
                 "size_px": params.parser.size,
                 "best_step": trained.step,
                 **{f"iou_{row['class']}": row["iou"] for row in classes},
-            }
+            },
+            headline=HEADLINE,
         )
         if states:
             states.clear()

@@ -32,6 +32,7 @@ MAPS = {"parsed": Path("data/labels/ffhq"), "celebamask": Path("data/photos/cele
 MAPS_OF = {"ffhq": "parsed", "celebamask": "celebamask"}  # a set of photos: its own maps
 SOF = Path("models/sof_inverted.pt")
 STATE = Path(".work/train_siw")
+HEADLINE = {"kimg": "kimg"}  # in metrics/train_siw.json: of all figures
 SHEET_MAPS = 48  # SOF maps on the contact sheet
 
 
@@ -99,7 +100,9 @@ def _save(
         write_json(folder / "framing.json", siw.framing.to_mapping())
     write_curve("plots/train_siw.csv", rows)
     last = {name: value for name, value in rows[-1].items() if name != "kimg"}
-    run.final({"kimg": rows[-1]["kimg"], **last, "sof_fov_degrees": siw.framing.fov_degrees})
+    run.final(
+        {"kimg": rows[-1]["kimg"], **last, "sof_fov_degrees": siw.framing.fov_degrees}, headline=HEADLINE
+    )
 
 
 def _map_size(params: TrainSiw) -> int:

@@ -9,7 +9,7 @@ import torch
 from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.cpu import use_cpu
-from sofgan.curves import write_curve
+from sofgan.curves import write_classes, write_curve
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
@@ -27,6 +27,10 @@ from stages.tracking import StageRun, stage_run
 
 SAMPLES = 64  # new heads by which the space is scored
 SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of their views
+HEADLINE = {
+    "field": "held_out_miou",
+    "new_head": "new_head_miou",
+}  # in metrics/train_sof.json: of all figures
 
 
 def main() -> None:
@@ -83,12 +87,16 @@ def save_and_score(
         **{f"iou_{name}": value for name, value in held_out.per_class().items()},
     }
 
+    classes = {"iou": held_out.per_class()}
+
     # New heads, their codes fitted to their training views.
     if new_heads:
         codes = fit_codes(model, new_heads, params, params.fit_steps, seed(), device, run.status)
         fit, pictures["new_heads"] = score_codes(model, codes, new_heads)
         scores |= {"new_heads": len(new_heads.names), "new_head_miou": fit.miou()}
         scores |= {f"new_head_iou_{name}": value for name, value in fit.per_class().items()}
+        classes["new_head_iou"] = fit.per_class()
+    write_classes("plots/train_sof_classes.csv", **classes)
 
     # New heads that are sampled.
     run.status(f"judging {SAMPLES} sampled heads")
@@ -101,7 +109,7 @@ def save_and_score(
         write_json(folder / "per_class_iou.json", held_out.per_class())
     for name, picture in pictures.items():
         run.image(f"samples/{name}", picture, curve[-1]["step"])
-    run.final(scores)
+    run.final(scores, headline=HEADLINE)
 
 
 if __name__ == "__main__":

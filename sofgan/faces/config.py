@@ -14,6 +14,7 @@ class PhotoSource:
         limit: photos at most; 0 takes all.
         align: `none` where photos are aligned already and stay as they are; `ffhq` cuts out the face as in FFHQ.
         align_size_px: side of what `ffhq` cuts out.
+        void_ids: ids of merged masks that mark no part and count as background.
     """
 
     source: str
@@ -21,12 +22,15 @@ class PhotoSource:
     limit: int
     align: Literal["none", "ffhq"] = "none"
     align_size_px: int = 1024
+    void_ids: tuple[int, ...] = ()
 
     def __post_init__(self) -> None:
         if not 0 <= self.held_out_share < 1 or self.limit < 0:
             raise ValueError("held_out_share is in [0, 1), limit at least 0")
         if not 16 <= self.align_size_px <= 4096:
             raise ValueError("align_size_px is within 16 and 4096")
+        if not all(0 <= number <= 65535 for number in self.void_ids):
+            raise ValueError("void_ids are within 0 and 65535")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,12 +12,13 @@ import numpy as np
 from PIL import Image, ImageCms, UnidentifiedImageError
 
 from sofgan.errors import UserError
-from sofgan.labels import PALETTE
+from sofgan.labels import CELEBAMASK_NAMES, PALETTE
 
 # What may be inside a file, whatever its name says. Others of PIL's formats are left alone: some start programs.
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "DIB", "TIFF", "GIF")
 MAX_PIXELS = 120_000_000  # More than nearly any camera's; a header may promise what no memory holds.
 ORIENTATION_TAG = 0x0112
+VOID = 255  # what masks of several sets have where no one said what is to be seen
 _UPRIGHT = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -76,6 +77,56 @@ def decode_labels(content: bytes) -> np.ndarray:
         raise PhotoError(f"a label map has one 8-bit channel, this one is {image.mode}")
     labels = np.asarray(image)
     return labels.astype(np.uint8, copy=False)
+
+
+def decode_ids(content: bytes) -> np.ndarray:
+    """Ids of a merged mask in any form that keeps them: (H, W) uint16.
+
+    Read are 1, 8 and 16 bits of grey; colours whose three channels are equal; palettes, by index, or by their colours
+    where all that occur are different greys which are ids (as tools leave them that make PNGs smaller). 16 bits that
+    are 8 bits stretched (multiples of 257) are 8 bits again.
+
+    Raises:
+        PhotoError: it can't be decoded, its channels differ, it is partly transparent, or its format keeps no exact
+            values.
+    """
+    image = open_image(content)
+    if image.format in ("JPEG", "MPO") or content[8:16] == b"WEBPVP8 ":
+        raise PhotoError(f"{image.format} keeps no exact ids: save the mask as PNG")
+    if image.format == "PNG" and content[24] == 16 and image.mode in ("RGB", "RGBA"):
+        raise PhotoError("16-bit colours lose their ids when read: save the mask as greyscale")
+    if image.mode == "P":
+        return _palette_ids(image)
+    if image.mode == "1" or image.mode == "L":
+        return np.asarray(image).astype(np.uint16)
+    values = np.asarray(image)
+    if image.mode.startswith("I"):
+        if values.min() < 0 or values.max() > 65535:
+            raise PhotoError(f"ids of mode {image.mode} beyond 0 to 65535")
+        stretched = values.max() > 255 and not (values % 257).any()
+        return (values // 257 if stretched else values).astype(np.uint16)
+    if image.mode in ("LA", "RGBA"):
+        if (values[..., -1] < 255).any():
+            raise PhotoError("a merged mask is partly transparent: which id counts there isn't known")
+        values = values[..., :-1]
+    elif image.mode != "RGB":
+        raise PhotoError(f"a merged mask is greyscale, palette or RGB, this one is {image.mode}")
+    if (values != values[..., :1]).any():
+        raise PhotoError(f"a merged mask's channels ({image.mode}) differ: it holds colours, not ids")
+    return values[..., 0].astype(np.uint16)
+
+
+def _palette_ids(image: Image.Image) -> np.ndarray:
+    indices = np.asarray(image)
+    colours = np.array(image.getpalette("RGB") or [], np.uint8).reshape(-1, 3)
+    used = np.unique(indices)
+    if len(used) and used.max() < len(colours):
+        shown = colours[used]
+        values = shown[:, 0]
+        ids = (values < len(CELEBAMASK_NAMES)) | (values == VOID)
+        if (shown == values[:, None]).all() and ids.all() and len(np.unique(values)) == len(values):
+            return colours[:, 0][indices].astype(np.uint16)
+    return indices.astype(np.uint16)
 
 
 def decode_binary(content: bytes) -> np.ndarray:

@@ -136,7 +136,7 @@ def import_photos(
 
 def _reads(source: Source, min_side_px: int, workers: int) -> Iterator[_Read]:
     def read(entry: Entry) -> _Read:
-        item = _read(entry, min_side_px, source.labelled)
+        item = _read(entry, min_side_px, source)
         if item.problem is not None:
             return item
         width, height = item.image.size
@@ -151,7 +151,7 @@ def _reads(source: Source, min_side_px: int, workers: int) -> Iterator[_Read]:
 def _aligned_reads(source: Source, min_side_px: int, align: Alignment, workers: int) -> Iterator[_Read]:
     """As `_reads`, of aligned photos: files are read and cut in threads, faces found here, in order."""
     # Whole photos wait here, so fewer are read ahead.
-    reads = ordered_map(lambda entry: _read(entry, min_side_px, source.labelled), source.entries, workers, 2)
+    reads = ordered_map(lambda entry: _read(entry, min_side_px, source), source.entries, workers, 2)
     located = _with_faces(reads, align.finder)
     return ordered_map(lambda pair: _align(*pair, align, min_side_px), located, workers, 2)
 
@@ -168,20 +168,29 @@ def _with_faces(
             yield item, next(faces) if item.problem is None else None
 
 
-def _read(entry: Entry, min_side_px: int, labelled: bool) -> _Read:
+def _read(entry: Entry, min_side_px: int, source: Source) -> _Read:
     if entry.problem is not None:
         return _Read(entry, entry.problem)
     try:
         photo = read_regular(entry.file)
         inspection = inspect(photo, min_side_px)
-        labels = read_labels(entry) if labelled else None
+        labels = read_labels(entry, source.void_ids) if source.labelled else None
     except PhotoError as error:
         return _Read(entry, str(error))
     except OSError as error:
         return _Read(entry, f"can't be read: {error.strerror or error}")
     except Exception as error:  # Whatever a file does to a decoder, the import goes on.
         return _Read(entry, f"can't be read: {type(error).__name__}: {error}")
-    return _Read(entry, None, photo, notes=inspection.notes, image=inspection.image, map=labels)
+    notes = inspection.notes
+    if labels is not None and not _same_shape(inspection.image.size, labels.shape[::-1]):
+        notes += (f"mask has another shape: {labels.shape[1]}x{labels.shape[0]}",)
+    return _Read(entry, None, photo, notes=notes, image=inspection.image, map=labels)
+
+
+def _same_shape(photo: tuple[int, int], mask: tuple[int, int]) -> bool:
+    """Whether sides (width, height) are in one proportion, but for a rounding of the smaller's by a pixel."""
+    (width, height), (mask_width, mask_height) = photo, mask
+    return abs(width * mask_height - height * mask_width) <= max(width, height)
 
 
 def _align(item: _Read, face: alignment.Face | None, align: Alignment, min_side_px: int) -> _Read:

@@ -6,24 +6,35 @@
 `celebamask-official`: `CelebA-HQ-img/{i}.jpg` with one binary PNG a part,
 `CelebAMask-HQ-mask-anno/{i // 2000}/{i:05d}_{part}.png`; a part that is not there is not in the photo.
 `celebamask-merged`: `images/*` with `masks/*.png` whose values are ids in the canonical CelebAMask-HQ order.
+What lies among masks and belongs to no photo is an entry with its problem, so that the report names it.
 """
 
 import dataclasses
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
 from sofgan.errors import UserError
-from sofgan.faces.images import PhotoError, decode_binary, decode_labels
-from sofgan.faces.listing import PHOTO_SUFFIXES, is_folder, list_tree, read_regular, readable
+from sofgan.faces.images import PhotoError, decode_binary, decode_ids
+from sofgan.faces.listing import (
+    PHOTO_SUFFIXES,
+    Listed,
+    is_folder,
+    list_tree,
+    natural_key,
+    read_regular,
+    readable,
+)
 from sofgan.labels import CELEBAMASK_NAMES, CELEBAMASK_TO_17, LabelError, remap, split_nose
 
 _OFFICIAL_PHOTOS, _OFFICIAL_MASKS, _PHOTOS_A_GROUP = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", 2000
 _FFHQ_PHOTOS, _FFHQ_THUMBNAILS, _FFHQ_WILD = "images1024x1024", "thumbnails128x128", "in-the-wild-images"
 _FFHQ_FOLDERS = (_FFHQ_PHOTOS, _FFHQ_THUMBNAILS, _FFHQ_WILD)
 FFHQ_LANDMARKS = "ffhq-dataset-v2.json"
+_NO_PHOTO, _PHOTO_LEFT_OUT = "a mask without its photo", "a mask whose photo is left out"
 _AUXILIARY_SUFFIXES = {".txt", ".md", ".json", ".csv", ".zip", ".tfrecords", ".py", ".html"}
 
 
@@ -60,6 +71,7 @@ class Source:
         labelled: every photo must have a mask.
         entries: all files, in natural order of their names (2 before 10).
         landmarks: FFHQ's metadata file, where the entries are its photos in the wild.
+        void_ids: ids of merged masks that count as background.
     """
 
     folder: Path
@@ -67,13 +79,15 @@ class Source:
     labelled: bool
     entries: tuple[Entry, ...]
     landmarks: Path | None = None
+    void_ids: tuple[int, ...] = ()
 
 
-def find_source(folder: str | Path, in_the_wild: bool = False) -> Source:
+def find_source(folder: str | Path, in_the_wild: bool = False, void_ids: tuple[int, ...] = ()) -> Source:
     """Recognise a folder's layout and list what is in it, reading no file.
 
     Args:
         in_the_wild: of FFHQ take the photos that are not aligned, where they are there.
+        void_ids: ids of merged masks that count as background.
 
     Raises:
         SourceError: no such folder, no file in it, photos without their masks folder, or only photos in the wild
@@ -99,11 +113,15 @@ def find_source(folder: str | Path, in_the_wild: bool = False) -> Source:
         raise SourceError(f"{folder} can't be listed: {error}") from error
     if not entries:
         raise SourceError(f"{folder} holds no files")
-    return Source(folder, layout, layout.startswith("celebamask"), tuple(_unique_keys(entries)), landmarks)
+    labelled = layout.startswith("celebamask")
+    return Source(folder, layout, labelled, tuple(_unique_keys(entries)), landmarks, tuple(void_ids))
 
 
-def read_labels(entry: Entry) -> np.ndarray:
+def read_labels(entry: Entry, void_ids: tuple[int, ...] = ()) -> np.ndarray:
     """The 17-class map (H, W) of an entry with masks: left and right merged, the nose split.
+
+    Args:
+        void_ids: ids of a merged mask that count as background.
 
     Raises:
         PhotoError: a mask can't be read, has strange ids, or the parts differ in size.
@@ -111,20 +129,22 @@ def read_labels(entry: Entry) -> np.ndarray:
     if not entry.masks:
         raise PhotoError("no mask")
     if entry.masks[0][0] is None:
-        canonical = _read_mask(entry.masks[0][1])
+        canonical = _read_mask(entry.masks[0][1], decode_ids)
+        canonical[np.isin(canonical, void_ids)] = 0
     else:
         canonical = _merge_parts(entry.masks)
     try:
         return split_nose(remap(canonical, CELEBAMASK_TO_17, "mask"))
     except LabelError as error:
-        raise PhotoError(str(error)) from error
+        # Of a photo that was left out for it the report says so.
+        raise PhotoError(f"{error}; ids that mark no part can be listed as void_ids of the set") from error
 
 
 def _merge_parts(masks: tuple[tuple[int | None, Path], ...]) -> np.ndarray:
     # The data set's own rule: parts are painted in canonical order, a later one over the earlier.
     canonical = None
     for part_id, file in sorted(masks):
-        part = _read_mask(file, binary=True)
+        part = _read_mask(file, decode_binary)
         if canonical is None:
             canonical = np.zeros(part.shape, np.uint8)
         if part.shape != canonical.shape:
@@ -133,9 +153,9 @@ def _merge_parts(masks: tuple[tuple[int | None, Path], ...]) -> np.ndarray:
     return canonical
 
 
-def _read_mask(file: Path, binary: bool = False) -> np.ndarray:
+def _read_mask(file: Path, decode: Callable[[bytes], np.ndarray]) -> np.ndarray:
     try:
-        return (decode_binary if binary else decode_labels)(read_regular(file))
+        return decode(read_regular(file))
     except OSError as error:
         raise PhotoError(f"mask {file.name}: can't be read: {error.strerror or error}") from error
     except PhotoError as error:
@@ -199,7 +219,7 @@ def _is_auxiliary(name: str) -> bool:
 
 
 def _official_entries(folder: Path) -> list[Entry]:
-    masks = _official_masks(folder / _OFFICIAL_MASKS)
+    masks, strays = _official_masks(folder / _OFFICIAL_MASKS, folder)
     entries = []
     for entry in _tree_entries(folder / _OFFICIAL_PHOTOS, folder):
         if entry.problem is None:
@@ -210,35 +230,93 @@ def _official_entries(folder: Path) -> list[Entry]:
                 problem = "its name is not the photo's number"
             entry = dataclasses.replace(entry, masks=tuple(parts), problem=problem)
         entries.append(entry)
-    return entries
+    good = {int(entry.key) for entry in entries if entry.masks and entry.problem is None}
+    bad = {int(entry.key) for entry in entries if entry.problem and re.fullmatch(r"\d+", entry.key)} - good
+    for number, parts in masks.items():
+        if number not in good:
+            problem = _PHOTO_LEFT_OUT if number in bad else _NO_PHOTO
+            strays += [_stray(file, folder, problem) for _, file in parts]
+    return entries + sorted(strays, key=lambda entry: natural_key(entry.name))
 
 
-def _official_masks(folder: Path) -> dict[int, list[tuple[int, Path]]]:
+def _official_masks(folder: Path, root: Path) -> tuple[dict[int, list[tuple[int, Path]]], list[Entry]]:
+    """By photo number, the parts' ids and files; and what lies there that is no part of any photo."""
     # Four hundred thousand files: names are looked at as they come, and each photo's parts sorted when merged.
     ids = {name: number for number, name in enumerate(CELEBAMASK_NAMES) if number}
     masks: dict[int, list[tuple[int, Path]]] = {}
+    strays: list[Entry] = []
+    places = []
     with os.scandir(folder) as items:
-        places = [item.path for item in items if item.name.isdecimal() and is_folder(item)]
+        for item in items:
+            if item.name.isdecimal() and is_folder(item):
+                places.append(item.path)
+            elif is_folder(item):
+                strays += _strays_below(Path(item.path), root, "not in a folder of 2000 photos' masks")
+            elif not item.name.startswith(".") and not _is_auxiliary(item.name):
+                strays.append(_stray(Path(item.path), root, "not in a folder of 2000 photos' masks"))
     for place in places:
         group = int(os.path.basename(place))
-        for name in os.listdir(place):
-            match = re.fullmatch(r"(\d+)_(\w+)\.png", name)
-            if match and match[2] in ids and int(match[1]) // _PHOTOS_A_GROUP == group:
-                masks.setdefault(int(match[1]), []).append((ids[match[2]], Path(place, name)))
-    return masks
+        with os.scandir(place) as items:
+            for item in items:
+                name = item.name
+                match = re.fullmatch(r"(\d+)_(\w+)(\.\w+)", name)
+                known = match and match[2] in ids and match[3].lower() in PHOTO_SUFFIXES
+                if known and int(match[1]) // _PHOTOS_A_GROUP == group:
+                    masks.setdefault(int(match[1]), []).append((ids[match[2]], Path(place, name)))
+                elif is_folder(item):
+                    strays += _strays_below(Path(place, name), root, "not in a folder of 2000 photos' masks")
+                elif not name.startswith(".") and not _is_auxiliary(name):
+                    strays.append(_stray(Path(place, name), root, _no_part(match, ids)))
+    return masks, strays
+
+
+def _no_part(match: re.Match | None, ids: dict[str, int]) -> str:
+    """Why a file among masks of parts is none."""
+    if match is None or match[3].lower() not in PHOTO_SUFFIXES:
+        return "no mask by its name, which would be NUMBER_PART.png"
+    if match[2] not in ids:
+        return f"no mask of a known part: '{match[2]}' is none of CelebAMask-HQ's"
+    return f"a mask in the wrong folder: it belongs in {int(match[1]) // _PHOTOS_A_GROUP}"
+
+
+def _strays_below(folder: Path, root: Path, problem: str) -> list[Entry]:
+    return [
+        _stray(item.path, root, problem) for item in list_tree(folder) if not _is_auxiliary(item.path.name)
+    ]
+
+
+def _stray(file: Path, root: Path, problem: str) -> Entry:
+    name = readable(file.relative_to(root).as_posix())
+    return Entry(file, name, _without_suffix(name), problem=problem)
 
 
 def _merged_entries(folder: Path) -> list[Entry]:
-    entries = []
+    masks: dict[str, list[Listed]] = {}
+    strays = []
+    for item in list_tree(folder / "masks"):
+        if item.problem is None:
+            masks.setdefault(_without_suffix(item.name), []).append(item)
+        elif not _is_auxiliary(item.name):
+            strays.append(_stray(item.path, folder, item.problem))
+    entries, used = [], set()
     for entry in _tree_entries(folder / "images", folder):
         if entry.problem is None:
-            mask = folder / "masks" / entry.file.relative_to(folder / "images").with_suffix(".png")
-            found = mask.is_file()
+            found = masks.get(entry.key, [])
+            # PNG before what another tool wrote beside it; of both spellings of a suffix the same one each time.
+            mask = min(found, key=lambda item: (item.path.suffix.lower() != ".png", item.name), default=None)
+            used |= {mask.name} if mask else set()
             entry = dataclasses.replace(
-                entry, masks=((None, mask),) if found else (), problem=None if found else "no mask"
+                entry, masks=((None, mask.path),) if mask else (), problem=None if mask else "no mask"
             )
         entries.append(entry)
-    return entries
+    good = {entry.key for entry in entries if entry.problem is None}
+    bad = {entry.key for entry in entries} - good
+    for key, found in masks.items():
+        problem = _PHOTO_LEFT_OUT if key in bad else _NO_PHOTO
+        if key in good:
+            problem = "a mask beside another of the same photo, which is read"
+        strays += [_stray(item.path, folder, problem) for item in found if item.name not in used]
+    return entries + sorted(strays, key=lambda entry: natural_key(entry.name))
 
 
 def _unique_keys(entries: list[Entry]) -> list[Entry]:

@@ -7,9 +7,8 @@ from pathlib import Path
 import jinja2
 import yaml
 
-from sofgan.files import read_json
 from sofgan.labels import NAMES, PALETTE
-from stages.reporting import curves, graph, pictures, texts
+from stages.reporting import curves, graph, headlines, pictures, texts
 
 PHOTOS_SHOWN, PHOTO_PX = 12, 128
 BATCHES_SHOWN = 3
@@ -30,7 +29,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
     """
     params_file = root / "params.yaml"
     params = yaml.safe_load(params_file.read_text()) if params_file.is_file() else {}
-    metrics = read_metrics(root / "metrics")
+    metrics = headlines.read_figures(root)
     page = Page(root, max_width)
     sections = [
         page.portraits(),
@@ -50,7 +49,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
     return environment.get_template("page.html").render(
         title=title,
         facts=facts(root, params, batches),
-        headlines=headlines(metrics),
+        cards=cards(metrics),
         sections=sections,
         classes=[
             (name, "#{:02x}{:02x}{:02x}".format(*colour)) for name, colour in zip(NAMES, PALETTE.tolist())
@@ -59,7 +58,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
         if (root / "dvc.yaml").is_file()
         else "",
         curves=curve_groups(root / "plots", root / "dvc.yaml"),
-        scores=class_scores(metrics),
+        scores=class_scores(metrics, root / "plots"),
         metrics=[
             (name, [(key, figure(value), texts.definition(key)) for key, value in values.items()])
             for name, values in metrics.items()
@@ -144,41 +143,13 @@ def _section(identifier: str, title: str) -> dict:
     return {"id": identifier, "title": title, "figures": [], "missing": [], "notes": [], "turntable": None}
 
 
-def read_metrics(folder: Path) -> dict[str, dict]:
-    """By stage (and batch), the flat mapping of each file under `metrics/`."""
-    return {
-        path.relative_to(folder).with_suffix("").as_posix(): read_json(path)
-        for path in sorted(folder.rglob("*.json"))
-    }
-
-
-def headlines(metrics: dict[str, dict]) -> list[dict]:
-    """The few figures on top, each with its N; those that are not there say so."""
-    found = []
-    for title, (file, key), counted, (count_file, count_key), better in texts.HEADLINES:
-        value = metrics.get(file, {}).get(key)
-        count = metrics.get(count_file, {}).get(count_key)
-        floor = metrics.get(file, {}).get(f"{key}_floor")
-        found.append(
-            {
-                "title": title,
-                "value": headline(value),
-                "count": f"N = {figure(count)} {counted}" if count is not None else "N not given",
-                "note": texts.HEADLINE_NOTES[key]
-                if value is not None
-                else f"not measured: metrics/{file}.json, {key}",
-                "floor": f"floor {figure(floor)}" if floor is not None else "",
-                "better": {"up": "higher is better", "down": "lower is better"}[better],
-            }
-        )
-    return found
-
-
-def headline(value) -> str:
-    """A metric as text of one width: 0.812, 312."""
-    if not isinstance(value, int | float):
-        return "–"
-    return f"{value:.3f}" if abs(value) < 1 else f"{value:.1f}" if abs(value) < 100 else f"{value:.0f}"
+def cards(metrics: dict[str, dict]) -> list[dict]:
+    """The scores on top of the page, each with its N; those that are not there say so."""
+    return [
+        {"title": row.title, "value": row.text, "count": row.count, "note": row.note}
+        for row in headlines.rows(metrics)
+        if row.headline.better
+    ]
 
 
 def figure(value) -> str:
@@ -214,10 +185,15 @@ def curve_groups(folder: Path, dvc_file: Path) -> list[tuple[str, list, list]]:
     return groups
 
 
-def class_scores(metrics: dict[str, dict]) -> list[tuple[str, str]]:
-    """Scores of classes, `..._iou_<class>`, as bars: (title, SVG) for each group of metrics."""
+def class_scores(metrics: dict[str, dict], plots: Path) -> list[tuple[str, str]]:
+    """Scores of classes, `..._iou_<class>`, as bars: (title, SVG) for each group of metrics.
+
+    Without those of a stage that has plots/<stage>_classes.csv, which `curve_groups` draws.
+    """
     groups = []
     for file, values in metrics.items():
+        if (plots / f"{file}_classes.csv").is_file():
+            continue
         found: dict[str, dict[str, float]] = {}
         for key, value in values.items():
             prefix, _, name = key.rpartition("iou_")

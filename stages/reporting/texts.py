@@ -2,37 +2,6 @@
 
 import re
 
-# The figures on top of the page: title, (file under metrics/, key), what N counts and (file, key) of N, better is.
-HEADLINES = (
-    (
-        "Field, mIoU",
-        ("evaluation", "held_out_view_miou"),
-        "views",
-        ("train_sof", "held_out_views"),
-        "up",
-    ),
-    ("New heads, mIoU", ("train_sof", "new_head_miou"), "heads", ("train_sof", "new_heads"), "up"),
-    ("Inversion, mIoU", ("evaluation", "inversion_miou"), "maps", ("evaluation", "inversion_maps"), "up"),
-    (
-        "Face parser, mIoU",
-        ("train_parser", "held_out_miou"),
-        "photos",
-        ("train_parser", "held_out_photos"),
-        "up",
-    ),
-    ("Control, mIoU", ("evaluation", "control_miou"), "pictures", ("evaluation", "n_generated"), "up"),
-    ("Portraits, fd_lite0", ("evaluation", "fd_lite0"), "a side", ("evaluation", "n_generated"), "down"),
-)
-
-HEADLINE_NOTES = {
-    "held_out_view_miou": "field against rendered truth, views never trained on",
-    "new_head_miou": "heads never trained on, code fitted to some views, scored on others",
-    "inversion_miou": "map fitted by code and camera, against that map",
-    "held_out_miou": "on photos kept from training",
-    "control_miou": "painted, then parsed again, against the map it was painted from",
-    "fd_lite0": "generated against real; floor: halves of the real photos against each other",
-}
-
 # First pattern that matches the whole key, in order.
 DEFINITIONS = (
     (r"fid.*", "Frechet inception distance: Inception-v3 of 2015-12-05, its own resize. Lower is better."),
@@ -54,6 +23,7 @@ DEFINITIONS = (
         r"held_out_view_miou",
         "Mean over classes of intersection over union, the final field on held-out views of scans.",
     ),
+    (r"held_out_views", "How many views those are."),
     (r"held_out_view_iou_\w+", "Intersection over union of one class on held-out views."),
     (
         r"new_head_miou",
@@ -91,6 +61,7 @@ DEFINITIONS = (
     ),
     (r"inversion_miou", "Fit of inverted label maps, one confusion over all of them."),
     (r"inversion_maps|maps", "How many label maps were inverted."),
+    (r"control_pictures", "How many painted portraits were parsed again."),
     (r"control_miou_frequent", "As control_miou, over classes that are frequent enough to be judged."),
     (r"control_miou", "Painted portraits parsed again, against the maps they were painted from."),
     (r"control_.*", "Agreement of painted portraits, parsed again, with their maps."),

@@ -255,10 +255,10 @@ def test_a_folder_that_is_refused_is_tried_again_twice_then_when_it_has_changed(
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):
     source = scans(tmp_path / "may", "a")
     add(project, str(source))
-    for folder in ("data/scans/may", "data/views/may", "metrics/score_batch", "metrics/make_avatars"):
+    for folder in ("data/scans/may", "data/views/may", "metrics/all/score_batch", "metrics/all/make_avatars"):
         (project / folder).mkdir(parents=True)
     for stage in ("score_batch", "make_avatars"):
-        (project / f"metrics/{stage}/may.json").write_text("{}")
+        (project / f"metrics/all/{stage}/may.json").write_text("{}")
     busy = {"data/views": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}}
     (project / ".dvc/tmp").mkdir(exist_ok=True)
     (project / ".dvc/tmp/rwlock").write_text(json.dumps(busy))
@@ -266,8 +266,8 @@ def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):
         remove(project, "may")
     (project / ".dvc/tmp/rwlock").unlink()
     remove(project, "may")
-    assert not (project / "metrics/score_batch/may.json").exists()
-    assert (project / "metrics/make_avatars/may.json").exists()  # Of a stage of its own.
+    assert not (project / "metrics/all/score_batch/may.json").exists()
+    assert (project / "metrics/all/make_avatars/may.json").exists()  # Of a stage of its own.
     assert in_use(project) == ["avatars-000"]
     assert (project / "data/raw/scans/may/a.obj").is_file()
     assert not (project / "data/scans/may").exists() and not (project / "data/views/may").exists()

@@ -203,12 +203,19 @@ def test_experiments_run_beside_each_other_and_leave_the_workspace(repository):
 
 
 def test_summary_shows_metrics_and_places(tmp_path):
-    (tmp_path / "metrics/render").mkdir(parents=True)
-    (tmp_path / "metrics/render/a.json").write_text('{"views": 20, "share": 0.123456}')
+    (tmp_path / "metrics/all").mkdir(parents=True)
+    (tmp_path / "metrics/all/render_views.json").write_text(
+        '{"views": 2000, "scans": 96.0, "share": 0.123456}'
+    )
+    (tmp_path / "metrics/all/evaluation.json").write_text('{"fd_lite0": 312.6, "fd_lite0_floor": 300}')
     text = summary(tmp_path, [dvc_stages.Outcome("render@a", "cached", 0.5)], "run-1", "sqlite:///x")
-    assert "| render@a | cached | 0.5 |" in text and "| render/a | share | 0.1235 |" in text
+    assert "| render@a | cached | 0.5 |" in text
+    assert "| render_views | Label views | 2,000 | 96 scans | rendered around the scans |" in text
+    assert "| evaluate | Portraits, fd_lite0 | 313 | not given | generated against real; floor 300" in text
+    assert "share" not in text and "not run yet" not in text  # Few figures, of what is there.
     assert "no report yet" in text and "no new run" in text
-    assert "render/a" not in summary(tmp_path, [], "run-1", "sqlite:///x", metrics=["train"])
+    text = summary(tmp_path, [], "run-1", "sqlite:///x", metrics=["evaluate"])
+    assert "fd_lite0" in text and "Label views" not in text
 
 
 def test_a_batch_is_told_of_by_figures_and_odd_scans(tmp_path):

@@ -200,7 +200,7 @@ def test_a_new_batch_is_rendered_by_a_worker_and_no_other(project, up):
     given = yaml.safe_load((CODE / "params.yaml").read_text())["train_sof"]["warm_start"]
     own = TINY_FIELD["warm_start"] | {"field": kept, "sha256": known}
     assert params["train_sof"]["warm_start"] == given | own
-    assert json.loads((project / "metrics/train_sof.json").read_text())["instances"] == 4
+    assert json.loads((project / "metrics/all/train_sof.json").read_text())["instances"] == 4
     assert (project / "plots/train_sof.csv").read_text().splitlines()[-1].startswith("3,")
 
     again = deployment_run(project, "render-batch/gpu", "--param", f"source={source}")

@@ -24,11 +24,11 @@ from stages import params as stage_params
 
 ROOT = Path(__file__).parents[2]
 STAGES = {
-    "make_avatars": (["--batch", "b"], ["data/raw/scans/b", "metrics/make_avatars"]),
-    "make_portraits": ([], ["data/raw/portraits", "metrics/make_portraits.json"]),
+    "make_avatars": (["--batch", "b"], ["data/raw/scans/b", "metrics/all/make_avatars"]),
+    "make_portraits": ([], ["data/raw/portraits", "metrics/all/make_portraits.json"]),
     "ingest_scans": (["--batch", "b"], ["data/scans/b"]),
     "render_views": (["--batch", "b"], ["data/views/b"]),
-    "parse_faces": ([], ["data/labels/ffhq", "metrics/parse_faces.json"]),
+    "parse_faces": ([], ["data/labels/ffhq", "metrics/all/parse_faces.json"]),
 }
 PHOTOS = 600  # more than a block
 

@@ -1,5 +1,6 @@
 """The stage `evaluate` on models that know nothing: every number and picture is there, twice the same."""
 
+import csv
 import json
 import os
 import shutil
@@ -124,7 +125,7 @@ def project(tmp_path, monkeypatch):
 
 def test_every_number_and_picture_is_there_twice_the_same(project):
     evaluate.main()
-    written = [project / "metrics/evaluation.json", *sorted((project / "data/evaluation").iterdir())]
+    written = [project / "metrics/all/evaluation.json", *sorted((project / "data/evaluation").iterdir())]
     figures = json.loads(written[0].read_text())
     for suffix, generated, real in [
         ("", 6, 6),
@@ -139,6 +140,17 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     for name in ("held_out_view_miou", "control_miou", "control_miou_frequent", "control_accuracy"):
         assert 0 <= figures[name] <= 1
     assert figures["style_spread_hair"] >= 0
+    # N of what the headline figures are of: the views that were scored, and all pictures that were parsed again.
+    assert (figures["held_out_views"], figures["control_pictures"]) == (1, 6 + 5 + 6)
+    few = json.loads((project / "metrics/evaluation.json").read_text())
+    assert few == {"control": figures["control_miou"], "fd_parser": figures["fd_parser"]}
+    table = list(csv.DictReader((project / "plots/evaluation_classes.csv").read_text().splitlines()))
+    assert list(table[0]) == ["class", "held_out_view", "control"]
+    assert {row["class"]: row["control"] for row in table if row["control"]} == {
+        key.removeprefix("control_iou_"): f"{value:.6g}"
+        for key, value in figures.items()
+        if key.startswith("control_iou_")
+    }
     assert not any(name.startswith("fid") for name in figures)
     assert [path.name for path in written[1:]] == ["grid.png", "turntable.gif", "turntable.png"]
     assert Image.open(written[1]).size == (4 * 16, 2 * 16)
@@ -151,10 +163,10 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
 def test_scans_that_were_not_trained_on_are_left_out(project):
     shutil.copy(project / "data/views/a/x.npz", project / "data/views/a/new.npz")  # sorted before x
     evaluate.main()
-    new = json.loads((project / "metrics/evaluation.json").read_text())["held_out_view_miou"]
+    new = json.loads((project / "metrics/all/evaluation.json").read_text())["held_out_view_miou"]
     (project / "data/views/a/new.npz").unlink()
     evaluate.main()
-    assert new == json.loads((project / "metrics/evaluation.json").read_text())["held_out_view_miou"]
+    assert new == json.loads((project / "metrics/all/evaluation.json").read_text())["held_out_view_miou"]
 
 
 def test_a_field_of_other_scans_is_refused(project):
@@ -174,6 +186,6 @@ def test_two_workers_of_a_cluster_find_the_same_figures(project, cluster):
             command, env=environment | {"SOFGAN_CLUSTER": where}, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stderr
-        found.append((project / "metrics/evaluation.json").read_bytes())
+        found.append((project / "metrics/all/evaluation.json").read_bytes())
         assert ("Beginning flow run" in done.stdout + done.stderr) == bool(where)
     assert found[0] == found[1]

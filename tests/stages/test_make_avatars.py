@@ -44,7 +44,7 @@ def test_makes_and_replaces_a_batch(project):
     }
     assert {path.name for path in scans.iterdir()} == names | {"avatars.json"}
     first = (scans / "avatar_0000.glb").read_bytes()
-    figures = json.loads((folder / "metrics/make_avatars/few.json").read_text())
+    figures = json.loads((folder / "metrics/all/make_avatars/few.json").read_text())
     assert figures["scans"] == 2
     assert sum(value for key, value in figures.items() if key.startswith("hair/")) == pytest.approx(1)
 

@@ -84,10 +84,12 @@ def test_photos_to_label_maps(project, monkeypatch):
     photos, labels = PhotoStore("data/photos/ffhq"), PhotoStore("data/labels/ffhq")
     assert photos.keys() == labels.keys() == [f"00000/{i:05d}" for i in range(12)]
     assert labels.labels(0).shape == (32, 32) and labels.has_labels()
-    figures = json.loads((project / "metrics/import_photos.json").read_text())
+    figures = json.loads((project / "metrics/all/import_photos.json").read_text())
     assert (figures["ffhq_photos"], figures["ffhq_left_out"], figures["celebamask_photos"]) == (12, 1, 12)
     assert "broken.png" in (project / "data/photos/ffhq/report.csv").read_text()
-    figures = json.loads((project / "metrics/train_parser.json").read_text())
+    figures = json.loads((project / "metrics/all/train_parser.json").read_text())
+    few = json.loads((project / "metrics/train_parser.json").read_text())
+    assert few == {"parser": figures["held_out_miou"]}
     held_out = int(PhotoStore("data/photos/celebamask").splits().sum())
     assert 0 <= figures["held_out_miou"] <= 1 and figures["held_out_photos"] == held_out > 0
     assert (
@@ -102,7 +104,7 @@ def test_photos_to_label_maps(project, monkeypatch):
         for name in ("skin", "hair")
     }
     assert rows == pytest.approx({"skin": 1, "hair": 1}, abs=1e-4)
-    figures = json.loads((project / "metrics/parse_faces.json").read_text())
+    figures = json.loads((project / "metrics/all/parse_faces.json").read_text())
     assert sum(figures[f"area_{name}"] for name in NAMES) == pytest.approx(1)
     assert not any((project / ".work").rglob("*.pt")) and not any((project / ".work").rglob("*.arrow"))
 

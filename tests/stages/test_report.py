@@ -13,7 +13,7 @@ from PIL import Image
 from sofgan.faces.store import PhotoStoreWriter
 from sofgan.files import write_json, write_png
 from sofgan.labels import colorize
-from stages.reporting import curves, graph, pictures, texts
+from stages.reporting import curves, graph, headlines, pictures, texts
 from stages.reporting.page import build
 
 DVC = """
@@ -62,7 +62,7 @@ def project(tmp_path) -> Path:
                 masks = None if folder == "photos/ffhq" else labels(48, i)
                 writer.add(f"{i:05d}", photo, masks)
     (tmp_path / "plots").mkdir()
-    (tmp_path / "plots/classes.csv").write_text("class,iou\nskin,0.91\nhair,\n")
+    (tmp_path / "plots/classes_classes.csv").write_text("class,iou\nskin,0.91\nhair,\n")
     evaluation = {
         "held_out_view_iou_hair": 0.5,
         "held_out_view_iou_hat": None,
@@ -71,8 +71,9 @@ def project(tmp_path) -> Path:
         "fd_lite0_floor": 72.0,
         "n_generated": 500,
     }
-    write_json(tmp_path / "metrics/evaluation.json", evaluation)
-    write_json(tmp_path / "metrics/render_views/a.json", {"odd <key>": None, "views": 20})
+    write_json(tmp_path / "metrics/all/evaluation.json", evaluation)
+    write_json(tmp_path / "metrics/all/render_views/a.json", {"odd <key>": None, "views": 20})
+    write_json(tmp_path / "metrics/all/classes.json", {"iou_skin": 0.91})  # As in plots/classes_classes.csv.
     rows = [f"{step},{1 / (step + 1)},{step * 0.01}," for step in range(1000)]
     (tmp_path / "plots/train.csv").write_text("\n".join(["step,loss,held_out_miou,odd", *rows]))
     return tmp_path
@@ -81,13 +82,15 @@ def project(tmp_path) -> Path:
 def test_page_is_whole_and_stands_alone(project):
     text = build(project, "A <title>", 1600, ["a", "b"])
     assert "A &lt;title&gt;" in text and "<title>A <title>" not in text
-    assert "0.789" in text and "floor 72" in text and "N = 500 a side" in text
+    cards = text[text.index('<div class="cards">') : text.index("<section")]
+    assert "0.789" in cards and "floor 72" in cards and "N: 500 a side" in cards
+    assert "views" in text and "Label views" not in cards  # What was only counted is no score.
     assert "odd &lt;key&gt;" in text
     assert text.count("<img") == 2 + 2 + 1 + 1 + 1 + 2 and 'data-frames="4"' in text
     assert "evaluation/&lt;new&gt;.png" in text  # A picture that nobody described is shown by its name.
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert not re.findall(r"url\((?!data:)|@import|<link", text)
-    assert "Not there:" not in text and "not measured: metrics/train_parser.json" in text
+    assert "Not there:" not in text and "the stage train_parser has not run yet" in text
     assert (
         ">0.91<" in text
         and "evaluation: held_out_view_iou" in text
@@ -171,8 +174,8 @@ def test_curves_survive_gaps_and_constants():
 
 
 def test_headlines_and_definitions_have_words():
-    for _, (_, key), _, _, _ in texts.HEADLINES:
-        assert texts.HEADLINE_NOTES[key] and texts.definition(key)
+    for headline in headlines.HEADLINES:
+        assert headline.note and all(texts.definition(key) for key in headline.keys)
     assert "another network" in texts.definition("fd_lite0_sof_maps") and "halves" in texts.definition(
         "fd_lite0_floor"
     )

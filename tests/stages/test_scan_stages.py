@@ -76,8 +76,8 @@ def test_avatars_become_views_in_which_every_pixel_has_a_class(project, monkeypa
     assert (project / "data/views/some/contact_sheet.png").exists()
 
     _run(batch_metrics, monkeypatch)
-    assert json.loads((project / "metrics/ingest_scans.json").read_text()) == figures | {"batches": 1}
-    areas = json.loads((project / "metrics/render_views.json").read_text())
+    assert json.loads((project / "metrics/all/ingest_scans.json").read_text()) == figures | {"batches": 1}
+    areas = json.loads((project / "metrics/all/render_views.json").read_text())
     assert (areas["batches"], areas["scans"], areas["views"]) == (1, 2, 10)
     assert sum(areas[f"area_{name}"] for name in labels.NAMES) == pytest.approx(1)
 
@@ -102,7 +102,7 @@ def test_portraits_stage_writes_both_sets_and_spares_its_neighbours(project, mon
     assert mine.read_text() == "keep"
     assert (mine.parent / "ffhq" / "00000.png").exists()
     assert (mine.parent / "celebamask" / "CelebA-HQ-img" / "0.jpg").exists()
-    assert json.loads((project / "metrics" / "make_portraits.json").read_text())["ffhq_photos"] == 1
+    assert json.loads((project / "metrics/all/make_portraits.json").read_text())["ffhq_photos"] == 1
 
 
 def test_a_missing_batch_stops_with_a_sentence(project, monkeypatch):

@@ -1,5 +1,6 @@
 """Stages train_sof and invert_masks in a small project of synthetic heads: files out, resume, same bytes."""
 
+import csv
 import fcntl
 import hashlib
 import importlib.util
@@ -85,7 +86,7 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     assert len(new) == 1  # a fifth of five
     assert sof.instance_names == [f"{path.parent.name}/{path.stem}" for path in known]
     assert sof.codes.shape == (4, 256)
-    metrics = json.loads(Path("metrics/train_sof.json").read_text())
+    metrics = json.loads(Path("metrics/all/train_sof.json").read_text())
     assert metrics["instances"] == 4
     assert metrics["training_views"] == 12
     assert metrics["held_out_views"] == 4
@@ -94,6 +95,14 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     assert metrics["new_heads"] == 1
     assert 0 < metrics["new_head_miou"] < 1
     assert "new_head_iou_skin" in metrics
+    few = {"field": metrics["held_out_miou"], "new_head": metrics["new_head_miou"]}
+    assert json.loads(Path("metrics/train_sof.json").read_text()) == few
+    classes = list(csv.DictReader(Path("plots/train_sof_classes.csv").read_text().splitlines()))
+    assert list(classes[0]) == ["class", "iou", "new_head_iou"]
+    for row in classes:
+        for column in ("iou", "new_head_iou"):
+            value = metrics.get(f"{column}_{row['class']}")
+            assert row[column] == ("" if value is None else f"{value:.6g}")
     assert "share_plausible" not in metrics  # four heads are too few to judge others by
     curve = Path("plots/train_sof.csv").read_text().splitlines()
     assert [line.split(",")[0] for line in curve] == ["step", "4", "8"]
@@ -111,9 +120,10 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     both = load_sof("models/sof_inverted.pt")
     assert both.rounds == [1, 1, 1, 1, 2, 2, 2]
     assert both.instance_names[4:] == ["celebamask/00000", "celebamask/00002", "celebamask/00003"]
-    metrics = json.loads(Path("metrics/invert_masks.json").read_text())
+    metrics = json.loads(Path("metrics/all/invert_masks.json").read_text())
     assert metrics["maps"] == 3
     assert 0 <= metrics["input_miou_worst"] <= metrics["input_miou"] <= 1
+    assert json.loads(Path("metrics/invert_masks.json").read_text()) == {"masks": metrics["input_miou"]}
 
     digest = lambda name: hashlib.sha256(Path(name).read_bytes()).hexdigest()  # noqa: E731
     names = ["models/sof.pt", "models/sof_inverted.pt", "data/inverted/inversion.npz", "plots/train_sof.csv"]
@@ -137,7 +147,9 @@ def test_without_heads_to_spare_all_are_trained_on(project):
     params["train_sof"]["held_out_instances"] = 0
     (project / "params.yaml").write_text(yaml.safe_dump(params))
     train_sof.main()
-    metrics = json.loads(Path("metrics/train_sof.json").read_text())
+    metrics = json.loads(Path("metrics/all/train_sof.json").read_text())
+    assert list(json.loads(Path("metrics/train_sof.json").read_text())) == ["field"]
+    assert Path("plots/train_sof_classes.csv").read_text().startswith("class,iou\n")
     assert metrics["instances"] == 5
     assert not [name for name in metrics if name.startswith("new_head")]
     assert not Path("data/sof/new_heads.png").exists()
@@ -175,7 +187,14 @@ def stage_process(**environment: str) -> subprocess.Popen:
 def test_of_several_processes_the_first_alone_writes_and_tells(project):
     """Two processes, by a parameter, end as one does, with one set of files and one run for MLflow."""
     train_sof.main()
-    names = ["metrics/train_sof.json", "plots/train_sof.csv", "data/sof/new_heads.png", "models/sof.pt"]
+    names = [
+        "metrics/all/train_sof.json",
+        "metrics/train_sof.json",
+        "plots/train_sof_classes.csv",
+        "plots/train_sof.csv",
+        "data/sof/new_heads.png",
+        "models/sof.pt",
+    ]
     alone = json.loads(Path(names[0]).read_text())
     for name in names:
         Path(name).unlink()

@@ -59,8 +59,19 @@ def only_entry(root: Path) -> spool.Entry:
 def test_final_writes_the_metrics_file_of_stage_and_batch(root):
     with stage_run("ingest_scans", {"a": 1}, "avatars-000") as run:
         run.final({"good": np.int64(4), "share": np.float32(0.5), "odd": float("inf"), "kind": "x"})
-    written = json.loads((root / "metrics/ingest_scans/avatars-000.json").read_text())
+    written = json.loads((root / "metrics/all/ingest_scans/avatars-000.json").read_text())
     assert written == {"good": 4, "share": 0.5, "odd": None, "kind": "x"}
+    assert not (root / "metrics/ingest_scans").exists()  # Nothing of it is a headline.
+
+
+def test_final_writes_the_few_figures_that_dvc_shows_apart_from_all(root):
+    figures = {"held_out_miou": 0.5, "iou_hair": 0.25, "lost": float("nan")}
+    with stage_run("train_sof", None) as run:
+        run.final(figures, headline={"field": "held_out_miou", "new_head": "new_head_miou", "x": "lost"})
+    assert json.loads((root / "metrics/train_sof.json").read_text()) == {"field": 0.5, "x": None}
+    assert json.loads((root / "metrics/all/train_sof.json").read_text()) == figures | {"lost": None}
+    (event,) = [event for event in only_entry(root).new_events()[0] if event["kind"] == "final"]
+    assert event["values"] == figures | {"lost": None} and event["name"] == "train_sof"
 
 
 def test_processes_after_the_first_tell_and_write_nothing(root, monkeypatch, capsys):
@@ -118,7 +129,7 @@ def test_tracking_that_fails_is_said_once_and_stops_nothing(root, capsys):
         run.metrics({"loss": 1.0}, step=1)
         run.image("view", np.zeros((4, 4, 3), np.uint8))
         run.final({"miou": 0.5})
-    assert json.loads((root / "metrics/train_sof.json").read_text()) == {"miou": 0.5}
+    assert json.loads((root / "metrics/all/train_sof.json").read_text()) == {"miou": 0.5}
     assert capsys.readouterr().err.count("tracking:") == 1
 
 
@@ -127,7 +138,7 @@ def test_bad_values_stop_tracking_not_the_stage(root, capsys):
         run.metrics({"loss": "not a number"}, step=1)
         run.image("view", np.zeros((4, 4, 3), np.uint8))
         run.final({"miou": 0.5})
-    assert (root / "metrics/train_sof.json").is_file()
+    assert (root / "metrics/all/train_sof.json").is_file()
     assert capsys.readouterr().err.count("tracking:") == 1
 
 
@@ -168,7 +179,7 @@ def test_off_writes_nothing_but_the_metrics(root, monkeypatch):
     with stage_run("train_sof", None) as run:
         run.image("view", np.zeros((4, 4, 3), np.uint8))
         run.final({"miou": 0.5})
-    assert not (root / ".work").exists() and (root / "metrics/train_sof.json").is_file()
+    assert not (root / ".work").exists() and (root / "metrics/all/train_sof.json").is_file()
 
 
 def test_a_pid_used_again_is_another_process():

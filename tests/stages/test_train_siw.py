@@ -78,7 +78,9 @@ def test_stage_writes_model_samples_curves_and_metrics(project):
     assert (project / "data/siw/sof_maps.png").exists()
     lines = (project / "plots/train_siw.csv").read_text().splitlines()
     assert lines[0].startswith("kimg,") and len(lines) == 3
-    assert json.loads((project / "metrics/train_siw.json").read_text())["kimg"] == pytest.approx(0.016)
+    figures = json.loads((project / "metrics/all/train_siw.json").read_text())
+    assert figures["kimg"] == pytest.approx(0.016) and "loss_g" in figures
+    assert json.loads((project / "metrics/train_siw.json").read_text()) == {"kimg": figures["kimg"]}
     assert not (project / ".work/train_siw").exists()  # Or a later run would resume the finished one.
 
 

@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import zlib
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from PIL import Image
 from sofgan.faces.importing import import_photos
 from sofgan.faces.sources import SourceError, find_source
 from sofgan.faces.store import PhotoStore
-from sofgan.labels import CELEBAMASK_NAMES, EARRING, L_NOSE, NUM_CLASSES, R_NOSE
+from sofgan.labels import BACKGROUND, CELEBAMASK_NAMES, EARRING, HAIR, L_NOSE, NUM_CLASSES, R_NOSE, SKIN
 
 OPTIONS = {"min_side_px": 16, "held_out_share": 0.3}
 # Of the first, second, and last groups of two thousand, at their edges.
@@ -79,7 +80,8 @@ def test_official_and_merged_celebamask_give_the_same_label_maps(tmp_path):
     assert (merged.layout, official.layout) == ("celebamask-merged", "celebamask-official")
     for source, name in [(merged, "one"), (official, "two")]:
         result = import_photos(source, tmp_path / name, workers=2, **OPTIONS)
-        assert (result.photos, result.left_out, result.noted) == (len(NUMBERS), 0, 0)
+        strays = 3 if source is official else 0  # What `_save_official` puts among the masks.
+        assert (result.photos, result.left_out, result.noted) == (len(NUMBERS), strays, 0)
     one, two = PhotoStore(tmp_path / "one"), PhotoStore(tmp_path / "two")
     assert one.keys() == two.keys() == [str(number) for number in NUMBERS]
     seen = set()
@@ -110,9 +112,167 @@ def test_official_celebamask_with_damage(tmp_path):
     }
     expected = {"0": "others are", "2001": "mask 02001_", "4000": "no mask of any part", "7": "empty file"}
     expected["x"] = "not the photo's number"
-    assert report.keys() == {f"CelebA-HQ-img/{name}.jpg" for name in expected}
+    photos = {name for name in report if name.startswith("CelebA-HQ-img")}
+    assert photos == {f"CelebA-HQ-img/{name}.jpg" for name in expected}
     assert all(reason in report[f"CelebA-HQ-img/{name}.jpg"] for name, reason in expected.items())
     assert PhotoStore(tmp_path / "store").keys() == ["1999", "2000", "3999", "29999"]
+
+
+def _report(store):
+    return {
+        row["file"]: row["reason"] for row in csv.DictReader((store / "report.csv").read_text().splitlines())
+    }
+
+
+def test_files_among_masks_that_belong_to_nothing_are_named_with_the_reason(tmp_path):
+    folder = _save_official(tmp_path / "official")
+    masks = folder / "CelebAMask-HQ-mask-anno"
+    skin = Image.new("L", (24, 24), 255)
+    for name in ("0/00000_nose (1).png", "0/00000_wrinkle.png", "stray.png", "0/old/00007_skin.png"):
+        (masks / name).parent.mkdir(exist_ok=True)
+        skin.save(masks / name)
+    (masks / "0" / "00007_skin.txt").write_text("notes")
+    (folder / "CelebA-HQ-img" / "5.heic").write_bytes(b"?")
+    skin.save(masks / "0" / "00005_skin.png")
+    import_photos(find_source(folder), tmp_path / "store", **OPTIONS)
+    place = "not in a folder of 2000 photos' masks"
+    expected = {
+        "0/00000_moustache.png": "no mask of a known part: 'moustache' is none of CelebAMask-HQ's",
+        "0/00000_nose (1).png": "no mask by its name, which would be NUMBER_PART.png",
+        "0/00000_wrinkle.png": "no mask of a known part: 'wrinkle' is none of CelebAMask-HQ's",
+        "0/00001_skin.png": "a mask without its photo",
+        "0/00005_skin.png": "a mask whose photo is left out",
+        "0/02000_cloth.png": "a mask in the wrong folder: it belongs in 1",
+        "0/old/00007_skin.png": place,
+        "stray.png": place,
+    }
+    report = _report(tmp_path / "store")
+    assert report.pop("CelebA-HQ-img/5.heic").startswith("HEIC is not read")
+    assert report == {f"CelebAMask-HQ-mask-anno/{name}": reason for name, reason in expected.items()}
+
+    merged = _save_merged(tmp_path / "merged")
+    for name in ("123", "7"):
+        Image.fromarray(_map(7)).save(merged / "masks" / f"{name}.tif")
+    (merged / "masks" / "1999.mp4").write_bytes(b"?")
+    (merged / "images" / "0.jpg").rename(merged / "images" / "0.heic")
+    (merged / "masks" / "README.md").write_text("licence")
+    import_photos(find_source(merged), tmp_path / "two", **OPTIONS)
+    report = _report(tmp_path / "two")
+    assert report.pop("images/0.heic").startswith("HEIC is not read")
+    assert report == {
+        "masks/0.png": "a mask whose photo is left out",
+        "masks/7.tif": "a mask beside another of the same photo, which is read",
+        "masks/123.tif": "a mask without its photo",
+        "masks/1999.mp4": "a video",
+    }
+
+
+def _as_16_bit_colours(ids):
+    """A PNG of 16 bits a channel, which PIL can't write."""
+    rows = b"".join(b"\0" + row.astype(">u2").repeat(3).tobytes() for row in ids)
+
+    def chunk(kind, content):
+        body = kind + content
+        return len(content).to_bytes(4, "big") + body + zlib.crc32(body).to_bytes(4, "big")
+
+    size = ids.shape[1].to_bytes(4, "big") + ids.shape[0].to_bytes(4, "big")
+    parts = (
+        chunk(b"IHDR", size + bytes([16, 2, 0, 0, 0])),
+        chunk(b"IDAT", zlib.compress(rows)),
+        chunk(b"IEND", b""),
+    )
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
+def _forms(ids):
+    """One map of ids in every form in which masks come: (suffix of the file, image or bytes, reason of refusal)."""
+    used = np.unique(ids)
+    place = np.searchsorted(used, ids).astype(np.uint8)
+    colours, grey, mean = np.stack([ids] * 3, -1), Image.fromarray(place), Image.fromarray(ids)
+    grey.putpalette(np.stack([used] * 3, -1).tobytes())  # As tools leave it that make PNGs smaller.
+    mean.putpalette(np.random.default_rng(0).bytes(768))
+    uneven, opaque = colours.copy(), np.full((*ids.shape, 1), 255, np.uint8)
+    uneven[0, 0, 1] ^= 1
+    half = opaque.copy()
+    half[0, 0] = 0
+    return {
+        "grey": (".png", Image.fromarray(ids), None),
+        "rgb": (".png", Image.fromarray(colours), None),
+        "rgba": (".PNG", Image.fromarray(np.concatenate([colours, opaque], -1)), None),
+        "la": (".png", Image.fromarray(np.concatenate([ids[..., None], opaque], -1)), None),
+        "deep": (".png", Image.fromarray(ids.astype(np.uint16)), None),
+        "stretched": (".png", Image.fromarray(ids.astype(np.uint16) * 257), None),
+        "index": (".png", mean, None),
+        "small": (".png", grey, None),
+        "tif": (".tif", Image.fromarray(ids), None),
+        "bmp": (".BMP", Image.fromarray(ids), None),
+        "uneven": (".png", Image.fromarray(uneven), "channels (RGB) differ: it holds colours, not ids"),
+        "half": (".png", Image.fromarray(np.concatenate([colours, half], -1)), "partly transparent"),
+        "jpeg": (".jpg", Image.fromarray(ids), "JPEG keeps no exact ids: save the mask as PNG"),
+        "webp": (".webp", Image.fromarray(colours), "WEBP keeps no exact ids"),
+        "colours": (".png", _as_16_bit_colours(ids), "16-bit colours lose their ids"),
+    }
+
+
+def test_merged_masks_are_read_in_every_form_that_keeps_ids(tmp_path):
+    ids = _map(3)
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    forms = _forms(ids)
+    for number, (name, (suffix, mask, _)) in enumerate(forms.items()):
+        (tmp_path / "images" / f"{name}.JPG").write_bytes(_jpeg(number))
+        file = tmp_path / "masks" / f"{name}{suffix}"
+        file.write_bytes(mask) if isinstance(mask, bytes) else mask.save(file)
+    Image.fromarray(ids == 1).save(tmp_path / "masks" / "bits.png")  # 1 bit: skin or not.
+    (tmp_path / "images" / "bits.jpg").write_bytes(_jpeg(99))
+    import_photos(find_source(tmp_path), tmp_path / "store", **OPTIONS)
+    report, store = _report(tmp_path / "store"), PhotoStore(tmp_path / "store")
+    found = {key: store.labels(index) for index, key in enumerate(store.keys())}
+    assert np.array_equal(found.pop("bits"), (ids == 1).astype(np.uint8))
+    assert found.keys() == {name for name, (_, _, reason) in forms.items() if reason is None}
+    for name, labels in found.items():
+        assert np.array_equal(labels, found["grey"]), name
+    assert len(np.unique(found["grey"])) > 5
+    refused = {name: reason for name, (_, _, reason) in forms.items() if reason}
+    assert report.keys() == {f"images/{name}.JPG" for name in refused}
+    for name, reason in refused.items():
+        assert reason in report[f"images/{name}.JPG"] and f"mask {name}." in report[f"images/{name}.JPG"]
+
+
+def test_ids_that_mark_no_part_are_background_where_the_set_says_so(tmp_path):
+    """As FaceSynthetics has them: 255 for what nobody labelled, 18 for a worn mask."""
+    ids = np.ones((24, 24), np.uint8)
+    ids[:6], ids[6:12], ids[12:15] = 255, 18, 13
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    (tmp_path / "images" / "a.jpg").write_bytes(_jpeg(0))
+    Image.fromarray(ids).save(tmp_path / "masks" / "a.png")
+    (tmp_path / "images" / "b.jpg").write_bytes(_jpeg(1))
+    Image.fromarray(np.full((24, 24), 300, np.uint16)).save(tmp_path / "masks" / "b.png")
+    (tmp_path / "images" / "c.jpg").write_bytes(_jpeg(2))
+    Image.fromarray(np.ones((24, 24), np.uint8)).save(tmp_path / "masks" / "c.png")
+    import_photos(find_source(tmp_path), tmp_path / "none", **OPTIONS)
+    hint = "; ids that mark no part can be listed as void_ids of the set"
+    assert _report(tmp_path / "none") == {
+        "images/a.jpg": f"mask: ids [255] are not in 0..18{hint}",
+        "images/b.jpg": f"mask: ids [300] are not in 0..18{hint}",
+    }
+    import_photos(find_source(tmp_path, void_ids=(255, 18)), tmp_path / "store", **OPTIONS)
+    store = PhotoStore(tmp_path / "store")
+    assert store.keys() == ["a", "c"]
+    labels = store.labels(0)
+    assert (labels[:12] == BACKGROUND).all() and (labels[12:15] == HAIR).all() and (labels[15:] == SKIN).all()
+
+
+def test_a_mask_of_another_shape_is_told_and_of_another_size_is_not(tmp_path):
+    (tmp_path / "images").mkdir()
+    (tmp_path / "masks").mkdir()
+    for number, (name, size) in enumerate({"half": (24, 24), "odd": (33, 33), "wide": (48, 32)}.items()):
+        (tmp_path / "images" / f"{name}.jpg").write_bytes(_jpeg(number))
+        Image.new("L", size, 1).save(tmp_path / "masks" / f"{name}.png")
+    result = import_photos(find_source(tmp_path), tmp_path / "store", **OPTIONS)
+    assert (result.photos, result.noted) == (3, 1)
+    assert _report(tmp_path / "store") == {"images/wide.jpg": "mask has another shape: 48x32"}
 
 
 def _save_ffhq(root, names, count=3):
