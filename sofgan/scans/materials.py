@@ -14,7 +14,7 @@ CLEAR_BELOW = 0.5  # Opacity below which one looks through a surface, as through
 # Views of a head are a few hundred pixels wide: finer textures would alias, and take memory in every process.
 _LARGEST_TEXTURE = 1024
 _MOST_PIXELS = 2**28  # Of an image file: scanners write 16384 a side, which Pillow takes for an attack.
-_IMAGES = (".png", ".jpg", ".jpeg")
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga")
 
 
 @dataclass(frozen=True)
@@ -52,29 +52,11 @@ class Material:
         return self.wanted if self.texture is None else ""
 
 
-def material_of(mesh, name: str, library: dict[str, Material] | None) -> Material:
-    """The material of a mesh that trimesh read; of an OBJ's part, the entry of that name in the OBJ's library.
-
-    Args:
-        mesh: a `trimesh.Trimesh`.
-        name: of the material, where there is a library.
-        library: of an OBJ; an only entry serves every part. None for other formats.
-    """
-    if library is not None:
-        only = next(iter(library.values())) if len(library) == 1 else Material()
-        return library.get(name, only)
+def material_of(mesh) -> Material:
+    """The material of a `trimesh.Trimesh`, such as the texture that a PLY names."""
     found = getattr(mesh.visual, "material", None)
-    if found is None:
-        return Material()
-    image = getattr(found, "baseColorTexture", None) or getattr(found, "image", None)
-    if getattr(mesh.visual, "uv", None) is None:
-        image = None
-    color = getattr(found, "baseColorFactor", None)
-    if color is None:
-        return Material(image)
-    rgba = np.asarray(color, np.float64)
-    rgba = rgba * 255 if np.issubdtype(np.asarray(color).dtype, np.floating) and rgba.max() <= 1 else rgba
-    return Material(image, tuple(int(value) for value in rgba[:3].round()), float(rgba[3]) / 255)
+    image = getattr(found, "image", None)
+    return Material() if getattr(mesh.visual, "uv", None) is None else Material(image)
 
 
 def read_obj_materials(path: Path, text: str) -> dict[str, Material]:
@@ -118,7 +100,7 @@ def _large_images() -> Iterator[None]:
 def _read_library(path: Path) -> dict[str, Material]:
     entries: dict[str, dict] = {}
     name = ""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         key, value = [*line.strip().split(None, 1), "", ""][:2]
         if key == "newmtl":
             name = value
