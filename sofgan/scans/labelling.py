@@ -7,6 +7,7 @@ import numpy as np
 
 from sofgan import labels
 from sofgan.scans.reading import RawScan, ScanError
+from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
 
 # What a rule may give besides the 17 classes: a nose that is to be split, and parts to leave out.
 NOSE, DROP = "nose", "drop"
@@ -18,8 +19,15 @@ _SAMPLES = np.array(
 ) / 12  # fmt: skip
 
 
+_TURNED = "its segmentation texture fits only when turned top to bottom, and was turned"
+
+
 class NoLabels(ScanError):
     """Nothing in a scan tells its classes; its colours may still show a face."""
+
+
+class OffPalette(ScanError):
+    """Too many colours are none of the palette's."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,14 @@ class Labelled:
         face_labels: (F,) uint8 class ids; an undivided nose is all `R_NOSE`.
         source: "names", "segmentation texture", "colours" or "parsed views".
         off_palette: samples of a texture or of colours that were near a palette colour but not on it.
+        note: what was odd about the source, "" if nothing was.
     """
 
     scan: RawScan
     face_labels: np.ndarray
     source: str
     off_palette: int = 0
+    note: str = ""
 
 
 def class_id(name: str) -> int:
@@ -139,18 +149,32 @@ def label_by_texture(
 ) -> Labelled:
     """Label each triangle by the majority of seven texels inside it; the middle one decides ties.
 
-    Where they disagree a border of the texture crosses the triangle: it is divided, `refinements` times.
+    Where they disagree a border of the texture crosses the triangle: it is divided, `refinements` times. A texture
+    that makes a head only when it is turned top to bottom is turned.
 
     Raises:
-        ScanError: too many texels are no palette colours.
+        OffPalette: too many texels are no palette colours.
     """
+    turned = _fits_turned(scan, texture, tolerance, max_off_palette)
+    if turned:
+        texture = texture[::-1]
     votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
     if refinements and (votes != votes[:, :1]).any():
         scan = scan.welded()
         for _ in range(refinements):
             scan = scan.subdivided((votes != votes[:, :1]).any(1))
             votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
-    return Labelled(scan, _majority(votes), "segmentation texture", off)
+    return Labelled(scan, _majority(votes), "segmentation texture", off, _TURNED if turned else "")
+
+
+def _fits_turned(scan: RawScan, texture: np.ndarray, tolerance: float, max_off_palette: float) -> bool:
+    try:
+        turned, _ = _nearest_class(_texels(scan, texture[::-1]), tolerance, max_off_palette, "texels")
+    except OffPalette:
+        return False
+    # Whatever is off the palette as it is counts as the class that is nearest.
+    as_it_is, _ = _nearest_class(_texels(scan, texture), tolerance, 1.0, "texels")
+    return turning_score(scan.welded(), _majority(as_it_is), _majority(turned)) > TURNED_ABOVE
 
 
 def _texels(scan: RawScan, texture: np.ndarray) -> np.ndarray:
@@ -186,7 +210,7 @@ def _nearest_class(
     counts = np.bincount(index.reshape(-1), minlength=len(unique))
     strange = counts[distance > tolerance].sum() / max(counts.sum(), 1)
     if strange > max_off_palette:
-        raise ScanError(f"{strange:.1%} of its {what} are no palette colours")
+        raise OffPalette(f"{strange:.1%} of its {what} are no palette colours")
     ids = nearest.astype(np.uint8)[index.reshape(-1)].reshape(colors.shape[:-1])
     return ids, int(counts[distance > 0].sum())
 

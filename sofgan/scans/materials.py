@@ -88,6 +88,16 @@ def as_texture(image: Image.Image) -> np.ndarray:
     return np.asarray(image.reduce(factor) if factor > 1 else image)
 
 
+def read_pixels(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8, all pixels of an image file.
+
+    Raises:
+        Exception: whatever Pillow says of a file that it can't read.
+    """
+    with _large_images(), Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
 @contextmanager
 def _large_images() -> Iterator[None]:
     before, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, _MOST_PIXELS

@@ -108,11 +108,11 @@ def _groups(stream: np.ndarray, at: int, out: np.ndarray, bits: tuple[int, ...])
 def _undelta(rows: np.ndarray, last: np.ndarray, kind: int) -> np.ndarray:
     """Values (N, 4) uint8 of one channel from its deltas (N, 4) and the element before (4,)."""
     rows = np.ascontiguousarray(rows)
-    if kind & 15 == 2:  # 32-bit words, rotated and combined by exclusive or.
+    if kind & 15 == 2:  # 32-bit words, combined by exclusive or and turned to the left.
         turn = kind >> 4
         words = rows.view("<u4")[:, 0]
         if turn:
-            words = (words << np.uint32(turn)) | (words >> np.uint32(32 - turn))
+            words = (words >> np.uint32(turn)) | (words << np.uint32(32 - turn))
         words[0] ^= last.copy().view("<u4")[0]
         return np.bitwise_xor.accumulate(words).astype("<u4")[:, None].view(np.uint8)
     if kind not in (0, 1):
