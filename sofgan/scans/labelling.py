@@ -77,7 +77,8 @@ def label_scan(
     Args:
         scan: what was read.
         rules: (regular expression, class) pairs, see `label_by_names`.
-        segmentation: (H, W, 3) uint8 texture in palette colours, or None.
+        segmentation: (H, W, 3) uint8 texture in palette colours, or None. One that makes a head only when it is
+            turned top to bottom is turned.
         tolerance: Euclidean distance (0..441) within which a colour counts as a palette colour.
         max_off_palette: share of samples that may lie farther than that.
         refinements: how often triangles that a border of the texture crosses are divided.
@@ -89,9 +90,11 @@ def label_scan(
     if segmentation is not None:
         if scan.corner_uv is None or np.isnan(scan.corner_uv).any():
             raise ScanError("it has a segmentation texture but no texture coordinates")
-        return _without_background(
-            label_by_texture(scan, segmentation, tolerance, max_off_palette, refinements)
+        turned = _fits_turned(scan, segmentation, tolerance, max_off_palette)
+        labelled = label_by_texture(
+            scan, segmentation[::-1] if turned else segmentation, tolerance, max_off_palette, refinements
         )
+        return _without_background(replace(labelled, note=_TURNED) if turned else labelled)
     lacks = []
     for label in (
         lambda: label_by_names(scan, rules),
@@ -149,22 +152,18 @@ def label_by_texture(
 ) -> Labelled:
     """Label each triangle by the majority of seven texels inside it; the middle one decides ties.
 
-    Where they disagree a border of the texture crosses the triangle: it is divided, `refinements` times. A texture
-    that makes a head only when it is turned top to bottom is turned.
+    Where they disagree a border of the texture crosses the triangle: it is divided, `refinements` times.
 
     Raises:
         OffPalette: too many texels are no palette colours.
     """
-    turned = _fits_turned(scan, texture, tolerance, max_off_palette)
-    if turned:
-        texture = texture[::-1]
     votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
     if refinements and (votes != votes[:, :1]).any():
         scan = scan.welded()
         for _ in range(refinements):
             scan = scan.subdivided((votes != votes[:, :1]).any(1))
             votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
-    return Labelled(scan, _majority(votes), "segmentation texture", off, _TURNED if turned else "")
+    return Labelled(scan, _majority(votes), "segmentation texture", off)
 
 
 def _fits_turned(scan: RawScan, texture: np.ndarray, tolerance: float, max_off_palette: float) -> bool:

@@ -132,24 +132,20 @@ def _least_bytes(words: list[str], element: str) -> int:
     return _SIZES.get(words[1], 0) + corners * _SIZES.get(words[2], 0)
 
 
-def check_stl(content: bytes) -> str:
-    """What is odd about the end of an STL file, "" if nothing is.
+def check_stl(content: bytes) -> None:
+    """Tell an STL file that is cut off.
 
     Raises:
-        ScanError: it has fewer triangles than its header says, or ends within one.
+        ScanError: it has fewer triangles than its header says, or its last solid does not end.
     """
     if content[:512].lstrip()[:5].lower() == b"solid" and b"facet" in content[:1024].lower():
         end = content.rstrip()[-4096:].lower()
-        rest = end[end.rfind(b"endfacet") + len(b"endfacet") :] if b"endfacet" in end else end
-        if b"endsolid" in rest:
-            return ""
-        if b"facet" in rest or b"endfacet" not in end:
-            raise ScanError(_CUT + "it ends within a triangle")
-        return "it does not end with `endsolid`: its triangles may end early"
+        if b"endsolid" not in end[end.rfind(b"endfacet") + 1 :]:
+            raise ScanError(_CUT + "its last solid does not end with `endsolid`")
+        return
     if len(content) < 84:
         raise ScanError(_CUT + "it ends within its header" if content else "it has no faces")
     count = struct.unpack_from("<I", content, 80)[0]
     there = (len(content) - 84) // 50
     if there < count:
         raise ScanError(_CUT + f"it has {there} of its {count} triangles")
-    return ""

@@ -91,7 +91,7 @@ def read_scan(path: Path) -> RawScan:
         elif suffix in (".glb", ".gltf", ".vrm"):
             parts = read_gltf(path)
         else:
-            parts, note = _read_with_trimesh(path, suffix)
+            parts = _read_with_trimesh(path, suffix)
     except ScanError:
         raise
     except Exception as error:  # Parsers of foreign files raise anything at all.
@@ -104,13 +104,13 @@ def read_scan(path: Path) -> RawScan:
     return scan
 
 
-def _read_with_trimesh(path: Path, suffix: str) -> tuple[list[RawPart], str]:
-    """The parts of a PLY or an STL, and what is odd about it."""
-    content, note = path.read_bytes(), ""
+def _read_with_trimesh(path: Path, suffix: str) -> list[RawPart]:
+    """The parts of a PLY or an STL."""
+    content = path.read_bytes()
     if suffix == ".ply":
         content = known_names(content)
     else:
-        note = check_stl(content)
+        check_stl(content)
     # `process=False` keeps the file's own faces and vertices, in their order.
     scene = trimesh.load_scene(
         io.BytesIO(content),
@@ -142,7 +142,7 @@ def _read_with_trimesh(path: Path, suffix: str) -> tuple[list[RawPart], str]:
         isinstance(geometry, trimesh.PointCloud) for geometry in scene.geometry.values()
     ):
         raise ScanError("a point cloud: it has vertices but no faces")
-    return parts, note
+    return parts
 
 
 def _merge(parts: list[RawPart], path: Path, note: str) -> RawScan:

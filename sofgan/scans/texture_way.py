@@ -1,8 +1,8 @@
 """Which end of a segmentation texture is its top: some tools count texture coordinates from above, most from below.
 
 The right way is told by what it makes of the surface: classes in patches with short borders, little painted as
-background, and a face that stands upright in the file. On generated avatars whose textures are painted on three
-layouts (`benchmarks.texture_way`), what is wrong costs more in every case.
+background, and a face, one that stands upright in the file if both ways show one. `benchmarks.texture_way` measures
+it on generated avatars whose textures are painted on other layouts.
 """
 
 import numpy as np
@@ -15,9 +15,10 @@ from sofgan.scans.triangles import area_vectors
 # What a surface that is all background costs, in lengths of borders over the square root of the area.
 _BACKGROUND_COST = 20.0
 # What a face that stands upright along +Y or +Z counts, in logarithms of a cost, and how upright it must stand.
-_UPRIGHT_BONUS, _UPRIGHT = 0.35, 0.7
-# How much better the turned texture must be, as a logarithm of costs, to be taken.
-TURNED_ABOVE = 0.2
+_UPRIGHT_BONUS, _UPRIGHT = 0.3, 0.7
+# How much better the turned texture must be to be taken. Standing upright alone is not enough: some files stand
+# upside down.
+TURNED_ABOVE = 0.35
 
 
 def turning_score(scan: RawScan, as_it_is: np.ndarray, turned: np.ndarray) -> float:
@@ -28,14 +29,14 @@ def turning_score(scan: RawScan, as_it_is: np.ndarray, turned: np.ndarray) -> fl
         as_it_is, turned: (F,) uint8 labels that the texture gives in either way.
 
     Returns:
-        a difference of logarithms; minus infinity where the turned texture shows no face.
+        a difference of logarithms of costs; infinite where only the turned texture shows a face, minus infinity where
+        it shows none.
     """
-    fit = _plausibility(scan, turned)
-    if fit is None:
-        return -np.inf
-    standing, upright = fit
-    cost, was_upright = _plausibility(scan, as_it_is) or (_cost(scan, as_it_is), False)
-    return float(np.log(cost / standing) + _UPRIGHT_BONUS * (upright - was_upright))
+    fit, fit_before = _plausibility(scan, turned), _plausibility(scan, as_it_is)
+    if fit is None or fit_before is None:
+        return -np.inf if fit is None else np.inf
+    (cost, upright), (cost_before, upright_before) = fit, fit_before
+    return float(np.log(cost_before / cost) + _UPRIGHT_BONUS * (int(upright) - int(upright_before)))
 
 
 def _plausibility(scan: RawScan, face_labels: np.ndarray) -> tuple[float, bool] | None:
