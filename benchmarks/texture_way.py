@@ -22,7 +22,7 @@ from sofgan.scans.labelling import label_by_texture
 from sofgan.scans.materials import read_pixels
 from sofgan.scans.reading import RawScan, read_scan
 from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
-from sofgan.scans.triangles import area_vectors, middles
+from sofgan.scans.triangles import area_vectors
 
 _SIZE = 768
 _UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])
