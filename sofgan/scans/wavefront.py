@@ -68,9 +68,14 @@ def read_obj(path: Path) -> tuple[list[RawPart], str]:
                 material,
             )
         )
-    unused = 1 - len(np.unique(faces)) / len(rows)
-    note = f"{unused:.0%} of its vertices are part of no face: its faces may end early"
-    return parts, note if unused >= _MANY_UNUSED else ""
+    return parts, _odd(1 - len(np.unique(faces)) / len(rows), found.last)
+
+
+def _odd(unused: float, last: str) -> str:
+    """What lets one think that faces are missing: the share of unused vertices, or the kind of the last line."""
+    if unused >= _MANY_UNUSED:
+        return f"{unused:.0%} of its vertices are part of no face: its faces may end early"
+    return "it ends with vertices: faces of theirs may be missing" if last in ("v", "vt", "vn") else ""
 
 
 class _Lines:
@@ -82,6 +87,7 @@ class _Lines:
         part_ids: for each polygon its number in `parts`.
         parts: numbers of (object, group, material).
         cut: the file ends in the middle of a line.
+        last: first word of the last line of vertices or faces.
     """
 
     def __init__(self, text: str):
@@ -92,6 +98,8 @@ class _Lines:
         current = {"o": "", "g": "", "usemtl": ""}
         part, normals = 0, 0
         lines = text.split("\n")
+        kinds = (line.partition(" ")[0] for line in reversed(lines))
+        self.last = next((kind for kind in kinds if kind in ("v", "vt", "vn", "f")), "")
         for line in lines:
             key, _, rest = line.partition(" ")
             if key in self.rows:

@@ -125,10 +125,12 @@ def test_damaged_obj_says_what_is_wrong(text, reason, tmp_path):
         _obj(tmp_path, text)
 
 
-def test_many_vertices_without_faces_are_told(tmp_path):
+def test_vertices_without_faces_are_told(tmp_path):
     assert _obj(tmp_path, _PLAIN).note == ""
     scan = _obj(tmp_path, "v 9 9 9\nv 9 9 8\n" + _PLAIN.replace("f 1/1 2/2 3/3", "f 3/1 4/2 5/3"))
     assert "of its vertices are part of no face: its faces may end early" in scan.note
+    scan = _obj(tmp_path, _PLAIN + "o hat\nv 0 0 1\n")
+    assert scan.note == "it ends with vertices: faces of theirs may be missing"
 
 
 COLORS = np.array([[236, 188, 160], [236, 188, 160], [236, 188, 160], [100, 70, 70]])
