@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from sofgan import labels
 from sofgan.config import from_mapping, read_yaml
@@ -16,14 +15,18 @@ from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_np
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
-from sofgan.scans.labelling import NoLabels, label_scan
+from sofgan.scans.labelling import NoLabels, OffPalette, label_scan
 from sofgan.scans.listing import ScanFile, find_scans, none_found
+from sofgan.scans.materials import read_pixels
 from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
 from sofgan.scans.reading import RawScan, ScanError, read_scan
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.standing import standing_of_labels
 
-SEGMENTATION_SUFFIX = "_seg.png"
+# What the name of a segmentation texture has after its scan's, before the suffix of its format: the first is taken.
+SEGMENTATION = "_seg"
+SEGMENTATION_FORMATS = (".png", ".tif", ".tiff", ".bmp", ".tga", ".webp", ".jpg", ".jpeg")
+_LOSSY = (".jpg", ".jpeg", ".webp")
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,7 @@ class ScanReport:
     axes_source: str = ""  # scan.yaml, labelled parts, parsed views, assumed
     unit: str = ""  # of the file, as scan.yaml says or as heads are large
     face_score: str = ""  # of a scan that was labelled by parsing: 0..1, how much its front looks like a face
+    note: str = ""  # what is odd about the file or its segmentation texture
 
 
 class NoUsableScan(UserError, ValueError):
@@ -133,9 +137,43 @@ def ingest_scan(
     Raises:
         ScanError: with the reason why it can't be used.
     """
-    companion = path.with_name(path.stem + SEGMENTATION_SUFFIX)
-    texture = _read_texture(companion) if companion.exists() else None
+    companion = find_segmentation(path)
+    texture = _read_texture(companion) if companion else None
     scan = read_scan(path)
+    try:
+        return _ingest(path, scan, texture, config, orientation, parser)
+    except OffPalette as error:
+        if companion is None or companion.suffix.lower() not in _LOSSY:
+            raise ScanError(_with(scan.note, str(error))) from error
+        lossy = f"{companion.name} is of a format that blurs colours, beyond a distance of {config.palette_tolerance:g}"
+        raise ScanError(_with(scan.note, f"{error}; {lossy}: save it as PNG")) from error
+    except ScanError as error:
+        if not scan.note:
+            raise
+        raise ScanError(_with(scan.note, str(error))) from error
+
+
+def _with(note: str, reason: str) -> str:
+    return f"{reason}; {note}" if note else reason
+
+
+def find_segmentation(path: Path) -> Path | None:
+    """The segmentation texture beside a scan, whatever the case of its name; None if there is none."""
+    wanted = [(path.stem + SEGMENTATION + suffix).lower() for suffix in SEGMENTATION_FORMATS]
+    found = {
+        file.name.lower(): file for file in sorted(path.parent.iterdir(), reverse=True) if file.is_file()
+    }
+    return next((found[name] for name in wanted if name in found), None)
+
+
+def _ingest(
+    path: Path,
+    scan: RawScan,
+    texture: np.ndarray | None,
+    config: IngestScans,
+    orientation: Orientation,
+    parser: ScanParser | None,
+) -> tuple[dict, ScanReport]:
     face_score = ""
     try:
         labelled = label_scan(
@@ -180,6 +218,7 @@ def ingest_scan(
         axes_source=standing.source,
         unit=orientation.unit or likely_unit(raw_to_head, config.head_radius) or "unknown",
         face_score=face_score,
+        note="; ".join(note for note in (scan.note, labelled.note) if note),
     )
     return arrays, row
 
@@ -223,9 +262,8 @@ def _ingest_file(
 
 def _read_texture(path: Path) -> np.ndarray:
     try:
-        with Image.open(path) as image:
-            return np.asarray(image.convert("RGB"))
-    except OSError as error:
+        return read_pixels(path)
+    except Exception as error:  # Broken images raise anything.
         raise ScanError(f"its segmentation texture can't be read: {error}") from error
 
 

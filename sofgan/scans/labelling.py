@@ -7,6 +7,7 @@ import numpy as np
 
 from sofgan import labels
 from sofgan.scans.reading import RawScan, ScanError
+from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
 
 # What a rule may give besides the 17 classes: a nose that is to be split, and parts to leave out.
 NOSE, DROP = "nose", "drop"
@@ -18,8 +19,15 @@ _SAMPLES = np.array(
 ) / 12  # fmt: skip
 
 
+_TURNED = "its segmentation texture fits only when turned top to bottom, and was turned"
+
+
 class NoLabels(ScanError):
     """Nothing in a scan tells its classes; its colours may still show a face."""
+
+
+class OffPalette(ScanError):
+    """Too many colours are none of the palette's."""
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,14 @@ class Labelled:
         face_labels: (F,) uint8 class ids; an undivided nose is all `R_NOSE`.
         source: "names", "segmentation texture", "colours" or "parsed views".
         off_palette: samples of a texture or of colours that were near a palette colour but not on it.
+        note: what was odd about the source, "" if nothing was.
     """
 
     scan: RawScan
     face_labels: np.ndarray
     source: str
     off_palette: int = 0
+    note: str = ""
 
 
 def class_id(name: str) -> int:
@@ -67,7 +77,8 @@ def label_scan(
     Args:
         scan: what was read.
         rules: (regular expression, class) pairs, see `label_by_names`.
-        segmentation: (H, W, 3) uint8 texture in palette colours, or None.
+        segmentation: (H, W, 3) uint8 texture in palette colours, or None. One that makes a head only when it is
+            turned top to bottom is turned.
         tolerance: Euclidean distance (0..441) within which a colour counts as a palette colour.
         max_off_palette: share of samples that may lie farther than that.
         refinements: how often triangles that a border of the texture crosses are divided.
@@ -79,9 +90,11 @@ def label_scan(
     if segmentation is not None:
         if scan.corner_uv is None or np.isnan(scan.corner_uv).any():
             raise ScanError("it has a segmentation texture but no texture coordinates")
-        return _without_background(
-            label_by_texture(scan, segmentation, tolerance, max_off_palette, refinements)
+        turned = _fits_turned(scan, segmentation, tolerance, max_off_palette)
+        labelled = label_by_texture(
+            scan, segmentation[::-1] if turned else segmentation, tolerance, max_off_palette, refinements
         )
+        return _without_background(replace(labelled, note=_TURNED) if turned else labelled)
     lacks = []
     for label in (
         lambda: label_by_names(scan, rules),
@@ -142,7 +155,7 @@ def label_by_texture(
     Where they disagree a border of the texture crosses the triangle: it is divided, `refinements` times.
 
     Raises:
-        ScanError: too many texels are no palette colours.
+        OffPalette: too many texels are no palette colours.
     """
     votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
     if refinements and (votes != votes[:, :1]).any():
@@ -151,6 +164,16 @@ def label_by_texture(
             scan = scan.subdivided((votes != votes[:, :1]).any(1))
             votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
     return Labelled(scan, _majority(votes), "segmentation texture", off)
+
+
+def _fits_turned(scan: RawScan, texture: np.ndarray, tolerance: float, max_off_palette: float) -> bool:
+    try:
+        turned, _ = _nearest_class(_texels(scan, texture[::-1]), tolerance, max_off_palette, "texels")
+    except OffPalette:
+        return False
+    # Whatever is off the palette as it is counts as the class that is nearest.
+    as_it_is, _ = _nearest_class(_texels(scan, texture), tolerance, 1.0, "texels")
+    return turning_score(scan.welded(), _majority(as_it_is), _majority(turned)) > TURNED_ABOVE
 
 
 def _texels(scan: RawScan, texture: np.ndarray) -> np.ndarray:
@@ -186,7 +209,7 @@ def _nearest_class(
     counts = np.bincount(index.reshape(-1), minlength=len(unique))
     strange = counts[distance > tolerance].sum() / max(counts.sum(), 1)
     if strange > max_off_palette:
-        raise ScanError(f"{strange:.1%} of its {what} are no palette colours")
+        raise OffPalette(f"{strange:.1%} of its {what} are no palette colours")
     ids = nearest.astype(np.uint8)[index.reshape(-1)].reshape(colors.shape[:-1])
     return ids, int(counts[distance > 0].sum())
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
-FORMATS = (".obj", ".ply", ".glb", ".gltf", ".stl")
+FORMATS = (".obj", ".ply", ".glb", ".gltf", ".vrm", ".stl")
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
 _COMPANIONS = (
     (".mtl", ".mlt", ".png", ".jpg", ".jpeg", ".bmp", ".tga", ".tif", ".tiff", ".webp")

@@ -16,7 +16,7 @@ CLEAR_BELOW = 0.5  # Opacity below which one looks through a surface, as through
 # Views of a head are a few hundred pixels wide: finer textures would alias, and take memory in every process.
 _LARGEST_TEXTURE = 1024
 _MOST_PIXELS = 2**28  # Of an image file: scanners write 16384 a side, which Pillow takes for an attack.
-_IMAGES = (".png", ".jpg", ".jpeg")
+_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga")
 
 
 @dataclass(frozen=True)
@@ -54,29 +54,11 @@ class Material:
         return self.wanted if self.texture is None else ""
 
 
-def material_of(mesh, name: str, library: dict[str, Material] | None) -> Material:
-    """The material of a mesh that trimesh read; of an OBJ's part, the entry of that name in the OBJ's library.
-
-    Args:
-        mesh: a `trimesh.Trimesh`.
-        name: of the material, where there is a library.
-        library: of an OBJ; an only entry serves every part. None for other formats.
-    """
-    if library is not None:
-        only = next(iter(library.values())) if len(library) == 1 else Material()
-        return library.get(name, only)
+def material_of(mesh) -> Material:
+    """The material of a `trimesh.Trimesh`, such as the texture that a PLY names."""
     found = getattr(mesh.visual, "material", None)
-    if found is None:
-        return Material()
-    image = getattr(found, "baseColorTexture", None) or getattr(found, "image", None)
-    if getattr(mesh.visual, "uv", None) is None:
-        image = None
-    color = getattr(found, "baseColorFactor", None)
-    if color is None:
-        return Material(image)
-    rgba = np.asarray(color, np.float64)
-    rgba = rgba * 255 if np.issubdtype(np.asarray(color).dtype, np.floating) and rgba.max() <= 1 else rgba
-    return Material(image, tuple(int(value) for value in rgba[:3].round()), float(rgba[3]) / 255)
+    image = getattr(found, "image", None)
+    return Material() if getattr(mesh.visual, "uv", None) is None else Material(image)
 
 
 def read_obj_materials(path: Path, text: str) -> dict[str, Material]:
@@ -87,15 +69,15 @@ def read_obj_materials(path: Path, text: str) -> dict[str, Material]:
     """
     materials = {}
     for match in re.finditer(r"^[ \t]*mtllib[ \t]+(.+?)[ \t]*$", text, re.MULTILINE):
-        whole = _beside(path, match[1])  # One name with spaces, or several names.
-        for library in [whole] if whole else [_beside(path, name) for name in match[1].split()]:
+        whole = beside(path, match[1])  # One name with spaces, or several names.
+        for library in [whole] if whole else [beside(path, name) for name in match[1].split()]:
             if library is not None:
                 materials |= _read_library(library, path)
     if not any(material.wanted for material in materials.values()) and re.search(
         r"^\s*vt\s", text, re.MULTILINE
     ):
         for suffix in _IMAGES:
-            image = _beside(path, path.stem + suffix)
+            image = beside(path, path.stem + suffix)
             if image is not None:
                 return {"": Material(image, wanted=image.name)}
     return materials
@@ -106,6 +88,16 @@ def as_texture(image: Image.Image) -> np.ndarray:
     factor = -(-max(image.size) // _LARGEST_TEXTURE)
     image = image.convert("RGB")
     return np.asarray(image.reduce(factor) if factor > 1 else image)
+
+
+def read_pixels(path: Path) -> np.ndarray:
+    """(H, W, 3) uint8, all pixels of an image file.
+
+    Raises:
+        Exception: whatever Pillow says of a file that it can't read.
+    """
+    with _large_images(), Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
 
 
 @contextmanager
@@ -121,7 +113,7 @@ def _read_library(path: Path, scan: Path) -> dict[str, Material]:
     """An MTL's materials; its textures are named from where it lies, by some tools from where the OBJ lies."""
     entries: dict[str, dict] = {}
     name = ""
-    for line in path.read_text(errors="replace").splitlines():
+    for line in path.read_text(encoding="utf-8-sig", errors="replace").splitlines():
         key, value = [*line.strip().split(None, 1), "", ""][:2]
         if key == "newmtl":
             name = value
@@ -134,7 +126,7 @@ def _read_library(path: Path, scan: Path) -> dict[str, Material]:
         opacity = _numbers(entry.get("d", ""))[:1] or [1.0]
         texture = _texture_file(entry.get("map_kd", ""))
         materials[name] = Material(
-            (_beside(path, texture) or _beside(scan, texture)) if texture else None,
+            (beside(path, texture) or beside(scan, texture)) if texture else None,
             tuple(color) if len(color) == 3 else None,
             opacity[0],
             texture,
@@ -155,8 +147,15 @@ def _numbers(text: str) -> list[float]:
     return numbers if np.isfinite(numbers).all() else []
 
 
-def _beside(path: Path, name: str) -> Path | None:
-    """A file that another one names: where it says, or by its last part alone beside it, whatever the case."""
+def beside(path: Path, name: str) -> Path | None:
+    """A file that another one names: where it says, or by its last part alone beside it, whatever the case.
+
+    A name that is written as in an address (`my%20skin.png`) is taken for what it stands for, if there is no such file.
+    """
+    return _named(path, name) or (_named(path, unquote(name)) if "%" in name else None)
+
+
+def _named(path: Path, name: str) -> Path | None:
     plain = name.strip().strip('"').replace("\\", "/")
     last = plain.rsplit("/", 1)[-1]
     for candidate in (path.parent / plain, path.parent / last):
@@ -201,7 +200,7 @@ class Beside(Resolver):
         Raises:
             FileNotFoundError: it isn't there.
         """
-        found = _beside(self.path, key) or _beside(self.path, unquote(key))
+        found = beside(self.path, key)
         if found is None:
             raise FileNotFoundError(f"the file that it names isn't there: {key}")
         return found.read_bytes()
@@ -211,7 +210,7 @@ class Beside(Resolver):
         return sorted(file.name for file in self.path.parent.iterdir() if file.is_file())
 
     def __contains__(self, key: str) -> bool:
-        return (_beside(self.path, key) or _beside(self.path, unquote(key))) is not None
+        return beside(self.path, key) is not None
 
     def namespaced(self, namespace: str) -> "Beside":
         """The same of another folder beside the scan."""

@@ -1,4 +1,4 @@
-"""Raw scans from files: OBJ, PLY, GLB, glTF and STL, whatever their parts, textures and colours."""
+"""Raw scans from files: OBJ, PLY, GLB, glTF, VRM and STL, whatever their parts, textures and colours."""
 
 import io
 import re
@@ -8,15 +8,16 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from sofgan.errors import UserError
 from sofgan.scans.cutting import subdivide
-from sofgan.scans.materials import CLEAR_BELOW, Beside, Material, material_of, read_obj_materials
+from sofgan.scans.gltf import read_gltf
+from sofgan.scans.materials import CLEAR_BELOW, Beside, Material, material_of
+from sofgan.scans.ply import check_stl, known_names
+from sofgan.scans.raw_parts import RawPart, ScanError, color_bytes, unique_names
+from sofgan.scans.wavefront import read_obj
 
 _UNCOLORED = (128, 128, 128)  # What a part shows that has neither colours nor a material, beside others.
-
-
-class ScanError(UserError, ValueError):
-    """A scan can't be used; the message is the reason that the user reads."""
+# What trimesh calls a mesh that has no name.
+_INVENTED = r"geometry(_\d+)?$"
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,7 @@ class RawScan:
         corner_colors: (F, 3, 3) uint8 colours of vertices or faces, or None.
         materials: how each part looks where `corner_colors` don't say.
         clear: (F,) bool, triangles that one sees through, such as lenses, or None.
+        note: what is odd about the file, "" if nothing is.
     """
 
     vertices: np.ndarray
@@ -43,6 +45,7 @@ class RawScan:
     corner_colors: np.ndarray | None
     materials: tuple[Material, ...] = ()
     clear: np.ndarray | None = None
+    note: str = ""
 
     def select(self, keep: np.ndarray) -> "RawScan":
         """The scan with only the faces that `keep` (F,) marks."""
@@ -80,92 +83,73 @@ def read_scan(path: Path) -> RawScan:
     Raises:
         ScanError: the file can't be parsed, or holds no usable triangles.
     """
+    suffix, note = path.suffix.lower(), ""
     try:
-        scene, library = _load(path)
+        if suffix == ".obj":
+            parts, note = read_obj(path)
+        elif suffix in (".glb", ".gltf", ".vrm"):
+            parts = read_gltf(path)
+        else:
+            parts = _read_with_trimesh(path, suffix)
+    except ScanError:
+        raise
     except Exception as error:  # Parsers of foreign files raise anything at all.
         raise ScanError(f"can't be parsed: {_first_line(error)}") from error
-    parts = [
-        _Part(
-            scene.geometry[geometry],
-            transform,
-            _names(scene.geometry[geometry], node, geometry, path),
-            geometry.rpartition("|")[2],  # See `_materials_as_objects`.
-        )
-        for node, (transform, geometry) in (
-            (node, scene.graph[node]) for node in sorted(scene.graph.nodes_geometry)
-        )
-    ]
-    meshes = [part for part in parts if isinstance(part.mesh, trimesh.Trimesh) and len(part.mesh.faces)]
-    if not meshes:
-        if any(isinstance(part.mesh, trimesh.PointCloud) for part in parts):
-            raise ScanError("a point cloud: it has vertices but no faces")
+    parts = [part for part in parts if len(part.faces)]
+    if not parts:
         raise ScanError("it has no faces")
-    scan = _merge(meshes, library)
+    scan = _merge(parts, path, note)
     _check_vertices(scan)
     return scan
 
 
-@dataclass(frozen=True)
-class _Part:
-    mesh: trimesh.Trimesh
-    transform: np.ndarray
-    names: tuple[str, ...]
-    material: str  # of an OBJ's part
-
-
-def _load(path: Path) -> tuple[trimesh.Scene, dict[str, Material] | None]:
-    """The file's meshes, and of an OBJ its materials, which trimesh would read worse."""
+def _read_with_trimesh(path: Path, suffix: str) -> list[RawPart]:
+    """The parts of a PLY or an STL."""
+    content = path.read_bytes()
+    if suffix == ".ply":
+        content = known_names(content)
+    else:
+        check_stl(content)
     # `process=False` keeps the file's own faces and vertices, in their order.
-    if path.suffix.lower() == ".obj":
-        text = path.read_bytes().decode("utf-8", errors="replace")
-        scene = trimesh.load_scene(
-            io.BytesIO(_materials_as_objects(text).encode()),
-            file_type="obj",
-            process=False,
-            split_objects=True,
-            group_material=False,
-            skip_materials=True,
+    scene = trimesh.load_scene(
+        io.BytesIO(content),
+        file_type=suffix[1:],
+        resolver=Beside(path),
+        process=False,
+    )
+    parts = []
+    for node in sorted(scene.graph.nodes_geometry):
+        transform, name = scene.graph[node]
+        mesh = scene.geometry[name]
+        if not isinstance(mesh, trimesh.Trimesh):
+            continue
+        names = (each for each in (str(node), str(name)) if not re.match(_INVENTED, each))
+        vertices = trimesh.transform_points(mesh.vertices, transform)
+        faces = np.asarray(mesh.faces, np.int64)
+        _check_corners(vertices, faces)
+        parts.append(
+            RawPart(
+                vertices,
+                faces,
+                unique_names(*names),
+                _corner_uv(mesh),
+                _corner_colors(mesh),
+                material_of(mesh),
+            )
         )
-        return scene, read_obj_materials(path, text)
-    return trimesh.load_scene(path, process=False, resolver=Beside(path)), None
+    if not any(len(part.faces) for part in parts) and any(
+        isinstance(geometry, trimesh.PointCloud) for geometry in scene.geometry.values()
+    ):
+        raise ScanError("a point cloud: it has vertices but no faces")
+    return parts
 
 
-def _materials_as_objects(text: str) -> str:
-    """An OBJ whose objects are named "object|group|material".
-
-    trimesh forgets the name of a material whose MTL file is missing, and the name of a group; scans often
-    carry their semantics in just these.
-    """
-    current = {"o": "", "g": "", "usemtl": ""}
-
-    def rename(line: re.Match) -> str:
-        if line[1] == "mtllib":
-            return ""
-        current[line[1]] = line[2].strip()
-        return "o " + "|".join(current.values())
-
-    return re.sub(r"^[ \t]*(o|g|usemtl|mtllib)\b(.*)$", rename, text, flags=re.MULTILINE)
-
-
-def _names(mesh, node: str, geometry: str, path: Path) -> tuple[str, ...]:
-    material = getattr(getattr(mesh.visual, "material", None), "name", None) or ""
-    names = [name for text in (node, geometry, material) for name in str(text).split("|")]
-    # trimesh calls what has no name after the file, or "geometry_0"; that is no name of a part.
-    invented = re.compile(rf"({re.escape(path.name)}|{re.escape(path.stem)}|geometry)(_\d+)?$")
-    return tuple(dict.fromkeys(name for name in names if name and not invented.match(name)))
-
-
-def _merge(parts: list[_Part], library: dict[str, Material] | None) -> RawScan:
-    vertices, faces, offset = [], [], 0
-    for part in parts:
-        points = trimesh.transform_points(part.mesh.vertices, part.transform)
-        vertices.append(points)
-        faces.append(np.asarray(part.mesh.faces, np.int64) + offset)
-        offset += len(points)
-    counts = [len(part) for part in faces]
-    uvs = [_corner_uv(part.mesh) for part in parts]
-    colors = [_corner_colors(part.mesh) for part in parts]
-    materials = tuple(material_of(part.mesh, part.material, library) for part in parts)
+def _merge(parts: list[RawPart], path: Path, note: str) -> RawScan:
+    offsets = np.cumsum([0, *(len(part.vertices) for part in parts[:-1])])
+    counts = [len(part.faces) for part in parts]
+    uvs = [part.corner_uv for part in parts]
+    colors = [part.corner_colors for part in parts]
+    materials = tuple(part.material for part in parts)
     if any(uv is not None for uv in uvs):
         uvs = [np.full((count, 3, 2), np.nan) if uv is None else uv for uv, count in zip(uvs, counts)]
     clear = [
@@ -174,15 +158,18 @@ def _merge(parts: list[_Part], library: dict[str, Material] | None) -> RawScan:
         else color[..., 3].mean(1) < 255 * CLEAR_BELOW
         for count, material, color in zip(counts, materials, colors)
     ]
+    # A file's own name is given to parts that have none; it is no name of a part.
+    of_file = re.compile(rf"({re.escape(path.name)}|{re.escape(path.stem)})(_\d+)?$")
     return RawScan(
-        np.concatenate(vertices).astype(np.float64),
-        np.concatenate(faces),
+        np.concatenate([part.vertices for part in parts]).astype(np.float64),
+        np.concatenate([part.faces + offset for part, offset in zip(parts, offsets)]),
         np.repeat(np.arange(len(parts)), counts),
-        tuple(part.names for part in parts),
+        tuple(tuple(name for name in part.names if not of_file.match(name)) for part in parts),
         np.concatenate(uvs) if uvs[0] is not None else None,
         _merged_colors(colors, materials, counts),
         materials,
         np.concatenate(clear),
+        note,
     )
 
 
@@ -209,16 +196,25 @@ def _corner_uv(mesh: trimesh.Trimesh) -> np.ndarray | None:
 
 def _corner_colors(mesh: trimesh.Trimesh) -> np.ndarray | None:
     """(F, 3, 4) uint8 RGBA, or None."""
-    visual = mesh.visual
-    if visual.kind == "face":
-        return np.repeat(visual.face_colors[:, None], 3, axis=1).astype(np.uint8)
-    if visual.kind == "vertex":
-        return visual.vertex_colors[mesh.faces].astype(np.uint8)
-    # A glTF mesh may have both a texture and colours; trimesh keeps the latter as an attribute.
-    attribute = mesh.vertex_attributes.get("color", getattr(visual, "vertex_attributes", {}).get("color"))
-    if attribute is None or len(attribute) != len(mesh.vertices):
+    kind = mesh.visual.kind
+    if kind not in ("face", "vertex"):
         return None
-    return trimesh.visual.color.to_rgba(attribute)[mesh.faces].astype(np.uint8)
+    colors = mesh.visual.face_colors if kind == "face" else mesh.visual.vertex_colors
+    raw = mesh.metadata.get("_ply_raw", {}).get(kind)
+    channels = [name for name in ("red", "green", "blue", "alpha") if raw and name in raw["properties"]]
+    if len(channels) >= 3:
+        # trimesh takes all numbers with a point for 0..1, and drops the upper half of 16 bits.
+        values = np.column_stack([np.asarray(raw["data"][name]).reshape(-1) for name in channels])
+        if values.dtype != np.uint8 and len(values) == len(colors):
+            colors = colors.copy()
+            colors[:, : len(channels)] = color_bytes(values)
+    colors = colors.astype(np.uint8)
+    return np.repeat(colors[:, None], 3, axis=1) if kind == "face" else colors[mesh.faces]
+
+
+def _check_corners(vertices: np.ndarray, faces: np.ndarray) -> None:
+    if faces.size and (faces.min() < 0 or faces.max() >= len(vertices)):
+        raise ScanError("faces refer to vertices that are not there")
 
 
 def _check_vertices(scan: RawScan) -> None:
@@ -226,13 +222,9 @@ def _check_vertices(scan: RawScan) -> None:
     if not np.isfinite(used).all():
         raise ScanError("some vertices are not finite numbers")
     if not used.any():
-        raise ScanError(
-            "all vertices are zero: probably Draco-compressed; export without compression or install DracoPy"
-        )
+        raise ScanError("all vertices are zero: the file's data is lost; export it again")
     if np.ptp(used.reshape(-1, 3), axis=0).max() == 0:
         raise ScanError("all vertices are in one place")
-    if scan.faces.min() < 0:
-        raise ScanError("faces refer to vertices that are not there")
 
 
 def _first_line(error: Exception) -> str:
