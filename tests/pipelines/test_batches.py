@@ -138,7 +138,7 @@ def test_what_was_found_is_told(project, tmp_path, monkeypatch, capsys):
     assert lines[:3] == [
         "batch 'may': 3 scans (2 obj, 1 glb), 6 files, in use",
         "  left out: s01/head.ply: another scan of this batch has the same name, 's01__head': s01/head.obj",
-        "  left out: s02/a.fbx: '.fbx' is not read; formats are .obj, .ply, .glb, .gltf, .stl",
+        "  left out: s02/a.fbx: '.fbx' is not read; formats are .obj, .ply, .glb, .gltf, .vrm, .stl",
     ]
     assert batches.run_add(str(source), None, False) == 0
     assert capsys.readouterr().out.startswith(

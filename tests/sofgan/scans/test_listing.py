@@ -58,7 +58,7 @@ def test_of_one_name_the_first_is_read_and_the_others_are_told(tmp_path):
         "a__b.obj": "",
         "c.glb": "",
         "c.obj": f"{same}, 'c': c.glb",
-        "d.fbx": "'.fbx' is not read; formats are .obj, .ply, .glb, .gltf, .stl",
+        "d.fbx": "'.fbx' is not read; formats are .obj, .ply, .glb, .gltf, .vrm, .stl",
     }
 
 
@@ -72,7 +72,7 @@ def test_names_of_deep_folders_stay_file_names():
 def test_what_a_folder_holds_is_told(tmp_path):
     put(tmp_path, "1.jpg", "s/2.JPG", "3.txt", "README", ".x")
     assert none_found(tmp_path) == (
-        "no scan among its 4 files (2 .jpg, 1 .txt, 1 without suffix); scans are .obj, .ply, .glb, .gltf, .stl"
+        "no scan among its 4 files (2 .jpg, 1 .txt, 1 without suffix); scans are .obj, .ply, .glb, .gltf, .vrm, .stl"
     )
     assert described([]) == "0 files" and described([PurePosixPath("a.x")]) == "1 file (1 .x)"
     many = described(PurePosixPath(f"a.{letter}") for letter in "abcdefgh")
@@ -213,5 +213,5 @@ def test_a_gltf_finds_its_buffer_and_texture_in_other_folders(folder, tmp_path):
     np.testing.assert_array_equal(scan.vertices, [[0, 0, 0], [1, 0, 0], [0, 1, 0]])
     assert tuple(scan.materials[0].texture[0, 0]) == RED
     (path.parent / folder / "head.bin").unlink()
-    with pytest.raises(ScanError, match=f"the file that it names isn't there: {folder}head.bin"):
+    with pytest.raises(ScanError, match=f"{folder}head.bin, which it refers to, is not there"):
         read_scan(path)
