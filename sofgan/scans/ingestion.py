@@ -182,7 +182,7 @@ def ingest_scan(
     arrays = {
         "vertices": vertices.astype(np.float32),
         "faces": faces.astype(np.int32),
-        "face_labels": labels.check_ids(face_labels.astype(np.uint8), path.name),
+        "face_labels": labels.check_ids(face_labels.astype(np.uint8), path.name, void=True),
         "raw_to_head": raw_to_head,
         "source_sha256": np.array(sha256_file(path)),
     }
@@ -193,7 +193,7 @@ def ingest_scan(
         faces=len(faces),
         label_source=labelled.source,
         off_palette=labelled.off_palette,
-        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels)),
+        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels) if id != labels.VOID),
         axes=describe(standing.rotation),
         axes_source=standing.source,
         unit=orientation.unit or likely_unit(raw_to_head, config.head_radius) or "unknown",
