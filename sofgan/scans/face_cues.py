@@ -202,24 +202,22 @@ def _turned(direction: complex, side: int, across, first, second) -> np.ndarray:
 
 
 def ridge_of_nose(
-    vertices: np.ndarray,
-    faces: np.ndarray,
-    eyes: np.ndarray,
-    distance: float,
-    across: np.ndarray,
-    ahead: np.ndarray,
+    vertices: np.ndarray, faces: np.ndarray, pair: EyePair, ahead: np.ndarray
 ) -> np.ndarray | None:
     """Where the surface in the middle of a face stands out from that beside it: a nose, (3,) as in `offsets`.
 
     Args:
-        vertices, faces: (V, 3), (F, 3) of what is bare of hair.
-        eyes, distance, across: as in `offsets` and `axes_of_cues`.
+        vertices, faces: (V, 3), (F, 3) of what is bare of hair, without eyeballs.
+        pair: the eyes.
         ahead: (3,) roughly to the front.
 
     Returns:
         the ridge's foremost place; None where none stands out clearly.
     """
+    eyes, distance, across = pair.middle, pair.distance, pair.across
     front = ahead - across * (ahead @ across)
+    if np.linalg.norm(front) < _LEAST_OFFSET:
+        return None
     front /= np.linalg.norm(front)
     points = _points_on(vertices, faces, eyes, HEAD_REACH * distance)
     if points is None:

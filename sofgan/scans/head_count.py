@@ -7,14 +7,14 @@ from sofgan import labels
 from sofgan.scans.face_cues import BARE, MOUTH, NOSE
 from sofgan.scans.triangles import area_vectors, middles
 
-_POINTS = 400  # of the eyes, spread over them: what is looked at
+_POINTS = 200  # of the eyes, spread over them: what is looked at
 _STRAY = 0.04  # of the eyes' area: less of it, somewhere else, is a mistake of the labels
 # Two groups of eyes are of two heads if they are farther apart than this many times their own extent, and noses or
 # mouths have a gap of at least this share of that distance where the groups have theirs. (On one head the two groups
 # are its two eyes, its mouth and its nose lie between them, and their gaps are fragments' gaps.)
 _APART, _GAP = 1.3, 0.4
 # Eyes alone: two pairs, equally wide within this factor, farther apart than this many times that.
-_ALIKE, _PAIRS_APART = 1.5, 2.2
+_ALIKE, _PAIRS_APART = 3.0, 2.2
 _PAIR_GAP = 0.15  # of a pair's extent is between its eyes
 # Around a pair there is a head, no sheet, as there is about parts of one eye: its least extent over its largest.
 _SOLID, _HEAD_REACH = 0.35, 2.2

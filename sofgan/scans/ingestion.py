@@ -20,7 +20,7 @@ from sofgan.scans.labelling import NoLabels, label_scan
 from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
 from sofgan.scans.reading import FORMATS, RawScan, ScanError, read_scan
 from sofgan.scans.scan_parser import ScanParser
-from sofgan.scans.standing import standing_of_labels
+from sofgan.scans.standing import Standing, standing_of_labels
 
 SEGMENTATION_SUFFIX = "_seg.png"
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
@@ -43,7 +43,7 @@ class ScanReport:
     off_palette: int = 0  # samples of a texture or colours that were near a palette colour, not on it
     classes: str = ""  # present, separated by spaces
     axes: str = ""  # of the file: which is up, where the face looks
-    axes_source: str = ""  # scan.yaml, labelled parts, parsed views, assumed
+    axes_source: str = ""  # scan.yaml, labelled parts, eyes and shape, parsed views, assumed
     unit: str = ""  # of the file, as scan.yaml says or as heads are large
     face_score: str = ""  # of a scan that was labelled by parsing: 0..1, how much its front looks like a face
 
@@ -169,7 +169,11 @@ def ingest_scan(
         labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
     else:
         standing = standing_of_labels(
-            labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation
+            labelled.scan.vertices,
+            labelled.scan.faces,
+            labelled.face_labels,
+            orientation,
+            partial(_search_face, scan, config, orientation, parser),
         )
     vertices, faces, face_labels, raw_to_head = to_head_space(
         labelled.scan.vertices,
@@ -200,6 +204,19 @@ def ingest_scan(
         face_score=face_score,
     )
     return arrays, row
+
+
+def _search_face(
+    scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None
+) -> Standing | None:
+    """How a scan stands by the face that its colours show; None where they show none, or it has none."""
+    from sofgan.scans.colored_views import has_colors
+
+    if parser is None or not has_colors(scan):
+        return None
+    from sofgan.scans.parsed_labels import standing_of_colors
+
+    return standing_of_colors(scan, orientation, parser, config.parsing)
 
 
 def _parse(

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from sofgan import labels
 from sofgan.scans.face_cues import (
     BARE,
     CuesDisagree,
@@ -74,12 +75,11 @@ def _by_cues(vertices, faces, face_labels, orientation: Orientation, search) -> 
     usual_up = [np.array([0.0, 1, 0]), np.array([0.0, 0, 1])]
     usual_up = usual_up if orientation.up is None else [orientation.up_axis]
     try:
+        if "nose" not in found and "skull" in found:
+            bare = faces[np.isin(face_labels, BARE) & (face_labels != labels.EYE)]
+            ridge = ridge_of_nose(vertices, bare, pair, -found["skull"])
+            found |= {} if ridge is None else {"nose's ridge": ridge}
         axes = axes_of_cues(found, pair.across, usual_up)
-        if axes is not None and "nose" not in found:
-            bare = faces[np.isin(face_labels, BARE)]
-            ridge = ridge_of_nose(vertices, bare, pair.middle, pair.distance, pair.across, axes.rotation[2])
-            if ridge is not None:
-                axes = axes_of_cues({**found, "nose's ridge": ridge}, pair.across, usual_up)
     except CuesDisagree as error:
         standing = search()
         if standing is None:
