@@ -38,7 +38,7 @@ def has_two_heads(vertices: np.ndarray, faces: np.ndarray, face_labels: np.ndarr
 
 
 def _several(eyes: np.ndarray, others, bare, areas, least: float) -> bool:
-    split = _two_groups(eyes)
+    split = two_groups(eyes)
     if split is None:
         return False
     groups = [eyes[split], eyes[~split]]
@@ -65,7 +65,7 @@ def _spread(points: np.ndarray, areas: np.ndarray) -> np.ndarray:
     spread = points[chosen]
     nearest = _nearest(points, spread)
     for _ in range(8):
-        split = _two_groups(spread)
+        split = two_groups(spread)
         if split is None:
             break
         share = areas[split[nearest]].sum() / max(areas.sum(), 1e-300)
@@ -82,8 +82,8 @@ def _nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
     return cKDTree(among).query(points)[1]
 
 
-def _two_groups(points: np.ndarray) -> np.ndarray | None:
-    """Which points (N,) are on one side of the widest gap between them; None where all lie in one place."""
+def two_groups(points: np.ndarray) -> np.ndarray | None:
+    """Which points (N, D) are on one side of the widest gap, (N,) bool; None where all lie in one place."""
     if len(points) < 2:
         return None
     # The longest edge of the shortest tree through all points (Prim) is the widest gap.
@@ -121,7 +121,7 @@ def _divided(points: np.ndarray, places: list[np.ndarray], apart: float) -> bool
 def _two_pairs(groups, apart: float, bare: np.ndarray, areas: np.ndarray) -> bool:
     widths = []
     for group in groups:
-        split = _two_groups(group)
+        split = two_groups(group)
         if split is None:
             return False
         one, other = group[split], group[~split]
