@@ -1,8 +1,8 @@
 """The 17 semantic classes of a head: names, colours, and every remap to and from them.
 
-A label map is a uint8 array whose values are class ids 0..16. The order is that of the authors' released
-tables (reference spec, section 4.1). `R_NOSE` is the subject's right half of the nose: image left in a
-frontal view.
+A label map is a uint8 array whose values are class ids 0..16; views of a scan may hold `VOID` too, where a surface
+is of unknown class. The order is that of the authors' released tables (reference spec, section 4.1). `R_NOSE` is
+the subject's right half of the nose: image left in a frontal view.
 """
 
 import numpy as np
@@ -16,6 +16,9 @@ NUM_CLASSES = len(NAMES)
     BACKGROUND, SKIN, BROW, EYE, R_NOSE, L_NOSE, MOUTH, U_LIP, L_LIP,
     EAR, EARRING, EYEGLASS, NECK, NECKLACE, CLOTH, HAIR, HAT,
 ) = range(NUM_CLASSES)  # fmt: skip
+# A surface of unknown class, neither trained on nor scored.
+VOID = 255
+VOID_COLOR = (128, 128, 128)
 
 # Display colours; also the colours of segmentation textures. Pairwise far apart, so that a texture that
 # went through an 8-bit colour transform is still unambiguous.
@@ -69,13 +72,16 @@ class LabelError(ValueError):
     """A label map holds a value that is not a class id."""
 
 
-def check_ids(labels: np.ndarray, where: str, num_classes: int = NUM_CLASSES) -> np.ndarray:
+def check_ids(
+    labels: np.ndarray, where: str, num_classes: int = NUM_CLASSES, void: bool = False
+) -> np.ndarray:
     """Return `labels` if every value is a class id.
 
     Args:
         labels: any integer array.
         where: what the map is, for the message.
         num_classes: ids run from 0 to this, exclusive.
+        void: whether `VOID` is allowed too, as on scans and their views.
 
     Raises:
         LabelError: naming the offending ids. Scaled or colour-coded maps are refused, not guessed at.
@@ -84,8 +90,10 @@ def check_ids(labels: np.ndarray, where: str, num_classes: int = NUM_CLASSES) ->
         raise LabelError(f"{where}: label maps hold integers, not {labels.dtype}")
     if labels.size and (labels.min() < 0 or labels.max() >= num_classes):
         values = np.unique(labels)
+        values = values[values != VOID] if void else values
         strangers = values[(values < 0) | (values >= num_classes)][:8].tolist()
-        raise LabelError(f"{where}: ids {strangers} are not in 0..{num_classes - 1}")
+        if strangers:
+            raise LabelError(f"{where}: ids {strangers} are not in 0..{num_classes - 1}")
     return labels
 
 
@@ -131,8 +139,10 @@ def split_nose(labels: np.ndarray) -> np.ndarray:
 
 
 def mirror(labels: np.ndarray) -> np.ndarray:
-    """Flip maps (..., H, W) left to right and swap the two halves of the nose; an involution."""
-    return MIRROR_TABLE[labels[..., ::-1]]
+    """Flip maps (..., H, W) left to right and swap the two halves of the nose; an involution. Void stays void."""
+    flipped = labels[..., ::-1]
+    void = flipped == VOID
+    return np.where(void, np.uint8(VOID), MIRROR_TABLE[np.where(void, BACKGROUND, flipped)])
 
 
 MIRROR_TABLE = np.arange(NUM_CLASSES, dtype=np.uint8)
@@ -140,10 +150,16 @@ MIRROR_TABLE[[R_NOSE, L_NOSE]] = L_NOSE, R_NOSE
 
 
 def colorize(labels: np.ndarray) -> np.ndarray:
-    """Colours of a label map: (...,) ids to (..., 3) uint8."""
-    return PALETTE[labels]
+    """Colours of a label map: (...,) ids to (..., 3) uint8; void is grey."""
+    void = np.asarray(labels) == VOID
+    if not void.any():
+        return PALETTE[labels]
+    colors = PALETTE[np.where(void, BACKGROUND, labels)]
+    colors[void] = VOID_COLOR
+    return colors
 
 
 def class_areas(labels: np.ndarray) -> np.ndarray:
-    """Share of each class among all values of `labels`: (17,) float64, sums to 1."""
-    return np.bincount(labels.reshape(-1), minlength=NUM_CLASSES) / labels.size
+    """Share of each class among all values of `labels`: (17,) float64, sums to 1 less the share that is void."""
+    values = labels.reshape(-1)
+    return np.bincount(values[values != VOID], minlength=NUM_CLASSES) / labels.size

@@ -28,13 +28,17 @@ def main() -> None:
 
 
 def together(figures: list[dict[str, float]], counts: tuple[str, ...]) -> dict[str, float]:
-    """Sums of what is counted, means of the rest, weighted by the first count; and how many batches there are."""
+    """Sums of what is counted, means of the rest, weighted by the first count; and how many batches there are.
+
+    A figure that some batches lack, as that of void surfaces, is 0 in these.
+    """
     weights = [batch[counts[0]] for batch in figures]
+    keys = dict.fromkeys(key for batch in figures for key in batch)
     return {"batches": len(figures)} | {
-        key: sum(batch[key] for batch in figures)
+        key: sum(batch.get(key, 0) for batch in figures)
         if key in counts
-        else float(np.average([batch[key] for batch in figures], weights=weights))
-        for key in figures[0]
+        else float(np.average([batch.get(key, 0.0) for batch in figures], weights=weights))
+        for key in keys
     }
 
 

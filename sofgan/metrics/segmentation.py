@@ -2,13 +2,13 @@
 
 The standard mean IoU is meant throughout: intersections and unions are summed over the whole set, and the
 mean runs over the classes that occur in the truth or in the prediction. A class that is missed altogether
-counts as 0; a class that is in neither is left out. (The authors' code has three other definitions; see the
-reference spec, section 3.)
+counts as 0; a class that is in neither is left out. Pixels whose truth is void don't count. (The authors' code has
+three other definitions; see the reference spec, section 3.)
 """
 
 import numpy as np
 
-from sofgan.labels import NAMES, NUM_CLASSES
+from sofgan.labels import NAMES, NUM_CLASSES, VOID
 
 
 class ConfusionMatrix:
@@ -22,7 +22,7 @@ class ConfusionMatrix:
         """Add label maps: integer arrays or tensors of one shape. Returns itself.
 
         Raises:
-            ValueError: the shapes differ, or an id is not a class.
+            ValueError: the shapes differ, or an id is not a class (nor void, in the truth).
         """
         if tuple(prediction.shape) != tuple(truth.shape):
             raise ValueError(
@@ -127,11 +127,17 @@ def _count_pairs(prediction, truth, num_classes: int) -> np.ndarray:
 
         truth = torch.as_tensor(truth, device=prediction.device).reshape(-1).long()
         prediction = prediction.detach().reshape(-1).long()
+        known = truth != VOID
+        if not bool(known.all()):
+            prediction, truth = prediction[known], truth[known]
         _check_range(prediction, truth, num_classes)
         counts = torch.bincount(truth * num_classes + prediction, minlength=num_classes**2)
         return counts.reshape(num_classes, num_classes).cpu().numpy()
     truth = np.asarray(truth).reshape(-1).astype(np.int64)
     prediction = np.asarray(prediction).reshape(-1).astype(np.int64)
+    known = truth != VOID
+    if not known.all():
+        prediction, truth = prediction[known], truth[known]
     _check_range(prediction, truth, num_classes)
     counts = np.bincount(truth * num_classes + prediction, minlength=num_classes**2)
     return counts.reshape(num_classes, num_classes)

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
+from scipy.spatial import cKDTree
 
 from sofgan import cameras, labels
 from sofgan.scans.colored_views import photograph
@@ -19,7 +20,8 @@ from sofgan.scans.face_frame import (
     eye_classes,
     frame_of_features,
 )
-from sofgan.scans.reading import RawScan
+from sofgan.scans.head_count import two_groups
+from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.triangles import middles
 from sofgan.views.renderer import MeshRenderer
 
@@ -32,6 +34,7 @@ _SIDES = 8  # Views around each up axis.
 # Shares of a scan's height, from the top, that are looked at: a head, a bust, a whole body.
 _TOPS = (1.0, 0.55, 0.2)
 _GOOD_ENOUGH = 0.45  # A score at which the search ends.
+_HEADS_APART = 2.0  # Two heads' eyes are farther apart than this many distances between a head's own.
 
 
 @dataclass(frozen=True)
@@ -94,13 +97,21 @@ def portrait_cameras(frame: FaceFrame, yaw: np.ndarray, pitch: np.ndarray, zoom:
 def faces_in_views(
     scan: RawScan, renderer: MeshRenderer, parse: Parse, size: int, cam2world: np.ndarray, unit: float
 ) -> list[FoundFace | None]:
-    """The face that each of the cameras (N, 4, 4) sees; `unit` is a length of the scan that is to become 1."""
+    """The face that each of the cameras (N, 4, 4) sees; `unit` is a length of the scan that is to become 1.
+
+    Raises:
+        ScanError: a view shows two faces.
+    """
     photos, visible = photograph(*at_unit_size(scan, cam2world, unit, renderer), size)
     probabilities = parse(photos)
     centres = middles(scan.vertices, scan.faces)
-    return [
-        face_in_view(one, seen, centres, pose) for one, seen, pose in zip(probabilities, visible, cam2world)
-    ]
+    faces = []
+    for one, seen, pose in zip(probabilities, visible, cam2world):
+        face = face_in_view(one, seen, centres, pose)
+        if (face is None or face.score < _GOOD_ENOUGH) and _two_faces(one, seen, centres, pose):
+            raise ScanError("it shows two faces or more; save each head as a file of its own")
+        faces.append(face)
+    return faces
 
 
 def at_unit_size(scan: RawScan, cam2world: np.ndarray, unit: float, renderer: MeshRenderer) -> tuple:
@@ -180,6 +191,31 @@ def face_in_view(
     )
     right, down, forward = cam2world[:3, :3].T
     return FoundFace(frame, float(score), np.stack([right, -down, -forward]))
+
+
+def _two_faces(
+    probabilities: np.ndarray, visible: np.ndarray, centres: np.ndarray, cam2world: np.ndarray
+) -> bool:
+    """Whether a view's features, divided at the widest gap between them, are two faces, farther apart than one head."""
+    parsed = np.where(visible >= 0, probabilities.argmax(0), labels.BACKGROUND)
+    pixels = np.argwhere(np.isin(parsed, (labels.EYE, labels.EYEGLASS, *NOSE, *MOUTH)))
+    chosen = pixels[:: max(1, len(pixels) // 300)].astype(float)
+    split = two_groups(chosen)
+    if split is None:
+        return False
+    shown = np.argwhere(visible >= 0)
+    nearest = cKDTree(chosen).query(shown)[1]
+    found = []
+    for group in (split, ~split):
+        own = np.full(visible.shape, -1, visible.dtype)
+        rows, columns = shown[group[nearest]].T
+        own[rows, columns] = visible[rows, columns]
+        found.append(face_in_view(probabilities, own, centres, cam2world))
+    if any(face is None or face.score < _GOOD_ENOUGH for face in found):
+        return False
+    one, other = (face.frame for face in found)
+    apart = np.linalg.norm(one.eyes - other.eyes)
+    return bool(apart > _HEADS_APART * max(one.eye_distance, other.eye_distance))
 
 
 def _bell(value: float, middle: float, width: float) -> float:

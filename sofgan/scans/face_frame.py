@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofgan import labels
+from sofgan.scans.face_cues import BARE, MOUTH, NOSE
 from sofgan.scans.triangles import area_vectors, middles
 
-NOSE = (labels.R_NOSE, labels.L_NOSE)
-MOUTH = (labels.MOUTH, labels.U_LIP, labels.L_LIP)
 # Glasses hide the eyes, and sit before them: by this share of the distance to the mouth, on generated avatars.
 _GLASSES = (labels.EYE, labels.EYEGLASS)
 GLASSES_AHEAD = 0.25
-_HEAD = (labels.SKIN, labels.EAR, labels.HAIR, labels.HAT, labels.EYE, labels.BROW, *NOSE, *MOUTH)
+_HEAD = (*BARE, labels.HAIR, labels.HAT)
+# The head about a face, in distances from eyes to mouth: within so much of it, and so far below and above its middle.
+# A body, raised arms and hair that hangs down say nothing about where a face looks.
+_HEAD_REACH, _HEAD_BELOW, _HEAD_ABOVE = 3.0, 0.8, 2.5
 
 # The line from the lips to between the eyes leans back from the vertical of an upright head: the mean over 30
 # generated avatars, whose axes are known (deviation 5.7 degrees).
@@ -135,11 +137,26 @@ def frame_of_labels(vertices: np.ndarray, faces: np.ndarray, face_labels: np.nda
     )
     features = [
         FeaturePoints(centres[chosen], np.maximum(areas[chosen], 1e-300))
-        for chosen in (np.isin(face_labels, classes) for classes in (eyes, NOSE, MOUTH, _HEAD))
+        for chosen in (np.isin(face_labels, classes) for classes in (eyes, NOSE, MOUTH, BARE, _HEAD))
     ]
-    if not len(features[3]):
+    if not len(features[4]):
         raise NoFrame("there is no head")
-    return frame_of_features(*features[:3], features[3].middle, eyes_ahead)
+    head = next(
+        (near for near in (_about(*features[:3:2], part) for part in features[3:]) if len(near)), features[4]
+    )
+    return frame_of_features(*features[:3], head.middle, eyes_ahead)
+
+
+def _about(eyes: FeaturePoints, mouth: FeaturePoints, head: FeaturePoints) -> FeaturePoints:
+    """The points of a head that are near its face."""
+    if not (len(eyes) and len(mouth)):
+        return head
+    middle, up = (eyes.middle + mouth.middle) / 2, eyes.middle - mouth.middle
+    offset = (head.points - middle) / max(np.linalg.norm(up), 1e-300)
+    level = offset @ (up / max(np.linalg.norm(up), 1e-300))
+    near = np.linalg.norm(offset, axis=1) < _HEAD_REACH
+    near &= (level > -_HEAD_BELOW) & (level < _HEAD_ABOVE)
+    return FeaturePoints(head.points[near], head.weights[near])
 
 
 def _frame(eyes: FeaturePoints, mouth: FeaturePoints, ahead: np.ndarray) -> FaceFrame:

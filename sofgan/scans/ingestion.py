@@ -21,7 +21,7 @@ from sofgan.scans.materials import read_pixels
 from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
 from sofgan.scans.reading import RawScan, ScanError, read_scan
 from sofgan.scans.scan_parser import ScanParser
-from sofgan.scans.standing import standing_of_labels
+from sofgan.scans.standing import Standing, standing_of_labels
 
 # What the name of a segmentation texture has after its scan's, before the suffix of its format: the first is taken.
 SEGMENTATION = "_seg"
@@ -42,7 +42,7 @@ class ScanReport:
     off_palette: int = 0  # samples of a texture or colours that were near a palette colour, not on it
     classes: str = ""  # present, separated by spaces
     axes: str = ""  # of the file: which is up, where the face looks
-    axes_source: str = ""  # scan.yaml, labelled parts, parsed views, assumed
+    axes_source: str = ""  # scan.yaml, labelled parts, eyes and shape, parsed views, assumed
     unit: str = ""  # of the file, as scan.yaml says or as heads are large
     face_score: str = ""  # of a scan that was labelled by parsing: 0..1, how much its front looks like a face
     note: str = ""  # what is odd about the file or its segmentation texture
@@ -189,7 +189,11 @@ def _ingest(
         labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
     else:
         standing = standing_of_labels(
-            labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation
+            labelled.scan.vertices,
+            labelled.scan.faces,
+            labelled.face_labels,
+            orientation,
+            partial(_search_face, scan, config, orientation, parser),
         )
     vertices, faces, face_labels, raw_to_head = to_head_space(
         labelled.scan.vertices,
@@ -202,7 +206,7 @@ def _ingest(
     arrays = {
         "vertices": vertices.astype(np.float32),
         "faces": faces.astype(np.int32),
-        "face_labels": labels.check_ids(face_labels.astype(np.uint8), path.name),
+        "face_labels": labels.check_ids(face_labels.astype(np.uint8), path.name, void=True),
         "raw_to_head": raw_to_head,
         "source_sha256": np.array(sha256_file(path)),
     }
@@ -213,7 +217,7 @@ def _ingest(
         faces=len(faces),
         label_source=labelled.source,
         off_palette=labelled.off_palette,
-        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels)),
+        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels) if id != labels.VOID),
         axes=describe(standing.rotation),
         axes_source=standing.source,
         unit=orientation.unit or likely_unit(raw_to_head, config.head_radius) or "unknown",
@@ -221,6 +225,19 @@ def _ingest(
         note="; ".join(note for note in (scan.note, labelled.note) if note),
     )
     return arrays, row
+
+
+def _search_face(
+    scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None
+) -> Standing | None:
+    """How a scan stands by the face that its colours show; None where they show none, or it has none."""
+    from sofgan.scans.colored_views import has_colors
+
+    if parser is None or not has_colors(scan):
+        return None
+    from sofgan.scans.parsed_labels import standing_of_colors
+
+    return standing_of_colors(scan, orientation, parser, config.parsing)
 
 
 def _parse(

@@ -6,6 +6,8 @@ import numpy as np
 
 from sofgan import labels
 from sofgan.scans.cutting import clip_to_ball, compact, cut_at_plane
+from sofgan.scans.face_cues import BARE, eye_pair
+from sofgan.scans.head_count import has_two_heads
 from sofgan.scans.reading import ScanError
 
 METRES = {"m": 1.0, "dm": 0.1, "cm": 0.01, "mm": 0.001, "in": 0.0254, "ft": 0.3048}
@@ -17,7 +19,13 @@ _AXES = {
 FEATURES = (labels.EYE, labels.R_NOSE, labels.L_NOSE, labels.MOUTH, labels.U_LIP, labels.L_LIP)
 _UPPER = (labels.EYE, labels.BROW)
 _LOWER = (labels.U_LIP, labels.L_LIP, labels.MOUTH)
-_HEAD = (labels.SKIN, labels.BROW, *FEATURES, labels.EAR, labels.EYEGLASS, labels.HAIR, labels.HAT)
+_BARE = (*BARE, labels.EYEGLASS)
+_HEAD = (*_BARE, labels.HAIR, labels.HAT)
+# A head's skin lies within this many distances from eyes to mouth of the middle of its face, its hair and hat within
+# that many; raised hands, a tail or a cloak that is labelled as these don't.
+_SKIN_REACH, _HAIR_REACH = 4.0, 7.0
+# From eyes to mouth, in distances between the eyes: the mean over 24 generated avatars.
+_EYES_TO_MOUTH = 1.1
 _TRUNK = (labels.NECK, labels.NECKLACE, labels.CLOTH)
 
 
@@ -99,17 +107,21 @@ def _points_of(vertices, faces, face_labels, classes) -> np.ndarray:
 
 
 def _check_head(vertices, faces, face_labels) -> None:
-    """A head has skin, and features on its front, eyes above lips."""
+    """A head is one, has skin (or what may be skin, void), and features on its front, eyes above lips."""
     features = _points_of(vertices, faces, face_labels, FEATURES)
-    skin = _points_of(vertices, faces, face_labels, (labels.SKIN,))
+    skin = _points_of(vertices, faces, face_labels, (labels.SKIN, labels.VOID))
     if len(skin) == 0 or len(features) == 0:
         missing = "skin" if len(skin) == 0 else "eyes, nose, mouth or lips"
         raise ScanError(f"not a head: no part of it is labelled as {missing}")
+    if has_two_heads(vertices, faces, face_labels):
+        raise ScanError(
+            "it holds two heads or more: its eyes lie in several places; save each head as a file of its own"
+        )
     upper = _points_of(vertices, faces, face_labels, _UPPER)
     lower = _points_of(vertices, faces, face_labels, _LOWER)
     if len(upper) and len(lower) and _middle(upper)[1] <= _middle(lower)[1]:
         raise ScanError("its eyes are not above its mouth; set `up` in scan.yaml")
-    if _middle(features)[2] <= _middle(_points_of(vertices, faces, face_labels, _HEAD))[2]:
+    if _middle(features)[2] <= _middle(_head_points(vertices, faces, face_labels))[2]:
         raise ScanError("its face is not on the front; set `front` in scan.yaml")
 
 
@@ -117,17 +129,35 @@ def _middle(points: np.ndarray) -> np.ndarray:
     return (points.min(0) + points.max(0)) / 2
 
 
-def _head_ball(vertices, faces, face_labels) -> tuple[np.ndarray, float]:
-    """Centre and radius of the head with its hair and hat, without trunk and whatever hangs below the chin."""
+def _head_points(vertices, faces, face_labels) -> np.ndarray:
+    """Corners (N, 3) of the head with its hair and hat, without trunk and limbs and whatever hangs below the chin."""
     head = _points_of(vertices, faces, face_labels, _HEAD)
-    features = _points_of(vertices, faces, face_labels, (*FEATURES, *_UPPER))
     upper = _points_of(vertices, faces, face_labels, _UPPER)
     lower = _points_of(vertices, faces, face_labels, _LOWER)
     if len(upper) and len(lower):
-        # From eyes to mouth is about as far as from mouth to a little below the chin. Long hair and the
-        # skin of a neck that has no label of its own reach further and must not shrink the head.
-        chin = 2 * _middle(lower)[1] - _middle(upper)[1]
-        head = head[head[:, 1] >= chin]
+        eyes, mouth = _middle(upper), _middle(lower)
+        height, face = eyes[1] - mouth[1], (eyes + mouth) / 2
+    else:
+        pair = eye_pair(vertices, faces, face_labels)
+        if pair is None:
+            return head
+        eyes, height = pair.middle, _EYES_TO_MOUTH * pair.distance
+        face = eyes - [0, height / 2, 0]
+    # From eyes to mouth is about as far as from mouth to a little below the chin. Long hair and the
+    # skin of a neck that has no label of its own reach further and must not shrink the head.
+    chin = eyes[1] - 2 * height
+    near = []
+    for classes, reach in ((_BARE, _SKIN_REACH), ((labels.HAIR, labels.HAT), _HAIR_REACH)):
+        points = _points_of(vertices, faces, face_labels, classes)
+        near.append(points[np.linalg.norm(points - face, axis=1) < reach * height])
+    head = np.concatenate(near)
+    return head[head[:, 1] >= chin]
+
+
+def _head_ball(vertices, faces, face_labels) -> tuple[np.ndarray, float]:
+    """Centre and radius of the head (`_head_points`), its face in the middle."""
+    head = _head_points(vertices, faces, face_labels)
+    features = _points_of(vertices, faces, face_labels, (*FEATURES, *_UPPER))
     centre = _middle(head)
     centre[0] = _middle(features)[0]
     return centre, float(np.linalg.norm(head - centre, axis=1).max())

@@ -8,7 +8,7 @@ from sofgan import labels
 from sofgan.scans.colored_views import photograph, seen_triangles
 from sofgan.scans.config import ParseScans
 from sofgan.scans.face_finding import Parse, at_unit_size, find_face, portrait_cameras, ways_to_stand
-from sofgan.scans.face_frame import FaceFrame, NoFrame, frame_of_labels, rotation_angle
+from sofgan.scans.face_frame import FaceFrame, NoFrame, describe, frame_of_labels, rotation_angle
 from sofgan.scans.label_fusion import accumulate_votes, fuse
 from sofgan.scans.labelling import Labelled
 from sofgan.scans.normalising import Orientation
@@ -28,6 +28,8 @@ _PITCHES = (-12.0, 0.0, 14.0)
 _ZOOMS, _ZOOM_WEIGHTS = (1.1, 1.45), (1.0, 0.5)
 # Labels brought back tell better than the search where the face looks; if it was off by more, all is done again.
 _AMISS_DEGREES = 6.0
+# If it was off by more than this, one of both is wrong: a face that looks frontal doesn't turn by so much.
+_CONTRARY_DEGREES = 75.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,18 @@ class ParsedScan:
     labelled: Labelled
     standing: Standing
     score: float
+
+
+def standing_of_colors(
+    scan: RawScan, orientation: Orientation, parser: ScanParser, config: ParseScans
+) -> Standing | None:
+    """How a scan stands by the face that a parser sees in its colours; None where no view shows one clearly."""
+    standings = ways_to_stand(orientation.up_axis)
+    size = min(parser.size, _SEARCH_SIZE)
+    found = find_face(scan.welded(), process_renderer(), parser, size, standings)
+    if found is None or found.score < config.min_face_score:
+        return None
+    return Standing(upright(found.frame.rotation, orientation), VIEWS)
 
 
 def label_unlabelled(
@@ -68,6 +82,11 @@ def label_unlabelled(
             raise ScanError(f"no labels, and its parsed views don't agree on a face: {error}") from error
         better = upright(fused.rotation, orientation)
         amiss = rotation_angle(better @ rotation.T)
+        if amiss > _CONTRARY_DEGREES:
+            raise ScanError(
+                "no labels, and its parsed views don't agree on where its face looks "
+                f"({describe(rotation)}, or {describe(better)}); say `up` and `front` in scan.yaml"
+            )
         found, rotation = replace(found, frame=fused), better
         if amiss <= _AMISS_DEGREES:
             break

@@ -27,7 +27,7 @@ class ViewSet:
     """Label views of several instances. A view's picture, pose and instance share one index."""
 
     names: list[str]  # of the S instances, "batch/scan"
-    labels: Tensor  # (T, H, W) uint8
+    labels: Tensor  # (T, H, W) uint8, VOID where a surface's class is unknown
     depth: Tensor  # (T, H, W) float16 camera z, 0 = nothing
     cam2world: Tensor  # (T, 4, 4) float32
     intrinsics: Tensor  # (S, 3, 3) float32, in image widths
@@ -110,7 +110,7 @@ def read_views(paths: list[Path]) -> ViewSet:
                 raise ViewsError(f"{path}: label maps of {shape} pixels; all must be square and of one size")
             if file["depth"].shape != file["labels"].shape or file["cam2world"].shape != (count, 4, 4):
                 raise ViewsError(f"{path}: labels, depth and cam2world disagree in shape")
-            labels.check_ids(file["labels"], str(path))
+            labels.check_ids(file["labels"], str(path), void=True)
             parts.append(
                 (
                     file["labels"],
@@ -135,9 +135,10 @@ class RayBatch:
 
     instances: Tensor
     rays: Rays
-    labels: Tensor  # int64
+    labels: Tensor  # int64, VOID where the class is unknown
     depth: Tensor  # float32, 0 = nothing hit
     weights: Tensor  # of the loss, mean about 1
+    void: bool = False  # whether labels may be VOID
 
 
 class RaySampler:
@@ -150,6 +151,7 @@ class RaySampler:
         # A row an instance, its training views in order, filled up with -1.
         seen = torch.nonzero(~views.held_out)[:, 0]
         whose, order = views.instance[seen].sort(stable=True)
+        self.void = bool((views.labels == labels.VOID).any())
         self.view_counts = torch.bincount(whose, minlength=len(views.names))
         self.fewest = int(self.view_counts.min())
         if self.fewest == 0:
@@ -191,6 +193,7 @@ class RaySampler:
             group(self.views.labels[flat].flatten(1).gather(1, pixels).long()),
             group(self.views.depth[flat].flatten(1).gather(1, pixels).float()),
             group(weights / weights.mean()),
+            self.void,
         )
 
 
@@ -212,11 +215,25 @@ def take_turns(seed: int, first: int, number: int, count: int) -> Tensor:
 
 
 def border_mask(label_maps: Tensor) -> Tensor:
-    """(T, H, W) bool: pixels with another class among their eight neighbours."""
+    """(T, H, W) bool: pixels with another class among their eight neighbours. Void borders nothing but background."""
+    void = label_maps == labels.VOID
+    if bool(void.any()):
+        return _border(label_maps, void)
     padded = torch.nn.functional.pad(label_maps.float()[:, None], (1, 1, 1, 1), mode="replicate")
     highest = torch.nn.functional.max_pool2d(padded, 3, stride=1)
     lowest = -torch.nn.functional.max_pool2d(-padded, 3, stride=1)
     return (highest != lowest)[:, 0]
+
+
+def _border(label_maps: Tensor, void: Tensor) -> Tensor:
+    """The outline of what is there, and borders between pixels of known classes: where void ends, no class does."""
+    outline = border_mask((label_maps != labels.BACKGROUND).to(torch.uint8))
+    known = label_maps.float()[:, None].masked_fill(
+        void[:, None], -1
+    )  # void is VOID, above all, or below all
+    lowest = -torch.nn.functional.max_pool2d(-known.masked_fill(void[:, None], labels.VOID), 3, 1, 1)
+    highest = torch.nn.functional.max_pool2d(known, 3, 1, 1)
+    return ((highest > lowest)[:, 0] & ~void) | outline
 
 
 def pixel_density(label_maps: Tensor, counted: Tensor, sampling: RaySampling) -> Tensor:
@@ -226,10 +243,12 @@ def pixel_density(label_maps: Tensor, counted: Tensor, sampling: RaySampling) ->
     """
     # In parts, as ids of all views as numbers that can be counted would take four times their memory.
     parts = (part.flatten().int() for part in counted.split(1024))
-    shares = sum(torch.bincount(part, minlength=labels.NUM_CLASSES) for part in parts).double()
-    shares = shares / shares.sum()
+    shares = sum(torch.bincount(part, minlength=labels.VOID + 1) for part in parts).double()
+    # Void is of no class: it is neither rare nor common, and doesn't make others so.
+    shares = shares[: labels.NUM_CLASSES] / shares[: labels.NUM_CLASSES].sum().clamp_min(1)
     rarity = torch.where(shares > 0, shares.clamp_min(1e-9) ** -sampling.rare_power, 0.0)
-    rarity = (rarity / (rarity * shares).sum()).float()  # mean over pixels 1
+    rarity = (rarity / (rarity * shares).sum().clamp_min(1e-9)).float()  # mean over pixels 1
+    rarity = torch.cat([rarity, rarity.new_ones(labels.VOID + 1 - labels.NUM_CLASSES)])
     uniform = 1 - sampling.border_share - sampling.rare_share
     if uniform < 0:
         raise ValueError("rays.border_share and rays.rare_share add up to more than 1")
@@ -253,7 +272,7 @@ def known_points(batch: RayBatch, sampling: RaySampling, generator: torch.Genera
     that hits nothing are free.
 
     Returns:
-        points (I, N, F + B, 3), classes (I, N, F + B) int64.
+        points (I, N, F + B, 3), classes (I, N, F + B) int64, VOID behind a surface of unknown class.
     """
     near, far, _ = ball_interval(batch.rays)
     solid = batch.depth > 0

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sofgan.labels import MIRROR_TABLE, NAMES, NUM_CLASSES
+from sofgan.labels import MIRROR_TABLE, NAMES, NUM_CLASSES, VOID
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.code_prior import CodePrior
 from sofgan.sof.data import ViewSet
@@ -66,7 +66,11 @@ class MapEncoder(nn.Module):
 
     def forward(self, maps: Tensor) -> Estimate:
         """Label maps (M, 64, 64) uint8."""
-        one_hot = F.one_hot(maps.long(), NUM_CLASSES).permute(0, 3, 1, 2).float()
+        void = maps == VOID  # of no class
+        one_hot = (
+            F.one_hot(maps.long().masked_fill(void, BACKGROUND), NUM_CLASSES).permute(0, 3, 1, 2).float()
+        )
+        one_hot = one_hot.masked_fill(void[:, None], 0.0)
         features = F.relu(self.hidden(self.convolutions(one_hot).flatten(1)))
         made = self.output(features)
         return Estimate(made[:, :-CAMERA_SIZE], made[:, -CAMERA_SIZE:] * self.units)
@@ -82,9 +86,9 @@ class MapEncoder(nn.Module):
 
 
 def mirror(maps: Tensor) -> Tensor:
-    """Label maps (M, H, W) as in a mirror: halves of the nose change names."""
-    table = torch.as_tensor(MIRROR_TABLE, device=maps.device)
-    return table[maps.long()].to(maps.dtype).flip(-1)
+    """Label maps (M, H, W) as in a mirror: halves of the nose change names; void stays void."""
+    table, void = torch.as_tensor(MIRROR_TABLE, device=maps.device), maps == VOID
+    return table[maps.long().masked_fill(void, BACKGROUND)].to(maps.dtype).masked_fill(void, VOID).flip(-1)
 
 
 def train_encoder(

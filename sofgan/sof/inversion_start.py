@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from sofgan import cameras
-from sofgan.labels import NAMES, NUM_CLASSES
+from sofgan.labels import NAMES, NUM_CLASSES, VOID
 from sofgan.seeds import torch_generator
 from sofgan.sof.code_prior import fit_prior
 from sofgan.sof.config import InvertMasks
@@ -22,9 +22,10 @@ FACE = ("skin", "brow", "eye", "r_nose", "l_nose", "mouth", "u_lip", "l_lip", "e
 def face_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
     """Centre (M, 2), in image widths, and radius (M,) of the face in label maps (M, H, W).
 
-    A map without a face is framed by all that is not background, and an empty one by the whole image.
+    A map without a face is framed by all that is not background, and an empty one by the whole image. Void counts
+    as face: it is what wasn't told apart there.
     """
-    ids = torch.tensor([NAMES.index(name) for name in FACE], device=maps.device)
+    ids = torch.tensor([*(NAMES.index(name) for name in FACE), VOID], device=maps.device)
     face = torch.isin(maps.int(), ids.int())
     face = torch.where(face.any((1, 2), keepdim=True), face, maps > 0)
     face = torch.where(face.any((1, 2), keepdim=True), face, torch.ones_like(face)).float()
@@ -36,7 +37,11 @@ def face_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def batch_miou(predictions: Tensor, truth: Tensor) -> Tensor:
-    """Mean IoU (C,) of label maps (C, H, W) against one truth (H, W), over classes in either."""
+    """Mean IoU (C,) of label maps (C, H, W) against one truth (H, W), over classes in either; where that is void,
+    nothing counts."""
+    known = truth.flatten() != VOID
+    if not bool(known.all()):
+        predictions, truth = predictions.flatten(1)[:, known], truth.flatten()[known]
     a = torch.nn.functional.one_hot(predictions.flatten(1).long(), NUM_CLASSES).float()  # (C, P, K)
     b = torch.nn.functional.one_hot(truth.flatten().long(), NUM_CLASSES).float()
     both = torch.einsum("cpk,pk->ck", a, b)

@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan import cameras
-from sofgan.labels import NUM_CLASSES
+from sofgan.labels import NUM_CLASSES, VOID
 from sofgan.metrics.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
 from sofgan.sof import volume
@@ -25,7 +25,7 @@ from sofgan.sof.model import Sof, SofModel
 from sofgan.sof.rays import Projection, Rays, ball_interval
 from sofgan.sof.render import COARSE_SIZE, coarse_range, render_cameras
 from sofgan.sof.space import fit_mixture, shape_features
-from sofgan.sof.train import mixed_precision, sof_loss
+from sofgan.sof.train import mixed_precision, sof_loss, weighted_cross_entropy
 from sofgan.training import Checkpoints, warmup_cosine
 
 FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
@@ -113,6 +113,7 @@ class _Fit:
         self.white = torch.nn.Parameter(prior.white(codes))
         self.expected = views.values.detach().clone()
         self.density = pixel_density(maps, maps, RaySampling())
+        self.void = bool((maps == VOID).any())
         self.ranges = maps.new_zeros((len(maps), 2, COARSE_SIZE, COARSE_SIZE), dtype=torch.float32)
         self.draws = torch.full((len(maps),), RANGES_EVERY_DRAWS, device=maps.device)  # since its coarse view
 
@@ -144,9 +145,10 @@ class _Fit:
             projection = project_within(self.model, representation, rays, ranges, generator)
         else:
             projection = self.model.project(representation, rays, generator)
-        picked = projection.log_probabilities.gather(-1, classes[..., None])[..., 0]
         terms = {
-            "cross_entropy": -(weights / weights.mean() * picked).mean(),
+            "cross_entropy": weighted_cross_entropy(
+                projection.log_probabilities, classes, weights / weights.mean(), self.void
+            ),
             "code_distance": self.white[index].square().mean(),
             "camera_distance": (self.views.values[index] - self.expected[index]).square().mean(),
         }

@@ -80,9 +80,15 @@ def head_statistics(maps: np.ndarray) -> dict[str, float]:
     frontal = maps[views // 2]
     statistics: dict[str, float] = {}
     for index, view in enumerate(maps):
+        void = _has_void(view)
         for name, area in zip(labels.NAMES, labels.class_areas(view)):
+            if void and (not area or name == "skin"):  # What is void may be of it.
+                area = math.nan
             statistics[f"area.{name}.{index}"] = math.sqrt(area) if area or name not in OPTIONAL else math.nan
-    statistics |= {f"part.{name}": float(there) for name, there in parts_present(frontal).items()}
+    missing = math.nan if _has_void(frontal) else 0.0
+    statistics |= {
+        f"part.{name}": 1.0 if there else missing for name, there in parts_present(frontal).items()
+    }
     statistics |= {f"place.{name}": value for name, value in _places(frontal).items()}
     # A view and the one from the other side mirror each other; the frontal one mirrors itself.
     pairs = [(maps[i], labels.mirror(maps[views - 1 - i])) for i in range(views // 2 + 1)]
@@ -91,6 +97,10 @@ def head_statistics(maps: np.ndarray) -> dict[str, float]:
     statistics["face.border"] = float(np.mean(differ))
     loose = [_loose(view) for view in maps]
     return statistics | {name: float(np.mean([view[name] for view in loose])) for name in loose[0]}
+
+
+def _has_void(view: np.ndarray) -> bool:
+    return bool((view == labels.VOID).any())
 
 
 def parts_present(frontal: np.ndarray) -> dict[str, bool]:
@@ -151,7 +161,7 @@ def _loose(view: np.ndarray) -> dict[str, float]:
     """What of a view hangs loose: specks and stray pieces of classes, holes in the head, parts off the head."""
     specks, stray = {True: 0, False: 0}, 0
     for part in np.unique(view):
-        if part == labels.BACKGROUND:
+        if part in (labels.BACKGROUND, labels.VOID):
             continue
         sizes = _piece_sizes(view == part)
         specks[part in THIN] += int((sizes < SPECK * view.size).sum())

@@ -24,7 +24,7 @@ class Views:
     """What was rendered of one scan.
 
     Attributes:
-        labels: (N, H, W) uint8 class ids.
+        labels: (N, H, W) uint8 class ids, `labels.VOID` where a surface's class is unknown.
         depth: (N, H, W) float16 camera z in head-space units, 0 where nothing is hit.
         cam2world: (N, 4, 4) float32, OpenCV axes.
         intrinsics: (3, 3) float32, in image widths.
@@ -94,10 +94,9 @@ def render_scan(
 
 
 def label_map(visible: np.ndarray, face_labels: np.ndarray) -> np.ndarray:
-    """Class ids (H, W) uint8 of the triangles that the pixels see; background where they see none."""
-    return labels.check_ids(np.append(face_labels, labels.BACKGROUND)[visible], "face labels").astype(
-        np.uint8
-    )
+    """Class ids (H, W) uint8, or void, of the triangles that the pixels see; background where they see none."""
+    ids = np.append(face_labels, labels.BACKGROUND)[visible]
+    return labels.check_ids(ids, "face labels", void=True).astype(np.uint8)
 
 
 def render_batch(
@@ -122,7 +121,7 @@ def render_batch(
 
     Returns:
         what is in `figures.json`: scans, views, and for each class the share of pixels that it covers
-        (`area_<class>`).
+        (`area_<class>`; and `area_void` where there is any).
 
     Raises:
         MissingInput: the folder holds no scan.
@@ -130,7 +129,7 @@ def render_batch(
     paths = sorted(scans.glob("*.npz"))
     if not paths:
         raise MissingInput(f"{scans} holds no scan; run ingest_scans first")
-    counts = np.zeros(labels.NUM_CLASSES, np.int64)
+    counts = np.zeros(labels.NUM_CLASSES + 1, np.int64)
     with atomic_path(views) as folder:
         folder.mkdir()
         task = partial(_render_file, folder=folder, config=config, seed=seed)
@@ -143,7 +142,8 @@ def render_batch(
         )
         figures = {"scans": float(len(paths)), "views": float(len(paths) * config.views_per_scan)}
         shares = counts / counts.sum()
-        figures |= {f"area_{name}": float(share) for name, share in zip(labels.NAMES, shares)}
+        names = [*labels.NAMES, "void"] if counts[-1] else labels.NAMES
+        figures |= {f"area_{name}": float(share) for name, share in zip(names, shares)}
         write_json(folder / FIGURES, figures)
     return figures
 
@@ -159,7 +159,8 @@ def _render_file(path: Path, folder: Path, config: RenderViews, seed: int) -> np
             numpy_generator(seed, "views", path.parent.name, path.stem),
         )
     rendered.save(folder / path.name)
-    return np.bincount(rendered.labels.reshape(-1), minlength=labels.NUM_CLASSES)
+    counts = np.bincount(rendered.labels.reshape(-1), minlength=labels.VOID + 1)
+    return np.append(counts[: labels.NUM_CLASSES], counts[labels.VOID])
 
 
 def contact_sheet(maps: list[np.ndarray], cell_px: int = 96) -> np.ndarray:

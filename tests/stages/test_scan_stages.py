@@ -92,6 +92,10 @@ def test_figures_of_batches_are_weighted_by_what_they_hold():
         "scans_rejected": 2,
         "has_hat": pytest.approx((3 + 5) / 40),
     }
+    # A batch without void surfaces has no figure of them.
+    for pair in ([small, large | {"area_void": 0.2}], [large | {"area_void": 0.2}, small]):
+        found = batch_metrics.together(pair, ("scans_usable", "scans_rejected"))
+        assert found["area_void"] == pytest.approx(0.2 * 30 / 40)
 
 
 def test_portraits_stage_writes_both_sets_and_spares_its_neighbours(project, monkeypatch):

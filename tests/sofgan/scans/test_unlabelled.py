@@ -146,6 +146,16 @@ def test_the_inside_of_a_mask_is_no_face(toyhead, ingest_config, tmp_path):
     assert row.axes_source == "parsed views"
 
 
+@pytest.mark.parametrize("orientation", [Orientation(), Orientation("+Y", "+Z")])
+def test_two_coloured_heads_are_refused_as_two(orientation, toyhead, ingest_config, tmp_path):
+    beside = np.eye(4)
+    beside[0, 3] = 0.2
+    two = trimesh.util.concatenate([toyhead.unlabelled(), toyhead.unlabelled(beside)])
+    (tmp_path / "two.ply").write_bytes(two.export(file_type="ply"))
+    with pytest.raises(ScanError, match="two faces or more.*each head as a file of its own"):
+        ingest_scan(tmp_path / "two.ply", ingest_config, orientation, toyhead.Oracle())
+
+
 def test_what_a_scan_lacks_is_said(toyhead, ingest_config, tmp_path):
     mesh = toyhead.unlabelled()
     (tmp_path / "bare.stl").write_bytes(mesh.export(file_type="stl"))

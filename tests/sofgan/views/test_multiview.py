@@ -106,6 +106,28 @@ def test_a_label_beyond_the_classes_is_refused_and_nothing_appears(tmp_path):
     assert not (tmp_path / "views").exists()
 
 
+def test_surfaces_of_unknown_class_are_void_with_their_depth(batch, tmp_path):
+    """The skin of scan `a` unknown: the views are the same but for its pixels' ids."""
+    folder, known = batch
+    with np.load(folder / "scans" / "a.npz") as scan:
+        arrays = dict(scan)
+    arrays["face_labels"][arrays["face_labels"] == labels.SKIN] = labels.VOID
+    write_npz(tmp_path / "scans" / "a.npz", **arrays)
+    (tmp_path / "scans" / "b.npz").write_bytes((folder / "scans" / "b.npz").read_bytes())
+    # Views depend on the folder's name, not on its place.
+    figures = render_batch(tmp_path / "scans", tmp_path / "views", CONFIG, seed=5, workers=1)
+    views, whole = (Views.load(root / "views" / "a.npz") for root in (tmp_path, folder))
+    np.testing.assert_array_equal(views.labels == labels.VOID, whole.labels == labels.SKIN)
+    np.testing.assert_array_equal(views.labels == labels.HAIR, whole.labels == labels.HAIR)
+    np.testing.assert_array_equal(views.depth, whole.depth)
+    assert (views.depth[views.labels == labels.VOID] > 0).all()
+    assert "area_void" not in known
+    assert figures["area_void"] == pytest.approx(known["area_skin"] - figures["area_skin"])
+    assert figures["area_void"] > 0.1
+    sheet = contact_sheet([views.labels])
+    assert (sheet == np.array(labels.VOID_COLOR, np.uint8)).all(-1).any()
+
+
 def test_contact_sheet_puts_scans_in_rows():
     maps = [np.full((2, 8, 8), labels.HAIR, np.uint8), np.full((1, 8, 8), labels.SKIN, np.uint8)]
     sheet = contact_sheet(maps, cell_px=4)
