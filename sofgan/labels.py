@@ -16,6 +16,8 @@ NUM_CLASSES = len(NAMES)
     BACKGROUND, SKIN, BROW, EYE, R_NOSE, L_NOSE, MOUTH, U_LIP, L_LIP,
     EAR, EARRING, EYEGLASS, NECK, NECKLACE, CLOTH, HAIR, HAT,
 ) = range(NUM_CLASSES)  # fmt: skip
+# A surface of unknown class, neither trained on nor scored.
+VOID = 255
 
 # Display colours; also the colours of segmentation textures. Pairwise far apart, so that a texture that
 # went through an 8-bit colour transform is still unambiguous.

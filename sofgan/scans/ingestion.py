@@ -1,7 +1,7 @@
 """A folder of raw scans becomes a folder of labelled scans in head space, and a report on each of them."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields
 from functools import partial
 from pathlib import Path
@@ -16,11 +16,12 @@ from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_np
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
-from sofgan.scans.labelling import NoLabels, label_scan
+from sofgan.scans.labelling import Labelled, NoLabels, label_scan
 from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
 from sofgan.scans.reading import FORMATS, RawScan, ScanError, read_scan
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.standing import standing_of_labels
+from sofgan.scans.triangles import area_vectors, middles
 
 SEGMENTATION_SUFFIX = "_seg.png"
 # Files that belong to scans or describe them; anything else in the folder is listed as unusable.
@@ -30,18 +31,24 @@ _COMPANIONS = (
 )  # fmt: skip
 
 
+OK, PARTIAL, REJECTED = "ok", "partial", "rejected"
+USABLE = (OK, PARTIAL)
+UNKNOWN = "unknown"  # As a source of labels: of surface that is `VOID`.
+
+
 @dataclass(frozen=True)
 class ScanReport:
     """One row of `report.csv`."""
 
     scan: str
     file: str
-    status: str  # ok or rejected
-    reason: str = ""
+    status: str  # ok, partial (used, with surface of unknown class) or rejected
+    reason: str = ""  # why it is rejected or partial
     faces: int = 0
-    label_source: str = ""
+    label_source: str = ""  # names, ...; of several each with its share of the head's surface
     off_palette: int = 0  # samples of a texture or colours that were near a palette colour, not on it
     classes: str = ""  # present, separated by spaces
+    lacks: str = ""  # of a partial scan: classes of a face that its unlabelled surface may hold
     axes: str = ""  # of the file: which is up, where the face looks
     axes_source: str = ""  # scan.yaml, labelled parts, parsed views, assumed
     unit: str = ""  # of the file, as scan.yaml says or as heads are large
@@ -92,7 +99,7 @@ def ingest_batch(
             report(len(rows), len(paths))
         rows += [_unread(path) for path in sorted(set(paths) - set(_first_of_each_name(paths)))]
         rows.sort(key=lambda row: row.file)
-        if not any(row.status == "ok" for row in rows):
+        if not any(row.status in USABLE for row in rows):
             reasons = "; ".join(f"{row.file}: {row.reason}" for row in rows[:5])
             raise NoUsableScan(f"{raw} holds no usable scan" + (f" ({reasons})" if reasons else ""))
         write_report(folder / "report.csv", rows)
@@ -134,7 +141,7 @@ def _unread(path: Path) -> ScanReport:
     reason = "another scan of this batch has the same name"
     if path.suffix.lower() not in FORMATS:
         reason = f"'{path.suffix}' is not read; formats are {', '.join(FORMATS)}"
-    return ScanReport(path.stem, path.name, "rejected", reason)
+    return ScanReport(path.stem, path.name, REJECTED, reason)
 
 
 def ingest_scan(
@@ -154,7 +161,7 @@ def ingest_scan(
     companion = path.with_name(path.stem + SEGMENTATION_SUFFIX)
     texture = _read_texture(companion) if companion.exists() else None
     scan = read_scan(path)
-    face_score = ""
+    standing, face_score, why = None, "", ""
     try:
         labelled = label_scan(
             scan,
@@ -165,9 +172,18 @@ def ingest_scan(
             config.texture_refinements,
         )
     except NoLabels as lacking:
-        parsed = _parse(scan, config, orientation, parser, lacking)
+        parsed = _parse(scan, config, orientation, parser, str(lacking))
         labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
-    else:
+    source = labelled.source
+    if labelled.may_be is not None and standing is None:
+        named = labelled
+        untold = f"its names don't tell what is what in {named.open_parts}"
+        try:
+            parsed = _parse(named.scan, config, orientation, parser, untold, named.may_be)
+            labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
+        except ScanError as error:  # What names tell is still right.
+            why = str(error)
+    if standing is None:
         standing = standing_of_labels(
             labelled.scan.vertices, labelled.scan.faces, labelled.face_labels, orientation
         )
@@ -189,11 +205,13 @@ def ingest_scan(
     row = ScanReport(
         path.stem,
         path.name,
-        "ok",
+        PARTIAL if why else OK,
+        why,
         faces=len(faces),
-        label_source=labelled.source,
+        label_source=_sources(labelled, source, raw_to_head),
         off_palette=labelled.off_palette,
-        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels)),
+        classes=_names(id for id in np.unique(face_labels) if id != labels.VOID),
+        lacks=_names(labelled.lacks),
         axes=describe(standing.rotation),
         axes_source=standing.source,
         unit=orientation.unit or likely_unit(raw_to_head, config.head_radius) or "unknown",
@@ -203,7 +221,12 @@ def ingest_scan(
 
 
 def _parse(
-    scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None, lacking: NoLabels
+    scan: RawScan,
+    config: IngestScans,
+    orientation: Orientation,
+    parser: ScanParser | None,
+    lacking: str,
+    may_be: np.ndarray | None = None,
 ):
     # Who has labelled scans only needs no OpenGL.
     from sofgan.scans.colored_views import has_colors
@@ -211,17 +234,34 @@ def _parse(
     missing = sorted({material.missing for material in scan.materials} - {""})
     gone = f"its texture {missing[0]} is not there or can't be read" if missing else ""
     if not has_colors(scan):
-        raise ScanError(f"{lacking}; {gone or 'no colours to parse'}") from lacking
+        raise ScanError(f"{lacking}; {gone or 'no colours to parse'}")
     if parser is None:
-        raise ScanError(f"{lacking}; it has colours, but there is no parser") from lacking
+        raise ScanError(f"{lacking}; it has colours, but there is no parser")
     from sofgan.scans.parsed_labels import label_unlabelled
 
     try:
-        return label_unlabelled(scan, orientation, parser, config.parsing)
+        return label_unlabelled(scan, orientation, parser, config.parsing, may_be)
     except ScanError as error:
-        if not gone:
-            raise
-        raise ScanError(f"{error}; {gone}") from error
+        reason = str(error) if may_be is None else f"{lacking}; {error}"
+        raise ScanError(f"{reason}; {gone}" if gone else reason) from error
+
+
+def _sources(labelled: Labelled, source: str, raw_to_head: np.ndarray) -> str:
+    """Where labels are from; of two sources each with its share of the area inside the ball."""
+    if labelled.may_be is None:
+        return source
+    scan = labelled.scan
+    known = (labelled.may_be.sum(1) == 1)[scan.part_of_face]
+    centres = middles(scan.vertices, scan.faces) @ raw_to_head[:3, :3].T + raw_to_head[:3, 3]
+    areas = np.linalg.norm(area_vectors(scan.vertices, scan.faces), axis=1)
+    areas = np.where(np.linalg.norm(centres, axis=1) <= 1, areas, 0)
+    share = areas[known].sum() / max(areas.sum(), 1e-300)
+    rest = UNKNOWN if (labelled.face_labels == labels.VOID).any() else labelled.source
+    return f"{source} {share:.2f}, {rest} {1 - share:.2f}"
+
+
+def _names(ids: Iterable[int]) -> str:
+    return " ".join(labels.NAMES[id] for id in ids)
 
 
 def _ingest_file(
@@ -230,7 +270,7 @@ def _ingest_file(
     try:
         arrays, row = ingest_scan(path, config, orientation, parser)
     except ScanError as error:
-        return ScanReport(path.stem, path.name, "rejected", str(error))
+        return ScanReport(path.stem, path.name, REJECTED, str(error))
     write_npz(folder / f"{path.stem}.npz", **arrays)
     return row
 
@@ -252,7 +292,7 @@ def write_report(path: Path, rows: list[ScanReport]) -> None:
 
 
 def _summary(rows: list[ScanReport]) -> dict[str, float]:
-    usable = [row for row in rows if row.status == "ok"]
+    usable = [row for row in rows if row.status in USABLE]
     shares = {
         f"has_{name}": sum(name in row.classes.split() for row in usable) / len(usable)
         for name in labels.NAMES[1:]

@@ -19,6 +19,7 @@ from sofgan.scans.triangles import area_vectors, middles
 
 # How little a difference of colour (RGB, 0..255) must be for labels to spread across it.
 _COLOR_SCALE = 24.0
+_SURE = 100.0  # Votes of a triangle whose class is known.
 # Ties of pieces that touch nothing, beside 1 for neighbours that look alike; and how many triangles are near.
 _TIE_TO_LARGEST, _TIE_TO_NEAREST, _NEAR = 1e-3, 1e-2, 8
 
@@ -44,23 +45,33 @@ def accumulate_votes(
         votes[triangles, label] += np.bincount(index, say * probabilities[label][shown], len(triangles))
 
 
-def fuse(scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float) -> np.ndarray:
-    """Labels (F,) uint8 of all triangles; a nose is all `R_NOSE`.
+def fuse(
+    scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float, may_be: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels (F,) uint8 of all triangles; a nose is all `R_NOSE`, except where parts tell its sides.
 
     Args:
         scan: welded.
         votes: (F, 17) as accumulated; both sides of the nose count as one.
         frame: of its face.
         smoothing: votes that agreement with a neighbour is worth.
+        may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
     """
     votes = votes.copy()
     votes[:, labels.R_NOSE] += votes[:, labels.L_NOSE]
     votes[:, [labels.L_NOSE, labels.BACKGROUND]] = 0
     neighbours = neighbouring_triangles(scan.faces)
     allowed = plausible_classes(middles(scan.vertices, scan.faces), frame)
+    if may_be is not None:
+        within = may_be[scan.part_of_face]
+        fixed = np.flatnonzero(within.sum(1) == 1)
+        both = allowed & within
+        allowed = np.where(both.any(1, keepdims=True), both, within)
+        # What is known is sure of itself, and speaks to what lies beside it.
+        votes[fixed] = _SURE * within[fixed]
     spread = random_walk(surface_graph(scan, neighbours), np.where(allowed, votes, 0), smoothing)
     face_labels = np.where(allowed, spread, -1).argmax(1).astype(np.uint8)
-    return without_specks(scan, face_labels, frame, neighbours)
+    return without_specks(scan, face_labels, frame, neighbours, allowed)
 
 
 def plausible_classes(centres: np.ndarray, frame: FaceFrame) -> np.ndarray:
@@ -178,9 +189,13 @@ def random_walk(graph: sparse.csr_matrix, votes: np.ndarray, smoothing: float) -
 
 
 def without_specks(
-    scan: RawScan, face_labels: np.ndarray, frame: FaceFrame, neighbours: tuple[np.ndarray, np.ndarray]
+    scan: RawScan,
+    face_labels: np.ndarray,
+    frame: FaceFrame,
+    neighbours: tuple[np.ndarray, np.ndarray],
+    allowed: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Small islands of a label take the label around them.
+    """Small islands of a label take the label around them, where they may.
 
     An island stays if its area is a twentieth of the largest of its class or more (an eye, the lesser of two), and
     at least a five-hundredth of the square of the distance from eyes to mouth; or if nothing is around it.
@@ -190,6 +205,7 @@ def without_specks(
         face_labels: (F,) uint8.
         frame: of its face.
         neighbours: its `neighbouring_triangles`.
+        allowed: (F, 17) bool, the classes that triangles may have; None: all.
     """
     areas = np.linalg.norm(area_vectors(scan.vertices, scan.faces), axis=1) / 2
     a, b = neighbours
@@ -208,5 +224,7 @@ def without_specks(
         np.add.at(borders, (piece[a[~inside]], face_labels[b[~inside]]), 1)
         np.add.at(borders, (piece[b[~inside]], face_labels[a[~inside]]), 1)
         change = small & (borders.sum(1) > 0)
-        face_labels = np.where(change[piece], borders.argmax(1)[piece], face_labels).astype(np.uint8)
+        new = borders.argmax(1)[piece]
+        may = True if allowed is None else allowed[np.arange(count), new]
+        face_labels = np.where(change[piece] & may, new, face_labels).astype(np.uint8)
     return face_labels

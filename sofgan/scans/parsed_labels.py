@@ -1,4 +1,7 @@
-"""Labels of a scan that has colours and nothing else: it is photographed, parsed, and the labels are brought back."""
+"""Labels of what nothing but colours tells: a scan is photographed, parsed, and the labels are brought back.
+
+Where names tell a part of it, the rest alone takes labels, of the classes that it may hold.
+"""
 
 from dataclasses import dataclass, replace
 
@@ -7,7 +10,14 @@ import numpy as np
 from sofgan import labels
 from sofgan.scans.colored_views import photograph, seen_triangles
 from sofgan.scans.config import ParseScans
-from sofgan.scans.face_finding import Parse, at_unit_size, find_face, portrait_cameras, ways_to_stand
+from sofgan.scans.face_finding import (
+    Parse,
+    at_unit_size,
+    find_face,
+    portrait_cameras,
+    restrict,
+    ways_to_stand,
+)
 from sofgan.scans.face_frame import FaceFrame, NoFrame, frame_of_labels, rotation_angle
 from sofgan.scans.label_fusion import accumulate_votes, fuse
 from sofgan.scans.labelling import Labelled
@@ -40,9 +50,20 @@ class ParsedScan:
 
 
 def label_unlabelled(
-    scan: RawScan, orientation: Orientation, parser: ScanParser, config: ParseScans
+    scan: RawScan,
+    orientation: Orientation,
+    parser: ScanParser,
+    config: ParseScans,
+    may_be: np.ndarray | None = None,
 ) -> ParsedScan:
     """Find the face of a scan in its colours, and label the scan by what a parser sees around it.
+
+    Args:
+        scan: with colours.
+        orientation: what `scan.yaml` says.
+        parser: of faces.
+        config: thresholds and smoothing.
+        may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
 
     Raises:
         ScanError: no view shows a face.
@@ -50,22 +71,24 @@ def label_unlabelled(
     scan, renderer = scan.welded(), process_renderer()
     given = orientation.rotation
     standings = ways_to_stand(orientation.up_axis) if given is None else [[given]]
-    found = find_face(scan, renderer, parser, min(parser.size, _SEARCH_SIZE), standings)
+    found = find_face(scan, renderer, parser, min(parser.size, _SEARCH_SIZE), standings, may_be)
     if found is None or found.score < config.min_face_score:
         seen = "no face found" if found is None else f"no clear face found (score {found.score:.2f})"
         where = "from any side" if given is None else "where scan.yaml says its front is"
         hint = "give it labels, or" if given is None else "mend"
-        raise ScanError(f"no labels, and {seen} {where}; {hint} `up` and `front` in scan.yaml")
+        lacking = "no labels, and " if may_be is None else ""
+        raise ScanError(f"{lacking}{seen} {where}; {hint} `up` and `front` in scan.yaml")
     rotation = upright(found.frame.rotation, orientation) if given is None else given
     for _ in range(2):
         frame = replace(found.frame, rotation=rotation)
-        labelled = label_by_parsing(scan, frame, renderer, parser, parser.size, config)
+        labelled = label_by_parsing(scan, frame, renderer, parser, parser.size, config, may_be)
         if given is not None:
             return ParsedScan(labelled, Standing(given, GIVEN), found.score)
         try:
             fused = frame_of_labels(labelled.scan.vertices, labelled.scan.faces, labelled.face_labels)
         except NoFrame as error:
-            raise ScanError(f"no labels, and its parsed views don't agree on a face: {error}") from error
+            lacking = "no labels, and " if may_be is None else ""
+            raise ScanError(f"{lacking}its parsed views don't agree on a face: {error}") from error
         better = upright(fused.rotation, orientation)
         amiss = rotation_angle(better @ rotation.T)
         found, rotation = replace(found, frame=fused), better
@@ -75,7 +98,13 @@ def label_unlabelled(
 
 
 def label_by_parsing(
-    scan: RawScan, frame: FaceFrame, renderer: MeshRenderer, parse: Parse, size: int, config: ParseScans
+    scan: RawScan,
+    frame: FaceFrame,
+    renderer: MeshRenderer,
+    parse: Parse,
+    size: int,
+    config: ParseScans,
+    may_be: np.ndarray | None = None,
 ) -> Labelled:
     """Label a scan by what a parser sees in views around its face.
 
@@ -86,6 +115,7 @@ def label_by_parsing(
         parse: a face parser.
         size: pixels of the views.
         config: smoothing and refinements.
+        may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
     """
     yaw, pitch = (np.radians(axis.ravel()) for axis in np.meshgrid(_YAWS, _PITCHES))
     yaw_weight = np.tile(_YAW_WEIGHTS, len(_PITCHES))
@@ -93,7 +123,7 @@ def label_by_parsing(
     weights = np.concatenate([yaw_weight * zoom for zoom in _ZOOM_WEIGHTS])
     unit = frame.portrait_side()
     photos, visible = photograph(*at_unit_size(scan, poses, unit, renderer), size)
-    probabilities = parse(photos)
+    probabilities = restrict(parse(photos), visible, scan.part_of_face, may_be)
     for _ in range(config.refinements):
         torn = _torn(scan, probabilities, visible)
         if not torn.any():
@@ -107,7 +137,7 @@ def label_by_parsing(
         towards = pose[:3, 3] - centres
         towards /= np.linalg.norm(towards, axis=1, keepdims=True)
         accumulate_votes(votes, one, seen, np.abs((towards * normals).sum(1)), weight)
-    return Labelled(scan, fuse(scan, votes, frame, config.smoothing), VIEWS)
+    return Labelled(scan, fuse(scan, votes, frame, config.smoothing, may_be), VIEWS, may_be=may_be)
 
 
 def _torn(scan: RawScan, probabilities: np.ndarray, visible: np.ndarray) -> np.ndarray:
