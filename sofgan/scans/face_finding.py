@@ -143,7 +143,9 @@ def _frames_around(eyes: FeaturePoints, standings: list[list[np.ndarray]]) -> li
     for left in (across, -across):
         ups = [np.cos(angle) * first + np.sin(angle) * np.cross(left, first) for angle in angles]
         rotations += [np.stack([left, up, np.cross(left, up)]) for up in ups]
-    if len(standings) == 1:
+    if len(standings) == 1 and len(standings[0]) == 1:
+        rotations = standings[0]
+    elif len(standings) == 1:
         rotations = [
             one
             for one in rotations

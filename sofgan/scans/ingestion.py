@@ -195,10 +195,11 @@ def ingest_scan(
         orientation.unit,
         config.head_radius,
     )
+    labels.check_ids(face_labels[face_labels != labels.VOID], path.name)
     arrays = {
         "vertices": vertices.astype(np.float32),
         "faces": faces.astype(np.int32),
-        "face_labels": labels.check_ids(face_labels.astype(np.uint8), path.name),
+        "face_labels": face_labels.astype(np.uint8),
         "raw_to_head": raw_to_head,
         "source_sha256": np.array(sha256_file(path)),
     }

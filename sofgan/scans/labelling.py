@@ -21,6 +21,7 @@ _LIPS, _FACE, _OPEN, _DROPPED = 251, 252, 253, 254
 # Whoever made parts of a nose and of lips meant skin by "face": every face shows both, whereas ears, brows or eyes
 # may be hidden.
 _SHOWN_BY_ALL = (labels.R_NOSE, labels.U_LIP, labels.L_LIP)
+_WORN = ((labels.EYEGLASS, labels.EYE), (labels.HAT, labels.HAIR))
 # What a face is described by; a scan that can't say where one of them is, is partial.
 FACE_CLASSES = (
     labels.BROW, labels.EYE, labels.R_NOSE, labels.L_NOSE, labels.MOUTH, labels.U_LIP, labels.L_LIP, labels.EAR,
@@ -190,6 +191,8 @@ def _classes_of_parts(given: np.ndarray, known: set[int]) -> np.ndarray:
         known = known | {labels.R_NOSE, labels.L_NOSE}
     # Teeth and tongue may be a part of their own in a mouth that is not.
     elsewhere = known - {labels.SKIN, labels.MOUTH}
+    # Who makes a part of the eyes makes one of the glasses before them, and who does of hair, of the hat upon it.
+    elsewhere |= {worn for worn, over in _WORN if over in known}
     may_be[given == _FACE] = (
         np.arange(labels.NUM_CLASSES) == labels.SKIN
         if known.issuperset(_SHOWN_BY_ALL)
