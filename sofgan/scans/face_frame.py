@@ -12,7 +12,17 @@ MOUTH = (labels.MOUTH, labels.U_LIP, labels.L_LIP)
 # Glasses hide the eyes, and sit before them: by this share of the distance to the mouth, on generated avatars.
 _GLASSES = (labels.EYE, labels.EYEGLASS)
 GLASSES_AHEAD = 0.25
-_HEAD = (labels.SKIN, labels.EAR, labels.HAIR, labels.HAT, labels.EYE, labels.BROW, *NOSE, *MOUTH)
+_HEAD = (
+    labels.SKIN,
+    labels.EAR,
+    labels.HAIR,
+    labels.HAT,
+    labels.EYE,
+    labels.BROW,
+    *NOSE,
+    *MOUTH,
+    labels.VOID,
+)
 
 # The line from the lips to between the eyes leans back from the vertical of an upright head: the mean over 30
 # generated avatars, whose axes are known (deviation 5.7 degrees).

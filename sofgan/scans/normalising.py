@@ -18,6 +18,7 @@ FEATURES = (labels.EYE, labels.R_NOSE, labels.L_NOSE, labels.MOUTH, labels.U_LIP
 _UPPER = (labels.EYE, labels.BROW)
 _LOWER = (labels.U_LIP, labels.L_LIP, labels.MOUTH)
 _HEAD = (labels.SKIN, labels.BROW, *FEATURES, labels.EAR, labels.EYEGLASS, labels.HAIR, labels.HAT)
+_HEAD += (labels.VOID,)  # The unlabelled part of a head.
 _TRUNK = (labels.NECK, labels.NECKLACE, labels.CLOTH)
 
 
@@ -101,7 +102,7 @@ def _points_of(vertices, faces, face_labels, classes) -> np.ndarray:
 def _check_head(vertices, faces, face_labels) -> None:
     """A head has skin, and features on its front, eyes above lips."""
     features = _points_of(vertices, faces, face_labels, FEATURES)
-    skin = _points_of(vertices, faces, face_labels, (labels.SKIN,))
+    skin = _points_of(vertices, faces, face_labels, (labels.SKIN, labels.VOID))
     if len(skin) == 0 or len(features) == 0:
         missing = "skin" if len(skin) == 0 else "eyes, nose, mouth or lips"
         raise ScanError(f"not a head: no part of it is labelled as {missing}")
