@@ -85,13 +85,11 @@ def label_unlabelled(
         seen = "no face found" if found is None else f"no clear face found (score {found.score:.2f})"
         where = "from any side"
         if given is not None:
-            where = (
-                "where its parts say its front is"
-                if named.source == PARTS
-                else "where scan.yaml says its front is"
-            )
-        hint = "give it labels, or" if given is None else "mend"
-        raise ScanError(f"{lacking}{seen} {where}; {hint} `up` and `front` in scan.yaml")
+            where = f"where {'its parts say' if named.source == PARTS else 'scan.yaml says'} its front is"
+        hint = f"; {'give it labels, or' if given is None else 'mend'} `up` and `front` in scan.yaml"
+        if named is not None and named.source == PARTS:
+            hint = ""
+        raise ScanError(f"{lacking}{seen} {where}{hint}")
     rotation = upright(found.frame.rotation, orientation) if given is None else given
     for _ in range(2):
         frame = replace(found.frame, rotation=rotation)
