@@ -8,6 +8,7 @@ from sofgan.scans.triangles import area_vectors
 from sofgan.views.renderer import MeshRenderer, barycentric
 
 SUPERSAMPLING = 2  # Colours are sampled so many times finer and averaged: hair and lashes alias otherwise.
+PLAIN = 8  # Colours (0..255) that differ by no more are one colour.
 _BACKGROUND = 150.0  # Plain grey, as in a photo studio.
 # A lamp above the camera, and light from everywhere: scans' colours often hold their own light already.
 _LAMP = np.array([0.0, -0.35, -1.0]) / np.hypot(0.35, 1.0)
@@ -18,7 +19,7 @@ def has_colors(scan: RawScan) -> bool:
     """Whether a scan shows anything beside its shape: a texture, or colours that differ."""
     if scan.corner_uv is not None and any(material.texture is not None for material in scan.materials):
         return True
-    if scan.corner_colors is not None and np.ptp(scan.corner_colors.reshape(-1, 3), 0).max() > 8:
+    if scan.corner_colors is not None and np.ptp(scan.corner_colors.reshape(-1, 3), 0).max() > PLAIN:
         return True
     return len({material.color for material in scan.materials} - {None}) > 1
 

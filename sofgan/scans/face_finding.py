@@ -17,12 +17,14 @@ from sofgan.scans.face_frame import (
     FaceFrame,
     FeaturePoints,
     NoFrame,
+    across_eyes,
     eye_classes,
     frame_of_features,
+    rotation_angle,
 )
 from sofgan.scans.head_count import two_groups
 from sofgan.scans.reading import RawScan, ScanError
-from sofgan.scans.triangles import middles
+from sofgan.scans.triangles import area_vectors, middles
 from sofgan.views.renderer import MeshRenderer
 
 # Photos (N, S, S, 3) uint8 to class probabilities (N, 17, S, S).
@@ -35,6 +37,8 @@ _SIDES = 8  # Views around each up axis.
 _TOPS = (1.0, 0.55, 0.2)
 _GOOD_ENOUGH = 0.45  # A score at which the search ends.
 _HEADS_APART = 2.0  # Two heads' eyes are farther apart than this many distances between a head's own.
+_AROUND_EYES = 12  # Views around the line through two eyes that are known, for each way round.
+_LIKE_DEGREES = 35  # Angle within which a view looks along one of the given ways to stand.
 
 
 @dataclass(frozen=True)
@@ -53,9 +57,16 @@ class FoundFace:
 
 
 def find_face(
-    scan: RawScan, renderer: MeshRenderer, parse: Parse, size: int, standings: list[list[np.ndarray]]
+    scan: RawScan,
+    renderer: MeshRenderer,
+    parse: Parse,
+    size: int,
+    standings: list[list[np.ndarray]],
+    may_be: np.ndarray | None = None,
 ) -> FoundFace | None:
     """The face of a scan, or None where no view shows one.
+
+    Where two eyes are known it is looked for around them first.
 
     Args:
         scan: welded, with colours.
@@ -64,20 +75,34 @@ def find_face(
         size: pixels of the views.
         standings: groups of (3, 3) axes to look along, such as `ways_to_stand()`; the search ends after the first
             group that shows a face well.
+        may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
     """
     best: FoundFace | None = None
+
+    def look(poses: np.ndarray, unit: float) -> None:
+        nonlocal best
+        for found in faces_in_views(scan, renderer, parse, size, poses, unit, may_be):
+            if found is not None and (best is None or found.score > best.score):
+                best = found
+
+    eyes = None if may_be is None else known_eyes(scan, may_be)
+    if eyes is not None:
+        frames = _frames_around(eyes, standings)
+        if frames:
+            frontal = [portrait_cameras(frame, np.zeros(1), np.zeros(1)) for frame in frames]
+            look(np.concatenate(frontal), frames[0].portrait_side())
     for group in standings:
-        for top in _TOPS:
-            for found in _look(scan, renderer, parse, size, group, top):
-                if best is None or found.score > best.score:
-                    best = found
         if best is not None and best.score >= _GOOD_ENOUGH:
             break
+        for top in _TOPS:
+            view = _from_around(scan, group, top)
+            if view is not None:
+                look(*view)
     # Closer from the same side first: features that are a few pixels large tell a direction badly.
     for turn in (False, True, True) if best else ():
         frame = best.frame if turn else replace(best.frame, rotation=best.seen_from)
         frontal = portrait_cameras(frame, np.zeros(1), np.zeros(1))
-        closer = faces_in_views(scan, renderer, parse, size, frontal, frame.portrait_side())[0]
+        closer = faces_in_views(scan, renderer, parse, size, frontal, frame.portrait_side(), may_be)[0]
         if closer is not None and closer.score >= best.score - 0.05:
             best = closer
     return best
@@ -94,8 +119,75 @@ def portrait_cameras(frame: FaceFrame, yaw: np.ndarray, pitch: np.ndarray, zoom:
     return turn @ pose
 
 
+def known_eyes(scan: RawScan, may_be: np.ndarray) -> FeaturePoints | None:
+    """Points on the parts that are eyes, if these are two things side by side; None otherwise."""
+    eyes = np.flatnonzero(((may_be.sum(1) == 1) & may_be[:, labels.EYE])[scan.part_of_face])
+    if not len(eyes):
+        return None
+    weights = np.linalg.norm(area_vectors(scan.vertices, scan.faces[eyes]), axis=1)
+    points = FeaturePoints(middles(scan.vertices, scan.faces[eyes]), np.maximum(weights, 1e-300))
+    across, distance = across_eyes(points.points, points.weights)
+    along = (points.points - points.middle) @ across
+    # Two eyeballs leave a gap; one of them, or a ring of lashes, doesn't.
+    aside = np.abs(along) < 0.1 * distance
+    return points if distance > 0 and points.weights[aside].sum() < 0.02 * points.weights.sum() else None
+
+
+def _frames_around(eyes: FeaturePoints, standings: list[list[np.ndarray]]) -> list[FaceFrame]:
+    """Faces that two eyes could belong to: turned about the line through them, either way round.
+
+    Where it is known how the scan stands (one group of `standings`), only those that stand so, give or take.
+    """
+    across, distance = across_eyes(eyes.points, eyes.weights)
+    first = np.cross(across, np.eye(3)[np.abs(across).argmin()])
+    first /= np.linalg.norm(first)
+    angles = 2 * np.pi * np.arange(_AROUND_EYES) / _AROUND_EYES
+    rotations = []
+    for left in (across, -across):
+        ups = [np.cos(angle) * first + np.sin(angle) * np.cross(left, first) for angle in angles]
+        rotations += [np.stack([left, up, np.cross(left, up)]) for up in ups]
+    if len(standings) == 1 and len(standings[0]) == 1:
+        rotations = standings[0]
+    elif len(standings) == 1:
+        rotations = [
+            one
+            for one in rotations
+            if any(rotation_angle(one @ other.T) <= _LIKE_DEGREES for other in standings[0])
+        ]
+    return [FaceFrame(one, eyes.middle, eyes.middle - one[1] * distance / 0.9, distance) for one in rotations]
+
+
+def restrict(
+    probabilities: np.ndarray, visible: np.ndarray, part_of_face: np.ndarray, may_be: np.ndarray | None
+) -> np.ndarray:
+    """Probabilities (N, 17, S, S) where every pixel is of a class that the part it shows may hold.
+
+    Args:
+        probabilities: as parsed.
+        visible: (N, S, S) triangles, -1 for none; these pixels stay as they are.
+        part_of_face: (F,).
+        may_be: (P, 17) bool; None: nothing is known.
+    """
+    if may_be is None:
+        return probabilities
+    shown = visible >= 0
+    allowed = may_be[part_of_face[visible[shown]]]
+    found = probabilities.transpose(0, 2, 3, 1)[shown] * allowed
+    total = found.sum(1, keepdims=True)
+    found = np.where(total > 1e-6, found / np.maximum(total, 1e-6), allowed / allowed.sum(1, keepdims=True))
+    restricted = probabilities.transpose(0, 2, 3, 1).copy()
+    restricted[shown] = found
+    return restricted.transpose(0, 3, 1, 2)
+
+
 def faces_in_views(
-    scan: RawScan, renderer: MeshRenderer, parse: Parse, size: int, cam2world: np.ndarray, unit: float
+    scan: RawScan,
+    renderer: MeshRenderer,
+    parse: Parse,
+    size: int,
+    cam2world: np.ndarray,
+    unit: float,
+    may_be: np.ndarray | None = None,
 ) -> list[FoundFace | None]:
     """The face that each of the cameras (N, 4, 4) sees; `unit` is a length of the scan that is to become 1.
 
@@ -103,7 +195,7 @@ def faces_in_views(
         ScanError: a view shows two faces.
     """
     photos, visible = photograph(*at_unit_size(scan, cam2world, unit, renderer), size)
-    probabilities = parse(photos)
+    probabilities = restrict(parse(photos), visible, scan.part_of_face, may_be)
     centres = middles(scan.vertices, scan.faces)
     faces = []
     for one, seen, pose in zip(probabilities, visible, cam2world):
@@ -234,7 +326,8 @@ def ways_to_stand(up: np.ndarray | None = None) -> list[list[np.ndarray]]:
     return groups
 
 
-def _look(scan, renderer, parse, size, rotations, top: float) -> list[FoundFace]:
+def _from_around(scan: RawScan, rotations: list[np.ndarray], top: float) -> tuple[np.ndarray, float] | None:
+    """Cameras (N, 4, 4) that look along `rotations` at the upper part of a scan, and its radius; None if it is none."""
     points = scan.vertices[np.unique(scan.faces)]
     up = rotations[0][1]
     heights = points @ up
@@ -242,15 +335,15 @@ def _look(scan, renderer, parse, size, rotations, top: float) -> list[FoundFace]
     low, high = np.quantile(heights, [0.002, 0.998])
     seen = points[(heights >= high - top * (high - low)) & (heights <= high)]
     if not len(seen):
-        return []
+        return None
     lowest, highest = np.quantile(seen, 0.002, axis=0), np.quantile(seen, 0.998, axis=0)
     middle = (lowest + highest) / 2
     radius = float(np.linalg.norm(seen - middle, axis=1).max(initial=1e-12))
     radius = min(radius, float(np.linalg.norm(highest - lowest)) / 2)
     if radius <= 1e-9 * np.abs(points).max():  # One point stands out above all the others.
-        return []
+        return None
     distance = 0.8 * radius / np.tan(np.radians(FOV_DEGREES) / 2)
     poses = np.stack(
         [cameras.look_at(middle + distance * rotation[2], middle, rotation[1]) for rotation in rotations]
     )
-    return [found for found in faces_in_views(scan, renderer, parse, size, poses, radius) if found]
+    return poses, radius

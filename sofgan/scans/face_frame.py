@@ -169,7 +169,7 @@ def _frame(eyes: FeaturePoints, mouth: FeaturePoints, ahead: np.ndarray) -> Face
     if np.linalg.norm(out) < 0.02 * height:
         raise NoFrame("it is flat: the face stands out in no direction")
     left = np.cross(up, _unit(out))
-    across, distance = _across_eyes(eyes.points, eyes.weights, up)
+    across, distance = across_eyes(eyes.points, eyes.weights, up)
     # A nose seen from one side leans; the line through both eyes doesn't.
     if distance > 0.45 * height and abs(across @ left) > 0.7:
         left = across * np.sign(across @ left)
@@ -182,8 +182,11 @@ def _frame(eyes: FeaturePoints, mouth: FeaturePoints, ahead: np.ndarray) -> Face
     return FaceFrame(np.stack([left, up, front]), eye, lip, float(distance))
 
 
-def _across_eyes(eyes, weights, up) -> tuple[np.ndarray, float]:
-    """Direction and distance between the two halves of the eyes' points, level with `up`."""
+def across_eyes(
+    eyes: np.ndarray, weights: np.ndarray, up: np.ndarray | None = None
+) -> tuple[np.ndarray, float]:
+    """Direction (3,) and distance between the two halves of the eyes' points (N, 3), level with `up` if it is given."""
+    up = np.zeros(3) if up is None else up
     offset = eyes - np.average(eyes, axis=0, weights=weights)
     offset = offset - np.outer(offset @ up, up)
     _, axes = np.linalg.eigh((offset * weights[:, None]).T @ offset)

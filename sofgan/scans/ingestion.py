@@ -1,7 +1,7 @@
 """A folder of raw scans becomes a folder of labelled scans in head space, and a report on each of them."""
 
 import csv
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -15,18 +15,24 @@ from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_np
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
-from sofgan.scans.labelling import NoLabels, OffPalette, label_scan
+from sofgan.scans.labelling import Labelled, NoLabels, OffPalette, label_scan
 from sofgan.scans.listing import ScanFile, find_scans, none_found
 from sofgan.scans.materials import read_pixels
 from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
 from sofgan.scans.reading import RawScan, ScanError, read_scan
 from sofgan.scans.scan_parser import ScanParser
 from sofgan.scans.standing import Standing, standing_of_labels
+from sofgan.scans.triangles import area_vectors, middles
 
 # What the name of a segmentation texture has after its scan's, before the suffix of its format: the first is taken.
 SEGMENTATION = "_seg"
 SEGMENTATION_FORMATS = (".png", ".tif", ".tiff", ".bmp", ".tga", ".webp", ".jpg", ".jpeg")
 _LOSSY = (".jpg", ".jpeg", ".webp")
+
+
+OK, PARTIAL, REJECTED = "ok", "partial", "rejected"
+USABLE = (OK, PARTIAL)
+UNKNOWN = "unknown"  # As a source of labels: of surface that is `VOID`.
 
 
 @dataclass(frozen=True)
@@ -35,12 +41,13 @@ class ScanReport:
 
     scan: str  # its name, that of its scan file
     file: str  # from the batch's folder
-    status: str  # ok or rejected
-    reason: str = ""
+    status: str  # ok, partial (used, with surface of unknown class) or rejected
+    reason: str = ""  # why it is rejected or partial
     faces: int = 0
-    label_source: str = ""
+    label_source: str = ""  # names, ...; of several each with its share of the head's surface
     off_palette: int = 0  # samples of a texture or colours that were near a palette colour, not on it
     classes: str = ""  # present, separated by spaces
+    lacks: str = ""  # of a partial scan: classes of a face that its unlabelled surface may hold
     axes: str = ""  # of the file: which is up, where the face looks
     axes_source: str = ""  # scan.yaml, labelled parts, eyes and shape, parsed views, assumed
     unit: str = ""  # of the file, as scan.yaml says or as heads are large
@@ -93,9 +100,9 @@ def ingest_batch(
         for row in map_in_processes(task, [scan for scan in found if not scan.unread], workers):
             rows.append(row)
             report(len(rows), len(found))
-        rows += [ScanReport(scan.name, scan.file, "rejected", scan.unread) for scan in found if scan.unread]
+        rows += [ScanReport(scan.name, scan.file, REJECTED, scan.unread) for scan in found if scan.unread]
         rows.sort(key=lambda row: row.file)
-        if not any(row.status == "ok" for row in rows):
+        if not any(row.status in USABLE for row in rows):
             reasons = "; ".join(f"{row.file}: {row.reason}" for row in rows[:5])
             raise NoUsableScan(f"{raw} holds no usable scan ({reasons})")
         write_report(folder / "report.csv", rows)
@@ -174,7 +181,7 @@ def _ingest(
     orientation: Orientation,
     parser: ScanParser | None,
 ) -> tuple[dict, ScanReport]:
-    face_score = ""
+    standing, face_score, why = None, "", ""
     try:
         labelled = label_scan(
             scan,
@@ -185,9 +192,18 @@ def _ingest(
             config.texture_refinements,
         )
     except NoLabels as lacking:
-        parsed = _parse(scan, config, orientation, parser, lacking)
+        parsed = _parse(scan, config, orientation, parser, str(lacking))
         labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
-    else:
+    source = labelled.source
+    if labelled.may_be is not None and standing is None:
+        named = labelled
+        untold = f"its names don't tell what is what in {named.open_parts}"
+        try:
+            parsed = _parse(named.scan, config, orientation, parser, untold, named.may_be)
+            labelled, standing, face_score = parsed.labelled, parsed.standing, f"{parsed.score:.2f}"
+        except ScanError as error:  # What names tell is still right.
+            why = str(error)
+    if standing is None:
         standing = standing_of_labels(
             labelled.scan.vertices,
             labelled.scan.faces,
@@ -213,11 +229,13 @@ def _ingest(
     row = ScanReport(
         path.stem,
         path.name,
-        "ok",
+        PARTIAL if why else OK,
+        why,
         faces=len(faces),
-        label_source=labelled.source,
+        label_source=_sources(labelled, source, raw_to_head),
         off_palette=labelled.off_palette,
-        classes=" ".join(labels.NAMES[id] for id in np.unique(face_labels) if id != labels.VOID),
+        classes=_names(id for id in np.unique(face_labels) if id != labels.VOID),
+        lacks=_names(labelled.lacks),
         axes=describe(standing.rotation),
         axes_source=standing.source,
         unit=orientation.unit or likely_unit(raw_to_head, config.head_radius) or "unknown",
@@ -241,7 +259,12 @@ def _search_face(
 
 
 def _parse(
-    scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None, lacking: NoLabels
+    scan: RawScan,
+    config: IngestScans,
+    orientation: Orientation,
+    parser: ScanParser | None,
+    lacking: str,
+    may_be: np.ndarray | None = None,
 ):
     # Who has labelled scans only needs no OpenGL.
     from sofgan.scans.colored_views import has_colors
@@ -249,17 +272,34 @@ def _parse(
     missing = sorted({material.missing for material in scan.materials} - {""})
     gone = f"its texture {missing[0]} is not there or can't be read" if missing else ""
     if not has_colors(scan):
-        raise ScanError(f"{lacking}; {gone or 'no colours to parse'}") from lacking
+        raise ScanError(f"{lacking}; {gone or 'no colours to parse'}")
     if parser is None:
-        raise ScanError(f"{lacking}; it has colours, but there is no parser") from lacking
+        raise ScanError(f"{lacking}; it has colours, but there is no parser")
     from sofgan.scans.parsed_labels import label_unlabelled
 
     try:
-        return label_unlabelled(scan, orientation, parser, config.parsing)
+        return label_unlabelled(scan, orientation, parser, config.parsing, may_be)
     except ScanError as error:
-        if not gone:
-            raise
-        raise ScanError(f"{error}; {gone}") from error
+        reason = str(error) if may_be is None else f"{lacking}; {error}"
+        raise ScanError(f"{reason}; {gone}" if gone else reason) from error
+
+
+def _sources(labelled: Labelled, source: str, raw_to_head: np.ndarray) -> str:
+    """Where labels are from; of two sources each with its share of the area inside the ball."""
+    if labelled.may_be is None:
+        return source
+    scan = labelled.scan
+    known = (labelled.may_be.sum(1) == 1)[scan.part_of_face]
+    centres = middles(scan.vertices, scan.faces) @ raw_to_head[:3, :3].T + raw_to_head[:3, 3]
+    areas = np.linalg.norm(area_vectors(scan.vertices, scan.faces), axis=1)
+    areas = np.where(np.linalg.norm(centres, axis=1) <= 1, areas, 0)
+    share = areas[known].sum() / max(areas.sum(), 1e-300)
+    rest = UNKNOWN if (labelled.face_labels == labels.VOID).any() else labelled.source
+    return f"{source} {share:.2f}, {rest} {1 - share:.2f}"
+
+
+def _names(ids: Iterable[int]) -> str:
+    return " ".join(labels.NAMES[id] for id in ids)
 
 
 def _ingest_file(
@@ -272,7 +312,7 @@ def _ingest_file(
     try:
         arrays, row = ingest_scan(scan.path, config, orientations[scan.path.parent], parser)
     except ScanError as error:
-        return ScanReport(scan.name, scan.file, "rejected", str(error))
+        return ScanReport(scan.name, scan.file, REJECTED, str(error))
     write_npz(folder / f"{scan.name}.npz", **arrays)
     return replace(row, scan=scan.name, file=scan.file)
 
@@ -293,7 +333,7 @@ def write_report(path: Path, rows: list[ScanReport]) -> None:
 
 
 def _summary(rows: list[ScanReport]) -> dict[str, float]:
-    usable = [row for row in rows if row.status == "ok"]
+    usable = [row for row in rows if row.status in USABLE]
     shares = {
         f"has_{name}": sum(name in row.classes.split() for row in usable) / len(usable)
         for name in labels.NAMES[1:]

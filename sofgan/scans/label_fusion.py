@@ -19,6 +19,15 @@ from sofgan.scans.triangles import area_vectors, middles
 
 # How little a difference of colour (RGB, 0..255) must be for labels to spread across it.
 _COLOR_SCALE = 24.0
+# Pieces up to this area, in squares of the distance from mouth to eyes, are of one class if this share of votes agrees.
+_PIECE_AREA, _PIECE_AGREES = 2.5, 0.35
+_PIECE_SEEN = (
+    0.05  # Votes by area of such a piece, beside those of the whole scan, below which too little is seen.
+)
+_PATCHES = (labels.SKIN, labels.R_NOSE, labels.L_NOSE, labels.EAR, labels.NECK)
+# What lies in or on a face and is not painted beside pieces of its own, if these have this share of its votes.
+_THINGS, _OWN_SHARE = (labels.BROW, labels.EYE, labels.EARRING, labels.EYEGLASS, labels.NECKLACE), 0.3
+_SURE = 100.0  # Votes of a triangle whose class is known.
 # Ties of pieces that touch nothing, beside 1 for neighbours that look alike; and how many triangles are near.
 _TIE_TO_LARGEST, _TIE_TO_NEAREST, _NEAR = 1e-3, 1e-2, 8
 
@@ -44,23 +53,76 @@ def accumulate_votes(
         votes[triangles, label] += np.bincount(index, say * probabilities[label][shown], len(triangles))
 
 
-def fuse(scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float) -> np.ndarray:
-    """Labels (F,) uint8 of all triangles; a nose is all `R_NOSE`.
+def fuse(
+    scan: RawScan, votes: np.ndarray, frame: FaceFrame, smoothing: float, may_be: np.ndarray | None = None
+) -> np.ndarray:
+    """Labels (F,) uint8 of all triangles; a nose is all `R_NOSE`, except where parts tell its sides.
 
     Args:
         scan: welded.
         votes: (F, 17) as accumulated; both sides of the nose count as one.
         frame: of its face.
         smoothing: votes that agreement with a neighbour is worth.
+        may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
     """
     votes = votes.copy()
     votes[:, labels.R_NOSE] += votes[:, labels.L_NOSE]
     votes[:, [labels.L_NOSE, labels.BACKGROUND]] = 0
     neighbours = neighbouring_triangles(scan.faces)
     allowed = plausible_classes(middles(scan.vertices, scan.faces), frame)
-    spread = random_walk(surface_graph(scan, neighbours), np.where(allowed, votes, 0), smoothing)
+    if may_be is not None:
+        within = may_be[scan.part_of_face]
+        both = allowed & within
+        allowed = np.where(both.any(1, keepdims=True), both, within)
+    votes = np.where(allowed, votes, 0)
+    known = allowed.sum(1) == 1
+    decided = classes_of_pieces(scan, votes, frame, neighbours)
+    of_piece = np.flatnonzero((decided >= 0) & ~known)
+    for label in _THINGS:
+        if votes[decided == label, label].sum() >= _OWN_SHARE * votes[:, label].sum() > 0:
+            elsewhere = (decided < 0) & allowed[:, label] & ~known
+            allowed[elsewhere, label], votes[elsewhere, label] = False, 0
+    allowed[of_piece] = np.arange(labels.NUM_CLASSES) == decided[of_piece, None]
+    votes[of_piece] = votes[of_piece].sum(1, keepdims=True) * allowed[of_piece]
+    # What is known is sure of itself, and speaks to what lies beside it.
+    votes[known] = _SURE * allowed[known]
+    spread = random_walk(surface_graph(scan, neighbours), votes, smoothing)
     face_labels = np.where(allowed, spread, -1).argmax(1).astype(np.uint8)
-    return without_specks(scan, face_labels, frame, neighbours)
+    return without_specks(scan, face_labels, frame, neighbours, allowed)
+
+
+def classes_of_pieces(
+    scan: RawScan, votes: np.ndarray, frame: FaceFrame, neighbours: tuple[np.ndarray, np.ndarray]
+) -> np.ndarray:
+    """The class (F,) int of each triangle of a small piece that most votes agree on; -1 elsewhere.
+
+    What is modelled as a thing of its own (an eyeball, a brow, an earring, a strand of hair) is of one class, also
+    where a view shows too little of it to tell. It is rather a thing than a patch of skin or of a hat, and what hangs
+    around the neck hangs on both sides of it.
+
+    Args:
+        scan: welded.
+        votes: (F, 17), of the classes that triangles may have.
+        frame: of its face.
+        neighbours: its `neighbouring_triangles`.
+    """
+    count = len(scan.faces)
+    graph = sparse.coo_matrix((np.ones(len(neighbours[0])), neighbours), (count, count))
+    pieces, piece = connected_components(graph, directed=False)
+    areas = np.linalg.norm(area_vectors(scan.vertices, scan.faces), axis=1) / 2
+    size = np.maximum(np.bincount(piece, areas, pieces), 1e-30)
+    centres = middles(scan.vertices, scan.faces)
+    middle = np.stack([np.bincount(piece, areas * axis, pieces) for axis in centres.T], -1) / size[:, None]
+    total = np.stack([np.bincount(piece, column, pieces) for column in votes.T], -1)
+    seen = total.sum(1) / size >= _PIECE_SEEN * total.sum() / size.sum()
+    total *= plausible_classes(middle, frame)
+    total[:, list(_PATCHES)] *= 0.5
+    total[:, labels.HAT] = 0
+    aside = np.abs((middle - frame.eyes) @ frame.rotation[0]) > 0.5 * frame.height
+    total[aside, labels.NECKLACE] = 0
+    agree = (total.max(1) > 0) & (total.max(1) >= _PIECE_AGREES * total.sum(1))
+    small = (size <= _PIECE_AREA * frame.height**2) & (size < size.max())
+    return np.where(small & agree & seen, total.argmax(1), -1)[piece]
 
 
 def plausible_classes(centres: np.ndarray, frame: FaceFrame) -> np.ndarray:
@@ -178,9 +240,13 @@ def random_walk(graph: sparse.csr_matrix, votes: np.ndarray, smoothing: float) -
 
 
 def without_specks(
-    scan: RawScan, face_labels: np.ndarray, frame: FaceFrame, neighbours: tuple[np.ndarray, np.ndarray]
+    scan: RawScan,
+    face_labels: np.ndarray,
+    frame: FaceFrame,
+    neighbours: tuple[np.ndarray, np.ndarray],
+    allowed: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Small islands of a label take the label around them.
+    """Small islands of a label take the label around them, where they may.
 
     An island stays if its area is a twentieth of the largest of its class or more (an eye, the lesser of two), and
     at least a five-hundredth of the square of the distance from eyes to mouth; or if nothing is around it.
@@ -190,6 +256,7 @@ def without_specks(
         face_labels: (F,) uint8.
         frame: of its face.
         neighbours: its `neighbouring_triangles`.
+        allowed: (F, 17) bool, the classes that triangles may have; None: all.
     """
     areas = np.linalg.norm(area_vectors(scan.vertices, scan.faces), axis=1) / 2
     a, b = neighbours
@@ -208,5 +275,7 @@ def without_specks(
         np.add.at(borders, (piece[a[~inside]], face_labels[b[~inside]]), 1)
         np.add.at(borders, (piece[b[~inside]], face_labels[a[~inside]]), 1)
         change = small & (borders.sum(1) > 0)
-        face_labels = np.where(change[piece], borders.argmax(1)[piece], face_labels).astype(np.uint8)
+        new = borders.argmax(1)[piece]
+        may = True if allowed is None else allowed[np.arange(count), new]
+        face_labels = np.where(change[piece] & may, new, face_labels).astype(np.uint8)
     return face_labels

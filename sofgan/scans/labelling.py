@@ -1,4 +1,8 @@
-"""Which of the 17 classes each triangle of a raw scan is: from names, a segmentation texture or colours."""
+"""Which of the 17 classes each triangle of a raw scan is: from names, a segmentation texture or colours.
+
+Names often tell a part of it: a head whose eyes and hair are parts of their own, but whose nose and lips are not, or
+a part that is called nothing that a rule knows. Such parts stay open, with the classes that they may hold.
+"""
 
 import re
 from dataclasses import dataclass, replace
@@ -9,9 +13,21 @@ from sofgan import labels
 from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
 
-# What a rule may give besides the 17 classes: a nose that is to be split, and parts to leave out.
-NOSE, DROP = "nose", "drop"
-_DROPPED = 255
+# What a rule may give besides the 17 classes: a nose that is to be split, lips of which nothing says which is which,
+# a part that is skin and whatever else of a head has no part of its own, one that may be anything, and parts to leave
+# out.
+NOSE, LIPS, FACE, OPEN, DROP = "nose", "lips", "face", "open", "drop"
+_LIPS, _FACE, _OPEN, _DROPPED = 251, 252, 253, 254
+
+# Whoever made parts of a nose and of lips meant skin by "face": every face shows both, whereas ears, brows or eyes
+# may be hidden.
+_SHOWN_BY_ALL = (labels.R_NOSE, labels.U_LIP, labels.L_LIP)
+_WORN = ((labels.EYEGLASS, labels.EYE), (labels.HAT, labels.HAIR))
+# What a face is described by; a scan that can't say where one of them is, is partial.
+FACE_CLASSES = (
+    labels.BROW, labels.EYE, labels.R_NOSE, labels.L_NOSE, labels.MOUTH, labels.U_LIP, labels.L_LIP, labels.EAR,
+)  # fmt: skip
+NAMES, TEXTURE, COLORS = "names", "segmentation texture", "colours"
 
 # Where a triangle reads its texture: its middle (which decides ties), near its corners, near its edges' middles.
 _SAMPLES = np.array(
@@ -36,10 +52,13 @@ class Labelled:
 
     Attributes:
         scan: the triangles that are kept.
-        face_labels: (F,) uint8 class ids; an undivided nose is all `R_NOSE`.
-        source: "names", "segmentation texture", "colours" or "parsed views".
+        face_labels: (F,) uint8 class ids, `VOID` where nothing tells; an undivided nose is all `R_NOSE`.
+        source: "names", "segmentation texture", "colours" or "parsed views"; of what is labelled.
         off_palette: samples of a texture or of colours that were near a palette colour but not on it.
         note: what was odd about the source, "" if nothing was.
+        may_be: (P, 17) bool, the classes that each part of `scan` may hold: one where it is known. None where
+            every triangle is labelled.
+        open_parts: names of the parts that are not labelled, for the report.
     """
 
     scan: RawScan
@@ -47,20 +66,33 @@ class Labelled:
     source: str
     off_palette: int = 0
     note: str = ""
+    may_be: np.ndarray | None = None
+    open_parts: str = ""
+
+    @property
+    def lacks(self) -> tuple[int, ...]:
+        """Classes of a face that open parts may hold and that no labelled part shows."""
+        if self.may_be is None:
+            return ()
+        open_ = np.unique(self.scan.part_of_face[self.face_labels == labels.VOID])
+        maybe, known = self.may_be[open_].any(0), np.isin(np.arange(labels.NUM_CLASSES), self.face_labels)
+        # A nose that is one part is all `R_NOSE` here.
+        known[labels.L_NOSE] |= known[labels.R_NOSE]
+        return tuple(label for label in FACE_CLASSES if maybe[label] and not known[label])
 
 
 def class_id(name: str) -> int:
-    """Id of a class that a rule names; 255 for `DROP`.
+    """Id of what a rule gives: of a class, or one above all classes for what is no class.
 
     Raises:
         ValueError: there is no such class.
     """
-    if name == DROP:
-        return _DROPPED
-    if name == NOSE:
-        return labels.R_NOSE
+    special = {NOSE: labels.R_NOSE, LIPS: _LIPS, FACE: _FACE, OPEN: _OPEN, DROP: _DROPPED}
+    if name in special:
+        return special[name]
     if name not in labels.NAMES:
-        raise ValueError(f"a rule gives the class '{name}'; known: {', '.join(labels.NAMES)}, {NOSE}, {DROP}")
+        known = ", ".join((*labels.NAMES, *special))
+        raise ValueError(f"a rule gives the class '{name}'; known: {known}")
     return labels.NAMES.index(name)
 
 
@@ -72,7 +104,7 @@ def label_scan(
     max_off_palette: float,
     refinements: int = 0,
 ) -> Labelled:
-    """Label a scan from the best source it has: a segmentation texture, else names, else colours.
+    """Label a scan from the sources it has: a segmentation texture, else names, else colours, else names in part.
 
     Args:
         scan: what was read.
@@ -82,6 +114,9 @@ def label_scan(
         tolerance: Euclidean distance (0..441) within which a colour counts as a palette colour.
         max_off_palette: share of samples that may lie farther than that.
         refinements: how often triangles that a border of the texture crosses are divided.
+
+    Returns:
+        where names leave parts open, with these `VOID` and `may_be` set.
 
     Raises:
         NoLabels: no source gives labels; the message says what each lacked.
@@ -96,15 +131,20 @@ def label_scan(
         )
         return _without_background(replace(labelled, note=_TURNED) if turned else labelled)
     lacks = []
-    for label in (
-        lambda: label_by_names(scan, rules),
-        lambda: label_by_colors(scan, tolerance, max_off_palette),
-    ):
-        try:
-            return _without_background(label())
-        except ScanError as error:
-            lacks.append(str(error))
-    raise NoLabels("no labels: " + "; ".join(lacks) + "; no segmentation texture")
+    named = None
+    try:
+        named = label_by_names(scan, rules)
+        if named.may_be is None:
+            return named
+    except ScanError as error:
+        lacks.append(str(error))
+    try:
+        return _without_background(label_by_colors(scan, tolerance, max_off_palette))
+    except ScanError as error:
+        lacks.append(str(error))
+    if named is None:
+        raise NoLabels("no labels: " + "; ".join(lacks) + "; no segmentation texture")
+    return named
 
 
 def _without_background(labelled: Labelled) -> Labelled:
@@ -120,31 +160,81 @@ def _without_background(labelled: Labelled) -> Labelled:
 def label_by_names(scan: RawScan, rules: tuple[tuple[str, str], ...]) -> Labelled:
     """Label whole parts by what they are called.
 
-    A rule matches a part if its regular expression is found, case ignored, in any of the part's names; the
-    first rule that matches decides.
+    A rule matches a part if its regular expression is found, case ignored, in any of the part's names, as written
+    or with words set apart by underscores ("EyeLeft" is also "Eye_Left"); the first rule that matches decides. Parts
+    that no rule matches are open; so is a `FACE` where no other part is a nose or lips, and else it is skin.
 
     Raises:
-        ScanError: a part matches no rule, or all are of one class.
+        ScanError: no part tells anything, or all are of one class.
     """
     ids = [_match(names, rules) for names in scan.part_names]
-    strangers = [names for names, found in zip(scan.part_names, ids) if found is None]
-    if strangers:
-        shown = ", ".join("/".join(names) or "(no name)" for names in strangers[:4])
-        raise ScanError(f"no rule matches the part{'s' if len(strangers) > 1 else ''} {shown}")
-    face_labels = np.array(ids, np.uint8)[scan.part_of_face]
-    keep = face_labels != _DROPPED
+    used = np.bincount(scan.part_of_face, minlength=len(ids)) > 0
+    given = np.array([_OPEN if one is None else one for one in ids], np.uint8)
+    keep = (given != _DROPPED)[scan.part_of_face]
     if not keep.any():
         raise ScanError("the rules drop every part")
-    if len(np.unique(face_labels[keep])) == 1:
-        raise ScanError(f"its part names tell nothing apart: all is {labels.NAMES[face_labels[keep][0]]}")
-    return Labelled(scan.select(keep), face_labels[keep], "names")
+    scan, known = scan.select(keep), set(given[used & (given < labels.NUM_CLASSES)].tolist())
+    may_be = _classes_of_parts(
+        given, known | ({labels.U_LIP, labels.L_LIP} if _LIPS in given[used] else set())
+    )
+    sure = may_be.sum(1) == 1
+    face_labels = np.where(sure, may_be.argmax(1), labels.VOID).astype(np.uint8)[scan.part_of_face]
+    strangers = [names for names, one in zip(scan.part_names, ids) if one is None]
+    labelled = np.unique(face_labels[face_labels != labels.VOID])
+    if not len(labelled) or (len(labelled) == 1 and (face_labels != labels.VOID).all()):
+        if strangers:
+            raise ScanError(
+                f"no rule matches the part{'s' if len(strangers) > 1 else ''} {_listed(strangers)}, and no other "
+                "part tells anything"
+            )
+        alone = labels.NAMES[labelled[0]] if len(labelled) else labels.NAMES[labels.SKIN]
+        raise ScanError(f"its part names tell nothing apart: all is {alone}")
+    if sure[np.unique(scan.part_of_face)].all():
+        return Labelled(scan, face_labels, NAMES)
+    still_open = [scan.part_names[part] for part in np.unique(scan.part_of_face) if not sure[part]]
+    return Labelled(scan, face_labels, NAMES, may_be=may_be, open_parts=_listed(still_open))
+
+
+def _classes_of_parts(given: np.ndarray, known: set[int]) -> np.ndarray:
+    """The classes (P, 17) bool that parts may hold, by what rules give (P,); `known` are those of other parts."""
+    may_be = np.zeros((len(given), labels.NUM_CLASSES), bool)
+    whole = given < labels.NUM_CLASSES
+    may_be[np.flatnonzero(whole), given[whole]] = True
+    if {labels.R_NOSE, labels.L_NOSE} & known:
+        known = known | {labels.R_NOSE, labels.L_NOSE}
+    # Teeth and tongue may be a part of their own in a mouth that is not.
+    elsewhere = known - {labels.SKIN, labels.MOUTH}
+    # Who makes a part of the eyes makes one of the glasses before them, and who does of hair, of the hat upon it.
+    elsewhere |= {worn for worn, over in _WORN if over in known}
+    may_be[given == _FACE] = (
+        np.arange(labels.NUM_CLASSES) == labels.SKIN
+        if known.issuperset(_SHOWN_BY_ALL)
+        else [label not in elsewhere for label in range(labels.NUM_CLASSES)]
+    )
+    may_be[given == _LIPS] = np.isin(
+        np.arange(labels.NUM_CLASSES), (labels.U_LIP, labels.L_LIP, labels.MOUTH)
+    )
+    may_be[given == _OPEN] = True
+    may_be[may_be.sum(1) > 1, labels.BACKGROUND] = False
+    return may_be
 
 
 def _match(names: tuple[str, ...], rules: tuple[tuple[str, str], ...]) -> int | None:
+    spelled = {spelling for name in names for spelling in (name, _words(name))}
     for pattern, label in rules:
-        if any(re.search(pattern, name, re.IGNORECASE) for name in names):
+        if any(re.search(pattern, name, re.IGNORECASE) for name in spelled):
             return class_id(label)
     return None
+
+
+def _words(name: str) -> str:
+    """A name with its words set apart by underscores: "Eye_Left" of "EyeLeft", "facial_hair" of "facial-hair"."""
+    return re.sub(r"[\s.:\-]+", "_", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name))
+
+
+def _listed(parts: list[tuple[str, ...]]) -> str:
+    shown = ", ".join("/".join(names) or "(no name)" for names in parts[:4])
+    return shown + (f" and {len(parts) - 4} more" if len(parts) > 4 else "")
 
 
 def label_by_texture(
@@ -163,7 +253,7 @@ def label_by_texture(
         for _ in range(refinements):
             scan = scan.subdivided((votes != votes[:, :1]).any(1))
             votes, off = _nearest_class(_texels(scan, texture), tolerance, max_off_palette, "texels")
-    return Labelled(scan, _majority(votes), "segmentation texture", off)
+    return Labelled(scan, _majority(votes), TEXTURE, off)
 
 
 def _fits_turned(scan: RawScan, texture: np.ndarray, tolerance: float, max_off_palette: float) -> bool:
@@ -195,7 +285,7 @@ def label_by_colors(scan: RawScan, tolerance: float, max_off_palette: float) -> 
     if scan.corner_colors is None:
         raise ScanError("no vertex or face colours")
     votes, off = _nearest_class(scan.corner_colors, tolerance, max_off_palette, "colours")
-    return Labelled(scan, _majority(votes), "colours", off)
+    return Labelled(scan, _majority(votes), COLORS, off)
 
 
 def _nearest_class(

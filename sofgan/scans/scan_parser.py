@@ -49,7 +49,7 @@ class ScanParser:
         # Parsing is not imported by who only reads labelled scans: torch takes seconds.
         if not self.path.is_file():
             raise ScanError(
-                f"it has no labels, and there is no parser at {self.path} to find some; run train_parser first"
+                f"it lacks labels, and there is no parser at {self.path} to find some; run train_parser first"
             )
         # A process of a cluster outlives the file that it once read.
         return _parser(self.path, self.path.stat().st_mtime_ns, self.device)

@@ -10,6 +10,7 @@ from sofgan import labels
 from sofgan.scans.face_frame import FaceFrame
 from sofgan.scans.label_fusion import (
     accumulate_votes,
+    classes_of_pieces,
     fuse,
     neighbouring_triangles,
     plausible_classes,
@@ -260,3 +261,94 @@ def test_votes_are_weighted_by_view_and_straightness_and_never_for_background():
     votes = np.zeros((6, labels.NUM_CLASSES))
     accumulate_votes(votes, probabilities, visible, straightness, 0.7)
     np.testing.assert_allclose(votes, slow)
+
+
+def _face_with(*pieces):
+    """A wall behind a face whose eyes are at the origin, before it pieces of a class's votes: scan, votes, sizes."""
+    wall = _grid(40, 4.0, (-2, -2.5, -0.2))
+    meshes, votes = [wall], [_votes_for(np.full(3200, labels.SKIN))]
+    for mesh, shares in pieces:
+        meshes.append(mesh)
+        vote = np.zeros((len(mesh[1]), labels.NUM_CLASSES))
+        for label, share in shares.items():
+            vote[:, label] = 4.0 * share
+        votes.append(vote)
+    return _scan(*_together(*meshes)), np.concatenate(votes), [len(votes_) for votes_ in votes]
+
+
+def test_a_small_piece_is_of_one_class_and_the_skin_beside_it_of_another():
+    """A brow that is modelled: its ends, which views hardly show, belong to it, and the skin around does not."""
+    brow = _grid(6, 0.3, (0.3, 0.3, 0.0))
+    scan, votes, (wall, _) = _face_with((brow, {labels.BROW: 0.8, labels.SKIN: 0.2}))
+    votes[wall : wall + 20] = 4.0 * np.eye(17)[labels.SKIN]
+    middles = scan.vertices[scan.faces].mean(1)
+    around = np.abs(middles - (0.45, 0.45, 0)).max(1) < 0.25
+    around[wall:] = False
+    votes[around] = 4.0 * (0.6 * np.eye(17)[labels.BROW] + 0.4 * np.eye(17)[labels.SKIN])
+    assert around.sum() > 40
+    found = fuse(scan, votes, FRAME, 2.0)
+    assert (found[wall:] == labels.BROW).all() and (found[:wall] == labels.SKIN).all()
+    # A brow that is painted, on a scan without such a piece, stays.
+    painted = fuse(_scan(*_grid(40, 4.0, (-2, -2.5, -0.2))), votes[:wall], FRAME, 2.0)
+    assert (painted[around[:wall]] == labels.BROW).mean() > 0.5
+
+
+def _ring(middle, radius, thick):
+    ring = trimesh.creation.torus(radius, thick, 24, 6)
+    ring.apply_transform(trimesh.transformations.rotation_matrix(np.pi / 2, [1, 0, 0]))
+    return ring.vertices + middle, np.asarray(ring.faces)
+
+
+def test_what_hangs_around_the_neck_is_no_neck_and_what_hangs_at_an_ear_no_necklace():
+    unsure = {labels.NECK: 0.35, labels.NECKLACE: 0.25, labels.EARRING: 0.1, labels.HAT: 0.2}
+    at_ear = {labels.NECK: 0.1, labels.NECKLACE: 0.3, labels.EARRING: 0.16, labels.EAR: 0.2, labels.HAT: 0.1}
+    pieces = [(_ring((0, -2.0, 0), 0.6, 0.04), unsure)]
+    pieces += [(_ring((side, -1.4, -1.2), 0.1, 0.02), at_ear) for side in (-1.1, 1.1)]
+    scan, votes, sizes = _face_with(*pieces)
+    found = np.split(fuse(scan, votes, FRAME, 2.0), np.cumsum(sizes)[:-1])
+    assert set(found[0]) == {labels.SKIN} and set(found[1]) == {labels.NECKLACE}
+    assert set(found[2]) == set(found[3]) == {labels.EARRING}
+
+
+def test_large_pieces_unclear_ones_and_those_that_no_view_shows_are_left_to_the_walk():
+    brow = {labels.BROW: 1.0}
+    unclear = dict.fromkeys((labels.SKIN, labels.BROW, labels.EYE, labels.HAIR), 1 / 4)
+    scan, votes, sizes = _face_with(
+        (_grid(6, 0.3, (0.3, 0.3, 0.0)), unclear),
+        (_grid(6, 1.8, (-1.8, 0.3, 0.0)), brow),
+        (_grid(6, 0.3, (0.3, 0.0, 0.0)), {labels.BROW: 1e-3}),
+        (_grid(6, 0.3, (-0.3, 0.0, 0.0)), brow),
+    )
+    decided = np.split(
+        classes_of_pieces(scan, votes, FRAME, neighbouring_triangles(scan.faces)), np.cumsum(sizes)[:-1]
+    )
+    assert [set(one.tolist()) for one in decided] == [{-1}, {-1}, {-1}, {-1}, {labels.BROW}]
+
+
+def test_known_parts_keep_their_class_and_open_ones_take_what_they_may_hold():
+    vertices, faces = _grid(40, 4.0, (-2, -2.5, 0))
+    middles = vertices[faces].mean(1)
+    part = np.where(middles[:, 1] > 0.8, 1, 0) + np.where(middles[:, 1] < -2.0, 2, 0)
+    scan = RawScan(vertices, faces, part, ((),) * 3, None, None, (Material(),) * 3)
+    may_be = np.zeros((3, labels.NUM_CLASSES), bool)
+    may_be[0, [labels.SKIN, labels.MOUTH, labels.NECK]] = True
+    may_be[1, labels.HAIR] = may_be[2, labels.L_NOSE] = True
+    votes = _votes_for(np.full(len(faces), labels.HAIR)) + _votes_for(np.full(len(faces), labels.SKIN), 0.5)
+    lips = (np.abs(middles[:, 0]) < 0.3) & (np.abs(middles[:, 1] + 1) < 0.2)
+    votes[lips] = _votes_for(np.full(lips.sum(), labels.U_LIP)) + _votes_for(
+        np.full(lips.sum(), labels.MOUTH), 0.1
+    )
+    found = fuse(scan, votes, FRAME, 0.1, may_be)
+    # Even where a nose can't be: names say so.
+    assert (found[part == 1] == labels.HAIR).all() and (found[part == 2] == labels.L_NOSE).all()
+    assert (found[(part == 0) & ~lips] == labels.SKIN).all() and (found[lips] == labels.MOUTH).mean() > 0.9
+
+
+def test_specks_of_known_parts_stay():
+    vertices, faces = _grid(120, 4.0, (-2, -2.5, 0))
+    face_labels = np.full(len(faces), labels.SKIN, np.uint8)
+    face_labels[[14400, 18000]] = labels.EARRING
+    allowed = np.ones((len(faces), labels.NUM_CLASSES), bool)
+    allowed[14400] = np.arange(labels.NUM_CLASSES) == labels.EARRING
+    found = without_specks(_scan(vertices, faces), face_labels, FRAME, neighbouring_triangles(faces), allowed)
+    assert found[14400] == labels.EARRING and (np.delete(found, 14400) == labels.SKIN).all()
