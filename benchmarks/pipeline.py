@@ -30,7 +30,14 @@ import yaml
 from sofgan.seeds import numpy_generator
 
 CODE = Path(__file__).parents[1]
-STAGES = ("ingest_scans_recipe", "ingest_scans", "render_views_recipe", "render_views", "batch_metrics")
+STAGES = (
+    "check_params",
+    "ingest_scans_recipe",
+    "ingest_scans",
+    "render_views_recipe",
+    "render_views",
+    "batch_metrics",
+)
 VIEWS = {"views_per_scan": 4, "held_out_views": 1, "size_px": 32}
 NO_OP_SECONDS, MORE = 5.0, 1.2
 ROUNDS = 7

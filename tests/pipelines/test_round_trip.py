@@ -25,7 +25,13 @@ from sofgan.files import sha256_file
 from sofgan.scans.avatars.batch import make_batch
 
 CODE = Path(__file__).parents[2]
-STAGES = ("ingest_scans", "render_views", "batch_metrics", "train_sof")  # and the first two's recipes
+STAGES = (
+    "check_params",
+    "ingest_scans",
+    "render_views",
+    "batch_metrics",
+    "train_sof",
+)  # and the first two's recipes
 TINY_FIELD = {
     "field": {"channels": 2, "base_size": 8, "basis_size": 4, "basis": 2, "local_basis": 0, "warp_size": 0}
     | {"initial_size": 2, "decoder_hidden": 4},
