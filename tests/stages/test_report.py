@@ -82,6 +82,8 @@ def project(tmp_path) -> Path:
 def test_page_is_whole_and_stands_alone(project):
     text = build(project, "A <title>", 1600, ["a", "b"])
     assert "A &lt;title&gt;" in text and "<title>A <title>" not in text
+    (navigation,) = re.findall(r"\nnav \{([^}]*)\}", text)
+    assert "flex-wrap: wrap" in navigation and "overflow" not in navigation  # No link is cut off.
     cards = text[text.index('<div class="cards">') : text.index("<section")]
     assert "0.789" in cards and "floor 72" in cards and "N: 500 a side" in cards
     assert "views" in text and "Label views" not in cards  # What was only counted is no score.
