@@ -210,14 +210,14 @@ def _without(toyhead, path, *left_out, matrix=_UNCHANGED):
     return path
 
 
-def test_axes_are_assumed_where_features_are_missing(toyhead, ingest_config, tmp_path):
+def test_axes_are_assumed_without_eyes_and_found_without_a_mouth(toyhead, ingest_config, tmp_path):
     path = _without(toyhead, tmp_path / "a.glb", labels.EYE)
     _, row = ingest_scan(path, ingest_config, Orientation())
     assert (row.axes, row.axes_source) == ("+Y up, +Z front", "assumed")
     given = Orientation("+Z", "-Y")
     path = _without(toyhead, tmp_path / "b.glb", labels.U_LIP, labels.L_LIP, matrix=_matrix(given.rotation.T))
     _, row = ingest_scan(path, ingest_config, Orientation("+Z"))
-    assert (row.axes, row.axes_source) == ("+Z up, -Y front", "assumed")
+    assert (row.axes, row.axes_source) == ("+Z up, -Y front", "eyes and shape")
 
 
 def test_processes_change_nothing(toyhead, ingest_config, tmp_path, monkeypatch):
