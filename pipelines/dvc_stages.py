@@ -93,10 +93,10 @@ class _Words:
 
     def hear(self, line: str) -> None:
         """A line of what they print."""
-        if MARK in line:
+        if line.startswith(DVC_MARK):
+            self.last = self.last if self._own else f"dvc: {line.removeprefix(DVC_MARK)}"
+        elif MARK in line and not line.startswith("> "):  # So dvc shows a command, before it runs it.
             self.last, self._own = line, True
-        elif line.startswith(DVC_MARK) and not self._own:
-            self.last = f"dvc: {line.removeprefix(DVC_MARK)}"
 
 
 def run_experiment(name: str, changes: list[str], root: Path, say: Callable[[str], None]) -> Outcome:
