@@ -19,7 +19,7 @@ _SAMPLES = np.array(
 
 
 class NoLabels(ScanError):
-    """Nothing in a scan tells its classes; its colours may still show a face."""
+    """Nothing in a scan tells its classes; its colours or its shape may still show a face."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Labelled:
     Attributes:
         scan: the triangles that are kept.
         face_labels: (F,) uint8 class ids; an undivided nose is all `R_NOSE`.
-        source: "names", "segmentation texture", "colours" or "parsed views".
+        source: "names", "segmentation texture", "colours", "parsed views" or "shape".
         off_palette: samples of a texture or of colours that were near a palette colour but not on it.
     """
 

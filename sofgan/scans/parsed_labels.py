@@ -1,11 +1,11 @@
-"""Labels of a scan that has colours and nothing else: it is photographed, parsed, and the labels are brought back."""
+"""Labels of a scan without any: its colours, or else its shape, are pictured, parsed, and the labels brought back."""
 
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from sofgan import labels
-from sofgan.scans.colored_views import photograph, seen_triangles
+from sofgan.scans.colored_views import has_colors, photograph, seen_triangles
 from sofgan.scans.config import ParseScans
 from sofgan.scans.face_finding import Parse, at_unit_size, find_face, portrait_cameras, ways_to_stand
 from sofgan.scans.face_frame import FaceFrame, NoFrame, frame_of_labels, rotation_angle
@@ -19,6 +19,7 @@ from sofgan.scans.triangles import area_vectors, middles
 from sofgan.views.process_renderer import process_renderer
 from sofgan.views.renderer import MeshRenderer
 
+SHAPE = "shape"  # The source of labels that are parsed from views without colours.
 _SEARCH_SIZE = 128  # Pixels of the views in which the face is looked for.
 # Yaws of the views in degrees, and what their votes weigh: parsers are trained on faces, not on profiles.
 _YAWS = (0.0, -20.0, 20.0, -42.0, 42.0, -65.0, 65.0)
@@ -42,7 +43,9 @@ class ParsedScan:
 def label_unlabelled(
     scan: RawScan, orientation: Orientation, parser: ScanParser, config: ParseScans
 ) -> ParsedScan:
-    """Find the face of a scan in its colours, and label the scan by what a parser sees around it.
+    """Find the face of a scan in its colours or shape, and label the scan by what a parser sees around it.
+
+    The parser is one of photos where the scan has colours (`has_colors`), else one of shapes.
 
     Raises:
         ScanError: no view shows a face.
@@ -80,7 +83,7 @@ def label_by_parsing(
     """Label a scan by what a parser sees in views around its face.
 
     Args:
-        scan: welded, with colours.
+        scan: welded.
         frame: of its face, upright.
         renderer: of this process.
         parse: a face parser.
@@ -107,7 +110,7 @@ def label_by_parsing(
         towards = pose[:3, 3] - centres
         towards /= np.linalg.norm(towards, axis=1, keepdims=True)
         accumulate_votes(votes, one, seen, np.abs((towards * normals).sum(1)), weight)
-    return Labelled(scan, fuse(scan, votes, frame, config.smoothing), VIEWS)
+    return Labelled(scan, fuse(scan, votes, frame, config.smoothing), VIEWS if has_colors(scan) else SHAPE)
 
 
 def _torn(scan: RawScan, probabilities: np.ndarray, visible: np.ndarray) -> np.ndarray:
