@@ -8,6 +8,7 @@ from sofgan.cpu import use_cpu
 from sofgan.faces.parser import save_parser
 from sofgan.faces.train import train_on_photos
 from sofgan.files import write_bytes
+from sofgan.processes import Mapper
 from sofgan.scans.shape_data import picture_people
 from sofgan.training import Checkpoints
 from stages.cluster import spread
@@ -27,7 +28,7 @@ def main() -> None:
         training, held_out = picture_people(
             params,
             seed(),
-            spread("train_shape_parser"),
+            _elsewhere(spread("train_shape_parser")),
             report=lambda done, total: run.status(f"{done}/{total} people pictured"),
         )
         use_cpu(how.threads)
@@ -53,6 +54,12 @@ def main() -> None:
             }
         )
         states.clear()
+
+
+def _elsewhere(workers: int | Mapper) -> int | Mapper:
+    """Workers that are processes of their own: Mesa's LLVM and that of triton, which torch loads as it trains, crash
+    in one process."""
+    return max(workers, 2) if isinstance(workers, int) else workers
 
 
 if __name__ == "__main__":
