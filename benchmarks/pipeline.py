@@ -95,6 +95,7 @@ class Project:
         shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
         (root / "models").mkdir()
         (root / "models/parser.pt").write_bytes(b"scans with labels need none")
+        (root / "models/shape_parser.pt").write_bytes(b"")
         self.run("dvc", "init", "--quiet", "--no-scm")
         return self
 

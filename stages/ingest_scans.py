@@ -1,6 +1,6 @@
 """Raw scans of one batch become labelled meshes in head space, with a report on each.
 
-The parser is loaded only for scans that have colours and no labels.
+The parser is loaded only for scans that have colours and no labels, that of shapes for those without either.
 """
 
 import argparse
@@ -27,10 +27,16 @@ def main() -> None:
             params,
             spread("ingest_scans", batch),
             report=lambda done, total: run.status(f"{done}/{total} scans"),
-            parser=ScanParser("models/parser.pt", device()),
+            parser=ScanParser("models/parser.pt", device(), of_shape=_shape_parser()),
         )
         run.artifact(scans / "report.csv")
         run.metrics(figures)  # stages.batch_metrics brings those of all batches together.
+
+
+def _shape_parser() -> ScanParser | None:
+    """That of train_shape_parser, which leaves an empty file where none is wanted."""
+    path = Path("models/shape_parser.pt")
+    return ScanParser(path, device()) if path.is_file() and path.stat().st_size else None
 
 
 if __name__ == "__main__":

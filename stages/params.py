@@ -13,6 +13,7 @@ from sofgan.device import check_device, resolve_device
 BLOCKS = {
     "make_avatars": "sofgan.scans.config:MakeAvatars",
     "make_portraits": "sofgan.views.config:MakePortraits",
+    "train_shape_parser": "sofgan.scans.shape_config:TrainShapeParser",
     "ingest_scans": "sofgan.scans.config:IngestScans",
     "render_views": "sofgan.views.config:RenderViews",
     "import_photos": "sofgan.faces.config:ImportPhotos",

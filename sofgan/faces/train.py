@@ -96,6 +96,32 @@ def train_parser(
         ValueError: the store lacks maps, or has no photo to train on or to hold out.
     """
     training, held_out = _split(store, config.parser.size)
+    return train_on_photos(
+        training,
+        held_out,
+        config,
+        seed,
+        device=device,
+        workers=workers,
+        checkpoints=checkpoints,
+        report=report,
+        status=status,
+    )
+
+
+def train_on_photos(
+    training: LabelledPhotos,
+    held_out: LabelledPhotos,
+    config: TrainParser,
+    seed: int,
+    *,
+    device: torch.device | str = "cpu",
+    workers: int = 1,
+    checkpoints: Checkpoints | None = None,
+    report: Report = lambda step, scalars, images: None,
+    status: Callable[[str], None] = lambda text: None,
+) -> TrainedParser:
+    """`train_parser` on photos that are at hand; other arguments as there."""
     run = _Run.start(config, seed, device)
     first = run.resume(checkpoints, device) if checkpoints else 0
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)

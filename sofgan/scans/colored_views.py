@@ -1,10 +1,10 @@
-"""Photo-like pictures of a raw scan in its own colours, and which triangle each of their pixels shows."""
+"""Pictures of a raw scan, photo-like in its own colours, and which triangle each of their pixels shows."""
 
 import numpy as np
 
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan
-from sofgan.scans.triangles import area_vectors
+from sofgan.scans.shape_views import corner_normals, picture_shape
 from sofgan.views.renderer import MeshRenderer, barycentric
 
 SUPERSAMPLING = 2  # Colours are sampled so many times finer and averaged: hair and lashes alias otherwise.
@@ -27,7 +27,7 @@ def has_colors(scan: RawScan) -> bool:
 def photograph(
     scan: RawScan, renderer: MeshRenderer, cam2world: np.ndarray, intrinsics: np.ndarray, size: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Pictures of a scan that stands upright at about unit size.
+    """Pictures of a scan that stands upright at about unit size; of its shape (`picture_shape`) if it has no colours.
 
     Args:
         scan: its vertices as the cameras see them; welded, lest the light show its triangles.
@@ -42,11 +42,13 @@ def photograph(
     """
     fine = size * SUPERSAMPLING
     visible = seen_triangles(scan, renderer, cam2world, intrinsics, size)
+    if not has_colors(scan):
+        return picture_shape(scan.vertices, scan.faces, renderer, cam2world, intrinsics, size), visible
     solid = scan
     if scan.clear is not None and scan.clear.any() and not scan.clear.all():
         solid = scan.select(~scan.clear)
         renderer.load(solid.vertices, solid.faces)
-    normals = _corner_normals(solid)
+    normals = corner_normals(solid.vertices, solid.faces)
     photos = []
     for pose in cam2world:
         seen = renderer.render(pose, intrinsics, fine)
@@ -113,15 +115,6 @@ def sample_texture(texture: np.ndarray, uv: np.ndarray) -> np.ndarray:
     upper = corner[0, 0] * (1 - fx) + corner[0, 1] * fx
     lower = corner[1, 0] * (1 - fx) + corner[1, 1] * fx
     return upper * (1 - fy) + lower * fy
-
-
-def _corner_normals(scan: RawScan) -> np.ndarray:
-    """(F, 3, 3) unit normals at corners, smooth over shared vertices; 0 where they cancel."""
-    area = area_vectors(scan.vertices, scan.faces)
-    flat, count = scan.faces.reshape(-1), len(scan.vertices)
-    summed = np.stack([np.bincount(flat, np.repeat(area[:, axis], 3), count) for axis in range(3)], -1)
-    summed /= np.maximum(np.linalg.norm(summed, axis=1, keepdims=True), 1e-30)
-    return summed[scan.faces]
 
 
 def _exposed(photos: np.ndarray, covered: np.ndarray) -> np.ndarray:

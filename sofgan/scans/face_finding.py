@@ -1,4 +1,4 @@
-"""Where the face of a coloured scan is: views from all sides are parsed until one shows a face.
+"""Where the face of a scan is: views from all sides are parsed until one shows a face.
 
 Nothing is known of the scan's axes or unit, or of how much of a body it shows.
 """
@@ -11,6 +11,7 @@ from scipy.spatial import cKDTree
 
 from sofgan import cameras, labels
 from sofgan.scans.colored_views import photograph
+from sofgan.scans.face_cameras import FOV_DEGREES, portrait_cameras
 from sofgan.scans.face_frame import (
     MOUTH,
     NOSE,
@@ -30,7 +31,6 @@ from sofgan.views.renderer import MeshRenderer
 # Photos (N, S, S, 3) uint8 to class probabilities (N, 17, S, S).
 Parse = Callable[[np.ndarray], np.ndarray]
 
-FOV_DEGREES = 18.0  # Of all cameras here: as far from the head as portraits are taken.
 _UPS = np.array([[0, 1, 0], [0, 0, 1], [0, -1, 0], [0, 0, -1], [1, 0, 0], [-1, 0, 0]], float)
 _SIDES = 8  # Views around each up axis.
 # Shares of a scan's height, from the top, that are looked at: a head, a bust, a whole body.
@@ -69,9 +69,9 @@ def find_face(
     Where two eyes are known it is looked for around them first.
 
     Args:
-        scan: welded, with colours.
+        scan: welded.
         renderer: of this process.
-        parse: a face parser.
+        parse: a face parser, of photos or of shapes as the scan has colours or none.
         size: pixels of the views.
         standings: groups of (3, 3) axes to look along, such as `ways_to_stand()`; the search ends after the first
             group that shows a face well.
@@ -106,17 +106,6 @@ def find_face(
         if closer is not None and closer.score >= best.score - 0.05:
             best = closer
     return best
-
-
-def portrait_cameras(frame: FaceFrame, yaw: np.ndarray, pitch: np.ndarray, zoom: float = 1.06) -> np.ndarray:
-    """Cameras (N, 4, 4) around a face that frame it as FFHQ does, `zoom` times as wide, in the scan's axes and unit."""
-    target = frame.rotation @ (frame.eyes + 0.1 * (frame.mouth - frame.eyes))
-    side = frame.portrait_side() * zoom
-    radius = side / 2 / np.tan(np.radians(FOV_DEGREES) / 2)
-    pose = cameras.orbit(yaw, pitch, radius, target)
-    turn = np.eye(4)
-    turn[:3, :3] = frame.rotation.T
-    return turn @ pose
 
 
 def known_eyes(scan: RawScan, may_be: np.ndarray) -> FeaturePoints | None:

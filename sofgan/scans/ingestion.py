@@ -28,7 +28,9 @@ from sofgan.scans.triangles import area_vectors, middles
 SEGMENTATION = "_seg"
 SEGMENTATION_FORMATS = (".png", ".tif", ".tiff", ".bmp", ".tga", ".webp", ".jpg", ".jpeg")
 _LOSSY = (".jpg", ".jpeg", ".webp")
-
+NO_SHAPE_PARSER = (
+    "no colours to parse; `train_shape_parser: people` above 0 in params.yaml makes a parser of bare shapes"
+)
 
 OK, PARTIAL, REJECTED = "ok", "partial", "rejected"
 USABLE = (OK, PARTIAL)
@@ -76,7 +78,8 @@ def ingest_batch(
         config: rules and tolerances.
         workers: processes.
         report: called with scans done and in all.
-        parser: for scans that have colours but no labels; without one they are rejected.
+        parser: for scans that have colours but no labels, and by its `of_shape` for those without colours; without
+            one they are rejected.
 
     Returns:
         what is in `figures.json`: usable and rejected scans, mean faces, and the share of usable scans that hold
@@ -139,7 +142,7 @@ def ingest_scan(
         path: of the scan.
         config: rules and tolerances.
         orientation: what `scan.yaml` says; the rest is found.
-        parser: for a scan that has colours but no labels.
+        parser: for a scan that has colours but no labels; its `of_shape` for one that has neither.
 
     Raises:
         ScanError: with the reason why it can't be used.
@@ -272,7 +275,9 @@ def _parse(
     missing = sorted({material.missing for material in scan.materials} - {""})
     gone = f"its texture {missing[0]} is not there or can't be read" if missing else ""
     if not has_colors(scan):
-        raise ScanError(f"{lacking}; {gone or 'no colours to parse'}")
+        parser = parser and parser.of_shape
+        if gone or parser is None:
+            raise ScanError(f"{lacking}; {gone or NO_SHAPE_PARSER}")
     if parser is None:
         raise ScanError(f"{lacking}; it has colours, but there is no parser")
     from sofgan.scans.parsed_labels import label_unlabelled

@@ -39,7 +39,7 @@ _TURNED = "its segmentation texture fits only when turned top to bottom, and was
 
 
 class NoLabels(ScanError):
-    """Nothing in a scan tells its classes; its colours may still show a face."""
+    """Nothing in a scan tells its classes; its colours or its shape may still show a face."""
 
 
 class OffPalette(ScanError):
@@ -53,7 +53,7 @@ class Labelled:
     Attributes:
         scan: the triangles that are kept.
         face_labels: (F,) uint8 class ids, `VOID` where nothing tells; an undivided nose is all `R_NOSE`.
-        source: "names", "segmentation texture", "colours" or "parsed views"; of what is labelled.
+        source: "names", "segmentation texture", "colours", "parsed views" or "shape"; of what is labelled.
         off_palette: samples of a texture or of colours that were near a palette colour but not on it.
         note: what was odd about the source, "" if nothing was.
         may_be: (P, 17) bool, the classes that each part of `scan` may hold: one where it is known. None where

@@ -1,4 +1,4 @@
-"""Labels of what nothing but colours tells: a scan is photographed, parsed, and the labels are brought back.
+"""Labels of what nothing else tells: a scan's colours, or else its shape, are pictured, parsed, and brought back.
 
 Where names tell a part of it, the rest alone takes labels, of the classes that it may hold.
 """
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from sofgan import labels
-from sofgan.scans.colored_views import PLAIN, photograph, seen_triangles
+from sofgan.scans.colored_views import PLAIN, has_colors, photograph, seen_triangles
 from sofgan.scans.config import ParseScans
 from sofgan.scans.face_finding import (
     Parse,
@@ -29,6 +29,7 @@ from sofgan.scans.triangles import area_vectors, middles
 from sofgan.views.process_renderer import process_renderer
 from sofgan.views.renderer import MeshRenderer
 
+SHAPE = "shape"  # The source of labels that are parsed from views without colours.
 _SEARCH_SIZE = 128  # Pixels of the views in which the face is looked for.
 # Yaws of the views in degrees, and what their votes weigh: parsers are trained on faces, not on profiles.
 _YAWS = (0.0, -20.0, 20.0, -42.0, 42.0, -65.0, 65.0)
@@ -75,10 +76,12 @@ def label_unlabelled(
     config: ParseScans,
     may_be: np.ndarray | None = None,
 ) -> ParsedScan:
-    """Find the face of a scan in its colours, and label the scan by what a parser sees around it.
+    """Find the face of a scan in its colours or shape, and label the scan by what a parser sees around it.
+
+    The parser is one of photos where the scan has colours (`has_colors`), else one of shapes.
 
     Args:
-        scan: with colours.
+        scan: without labels on its open parts.
         orientation: what `scan.yaml` says.
         parser: of faces.
         config: thresholds and smoothing.
@@ -138,11 +141,11 @@ def without_painted_classes(scan: RawScan, may_be: np.ndarray | None) -> np.ndar
     A bare shoulder in the colour of the face is no shirt, and nothing is painted on it.
 
     Args:
-        scan: with colours.
-        may_be: (P, 17) bool; None: all parts may be anything, and nothing is struck out.
+        scan: where it has no colours at all, shape is what is parsed, and nothing is struck out.
+        may_be: (P, 17) bool; None: all parts may be anything, and nothing is struck out either.
     """
-    if may_be is None:
-        return None
+    if may_be is None or not has_colors(scan):
+        return may_be
     plain = np.zeros(len(may_be), bool)
     for part in np.flatnonzero((may_be.sum(1) > 1) & may_be[:, labels.SKIN]):
         textured = part < len(scan.materials) and scan.materials[part].texture is not None
@@ -177,7 +180,7 @@ def label_by_parsing(
     """Label a scan by what a parser sees in views around its face.
 
     Args:
-        scan: welded, with colours.
+        scan: welded.
         frame: of its face, upright.
         renderer: of this process.
         parse: a face parser.
@@ -205,7 +208,8 @@ def label_by_parsing(
         towards = pose[:3, 3] - centres
         towards /= np.linalg.norm(towards, axis=1, keepdims=True)
         accumulate_votes(votes, one, seen, np.abs((towards * normals).sum(1)), weight)
-    return Labelled(scan, fuse(scan, votes, frame, config.smoothing, may_be), VIEWS, may_be=may_be)
+    source = VIEWS if has_colors(scan) else SHAPE
+    return Labelled(scan, fuse(scan, votes, frame, config.smoothing, may_be), source, may_be=may_be)
 
 
 def _torn(scan: RawScan, probabilities: np.ndarray, visible: np.ndarray) -> np.ndarray:

@@ -17,10 +17,11 @@ class ScanParser:
     Args:
         path: weights as `sofgan.faces.parser.save_parser` writes them.
         device: torch's name of where to parse; `auto` takes a GPU where there is one.
+        of_shape: the parser of pictures of bare shapes (`sofgan.scans.shape_views`), where there is one.
     """
 
-    def __init__(self, path: str | Path, device: str = "cpu") -> None:
-        self.path, self.device = Path(path), device
+    def __init__(self, path: str | Path, device: str = "cpu", of_shape: "ScanParser | None" = None) -> None:
+        self.path, self.device, self.of_shape = Path(path), device, of_shape
 
     @property
     def size(self) -> int:
@@ -55,7 +56,7 @@ class ScanParser:
         return _parser(self.path, self.path.stat().st_mtime_ns, self.device)
 
 
-@lru_cache(1)
+@lru_cache(2)  # One of photos, one of shapes.
 def _parser(path: Path, changed: int, device: str):
     import torch
 

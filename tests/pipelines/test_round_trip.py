@@ -77,9 +77,10 @@ def project(tmp_path_factory, real_files) -> Path:
     (root / "params.yaml").write_text(yaml.safe_dump(params))
     (root / "models").mkdir()
     (root / "models/parser.pt").write_bytes(b"scans with labels need none")
+    (root / "models/shape_parser.pt").write_bytes(b"")
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
-    dvc(root, "add", "-q", "data/raw/scans/first", "models/parser.pt")
+    dvc(root, "add", "-q", "data/raw/scans/first", "models/parser.pt", "models/shape_parser.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SOFGAN_TRACKING", raising=False)
         dvc(root, "repro", "-q")

@@ -38,6 +38,7 @@ def code_of(stage: str) -> set[str]:
 
 STAGES = [
     "make_portraits",
+    "train_shape_parser",
     "ingest_scans",
     "render_views",
     "batch_metrics",

@@ -16,7 +16,17 @@ import yaml
 from sofgan import labels
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser, save_parser
-from stages import batch_metrics, ingest_scans, make_avatars, make_portraits, params, render_views
+from sofgan.scans.ingestion import NoUsableScan
+from sofgan.scans.shape_data import Pictures
+from stages import (
+    batch_metrics,
+    ingest_scans,
+    make_avatars,
+    make_portraits,
+    params,
+    render_views,
+    train_shape_parser,
+)
 
 _DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
@@ -29,6 +39,9 @@ def project(tmp_path, monkeypatch):
         "batches": ["some"],
         "runtime": {"device": "cpu", "workers": 1, "threads": 1},
         "make_avatars": _DEFAULTS["make_avatars"] | {"scans_per_batch": 2},
+        "train_shape_parser": _DEFAULTS["train_shape_parser"]
+        | {"held_out_people": 1, "views_per_person": 2, "steps": 2, "batch": 2}
+        | {"parser": {"arch": "unet", "size": 32, "width": 4, "order": "17"}},
         "ingest_scans": _DEFAULTS["ingest_scans"],
         "render_views": _DEFAULTS["render_views"] | {"views_per_scan": 5, "held_out_views": 1, "size_px": 64},
         "make_portraits": _DEFAULTS["make_portraits"]
@@ -156,3 +169,40 @@ def test_the_trained_parser_is_asked_for_scans_without_labels_alone(project, mon
     assert "face found" in reasons()["bare.ply"] and "`front` in scan.yaml" in reasons()["bare.ply"]
     figures = json.loads((project / "data/scans/some/figures.json").read_text())
     assert (figures["scans_usable"], figures["scans_rejected"]) == (1, 1)
+
+
+def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, monkeypatch):
+    def reason():
+        with pytest.raises(NoUsableScan) as caught:
+            _run(ingest_scans, monkeypatch, "--batch", "some")
+        return str(caught.value)
+
+    raw = project / "data/raw/scans/some"
+    raw.mkdir(parents=True)
+    (raw / "bare.stl").write_bytes(trimesh.creation.icosphere(2).export(file_type="stl"))
+    _run(train_shape_parser, monkeypatch)
+    assert (project / "models/shape_parser.pt").read_bytes() == b""
+    assert json.loads((project / "metrics/train_shape_parser.json").read_text()) == {"people": 0}
+    assert "`train_shape_parser: people` above 0" in reason()
+
+    document = yaml.safe_load((project / "params.yaml").read_text())
+    document["train_shape_parser"]["people"] = 1
+    (project / "params.yaml").write_text(yaml.safe_dump(document))
+    params._document.cache_clear()
+
+    def drawn(config, seed, workers, report):
+        # OpenGL and torch's training in one process would crash: pictures are drawn in others even where one works.
+        assert (config.people, workers) == (1, 2)
+        generator = np.random.default_rng(seed)
+        shape = 2 * config.views_per_person, 32, 32
+        maps = generator.integers(0, labels.NUM_CLASSES, shape).astype(np.uint8)
+        return tuple(Pictures(labels.colorize(one), one) for one in (maps[:2], maps[2:]))
+
+    monkeypatch.setattr(train_shape_parser, "picture_people", drawn)
+    _run(train_shape_parser, monkeypatch)
+    figures = json.loads((project / "metrics/train_shape_parser.json").read_text())
+    assert (figures["people"], figures["held_out_views"]) == (1, 2) and 0 <= figures["held_out_miou"] <= 1
+    assert not list((project / ".work").glob("train_shape_parser/*.pt"))
+    parser = ingest_scans._shape_parser()
+    assert parser.size == 32
+    assert parser(np.zeros((1, 32, 32, 3), np.uint8)).shape == (1, labels.NUM_CLASSES, 32, 32)

@@ -134,6 +134,7 @@ class Oracle:
     """A parser that knows the classes of `HUES`, and is unsure where they mix."""
 
     size = 64
+    of_shape = None
 
     def __call__(self, photos: np.ndarray) -> np.ndarray:
         """(N, 17, S, S) float32 of photos (N, S, S, 3)."""

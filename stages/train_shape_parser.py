@@ -1,0 +1,66 @@
+"""Pictures of the shape of generated people become a parser of scans that have neither labels nor colours.
+
+An empty file where none is wanted (`train_shape_parser: people` is 0): most scans need none.
+"""
+
+from sofgan.config import to_mapping
+from sofgan.cpu import use_cpu
+from sofgan.faces.parser import save_parser
+from sofgan.faces.train import train_on_photos
+from sofgan.files import write_bytes
+from sofgan.processes import Mapper
+from sofgan.scans.shape_data import picture_people
+from sofgan.training import Checkpoints
+from stages.cluster import spread
+from stages.params import read_params, runtime, seed
+from stages.tracking import stage_run
+
+MODEL = "models/shape_parser.pt"
+
+
+def main() -> None:
+    params, how = read_params("train_shape_parser"), runtime()
+    with stage_run("train_shape_parser", params) as run:
+        if not params.people:
+            write_bytes(MODEL, b"")
+            run.final({"people": 0})
+            return
+        training, held_out = picture_people(
+            params,
+            seed(),
+            _elsewhere(spread("train_shape_parser")),
+            report=lambda done, total: run.status(f"{done}/{total} people pictured"),
+        )
+        use_cpu(how.threads)
+        states = Checkpoints(".work/train_shape_parser", [to_mapping(params), seed(), how.threads])
+        trained = train_on_photos(
+            training,
+            held_out,
+            params.training(),
+            seed(),
+            device=how.device,
+            workers=how.workers,
+            checkpoints=states,
+            report=run.report,
+            status=run.status,
+        )
+        save_parser(MODEL, trained.parser)
+        run.final(
+            {
+                "held_out_miou": trained.confusion.miou(),
+                "held_out_views": len(held_out),
+                "people": params.people,
+                "best_step": trained.step,
+            }
+        )
+        states.clear()
+
+
+def _elsewhere(workers: int | Mapper) -> int | Mapper:
+    """Workers that are processes of their own: Mesa's LLVM and that of triton, which torch loads as it trains, crash
+    in one process."""
+    return max(workers, 2) if isinstance(workers, int) else workers
+
+
+if __name__ == "__main__":
+    main()
