@@ -85,8 +85,8 @@ def main():
     stage = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][name]
     source = [path for dep in stage["deps"] for path in files(filled(dep, params))]
     seen = [hashlib.md5(path.read_bytes()).hexdigest() for path in source]
-    seen += [Path(file).read_text() for block in stage["params"] if isinstance(block, dict) for file in block]
-    seen += [json.dumps(params[block], default=str) for block in stage["params"] if isinstance(block, str)]
+    seen += [Path(file).read_text() for block in stage.get("params", []) if isinstance(block, dict) for file in block]
+    seen += [json.dumps(params[block], default=str) for block in stage.get("params", []) if isinstance(block, str)]
     digest = hashlib.md5(json.dumps(seen).encode()).hexdigest()
     for kind in ("outs", "metrics", "plots"):
         for out in stage.get(kind, ()):

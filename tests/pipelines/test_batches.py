@@ -149,7 +149,7 @@ def test_what_was_found_is_told(project, tmp_path, monkeypatch, capsys):
     assert len(many) == 11 and many[-1] == "and 2 more; the batch's report.csv lists all"
 
 
-def test_scans_that_dvc_would_not_see_are_not_taken(project, tmp_path, monkeypatch, capsys):
+def test_scans_that_dvc_would_not_see_are_not_taken(project, tmp_path, monkeypatch):
     source = scans(tmp_path / "may", "a")
     ours = (project / ".gitignore").read_text()
     monkeypatch.chdir(project)
@@ -158,8 +158,9 @@ def test_scans_that_dvc_would_not_see_are_not_taken(project, tmp_path, monkeypat
         ("*.dvc\n", "data/raw/scans/may.dvc is left out"),
     ):
         (project / ".gitignore").write_text(rules)
-        assert batches.run_add(str(source), None, False) == 1
-        said = capsys.readouterr().err
+        with pytest.raises(BatchError) as refused:
+            batches.run_add(str(source), None, False)
+        said = str(refused.value)
         assert "DVC would not see data/raw/scans/may.dvc: by git's ignore files" in said
         assert left_out in said and "have .gitignore and .dvcignore as the project has them" in said
         assert in_use(project) == ["avatars-000"] and not (project / "data").exists()

@@ -152,7 +152,7 @@ def test_a_stage_that_stops_tells_how_to_get_back_what_it_made_last(tmp_path):
     said = stopped.stderr[stopped.stderr.index("train: error") :].splitlines()
     assert said[0] == "train: error: steps are few"
     assert said[1].startswith(
-        "What train made last is in DVC's cache: `dvc checkout models/sof.pt data/sof` brings"
+        "What train made last is in DVC's cache: `dvc checkout data/sof models/sof.pt` brings"
     )
     assert recovery.kept_outs(tmp_path) == ["data/sof", "models/sof.pt"]
 
