@@ -99,7 +99,7 @@ def train_parser(
         ValueError: the store lacks maps, or has no photo to train on or to hold out.
     """
     training, held_out = _split(store, config.parser.size)
-    run = _Run.start(config, seed, device)
+    run = ParserTraining.start(config, seed, device)
     first = run.resume(checkpoints, device) if checkpoints else 0
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
     clock = Throughput(config.steps, first)
@@ -146,7 +146,7 @@ def train_parser(
 
 
 @dataclasses.dataclass
-class _Run:
+class ParserTraining:
     """Everything that changes in a training, and therefore what a checkpoint holds."""
 
     parser: FaceParser
@@ -160,7 +160,7 @@ class _Run:
     twins: list[FaceParser] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def start(cls, config: TrainParser, seed: int, device) -> "_Run":
+    def start(cls, config: TrainParser, seed: int, device) -> "ParserTraining":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "parser", "weights"))
             parser = FaceParser(config.parser).to(device).train()

@@ -12,8 +12,8 @@ from sofgan.faces.parsing import parse_store
 from sofgan.faces.store import PhotoStore, PhotoStoreWriter
 from sofgan.faces.train import (
     LabelledPhotos,
+    ParserTraining,
     _plan,
-    _Run,
     class_weights,
     dice_loss,
     repeat_factors,
@@ -113,13 +113,13 @@ def test_a_step_is_the_mean_over_its_shares(store, monkeypatch):
     config = dataclasses.replace(CONFIG, batch=8)
     images, labels = LabelledPhotos(store, np.arange(8), 32).load(range(8))
     images, labels = to_network_range(images), torch.from_numpy(labels).long()
-    shared = _Run.start(config, 0, "cpu")
+    shared = ParserTraining.start(config, 0, "cpu")
     loss = shared.learn(images, labels, torch.ones(17), config)
     assert shared.shares == [slice(0, 4), slice(4, 8)]
     losses, gradients, statistics = [], [], []
     for rows in shared.shares:
         monkeypatch.setattr(cpu, "MOST_SHARES", 1)
-        alone = _Run.start(config, 0, "cpu")
+        alone = ParserTraining.start(config, 0, "cpu")
         losses.append(alone.learn(images[rows], labels[rows], torch.ones(17), config))
         gradients.append([parameter.grad for parameter in alone.parser.parameters()])
         statistics.append([b for b in alone.parser.buffers() if b.is_floating_point()])
