@@ -25,7 +25,7 @@ import torch
 import yaml
 
 from benchmarks.siw import random_batch
-from sofgan import cpu
+from sofgan import cpu, shares
 from sofgan.config import from_mapping
 from sofgan.faces.config import TrainParser
 from sofgan.faces.train import ParserTraining
@@ -127,7 +127,7 @@ def speed(name: str, way: str, threads: int, seconds: float) -> float:
     cpu.use_cpu(threads if way == "pieces" else 1)
     if way == "openmp":
         torch.set_num_threads(threads)
-        cpu.MOST_SHARES = 1
+        shares.MOST_SHARES = 1
     block = yaml.safe_load(Path("params.yaml").read_text())["train_siw" if name == "evaluate" else name]
     step, count = WORK[name](block)
     for number in range(WARM_UP):

@@ -10,12 +10,11 @@ import ctypes
 import platform
 import threading
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 import torch
-from torch import Tensor
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -25,7 +24,6 @@ MMAP_THRESHOLD, MMAP_ABOVE = -3, 256 << 20
 TRIM_THRESHOLD, TRIM_ABOVE = -1, 1 << 30  # free memory at the end of the heap above which it is given back
 ARENA_MAX, ARENAS = -8, 1  # heaps: those of threads are given back whenever they are empty
 
-MOST_SHARES = 8  # of a step; a number that does not depend on the machine, so that results don't
 LEAST_INNER_THREADS = (
     4  # of OpenMP in a piece: with fewer cores than this for each, one thread holds up better
 )
@@ -109,38 +107,3 @@ def _work(function: Callable[[Item], Result], item: Item, inner: int) -> Result:
     _inside.yes = True
     torch.set_num_threads(inner)
     return function(item)
-
-
-def share_slices(
-    count: int, unit: int = 1, least: int = 1, device: str | torch.device = "cpu"
-) -> list[slice]:
-    """How instances of a step are shared among pieces: slices that differ by a unit at most.
-
-    Their number depends on no machine, so neither does what is learned; on a GPU there is one.
-
-    Args:
-        unit: instances that belong together; where they don't come out even there is one share.
-        least: instances in a share.
-    """
-    shares = 1
-    if torch.device(device).type == "cpu" and count % unit == 0:
-        shares = max(1, min(MOST_SHARES, count // max(least, unit)))
-    groups = count // unit if shares > 1 else 1
-    unit = unit if shares > 1 else count
-    return [slice(groups * i // shares * unit, groups * (i + 1) // shares * unit) for i in range(shares)]
-
-
-def add_gradients(parameters: list[Tensor], gradients: Sequence[Tensor | None]) -> None:
-    """Add a piece's gradients to those of the parameters; None are of parameters that it does not depend on.
-
-    Pieces differentiate by `torch.autograd.grad`, and are added in their order: which was done first changes no bit.
-    """
-    for parameter, gradient in zip(parameters, gradients, strict=True):
-        if gradient is None:
-            continue
-        if parameter.grad is not None:
-            parameter.grad.add_(gradient)
-        elif gradient.stride() == parameter.stride():
-            parameter.grad = gradient
-        else:  # Fused optimisers read both as they lie in memory.
-            parameter.grad = torch.empty_like(parameter).copy_(gradient)

@@ -20,6 +20,7 @@ from sofgan.metrics.features import resize, to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.progress import Throughput
 from sofgan.seeds import derive_seed, numpy_generator, torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.training import Checkpoints, ema_beta, update_ema, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
@@ -179,17 +180,17 @@ class ParserTraining:
             loss = parser_loss(self.twins[number](images[rows]), labels[rows], weights, config) * weight
             return weight, loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True)
 
-        shares = []
+        weights_of = []
         for weight, loss, gradients in cpu.map_pieces(task, range(len(self.shares)), images.device):
-            cpu.add_gradients(parameters, gradients)
+            add_gradients(parameters, gradients)
             total += loss
-            shares.append(weight)
-        self._join_statistics(shares)
+            weights_of.append(weight)
+        self._join_statistics(weights_of)
         return total
 
     def _share(self, batch: int, device: torch.device) -> None:
         """Twins of the parser, one a share: parameters are its own, statistics of batch norms each one's."""
-        self.shares = cpu.share_slices(batch, least=LEAST_SHARE, device=device)
+        self.shares = share_slices(batch, least=LEAST_SHARE, device=device)
         own = {id(parameter): parameter for parameter in self.parser.parameters()}
         self.twins = [self.parser, *(copy.deepcopy(self.parser, dict(own)) for _ in self.shares[1:])]
 

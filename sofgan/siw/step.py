@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sofgan import cpu, distributed
 from sofgan.seeds import derive_seed, torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.critics import Critics, Seen
@@ -47,7 +48,7 @@ class Part:
 
     def add(self, learned: "Learned", parameters: list[Tensor], sums: dict[str, Tensor]) -> None:
         """Add gradients to the parameters', and put means over these pictures into those over the whole batch."""
-        cpu.add_gradients(parameters, learned.gradients)
+        add_gradients(parameters, learned.gradients)
         for name, value in learned.scalars.items():
             sums[name] = sums.get(name, 0.0) + value.detach() * self.weight
 
@@ -200,7 +201,7 @@ class SiwTraining:
                 yield Part(rows, (rows.stop - rows.start) / self.config.batch, batch.rows(own))
 
     def _shares(self, count: int) -> list[slice]:
-        return cpu.share_slices(count, self.config.inseparable, LEAST_SHARE, self.device)
+        return share_slices(count, self.config.inseparable, LEAST_SHARE, self.device)
 
     def _work_off(self, tasks: list[Callable[[], Result]]) -> Iterator[Result]:
         """Results of a task a part, in order; memory for one of the `accumulate` parts at a time."""

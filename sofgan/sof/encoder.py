@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from sofgan import cpu
 from sofgan.labels import MIRROR_TABLE, NAMES, NUM_CLASSES
 from sofgan.seeds import derive_seed, torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.code_prior import CodePrior
 from sofgan.sof.data import ViewSet
 from sofgan.sof.framing import reframe
@@ -118,7 +119,7 @@ def train_encoder(
         encoder = MapEncoder(targets.shape[1]).to(device).train()
     parameters = list(encoder.parameters())
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, (0.9, 0.99))
-    shares = cpu.share_slices(BATCH, least=LEAST_SHARE, device=device)
+    shares = share_slices(BATCH, least=LEAST_SHARE, device=device)
     for step in range(steps):
         generator = torch_generator(seed, "sof encoder", step, device=device)
         chosen = training[torch.randint(len(training), (BATCH,), generator=generator, device=device)]
@@ -129,7 +130,7 @@ def train_encoder(
         optimizer.zero_grad(set_to_none=True)
         learn_share = partial(_gradients, encoder, maps, cameras, targets[chosen], parameters)
         for gradients in cpu.map_pieces(learn_share, shares, device):
-            cpu.add_gradients(parameters, gradients)
+            add_gradients(parameters, gradients)
         optimizer.step()
         if status and (step + 1) % 50 == 0:
             status(f"{step + 1}/{steps} steps of the encoder")

@@ -14,6 +14,7 @@ from sofgan import cameras, cpu, distributed
 from sofgan.labels import NUM_CLASSES
 from sofgan.metrics.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
+from sofgan.shares import share_slices
 from sofgan.sof import volume
 from sofgan.sof.code_prior import CodePrior, fit_prior
 from sofgan.sof.config import InvertMasks, RaySampling, TrainSof
@@ -149,7 +150,7 @@ class _Fit:
             gradients = torch.autograd.grad(weight * loss, parameters, allow_unused=True)
             return gradients, {name: weight * value.detach() for name, value in terms.items()}
 
-        shares = cpu.share_slices(len(index), least=LEAST_SHARE, device=index.device)
+        shares = share_slices(len(index), least=LEAST_SHARE, device=index.device)
         return [partial(task, share) for share in shares]
 
     def loss(

@@ -14,6 +14,7 @@ from sofgan.labels import colorize
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.progress import Stopwatch, Throughput
 from sofgan.seeds import torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
 from sofgan.sof.model import Sof, SofModel, new_model
@@ -92,7 +93,7 @@ def share_tasks(
         gradients = torch.autograd.grad(weight * loss, parameters, allow_unused=True)
         return gradients, {name: weight * value.detach() for name, value in {"loss": loss, **terms}.items()}
 
-    shares = cpu.share_slices(mine.stop - mine.start, least=LEAST_SHARE, device=device)
+    shares = share_slices(mine.stop - mine.start, least=LEAST_SHARE, device=device)
     return [partial(task, share) for share in shares]
 
 
@@ -100,7 +101,7 @@ def learn(parameters: list[Tensor], tasks: list[LearnTask], device: str | torch.
     """Work off pieces of a step: the parameters get the sums of their gradients; the sums of their scalars."""
     sums: dict[str, Tensor] = {}
     for gradients, terms in cpu.map_pieces(lambda task: task(), tasks, device):
-        cpu.add_gradients(parameters, gradients)
+        add_gradients(parameters, gradients)
         for name, value in terms.items():
             sums[name] = sums[name] + value if name in sums else value
     return sums

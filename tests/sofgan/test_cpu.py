@@ -9,7 +9,8 @@ import pytest
 import torch
 
 from sofgan import cpu
-from sofgan.cpu import add_gradients, inner_threads, map_pieces, share_slices, use_cpu
+from sofgan.cpu import inner_threads, map_pieces, use_cpu
+from sofgan.shares import MOST_SHARES, add_gradients, share_slices
 
 FAULTS = """
 import resource, sys, torch
@@ -152,7 +153,7 @@ def test_shares_depend_on_no_machine(threads):
     assert share_slices(7, least=2) == [slice(0, 2), slice(2, 4), slice(4, 7)]
     assert share_slices(6, unit=4) == [slice(0, 6)]  # A group that would be torn.
     assert share_slices(3, least=4) == [slice(0, 3)]
-    assert len(share_slices(64)) == cpu.MOST_SHARES
+    assert len(share_slices(64)) == MOST_SHARES
     assert share_slices(16, unit=4, device="cuda") == [slice(0, 16)]
 
 

@@ -5,7 +5,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from sofgan import cpu
+from sofgan import cpu, shares
 from sofgan.faces.config import Augmentation, ParseFaces, ParserConfig, Pretrained, TrainParser
 from sofgan.faces.parser import save_parser
 from sofgan.faces.parsing import parse_store
@@ -118,7 +118,7 @@ def test_a_step_is_the_mean_over_its_shares(store, monkeypatch):
     assert shared.shares == [slice(0, 4), slice(4, 8)]
     losses, gradients, statistics = [], [], []
     for rows in shared.shares:
-        monkeypatch.setattr(cpu, "MOST_SHARES", 1)
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
         alone = ParserTraining.start(config, 0, "cpu")
         losses.append(alone.learn(images[rows], labels[rows], torch.ones(17), config))
         gradients.append([parameter.grad for parameter in alone.parser.parameters()])

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cpu, distributed
+from sofgan import cpu, distributed, shares
 from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import load_siw, save_siw
@@ -103,7 +103,7 @@ def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
 
     try:
         one, two = trained(1), trained(2)
-        monkeypatch.setattr(cpu, "MOST_SHARES", 1)
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
         plain = trained(1)
     finally:
         cpu.use_cpu(1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cameras, cpu
+from sofgan import cameras, cpu, shares
 from sofgan.sof import invert as inversion
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import read_views, view_files
@@ -108,7 +108,7 @@ def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, 
     try:
         one, two = run(1), run(2)
         assert all(torch.equal(a, b) for a, b in zip(one, two))
-        monkeypatch.setattr(cpu, "MOST_SHARES", 1)
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
         plain = run(1)
     finally:
         cpu.use_cpu(1)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cameras, cpu
+from sofgan import cameras, cpu, shares
 from sofgan.curves import write_curve
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.data import RaySampler, read_views, view_files
@@ -80,7 +80,7 @@ def test_threads_change_no_bit_and_shares_round_alone(views, config, monkeypatch
     try:
         one, two = run(1), run(2)
         assert all(torch.equal(a, b) for a, b in zip(one, two))
-        monkeypatch.setattr(cpu, "MOST_SHARES", 1)
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
         plain = run(1)
     finally:
         cpu.use_cpu(1)
