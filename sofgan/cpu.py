@@ -7,11 +7,13 @@ twice a step, and who is faster takes more of them.
 """
 
 import ctypes
+import os
 import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -30,6 +32,7 @@ LEAST_INNER_THREADS = (
 
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
+_turn = threading.Lock()
 _inside = threading.local()  # set in the pool's threads
 
 
@@ -101,6 +104,20 @@ def inner_threads(threads: int, pieces: int) -> int:
     """Threads of OpenMP in each of so many pieces: 1, but on machines with many more cores than pieces."""
     each = threads // max(1, pieces)
     return each if each >= LEAST_INNER_THREADS else 1
+
+
+@contextmanager
+def turn() -> Iterator[None]:
+    """One piece at a time is within it: where many short operations are called from Python.
+
+    Threads that call such operations beside each other hand Python's lock to and fro, and each time one must be woken;
+    so one calls while others compute gradients, which need no Python.
+    """
+    if getattr(_inside, "yes", False) and os.environ.get("SOFGAN_TURN", "1") == "1":
+        with _turn:
+            yield
+    else:
+        yield
 
 
 def _work(function: Callable[[Item], Result], item: Item, inner: int) -> Result:

@@ -158,7 +158,7 @@ class SiwTraining:
             Beside it what they saw of the fakes, if it is to be kept, and the fakes' styles.
         """
         config, batch, scalars = self.config, part.batch, {}
-        with distributed.shared_draws(config.batch, part.rows):
+        with cpu.turn(), distributed.shared_draws(config.batch, part.rows):
             with torch.set_grad_enabled(keep):
                 fakes, w = self._fakes(part, step, 0)
             with self._mixed():
@@ -170,18 +170,18 @@ class SiwTraining:
             if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
                 scalars["r1"] = penalty = self._r1(batch.photos, step)
                 loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
-            learned = part.learn(loss, self.learned, scalars)
+        learned = part.learn(loss, self.learned, scalars)
         return learned, fakes if keep else None, w
 
     def _learn_generator(self, part: Part, step: int, fakes: Seen | None) -> Learned:
         """What the generator learns from the critics that have just learned."""
         scalars = {}
-        with distributed.shared_draws(self.config.batch, part.rows):
+        with cpu.turn(), distributed.shared_draws(self.config.batch, part.rows):
             if fakes is None:
                 fakes, _ = self._fakes(part, step, 0 if self.config.share_fakes else 1)
             with self._mixed():
                 loss = self.critics.generator_loss(self.critics.judge(fakes), scalars)
-            return part.learn(loss, self.painted, scalars)
+        return part.learn(loss, self.painted, scalars)
 
     def _learn_path_length(self, part: Part, step: int) -> Learned:
         """What the generator learns from the path length regulariser."""
