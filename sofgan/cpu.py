@@ -7,13 +7,11 @@ twice a step, and who is faster takes more of them.
 """
 
 import ctypes
-import os
 import platform
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from typing import TypeVar
 
 import torch
@@ -24,7 +22,6 @@ Result = TypeVar("Result")
 # glibc's mallopt: a block above this size gets pages of its own from the system, and gives them back when freed.
 MMAP_THRESHOLD, MMAP_ABOVE = -3, 256 << 20
 TRIM_THRESHOLD, TRIM_ABOVE = -1, 1 << 30  # free memory at the end of the heap above which it is given back
-ARENA_MAX, ARENAS = -8, 1  # heaps: those of threads are given back whenever they are empty
 
 LEAST_INNER_THREADS = (
     4  # of OpenMP in a piece: with fewer cores than this for each, one thread holds up better
@@ -32,7 +29,6 @@ LEAST_INNER_THREADS = (
 
 _pool: ThreadPoolExecutor | None = None
 _threads: int | None = None
-_turn = threading.Lock()
 _inside = threading.local()  # set in the pool's threads
 
 
@@ -54,7 +50,6 @@ def use_cpu(threads: int) -> None:
         libc = ctypes.CDLL(None)
         libc.mallopt(MMAP_THRESHOLD, MMAP_ABOVE)
         libc.mallopt(TRIM_THRESHOLD, TRIM_ABOVE)
-        libc.mallopt(ARENA_MAX, ARENAS)
 
 
 def threads() -> int:
@@ -104,20 +99,6 @@ def inner_threads(threads: int, pieces: int) -> int:
     """Threads of OpenMP in each of so many pieces: 1, but on machines with many more cores than pieces."""
     each = threads // max(1, pieces)
     return each if each >= LEAST_INNER_THREADS else 1
-
-
-@contextmanager
-def turn() -> Iterator[None]:
-    """One piece at a time is within it: where many short operations are called from Python.
-
-    Threads that call such operations beside each other hand Python's lock to and fro, and each time one must be woken;
-    so one calls while others compute gradients, which need no Python.
-    """
-    if getattr(_inside, "yes", False) and os.environ.get("SOFGAN_TURN", "1") == "1":
-        with _turn:
-            yield
-    else:
-        yield
 
 
 def _work(function: Callable[[Item], Result], item: Item, inner: int) -> Result:

@@ -28,7 +28,8 @@ from sofgan.training import ema_beta, update_ema
 W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995
 LAST_LEARNING_RATE = 0.1  # of the full one, at the end of the cool-down
 PATH_LENGTH_RATE = 0.01  # of the running mean of path lengths (StyleGAN2)
-LEAST_SHARE = 4  # pictures that a thread takes: of fewer, calls cost more than the work
+LEAST_SHARE = 8  # pictures that a thread takes, where they are enough for two: of fewer, calls cost too much
+LEAST_PICTURES = 4  # of a share of a small batch
 
 Result = TypeVar("Result")
 
@@ -158,7 +159,7 @@ class SiwTraining:
             Beside it what they saw of the fakes, if it is to be kept, and the fakes' styles.
         """
         config, batch, scalars = self.config, part.batch, {}
-        with cpu.turn(), distributed.shared_draws(config.batch, part.rows):
+        with distributed.shared_draws(config.batch, part.rows):
             with torch.set_grad_enabled(keep):
                 fakes, w = self._fakes(part, step, 0)
             with self._mixed():
@@ -176,7 +177,7 @@ class SiwTraining:
     def _learn_generator(self, part: Part, step: int, fakes: Seen | None) -> Learned:
         """What the generator learns from the critics that have just learned."""
         scalars = {}
-        with cpu.turn(), distributed.shared_draws(self.config.batch, part.rows):
+        with distributed.shared_draws(self.config.batch, part.rows):
             if fakes is None:
                 fakes, _ = self._fakes(part, step, 0 if self.config.share_fakes else 1)
             with self._mixed():
@@ -201,7 +202,8 @@ class SiwTraining:
                 yield Part(rows, (rows.stop - rows.start) / self.config.batch, batch.rows(own))
 
     def _shares(self, count: int) -> list[slice]:
-        return share_slices(count, self.config.inseparable, LEAST_SHARE, self.device)
+        least = LEAST_SHARE if count >= 2 * LEAST_SHARE else LEAST_PICTURES
+        return share_slices(count, self.config.inseparable, least, self.device)
 
     def _work_off(self, tasks: list[Callable[[], Result]]) -> Iterator[Result]:
         """Results of a task a part, in order; memory for one of the `accumulate` parts at a time."""

@@ -49,12 +49,6 @@ def test_freed_memory_serves_the_next_tensors():
     assert faults("", 64)[0] > every_time / 2  # Without it.
 
 
-@pytest.mark.skipif(platform.libc_ver()[0] != "glibc", reason="only glibc's allocator can be told")
-def test_freed_memory_serves_the_next_tensors_of_threads_too():
-    every_time = 40 * (64 << 20) // resource.getpagesize()
-    assert faults("use_cpu(2)", 64)[0] < every_time / 10  # How many were at work at once may differ.
-
-
 @pytest.fixture
 def threads():
     """Sets how many threads work off pieces; as it was afterwards."""
