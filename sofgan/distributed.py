@@ -6,15 +6,17 @@ anything, but for parts of a step that are worked off one after another.
 """
 
 import os
-from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
-from torch.overrides import TorchFunctionMode
 
 from sofgan.errors import InputError
+
+_draws = threading.local()  # `rows`: all instances of a step, and those that this thread works on
 
 
 @contextmanager
@@ -59,31 +61,40 @@ def share(count: int) -> slice:
     return slice(count * rank() // world_size(), count * (rank() + 1) // world_size())
 
 
-def shared_draws(count: int, mine: slice | None = None) -> AbstractContextManager:
-    """Within it, seeded `torch.rand` and `torch.randn` whose first axis are the instances `mine` of `count`,
-    by default this process's `share`, return the numbers that would have been drawn for these among all.
+@contextmanager
+def shared_draws(count: int, mine: slice | None = None) -> Iterator[None]:
+    """Within it, `rand` and `randn` whose first axis are the instances `mine` of `count`, by default this process's
+    `share`, return the numbers that would have been drawn for these among all.
 
-    Calls without a generator are left alone; where all instances are meant, all calls are.
+    It holds for the calling thread.
     """
     mine = share(count) if mine is None else mine
-    return nullcontext() if mine == slice(0, count) else _RowsOfAllDraws(count, mine)
+    before = getattr(_draws, "rows", None)
+    _draws.rows = None if mine == slice(0, count) else (count, mine)
+    try:
+        yield
+    finally:
+        _draws.rows = before
 
 
-class _RowsOfAllDraws(TorchFunctionMode):
-    """Draws for all rows and keeps one's own."""
+def rand(shape: Sequence[int], **how) -> Tensor:
+    """`torch.rand` with a generator, of the rows that `shared_draws` names."""
+    return _drawn(torch.rand, shape, how)
 
-    def __init__(self, count: int, mine: slice):
-        super().__init__()
-        self.count, self.mine = count, mine
 
-    def __torch_function__(self, function, types, args=(), kwargs=None):
-        kwargs = kwargs or {}
-        if function not in (torch.rand, torch.randn) or kwargs.get("generator") is None:
-            return function(*args, **kwargs)
-        rows, *rest = args[0]
-        if rows != self.mine.stop - self.mine.start:
-            raise ValueError(f"a draw of {rows} rows where instances {self.mine} are worked on")
-        return function((self.count, *rest), **kwargs)[self.mine]
+def randn(shape: Sequence[int], **how) -> Tensor:
+    """`torch.randn` with a generator, of the rows that `shared_draws` names."""
+    return _drawn(torch.randn, shape, how)
+
+
+def _drawn(function, shape: Sequence[int], how: dict) -> Tensor:
+    shared = getattr(_draws, "rows", None)
+    if shared is None:
+        return function(tuple(shape), **how)
+    (rows, *rest), (count, mine) = shape, shared
+    if rows != mine.stop - mine.start:
+        raise ValueError(f"a draw of {rows} rows where instances {mine} are worked on")
+    return function((count, *rest), **how)[mine]
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:

@@ -1,9 +1,11 @@
 """Score everything that was trained, and draw what it makes."""
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
+from sofgan import cpu
 from sofgan.cpu import use_cpu
 from sofgan.curves import write_classes
 from sofgan.errors import InputError
@@ -96,7 +98,10 @@ def _score_portraits(
     inception = params.inception_weights
     digests = tuple(sha256_file(path) for path in (SIW, PARSER, inception) if path)
     judges = Judges(SIW, PARSER, digests, tuple(params.extractors), inception, params.batch, device)
-    workers = on_cluster("evaluate", device=device) or 1
+    workers = on_cluster("evaluate", device=device)
+    if workers is None:
+        judges.load()  # once, before the threads that share them
+        workers = partial(cpu.map_pieces, device=device)
     if not params.inception_weights:
         run.status("no Inception weights are given (evaluate.inception_weights): FID is left out")
     stores = {name: PhotoStore(f"data/photos/{name}") for name in ("ffhq", "celebamask")}

@@ -36,7 +36,7 @@ class Runtime:
 
     device: str  # auto, cpu, cuda or cuda:N
     workers: int  # processes of a stage; 0: one a core
-    threads: int  # of torch on the CPU in one process; 0: one a core
+    threads: int  # of one process on the CPU, each at a piece of the work (sofgan.cpu); 0: one a core
     cluster: str = ""  # where shards of a stage are worked off (stages.cluster); empty: in its own processes
     train_processes: int = 1  # that train together, see stages.together; 0: one a GPU
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sofgan import cpu
 from sofgan.config import to_mapping
 from sofgan.faces.config import ParseFaces
 from sofgan.faces.images import encode_labels
@@ -144,7 +145,7 @@ def _parse_block_on_cpu(
     photos: PhotoStore, parser: InferenceParser, block: range, config: ParseFaces, workers: int
 ) -> Iterator[tuple[range, list[bytes]]]:
     """Batches of indices with their maps as PNGs."""
-    size, threads = _decoded_size(config, parser), torch.get_num_threads()
+    size, threads, before = _decoded_size(config, parser), cpu.threads(), torch.get_num_threads()
 
     def parse(batch: range) -> tuple[range, list[bytes]]:
         torch.set_num_threads(1)  # Of this thread: a pool of OpenMP's for each would fight for the cores.
@@ -156,7 +157,7 @@ def _parse_block_on_cpu(
     try:
         yield from ordered_map(parse, _batches(block, count), threads)
     finally:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
 
 
 def _parse_block_on_gpu(

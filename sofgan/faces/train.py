@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import cpu
 from sofgan.errors import InputError
 from sofgan.faces.augment import augment
 from sofgan.faces.config import TrainParser
@@ -20,9 +21,13 @@ from sofgan.metrics.features import resize, to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.progress import Throughput
 from sofgan.seeds import derive_seed, numpy_generator, torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.training import Checkpoints, ema_beta, update_ema, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
+
+
+LEAST_SHARE = 4  # photos that a thread takes, and whose statistics a batch norm sees
 
 
 class LabelledPhotos:
@@ -122,7 +127,7 @@ def train_on_photos(
     status: Callable[[str], None] = lambda text: None,
 ) -> TrainedParser:
     """`train_parser` on photos that are at hand; other arguments as there."""
-    run = _Run.start(config, seed, device)
+    run = ParserTraining.start(config, seed, device)
     first = run.resume(checkpoints, device) if checkpoints else 0
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
     clock = Throughput(config.steps, first)
@@ -143,15 +148,14 @@ def train_on_photos(
         factor = warmup_cosine(step - 1, config.steps, max(1, config.steps // 20))
         for group in run.optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
-        loss = parser_loss(run.parser(images), labels.long(), weights, config)
         run.optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        loss = run.learn(images, labels.long(), weights, config)
         torch.nn.utils.clip_grad_norm_(run.parser.parameters(), 5.0)
         run.optimizer.step()
         # The average starts short, or the first hundred steps would stay in it for long.
         halflife = min(config.ema_halflife_images, 0.1 * step * config.batch)
         update_ema(run.ema, run.parser, ema_beta(config.batch, halflife))
-        run.losses.append(loss.item())
+        run.losses.append(loss)
         clock.update(step)
         status(f"{clock.line('steps')}  loss {np.mean(run.losses):.3f}")
 
@@ -170,7 +174,7 @@ def train_on_photos(
 
 
 @dataclasses.dataclass
-class _Run:
+class ParserTraining:
     """Everything that changes in a training, and therefore what a checkpoint holds."""
 
     parser: FaceParser
@@ -180,14 +184,53 @@ class _Run:
     best: dict | None = None
     stale: int = 0  # Scorings since the best.
     curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
+    shares: list[slice] = dataclasses.field(default_factory=list)  # of a batch, each worked off by a thread
+    twins: list[FaceParser] = dataclasses.field(default_factory=list)
 
     @classmethod
-    def start(cls, config: TrainParser, seed: int, device) -> "_Run":
+    def start(cls, config: TrainParser, seed: int, device) -> "ParserTraining":
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "parser", "weights"))
             parser = FaceParser(config.parser).to(device).train()
         optimizer = torch.optim.AdamW(_parameter_groups(parser, config.weight_decay), lr=config.learning_rate)
         return cls(parser, copy.deepcopy(parser).eval().requires_grad_(False), optimizer)
+
+    def learn(self, images: Tensor, labels: Tensor, weights: Tensor, config: TrainParser) -> float:
+        """Give the parameters a batch's gradients, the means over its shares; its loss."""
+        if not self.shares:
+            self._share(len(images), images.device)
+        parameters, total = list(self.parser.parameters()), 0.0
+
+        def task(number: int) -> tuple[float, float, list[Tensor | None]]:
+            rows = self.shares[number]
+            weight = (rows.stop - rows.start) / len(images)
+            loss = parser_loss(self.twins[number](images[rows]), labels[rows], weights, config) * weight
+            return weight, loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True)
+
+        weights_of = []
+        for weight, loss, gradients in cpu.map_pieces(task, range(len(self.shares)), images.device):
+            add_gradients(parameters, gradients)
+            total += loss
+            weights_of.append(weight)
+        self._join_statistics(weights_of)
+        return total
+
+    def _share(self, batch: int, device: torch.device) -> None:
+        """Twins of the parser, one a share: parameters are its own, statistics of batch norms each one's."""
+        self.shares = share_slices(batch, least=LEAST_SHARE, device=device)
+        own = {id(parameter): parameter for parameter in self.parser.parameters()}
+        self.twins = [self.parser, *(copy.deepcopy(self.parser, dict(own)) for _ in self.shares[1:])]
+
+    def _join_statistics(self, weights: list[float]) -> None:
+        """Give all twins the mean of what their batch norms saw."""
+        if len(self.twins) == 1:
+            return
+        columns = zip(*(twin.buffers() for twin in self.twins))
+        for buffers in columns:
+            if buffers[0].is_floating_point():
+                mean = sum(buffer * weight for buffer, weight in zip(buffers, weights))
+                for buffer in buffers:
+                    buffer.copy_(mean)
 
     def scored(self, step: int, miou: float) -> dict[str, float]:
         self.curve.append({"step": step, "loss": float(np.mean(self.losses)), "miou": miou})
@@ -283,9 +326,12 @@ def score_parser(
     """Confusion over a labelled set at its own size, and a picture: photo, answer, truth in rows."""
     device = parser.mean.device
     confusion, columns = ConfusionMatrix(), []
-    for start in range(0, len(photos), batch):
+
+    def parse(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         images, truth = photos.load(range(start, min(start + batch, len(photos))))
-        labels = parser.parse(to_network_range(images).to(device))
+        return images, parser.parse(to_network_range(images).to(device)), truth
+
+    for images, labels, truth in cpu.map_pieces(parse, range(0, len(photos), batch), device):
         confusion.update(labels, truth)
         for i in range(min(len(images), pictured - len(columns))):
             columns.append(np.concatenate([images[i], colorize(labels[i]), colorize(truth[i])], 0))

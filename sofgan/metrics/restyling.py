@@ -5,6 +5,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import cpu
 from sofgan.labels import HAIR
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import Siw
@@ -45,13 +46,16 @@ def style_spread(siw: Siw, labels: np.ndarray, styles: int, seed: int) -> dict[s
     """
     w = siw.map_styles(siw.sample_z(styles, torch_generator(seed, "metrics", "style spread")))
     squares: dict[str, list[float]] = {name: [] for name in REGIONS}
-    for label_map in labels:
+
+    def squared_spreads(label_map: np.ndarray) -> dict[str, float]:
         images = siw.paint(np.repeat(label_map[None], styles, 0), w)
         shown = np.repeat(nearest(label_map[None], siw.resolution), styles, 0)
-        for name, classes in REGIONS.items():
-            colors = region_colors(images, shown, classes)
-            if len(colors):
-                squares[name].append(spread(colors) ** 2)
+        colors = {name: region_colors(images, shown, classes) for name, classes in REGIONS.items()}
+        return {name: spread(values) ** 2 for name, values in colors.items() if len(values)}
+
+    for found in cpu.map_pieces(squared_spreads, labels, siw.device):
+        for name, value in found.items():
+            squares[name].append(value)
     return {name: float(np.sqrt(np.mean(values))) for name, values in squares.items() if values}
 
 

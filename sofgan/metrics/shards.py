@@ -17,7 +17,7 @@ from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.siw.model import load_siw
 
-BATCHES = 4  # in a shard
+BATCHES = 1  # in a shard
 
 Features = dict[str, np.ndarray]  # by extractor, (N, d) float32
 

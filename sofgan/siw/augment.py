@@ -8,10 +8,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import distributed
+
 
 def _draw(images: Tensor, generator: torch.Generator) -> Tensor:
     shape = (images.shape[0], 1, 1, 1)
-    return torch.rand(shape, generator=generator, device=images.device).to(images.dtype)
+    return distributed.rand(shape, generator=generator, device=images.device).to(images.dtype)
 
 
 def color(images: Tensor, generator: torch.Generator) -> Tensor:
@@ -30,7 +32,7 @@ def translation(images: Tensor, generator: torch.Generator, ratio: float = 0.125
     batch, _, height, width = images.shape
     device = images.device
     reach = max(1, int(height * ratio + 0.5))
-    uniform = torch.rand((batch, 2, 1), generator=generator, device=device)
+    uniform = distributed.rand((batch, 2, 1), generator=generator, device=device)
     rows, columns = ((uniform * (2 * reach + 1)).long() - reach).unbind(1)  # whole pixels, -reach to reach
     padded = F.pad(images, (1, 1, 1, 1)).permute(0, 2, 3, 1)
     rows = (torch.arange(height, device=device) + 1 + rows).clamp(0, height + 1)
@@ -44,7 +46,7 @@ def cutout(images: Tensor, generator: torch.Generator, ratio: float = 0.5) -> Te
     batch, _, height, width = images.shape
     device = images.device
     half = ratio * height / 2
-    center = torch.rand((batch, 2, 1), generator=generator, device=device)
+    center = distributed.rand((batch, 2, 1), generator=generator, device=device)
     rows = (torch.arange(height, device=device) + 0.5 - center[:, 0] * height).abs() < half
     columns = (torch.arange(width, device=device) + 0.5 - center[:, 1] * width).abs() < half
     hole = (rows[:, :, None] & columns[:, None]).unsqueeze(1)

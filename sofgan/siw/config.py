@@ -176,11 +176,16 @@ class TrainSiw:
     def sharers(self, asked: int) -> int:
         """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes
         whole groups of the pictures that critics compare, and pairs where every second one's path length counts."""
+        unit = self.accumulate * self.inseparable
+        return next((count for count in range(asked, 1, -1) if self.batch % (count * unit) == 0), 1)
+
+    @property
+    def inseparable(self) -> int:
+        """Pictures that stay together where a batch is divided."""
         group = 1
         if self.discriminator.kind != "projected" or self.discriminator.palette_weight:
             group = min(self.discriminator.minibatch_group, self.batch)
-        unit = self.accumulate * math.lcm(group, 2 if self.path_length_every else 1)
-        return next((count for count in range(asked, 1, -1) if self.batch % (count * unit) == 0), 1)
+        return math.lcm(group, 2 if self.path_length_every else 1)
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""

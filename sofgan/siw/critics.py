@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.utils import parametrize
 
 from sofgan.siw import losses
 from sofgan.siw.augment import augment, augment_some
@@ -96,6 +97,16 @@ class Critics(nn.Module):
         """
         self.sign.lerp_(sign_real, SIGN_RATE)
         return self.augmented.add_(torch.sign(self.sign - target) * change).clamp_(0, MOST_AUGMENTED).clone()
+
+    def renormalize(self) -> None:
+        """Bring spectral norms up to date with the weights. Judging leaves them as they are, so that parts of a batch,
+        on several threads too, are judged by the same weights."""
+        with torch.no_grad():
+            for module in self.modules():
+                if parametrize.is_parametrized(module, "weight"):
+                    module.train()
+                    module.weight  # noqa: B018  In this mode its computation takes a step of the power iteration.
+                    module.eval()
 
     @property
     def need_maps(self) -> bool:

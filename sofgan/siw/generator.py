@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sofgan import distributed
 from sofgan.labels import NUM_CLASSES
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.mixing import spread
@@ -362,7 +363,7 @@ def random_noise(
 ) -> list[Tensor]:
     """Fresh noise for every picture and layer up to a size, for training."""
     return [
-        torch.randn((batch, 1, size, size), generator=generator, device=generator.device)
+        distributed.randn((batch, 1, size, size), generator=generator, device=generator.device)
         for size in network.noise_sizes
         if resolution is None or size <= resolution
     ]

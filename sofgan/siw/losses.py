@@ -6,6 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import distributed
+
 
 def logistic_discriminator(real: Tensor, fake: Tensor) -> Tensor:
     """Non-saturating game, the discriminator's side; logits of any shape."""
@@ -53,7 +55,7 @@ def path_length_penalty(
     Returns:
         The penalty, to be differentiated, and the mean length.
     """
-    noise = torch.randn(images.shape, generator=generator, device=images.device)
+    noise = distributed.randn(images.shape, generator=generator, device=images.device)
     noise = noise / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
     lengths = (gradient.square().flatten(1).sum(1) + 1e-12).sqrt()

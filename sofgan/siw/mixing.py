@@ -10,6 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan import distributed
 from sofgan.labels import NUM_CLASSES, STYLE_GROUPS
 
 
@@ -38,9 +39,9 @@ def draw_similarity(batch: int, soft_probability: float, generator: torch.Genera
     """
     device = generator.device
     shape = (batch, len(STYLE_GROUPS))
-    uniform = torch.rand(shape, generator=generator, device=device)
-    hard = (torch.rand(shape, generator=generator, device=device) < 0.5).float()
-    soft = torch.rand((batch, 1), generator=generator, device=device) < soft_probability
+    uniform = distributed.rand(shape, generator=generator, device=device)
+    hard = (distributed.rand(shape, generator=generator, device=device) < 0.5).float()
+    soft = distributed.rand((batch, 1), generator=generator, device=device) < soft_probability
     return torch.where(soft, uniform, hard)[:, class_to_group(device)]
 
 
@@ -104,12 +105,12 @@ def draw_styles(
     """
     device = generator.device
     if mixing == "none":
-        return torch.randn((batch, 1, z_dim), generator=generator, device=device), None
-    z = torch.randn((batch, 2, z_dim), generator=generator, device=device)
-    two = torch.rand((batch, 1), generator=generator, device=device) < two_style_probability
+        return distributed.randn((batch, 1, z_dim), generator=generator, device=device), None
+    z = distributed.randn((batch, 2, z_dim), generator=generator, device=device)
+    two = distributed.rand((batch, 1), generator=generator, device=device) < two_style_probability
     z[:, 1] = torch.where(two, z[:, 1], z[:, 0])
     if mixing != "layerwise":
         return z, None
-    uniform = torch.rand((batch, 1), generator=generator, device=device)
+    uniform = distributed.rand((batch, 1), generator=generator, device=device)
     crossover = 1 + (uniform * (max(2, layers) - 1)).long()
     return z, torch.arange(layers, device=device) >= crossover

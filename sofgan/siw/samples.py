@@ -1,8 +1,11 @@
 """Sample pictures: fixed grids that show a training's progress."""
 
+from functools import partial
+
 import numpy as np
 import torch
 
+from sofgan import cpu
 from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SKIN, colorize
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import Siw, to_uint8
@@ -31,7 +34,9 @@ def sample_grid(siw: Siw, labels: np.ndarray, styles: int, seed: int, psi: float
     size = siw.resolution
     columns = [colorize(nearest(labels, size)).reshape(-1, size, 3)]
     maps = torch.from_numpy(labels)
-    columns += [to_uint8(siw.paint(maps, w[i : i + 1])).reshape(-1, size, 3) for i in range(styles)]
+    columns += cpu.map_pieces(
+        lambda style: to_uint8(siw.paint(maps, style)).reshape(-1, size, 3), w.split(1), siw.device
+    )
     return np.concatenate(columns, 1)
 
 
@@ -47,9 +52,10 @@ def restyle_strip(siw: Siw, labels: np.ndarray, seed: int, psi: float = 1.0) -> 
     """
     w, other = siw.map_styles(siw.sample_z(2, torch_generator(seed, "siw", "restyle")), psi).split(1)
     maps = torch.from_numpy(labels)
-    images = [siw.paint(maps, w)]
-    images += [siw.restyle(maps, w, other, classes) for classes in REGIONS.values()]
-    images.append(siw.paint(maps, other))
+    tasks = [partial(siw.paint, maps, w)]
+    tasks += [partial(siw.restyle, maps, w, other, classes) for classes in REGIONS.values()]
+    tasks.append(partial(siw.paint, maps, other))
+    images = cpu.map_pieces(lambda task: task(), tasks, siw.device)
     size = siw.resolution
     columns = [colorize(nearest(labels, size)).reshape(-1, size, 3)]
     return np.concatenate(columns + [to_uint8(image).reshape(-1, size, 3) for image in images], 1)

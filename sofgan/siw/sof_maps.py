@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import torch
 
+from sofgan import cpu
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.framing import WHOLE_BALL, Framing, face_anchors, field_anchors, match_framing
@@ -57,7 +58,11 @@ def portrait_framing(
     """
     codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"))
     pose = WHOLE_BALL.cam2world(0.0, 0.0)
-    views = [sof.render(code, pose, WHOLE_BALL.intrinsics, ANCHOR_SIZE) for code in codes]
+    views = list(
+        cpu.map_pieces(
+            lambda code: sof.render(code, pose, WHOLE_BALL.intrinsics, ANCHOR_SIZE), codes, sof.device
+        )
+    )
     labels = np.stack([view.labels.cpu().numpy() for view in views])
     depth = np.stack([view.depth.cpu().numpy() for view in views])
     return match_framing(*face_anchors(photo_labels), field_anchors(labels, depth))
@@ -86,9 +91,13 @@ def render_sof_maps(
     yaw = np.radians(rng.uniform(-config.yaw_degrees, config.yaw_degrees, count))
     pitch = np.radians(rng.uniform(-config.pitch_degrees, config.pitch_degrees, count))
     poses = framing.cam2world(yaw, pitch)
-    maps = np.empty((count, size, size), np.uint8)
-    for index in range(count):
+
+    def draw(index: int) -> np.ndarray:
         view = sof.render(codes[index], poses[index], framing.intrinsics, size)
-        maps[index] = add_shoulders(view.labels.cpu().numpy(), poses[index], framing.intrinsics)
+        return add_shoulders(view.labels.cpu().numpy(), poses[index], framing.intrinsics)
+
+    maps = np.empty((count, size, size), np.uint8)
+    for index, drawn in enumerate(cpu.map_pieces(draw, range(count), sof.device)):
+        maps[index] = drawn
         status(index + 1)
     return maps

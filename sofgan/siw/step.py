@@ -1,21 +1,23 @@
 """Networks and optimisers of a training of the SIW StyleGAN, and one step of it.
 
-A step may be worked off in parts, one after another (`accumulate`) or by several processes (`sofgan.distributed`):
-draws are those of the whole batch, losses are means over its pictures, so the step is the same.
+A step may be worked off in parts: one after another (`accumulate`), by threads (`sofgan.cpu`), or by several processes
+(`sofgan.distributed`). Draws are those of the whole batch, losses are means over its pictures, so the step is the same.
 """
 
 import copy
-from collections.abc import Iterator
-from contextlib import contextmanager
+import itertools
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
+from typing import TypeVar
 
 import torch
 from torch import Tensor
-from torch.nn.utils import parametrize
 
-from sofgan import distributed
+from sofgan import cpu, distributed
 from sofgan.errors import InputError
 from sofgan.seeds import derive_seed, torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.critics import Critics, Seen
@@ -27,6 +29,10 @@ from sofgan.training import ema_beta, update_ema
 W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995
 LAST_LEARNING_RATE = 0.1  # of the full one, at the end of the cool-down
 PATH_LENGTH_RATE = 0.01  # of the running mean of path lengths (StyleGAN2)
+LEAST_SHARE = 8  # pictures that a thread takes, where they are enough for two: of fewer, calls cost too much
+LEAST_PICTURES = 4  # of a share of a small batch
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -37,10 +43,25 @@ class Part:
     weight: float  # their share of it
     batch: Batch
 
-    def add(self, scalars: dict[str, Tensor], sums: dict[str, Tensor]) -> None:
-        """Put means over these pictures into those over the whole batch."""
-        for name, value in scalars.items():
+    def learn(self, loss: Tensor, parameters: list[Tensor], scalars: dict[str, Tensor]) -> "Learned":
+        """What these pictures' mean loss teaches."""
+        gradients = torch.autograd.grad(loss * self.weight, parameters, allow_unused=True)
+        return Learned(gradients, scalars)
+
+    def add(self, learned: "Learned", parameters: list[Tensor], sums: dict[str, Tensor]) -> None:
+        """Add gradients to the parameters', and put means over these pictures into those over the whole batch."""
+        add_gradients(parameters, learned.gradients)
+        for name, value in learned.scalars.items():
             sums[name] = sums.get(name, 0.0) + value.detach() * self.weight
+
+
+@dataclass(frozen=True)
+class Learned:
+    """What a part of a batch gives: gradients by its share of the loss, None of what it doesn't depend on, and scalars
+    that are means over its pictures."""
+
+    gradients: tuple[Tensor | None, ...]
+    scalars: dict[str, Tensor]
 
 
 class SiwTraining:
@@ -109,17 +130,22 @@ class SiwTraining:
         w_mean = torch.zeros_like(self.generator.w_average)
         parts = list(self._parts(batch))
         # The generator may learn from the fakes that the critics learned from: painted once where they are kept.
-        fakes = None
-        for part in parts:
-            fakes, w = self._learn_critics(part, step, config.share_fakes and len(parts) == 1, sums)
+        keep = config.share_fakes and config.accumulate == 1
+        fakes = []
+        self.critics.renormalize()
+        tasks = [partial(self._learn_critics, part, step, keep) for part in parts]
+        for part, (learned, kept, w) in zip(parts, self._work_off(tasks)):
+            part.add(learned, self.learned, sums)
             w_mean += w.detach().float().flatten(0, -2).mean(0) * part.weight
+            fakes.append(kept)
         distributed.sum_gradients(self.learned)
         self.optimizer_d.step()
-        for part in parts:
-            self._learn_generator(part, step, fakes, sums)
+        self.critics.renormalize()
+        tasks = [partial(self._learn_generator, part, step, kept) for part, kept in zip(parts, fakes)]
         if config.path_length_every and step % config.path_length_every == 0:
-            for part in parts:
-                self._learn_path_length(part, step, sums)
+            tasks += [partial(self._learn_path_length, part, step) for part in parts]
+        for part, learned in zip(itertools.cycle(parts), self._work_off(tasks)):
+            part.add(learned, self.painted, sums)
         distributed.sum_gradients(self.painted)
         self.optimizer_g.step()
 
@@ -127,63 +153,63 @@ class SiwTraining:
         self._update_averages(scalars, distributed.sum_scalars({"w": w_mean})["w"])
         return scalars
 
-    def _learn_critics(
-        self, part: Part, step: int, keep: bool, sums: dict[str, Tensor]
-    ) -> tuple[Seen | None, Tensor]:
-        """Gradients of the critics.
+    def _learn_critics(self, part: Part, step: int, keep: bool) -> tuple[Learned, Seen | None, Tensor]:
+        """What the critics learn.
 
         Returns:
-            What they saw of the fakes, if it is to be kept, and the fakes' styles.
+            Beside it what they saw of the fakes, if it is to be kept, and the fakes' styles.
         """
-        config, batch = self.config, part.batch
-        with self._work(part, sums) as scalars:
+        config, batch, scalars = self.config, part.batch, {}
+        with distributed.shared_draws(config.batch, part.rows):
             with torch.set_grad_enabled(keep):
                 fakes, w = self._fakes(part, step, 0)
             with self._mixed():
                 with torch.no_grad():
                     maps = one_hot(batch.photo_labels) if self.critics.need_maps else None
                     photos = self.critics.look(batch.photos, maps, self._draws(step, "photos"))
-                with parametrize.cached():  # Both by the same spectrally normalised weights.
-                    real, fake = self.critics.judge_photos(photos), self.critics.judge(fakes.detach())
+                real, fake = self.critics.judge_photos(photos), self.critics.judge(fakes.detach())
                 loss = self.critics.discriminator_loss(real, fake, scalars)
             if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
                 scalars["r1"] = penalty = self._r1(batch.photos, step)
                 loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
-            (loss * part.weight).backward(inputs=self.learned)
-        return fakes if keep else None, w
+        learned = part.learn(loss, self.learned, scalars)
+        return learned, fakes if keep else None, w
 
-    def _learn_generator(self, part: Part, step: int, fakes: Seen | None, sums: dict[str, Tensor]) -> None:
-        """Gradients of the generator, by the critics that have just learned."""
-        with self._work(part, sums) as scalars:
+    def _learn_generator(self, part: Part, step: int, fakes: Seen | None) -> Learned:
+        """What the generator learns from the critics that have just learned."""
+        scalars = {}
+        with distributed.shared_draws(self.config.batch, part.rows):
             if fakes is None:
                 fakes, _ = self._fakes(part, step, 0 if self.config.share_fakes else 1)
             with self._mixed():
                 loss = self.critics.generator_loss(self.critics.judge(fakes), scalars)
-            (loss * part.weight).backward(inputs=self.painted)
+        return part.learn(loss, self.painted, scalars)
 
-    def _learn_path_length(self, part: Part, step: int, sums: dict[str, Tensor]) -> None:
-        """Gradients of the path length regulariser."""
+    def _learn_path_length(self, part: Part, step: int) -> Learned:
+        """What the generator learns from the path length regulariser."""
         config = self.config
         penalty, length = self._path_length(part, step)
         penalty = penalty * (config.path_length_weight * config.path_length_every)
-        (penalty * part.weight).backward(inputs=self.painted)
-        part.add({"path_length": length}, sums)
+        return part.learn(penalty, self.painted, {"path_length": length})
 
     def _parts(self, batch: Batch) -> Iterator[Part]:
         """This process's share of the step's batch, in pieces that are worked on at a time."""
         mine = distributed.share(self.config.batch)
         count = (mine.stop - mine.start) // self.config.accumulate
         for start in range(mine.start, mine.stop, count):
-            own = slice(start - mine.start, start - mine.start + count)
-            yield Part(slice(start, start + count), count / self.config.batch, batch.rows(own))
+            for share in self._shares(count):
+                rows = slice(start + share.start, start + share.stop)
+                own = slice(rows.start - mine.start, rows.stop - mine.start)
+                yield Part(rows, (rows.stop - rows.start) / self.config.batch, batch.rows(own))
 
-    @contextmanager
-    def _work(self, part: Part, sums: dict[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-        """A dict for a part's scalars, which are means over its rows; afterwards they are in `sums`."""
-        scalars: dict[str, Tensor] = {}
-        with distributed.shared_draws(self.config.batch, part.rows):
-            yield scalars
-        part.add(scalars, sums)
+    def _shares(self, count: int) -> list[slice]:
+        least = LEAST_SHARE if count >= 2 * LEAST_SHARE else LEAST_PICTURES
+        return share_slices(count, self.config.inseparable, least, self.device)
+
+    def _work_off(self, tasks: list[Callable[[], Result]]) -> Iterator[Result]:
+        """Results of a task a part, in order; memory for one of the `accumulate` parts at a time."""
+        rows = self.config.batch // (distributed.world_size() * self.config.accumulate)
+        return cpu.map_pieces(lambda task: task(), tasks, self.device, len(self._shares(rows)))
 
     def _draws(self, step: int, purpose: str) -> torch.Generator:
         return torch_generator(self.seed, "siw", purpose, step, device=self.device)

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan import cameras, labels
+from sofgan import cameras, distributed, labels
 from sofgan.errors import UserError
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.config import RaySampling
@@ -279,7 +279,7 @@ def known_points(batch: RayBatch, sampling: RaySampling, generator: torch.Genera
     end = torch.where(solid, batch.depth - FREE_MARGIN, far).clamp_min(near)
     free, surface = sampling.free_points, sampling.surface_points
     shape = (*near.shape, free + surface)
-    draw = torch.rand(shape, generator=generator, device=near.device)
+    draw = distributed.rand(shape, generator=generator, device=near.device)
     anywhere = near[..., None] + (end - near)[..., None] * draw
     close = end[..., None] - sampling.surface_width * draw**2
     behind = batch.depth[..., None] + sampling.surface_thickness * draw

@@ -3,13 +3,16 @@
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from sofgan import cpu
 from sofgan.labels import MIRROR_TABLE, NAMES, NUM_CLASSES, VOID
 from sofgan.seeds import derive_seed, torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.code_prior import CodePrior
 from sofgan.sof.data import ViewSet
 from sofgan.sof.framing import reframe
@@ -27,6 +30,7 @@ CAMERA_UNITS = (
 )  # radians, log, image widths: what counts as much as a deviation of a code
 CODE_WEIGHT = 0.3  # of the mean squared error of a code's coordinates against that of the camera
 BATCH = 48
+LEAST_SHARE = 12  # maps that a thread takes
 LEARNING_RATE = 2e-3
 ZOOM_RANGE = (-0.25, 0.45)  # log: portraits are cropped closer than scans are rendered
 SHIFT = 0.12  # image widths either way
@@ -117,7 +121,9 @@ def train_encoder(
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(derive_seed(seed, "sof encoder"))
         encoder = MapEncoder(targets.shape[1]).to(device).train()
-    optimizer = torch.optim.Adam(encoder.parameters(), LEARNING_RATE, (0.9, 0.99))
+    parameters = list(encoder.parameters())
+    optimizer = torch.optim.Adam(parameters, LEARNING_RATE, (0.9, 0.99))
+    shares = share_slices(BATCH, least=LEAST_SHARE, device=device)
     for step in range(steps):
         generator = torch_generator(seed, "sof encoder", step, device=device)
         chosen = training[torch.randint(len(training), (BATCH,), generator=generator, device=device)]
@@ -125,15 +131,29 @@ def train_encoder(
         cameras = torch.cat([angles[chosen], framing], 1)
         for group in optimizer.param_groups:
             group["lr"] = LEARNING_RATE * warmup_cosine(step, steps, steps // 20 + 1)
-        made = encoder(maps)
-        camera_error = ((made.cameras - cameras) / encoder.units).square().mean()
-        loss = camera_error + CODE_WEIGHT * (made.white - targets[chosen]).square().mean()
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        learn_share = partial(_gradients, encoder, maps, cameras, targets[chosen], parameters)
+        for gradients in cpu.map_pieces(learn_share, shares, device):
+            add_gradients(parameters, gradients)
         optimizer.step()
         if status and (step + 1) % 50 == 0:
             status(f"{step + 1}/{steps} steps of the encoder")
     return encoder.eval().requires_grad_(False)
+
+
+def _gradients(
+    encoder: MapEncoder,
+    maps: Tensor,
+    cameras: Tensor,
+    targets: Tensor,
+    parameters: list[Tensor],
+    share: slice,
+) -> tuple[Tensor | None, ...]:
+    """What some of a batch's maps contribute to its gradients."""
+    made = encoder(maps[share])
+    camera_error = ((made.cameras - cameras[share]) / encoder.units).square().mean()
+    loss = camera_error + CODE_WEIGHT * (made.white - targets[share]).square().mean()
+    return torch.autograd.grad(loss * (len(made.white) / len(maps)), parameters)
 
 
 def camera_angles(cam2world: Tensor) -> Tensor:

@@ -18,7 +18,7 @@ from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import RaySampler, ViewSet
 from sofgan.sof.model import SofModel
-from sofgan.sof.train import mixed_precision, sof_loss, validate
+from sofgan.sof.train import learn, share_tasks, validate
 from sofgan.training import warmup_cosine
 
 WARMUP_SHARE = 0.05
@@ -74,10 +74,9 @@ def fit_codes(
             batch = dataclasses.replace(batch, instances=group - first)
             factor = warmup_cosine(step, steps, max(1, int(WARMUP_SHARE * steps)))
             optimizer.param_groups[0]["lr"] = config.code_learning_rate * factor
-            with mixed_precision(device):
-                loss, _ = sof_loss(twin, batch, config, step >= points_only, generator)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            tasks = share_tasks(twin, batch, config, step >= points_only, generator, [twin.codes])
+            learn([twin.codes], tasks, device)
             optimizer.step()
             if status and (step + 1) % 10 == 0:
                 throughput.update(len(fitted) * steps + step + 1)

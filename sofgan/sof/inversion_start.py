@@ -3,7 +3,7 @@
 import torch
 from torch import Tensor
 
-from sofgan import cameras
+from sofgan import cameras, cpu
 from sofgan.labels import NAMES, NUM_CLASSES, VOID
 from sofgan.seeds import torch_generator
 from sofgan.sof.code_prior import fit_prior
@@ -88,12 +88,15 @@ def _start_scores(sof: Sof, codes: Tensor, values: Tensor, maps: Tensor) -> Tens
     small = _subsampled(maps)
     views = FramingCameras(values, sof.radius, sof.intrinsics.to(maps.device))
     poses, intrinsics = views(torch.arange(len(codes), device=codes.device))
-    scores = []
-    for code, pose, own, truth in zip(codes, poses, intrinsics, small):
+
+    @torch.no_grad()
+    def score(one: tuple[Tensor, ...]) -> Tensor:
+        code, pose, own, truth = one
         representation = sof.model.generate(code[None])
         rendered = render_cameras(sof.model, representation, pose[None], own, small.shape[-1]).labels
-        scores.append(batch_miou(rendered[None], truth)[0])
-    return torch.stack(scores)
+        return batch_miou(rendered[None], truth)[0]
+
+    return torch.stack(list(cpu.map_pieces(score, zip(codes, poses, intrinsics, small), maps.device)))
 
 
 def _subsampled(maps: Tensor) -> Tensor:
@@ -108,15 +111,16 @@ def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_fram
     tried = sof.codes[order[: config.starts].to(device)]
     yaws = torch.tensor(config.start_yaws, device=device)
     poses = cameras.orbit(yaws, torch.zeros_like(yaws), sof.radius)
-    renders = [
-        view.labels for code in tried for view in sof.render_views(code, poses, sof.intrinsics, SEARCH_SIZE)
-    ]
-    renders = torch.stack(renders)  # (codes * yaws, S, S)
+    views = cpu.map_pieces(
+        lambda code: sof.render_views(code, poses, sof.intrinsics, SEARCH_SIZE), tried, device
+    )
+    renders = torch.stack([view.labels for of_code in views for view in of_code])  # (codes * yaws, S, S)
     centre, extent = face_moments(renders)
     map_centre, map_extent = face_moments(maps)
     small = _subsampled(maps)
-    starts, values = [], []
-    for index in range(len(maps)):
+
+    @torch.no_grad()
+    def start(index: int) -> tuple[Tensor, Tensor]:
         zoom = (map_extent[index] / extent).clamp(0.25, 4.0)
         shift = (map_centre[index] - 0.5) - zoom[:, None] * (centre - 0.5)
         if known_framing:
@@ -126,9 +130,10 @@ def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_fram
         best_of_code, yaw_of_code = scores.max(1)
         blend = best_of_code.topk(min(config.blend, len(tried)))
         weights = (blend.values / 0.02).softmax(0)
-        starts.append(weights @ tried[blend.indices])
         best = int(best_of_code.argmax())
         flat = best * len(yaws) + int(yaw_of_code[best])
         camera = torch.stack([yaws[yaw_of_code[best]], torch.zeros((), device=device), zoom[flat].log()])
-        values.append(torch.cat([camera, shift[flat]]))
+        return weights @ tried[blend.indices], torch.cat([camera, shift[flat]])
+
+    starts, values = zip(*cpu.map_pieces(start, range(len(maps)), device))
     return torch.stack(starts), torch.stack(values)

@@ -1,18 +1,20 @@
 """Round 2: codes and cameras of single label maps (paper, section 6.2), and then the modules with them."""
 
 import copy
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan import cameras
+from sofgan import cameras, cpu, distributed
 from sofgan.labels import NUM_CLASSES, VOID
 from sofgan.metrics.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
+from sofgan.shares import share_slices
 from sofgan.sof import volume
 from sofgan.sof.code_prior import CodePrior, fit_prior
 from sofgan.sof.config import InvertMasks, RaySampling, TrainSof
@@ -25,12 +27,13 @@ from sofgan.sof.model import Sof, SofModel
 from sofgan.sof.rays import Projection, Rays, ball_interval
 from sofgan.sof.render import COARSE_SIZE, coarse_range, render_cameras
 from sofgan.sof.space import fit_mixture, shape_features
-from sofgan.sof.train import mixed_precision, sof_loss, weighted_cross_entropy
+from sofgan.sof.train import LearnTask, learn, mixed_precision, share_tasks, weighted_cross_entropy
 from sofgan.training import Checkpoints, warmup_cosine
 
 FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
 RANGES_EVERY_DRAWS = 20  # of a map: then its coarse view is made anew
 WARMUP_SHARE = 0.05
+LEAST_SHARE = 4  # maps that a thread takes
 ADAM_BETAS = (0.9, 0.99)
 CLIP_GRADIENT_NORM = 5.0  # of released modules
 
@@ -126,16 +129,36 @@ class _Fit:
         order = torch.randperm(len(self.maps), generator=generator, device=self.maps.device)
         return order[: self.config.maps_per_step]
 
-    def loss(self, index: Tensor, generator: torch.Generator) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of the maps of those indices, and its terms."""
-        config = self.config
+    def tasks(self, index: Tensor, generator: torch.Generator, parameters: list[Tensor]) -> list[LearnTask]:
+        """Pieces of a step about the maps of those indices, for `learn`: in whatever pieces it is the same."""
         cumulative = self.density[index].float().cumsum(1)
-        draws = torch.rand((len(index), config.rays_per_map), generator=generator, device=self.maps.device)
+        draws = torch.rand(
+            (len(index), self.config.rays_per_map), generator=generator, device=self.maps.device
+        )
         pixels = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
         pixels = pixels.clamp_max(cumulative.shape[1] - 1)
         weights = (cumulative[:, -1:] / self.density[index].gather(1, pixels).float()) ** 0.5
         classes = self.maps[index].flatten(1).gather(1, pixels).long()
+        weights, state = weights / weights.mean(), generator.get_state()
 
+        def task(share: slice) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor]]:
+            draws = torch.Generator(index.device).set_state(
+                state
+            )  # each piece draws for all, and keeps its rows
+            with mixed_precision(index.device), distributed.shared_draws(len(index), share):
+                loss, terms = self.loss(index[share], pixels[share], classes[share], weights[share], draws)
+            weight = (share.stop - share.start) / len(index)
+            gradients = torch.autograd.grad(weight * loss, parameters, allow_unused=True)
+            return gradients, {name: weight * value.detach() for name, value in terms.items()}
+
+        shares = share_slices(len(index), least=LEAST_SHARE, device=index.device)
+        return [partial(task, share) for share in shares]
+
+    def loss(
+        self, index: Tensor, pixels: Tensor, classes: Tensor, weights: Tensor, generator: torch.Generator
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Of the maps of those indices (I,), and its terms; pixels, their classes and weights are (I, N)."""
+        config = self.config
         codes = self.codes(index)
         cam2world, intrinsics = self.views(index)
         rays = map_rays(pixels, self.maps.shape[-1], cam2world, intrinsics)
@@ -147,7 +170,7 @@ class _Fit:
             projection = self.model.project(representation, rays, generator)
         terms = {
             "cross_entropy": weighted_cross_entropy(
-                projection.log_probabilities, classes, weights / weights.mean(), self.void
+                projection.log_probabilities, classes, weights, self.void
             ),
             "code_distance": self.white[index].square().mean(),
             "camera_distance": (self.views.values[index] - self.expected[index]).square().mean(),
@@ -220,8 +243,9 @@ def invert(
     for number in range(len(finished), len(groups)):
         group = groups[number]
         fit = _Fit(model, maps[group], codes[group], views.of(group), prior, config)
+        fitted = [fit.white, fit.views.values]
         optimizer = torch.optim.Adam(
-            [{"params": [fit.white], "lr": 0.0}, {"params": [fit.views.values], "lr": 0.0}], betas=ADAM_BETAS
+            [{"params": [parameter], "lr": 0.0} for parameter in fitted], betas=ADAM_BETAS
         )
         first = done - number * config.steps if state and "fit" in state else 0
         if first:
@@ -234,10 +258,8 @@ def invert(
             still = step < config.camera_only_share * config.steps
             for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
                 group_of["lr"] = 0.0 if held else rate * factor
-            with mixed_precision(device):
-                loss, terms = fit.loss(fit.draw(generator), generator)
             optimizer.zero_grad(set_to_none=True)
-            loss.backward()
+            terms = learn(fitted, fit.tasks(fit.draw(generator), generator, fitted), device)
             optimizer.step()
             done = number * config.steps + step + 1
             _tell(done, total, f"steps of {len(groups)} groups", terms, status, report)
@@ -282,6 +304,7 @@ def release(
     )
     parameters = ([fit.white], [fit.views.values], modules, [model.codes])
     optimizer = torch.optim.Adam([{"params": p, "lr": 0.0} for p in parameters], betas=ADAM_BETAS)
+    learned = [parameter for group in parameters for parameter in group]
     sampler = None
     if rehearsal is not None and config.rehearsal_instances:
         sampler = RaySampler(rehearsal.views.to(device), rehearsal.training.rays)
@@ -296,17 +319,17 @@ def release(
         factor = warmup_cosine(step, config.released_steps, max(1, int(WARMUP_SHARE * config.released_steps)))
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * factor
-        with mixed_precision(device):
-            loss, terms = fit.loss(fit.draw(generator), generator)
-            if sampler is not None:
-                training = rehearsal.training
-                known = instance_schedule(seed, step, len(rehearsal.views.names), per_step).to(device)
-                batch = sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
-                rehearsed, _ = sof_loss(model, batch, training, True, generator)
-                terms["rehearsal"] = rehearsed
-                loss = loss + rehearsed
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        tasks = fit.tasks(fit.draw(generator), generator, learned)
+        if sampler is not None:
+            training, generator = rehearsal.training, torch_generator(seed, "rehearsal", step, device=device)
+            known = instance_schedule(seed, step, len(rehearsal.views.names), per_step).to(device)
+            batch = sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
+            tasks += [
+                partial(_rehearsed, task)
+                for task in share_tasks(model, batch, training, True, generator, learned)
+            ]
+        terms = learn(learned, tasks, device)
         torch.nn.utils.clip_grad_norm_(modules, CLIP_GRADIENT_NORM)
         optimizer.step()
         done = step + 1
@@ -340,6 +363,12 @@ def part(found: Inversion, index: slice) -> Inversion:
     )
 
 
+def _rehearsed(task: LearnTask) -> tuple[Sequence[Tensor | None], dict[str, Tensor]]:
+    """A piece of a step on known heads, whose loss is a term of the whole."""
+    gradients, terms = task()
+    return gradients, {"rehearsal": terms["loss"]}
+
+
 def _start(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, encoder, known_framing: bool):
     """Starting codes and cameras: searched (fast), or the mean code and a frontal camera (paper)."""
     radius, intrinsics = sof.radius, sof.intrinsics.to(maps.device)
@@ -367,11 +396,14 @@ def _tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, re
 @torch.no_grad()
 def _scored(model: SofModel, maps: Tensor, codes: Tensor, views) -> Inversion:
     cam2world, intrinsics = views(torch.arange(len(codes), device=codes.device))
-    fitted = []
-    for code, pose, own in zip(codes, cam2world, intrinsics):
+
+    @torch.no_grad()
+    def render(one: tuple[Tensor, Tensor, Tensor]) -> Tensor:
+        code, pose, own = one
         representation = model.generate(code[None])
-        fitted.append(render_cameras(model, representation, pose[None], own, maps.shape[-1]).labels)
-    fitted = torch.stack(fitted)
+        return render_cameras(model, representation, pose[None], own, maps.shape[-1]).labels
+
+    fitted = torch.stack(list(cpu.map_pieces(render, zip(codes, cam2world, intrinsics), codes.device)))
     miou = image_mean_iou(fitted, maps, NUM_CLASSES)
     return Inversion(codes, views, miou, fitted.cpu().numpy(), model.requires_grad_(False))
 

@@ -15,7 +15,7 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from sofgan import cameras, labels
+from sofgan import cameras, cpu, labels
 from sofgan.sof.space import sample_codes
 
 YAWS = (-0.6, 0.0, 0.6)  # radians
@@ -65,7 +65,9 @@ def judging_cameras(radius: float, yaws: tuple[float, ...] = YAWS) -> np.ndarray
 def render_heads(sof, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE) -> np.ndarray:
     """Label maps (N, V, size, size) uint8 of codes (N, Z) of a `sofgan.sof.model.Sof` from the judging cameras."""
     poses = judging_cameras(sof.radius, yaws)
-    heads = [sof.render_views(code, poses, sof.intrinsics, size) for code in codes]
+    heads = cpu.map_pieces(
+        lambda code: sof.render_views(code, poses, sof.intrinsics, size), codes, codes.device
+    )
     return np.stack([np.stack([view.labels.cpu().numpy() for view in views]) for views in heads])
 
 

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from sofgan import distributed
 from sofgan.sof.config import MarcherConfig
 from sofgan.sof.field import Field, Representation
 from sofgan.sof.rays import Projection, Rays, ball_interval
@@ -40,7 +41,7 @@ class LstmMarcher(nn.Module):
             middle, spread = ball_interval(rays)[0], SPHERE_START_STD
         if generator is None:
             return middle
-        noise = torch.randn(middle.shape, generator=generator, device=middle.device, dtype=middle.dtype)
+        noise = distributed.randn(middle.shape, generator=generator, device=middle.device, dtype=middle.dtype)
         return middle + spread * noise
 
     def forward(

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sofgan import cpu
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.sof.data import ViewSet
 from sofgan.sof.invert import Inversion
@@ -26,11 +27,18 @@ def score_other_views(found: Inversion, views: ViewSet) -> ConfusionMatrix:
     """
     views = views.to(found.codes.device)
     confusion, frontal = ConfusionMatrix(), set(frontal_views(views).tolist())
-    for instance, code in enumerate(found.codes):
-        representation = found.model.generate(code[None])
+
+    @torch.no_grad()
+    def compare(instance: int) -> ConfusionMatrix:
+        seen = ConfusionMatrix()
+        representation = found.model.generate(found.codes[instance : instance + 1])
         for view in torch.nonzero(views.instance == instance)[:, 0].tolist():
             if view not in frontal:
                 pose, intrinsics = views.cam2world[view : view + 1], views.intrinsics[instance]
                 rendered = render_cameras(found.model, representation, pose, intrinsics, views.size)
-                confusion.update(rendered.labels, views.labels[view])
+                seen.update(rendered.labels, views.labels[view])
+        return seen
+
+    for seen in cpu.map_pieces(compare, range(len(found.codes)), found.codes.device):
+        confusion.merge(seen)
     return confusion

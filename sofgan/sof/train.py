@@ -1,18 +1,20 @@
 """Training a semantic occupancy field on multi-view label maps."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan import distributed
+from sofgan import cpu, distributed
 from sofgan.labels import BACKGROUND, VOID, colorize
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.progress import Stopwatch, Throughput
 from sofgan.seeds import torch_generator
+from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
 from sofgan.sof.model import Sof, SofModel, new_model
@@ -21,6 +23,10 @@ from sofgan.sof.space import fit_mixture, shape_features
 from sofgan.training import Checkpoints, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
+# A piece of a step: gradients (None of what it doesn't depend on), and scalars, both by its share of the whole.
+LearnTask = Callable[[], tuple[Sequence[Tensor | None], dict[str, Tensor]]]
+LEAST_SHARE = 2  # instances that a thread takes: of fewer, calls cost more than the work
+
 Schedule = Callable[[int, int], Tensor]  # the instances (I,) int64 of a step, from its number and I
 
 
@@ -93,6 +99,47 @@ def sof_loss(
     return total, terms
 
 
+def share_tasks(
+    model: SofModel,
+    batch: RayBatch,
+    config: TrainSof,
+    project: bool,
+    generator: torch.Generator,
+    parameters: list[Tensor],
+    mine: slice | None = None,
+) -> list[LearnTask]:
+    """Pieces of a step of `sof_loss`, for `learn`; the step is the same in whatever pieces.
+
+    Args:
+        parameters: to differentiate by.
+        mine: which of the batch's instances this process has; None: all.
+    """
+    count, state, device = len(batch.instances), generator.get_state(), batch.instances.device
+    mine = mine or slice(0, count)
+
+    def task(share: slice) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor]]:
+        chosen = slice(mine.start + share.start, mine.start + share.stop)
+        draws = torch.Generator(device).set_state(state)  # each piece draws for all, and keeps its rows
+        with mixed_precision(device), distributed.shared_draws(count, chosen):
+            loss, terms = sof_loss(model, rows(batch, chosen), config, project, draws)
+        weight = (chosen.stop - chosen.start) / count
+        gradients = torch.autograd.grad(weight * loss, parameters, allow_unused=True)
+        return gradients, {name: weight * value.detach() for name, value in {"loss": loss, **terms}.items()}
+
+    shares = share_slices(mine.stop - mine.start, least=LEAST_SHARE, device=device)
+    return [partial(task, share) for share in shares]
+
+
+def learn(parameters: list[Tensor], tasks: list[LearnTask], device: str | torch.device) -> dict[str, Tensor]:
+    """Work off pieces of a step: the parameters get the sums of their gradients; the sums of their scalars."""
+    sums: dict[str, Tensor] = {}
+    for gradients, terms in cpu.map_pieces(lambda task: task(), tasks, device):
+        add_gradients(parameters, gradients)
+        for name, value in terms.items():
+            sums[name] = sums[name] + value if name in sums else value
+    return sums
+
+
 def train_sof(
     views: ViewSet,
     config: TrainSof,
@@ -132,6 +179,7 @@ def train_sof(
     sampler = RaySampler(views, config.rays)
     resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
     model, optimizer, first, curve = beginning(config, len(views.names), seed, device, start, resumed)
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     base_rates = [config.learning_rate, config.code_learning_rate]
     points_only = int(config.points_only_share * config.steps) if config.marcher.kind == "volume" else 0
     batch_size = min(config.instances_per_step, len(views.names))
@@ -144,17 +192,14 @@ def train_sof(
         generator = torch_generator(seed, "sof step", step, device=device)
         instances = schedule(step, batch_size).to(device)
         drawn = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
-        batch = rows(drawn, mine)
 
         # One step of the optimiser.
         factor = warmup_cosine(step, config.steps, config.warmup_steps)
         for group, rate in zip(optimizer.param_groups, base_rates):
             group["lr"] = rate * factor
-        with mixed_precision(device), distributed.shared_draws(batch_size):
-            loss, terms = sof_loss(model, batch, config, step >= points_only, generator)
-        weight = len(batch.instances) / batch_size
         optimizer.zero_grad(set_to_none=True)
-        (weight * loss).backward()
+        tasks = share_tasks(model, drawn, config, step >= points_only, generator, learned, mine)
+        terms = learn(learned, tasks, device)
         distributed.sum_gradients(model.parameters())
         if config.clip_gradient_norm:
             torch.nn.utils.clip_grad_norm_(model.parameters(), config.clip_gradient_norm)
@@ -166,8 +211,7 @@ def train_sof(
             throughput.update(done)
             status(throughput.line("steps"))
         if done % config.validate_every_steps == 0 or done == config.steps:
-            shared = {name: weight * value for name, value in {"loss": loss, **terms}.items()}
-            scores = {name: float(value) for name, value in distributed.sum_scalars(shared).items()}
+            scores = {name: float(value) for name, value in distributed.sum_scalars(terms).items()}
             seconds = watch.seconds
             with watch.paused():
                 if distributed.rank() == 0:
@@ -262,11 +306,16 @@ def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool 
     model.eval()
     confusion, shown = ConfusionMatrix(), []
     every = max(1, len(index) // pictures)
-    for order, view in enumerate(index.tolist()):
+
+    @torch.no_grad()
+    def render(view: int) -> Tensor:
         instance = int(views.instance[view])
         representation = model.generate(model.codes[instance : instance + 1])
         pose, intrinsics = views.cam2world[view : view + 1], views.intrinsics[instance]
-        rendered = render_cameras(model, representation, pose, intrinsics, views.size).labels
+        return render_cameras(model, representation, pose, intrinsics, views.size).labels
+
+    index = index.tolist()
+    for order, (view, rendered) in enumerate(zip(index, cpu.map_pieces(render, index, model.codes.device))):
         confusion.update(rendered, views.labels[view])
         if order % every == 0 and len(shown) < pictures:
             pair = torch.cat([views.labels[view], rendered], 0).cpu().numpy()

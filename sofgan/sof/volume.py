@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor, nn
 
+from sofgan import distributed
 from sofgan.sof.config import MarcherConfig
 from sofgan.sof.field import Field, Representation
 from sofgan.sof.rays import Projection, Rays, ball_interval
@@ -57,7 +58,9 @@ def stratified(near: Tensor, far: Tensor, samples: int, generator: torch.Generat
     if generator is None:
         offset = torch.full((1, 1, samples), 0.5, device=near.device, dtype=near.dtype)
     else:
-        offset = torch.rand((*near.shape, samples), generator=generator, device=near.device, dtype=near.dtype)
+        offset = distributed.rand(
+            (*near.shape, samples), generator=generator, device=near.device, dtype=near.dtype
+        )
     return near[..., None] + (far - near)[..., None] * (start + offset) / samples
 
 

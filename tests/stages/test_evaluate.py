@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -14,10 +15,12 @@ import yaml
 from PIL import Image
 
 from sofgan.cameras import intrinsics_from_fov, orbit
+from sofgan.cpu import use_cpu
 from sofgan.errors import UserError
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser, save_parser
 from sofgan.faces.store import PhotoStoreWriter
+from sofgan.metrics import shards
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.framing import Framing
 from sofgan.siw.generator import Generator
@@ -158,6 +161,29 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     first = [path.read_bytes() for path in written]
     evaluate.main()
     assert [path.read_bytes() for path in written] == first
+
+
+def test_two_threads_find_the_same_figures(project, monkeypatch):
+    found, workers = [], []
+
+    def painted(*arguments, original=shards._painted, **keywords):
+        workers[-1].add(threading.current_thread().name)
+        return original(*arguments, **keywords)
+
+    monkeypatch.setattr(shards, "_painted", painted)
+    for threads in (1, 2):
+        block = {
+            "runtime": PARAMS["runtime"] | {"threads": threads},
+            "evaluate": PARAMS["evaluate"] | {"batch": 1},  # so that there are several pieces
+        }
+        (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | block))
+        params._document.cache_clear()
+        workers.append(set())
+        evaluate.main()
+        found.append((project / "metrics/evaluation.json").read_bytes())
+    use_cpu(1)
+    assert found[0] == found[1]
+    assert workers[0] == {"MainThread"} and workers[1] == {"pieces_0", "pieces_1"}
 
 
 def test_scans_that_were_not_trained_on_are_left_out(project):

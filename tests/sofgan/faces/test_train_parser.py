@@ -5,12 +5,14 @@ import pytest
 import torch
 import torch.nn.functional as F
 
+from sofgan import cpu, shares
 from sofgan.faces.config import Augmentation, ParseFaces, ParserConfig, Pretrained, TrainParser
 from sofgan.faces.parser import save_parser
 from sofgan.faces.parsing import parse_store
 from sofgan.faces.store import PhotoStore, PhotoStoreWriter
 from sofgan.faces.train import (
     LabelledPhotos,
+    ParserTraining,
     _plan,
     class_weights,
     dice_loss,
@@ -18,6 +20,7 @@ from sofgan.faces.train import (
     train_parser,
 )
 from sofgan.labels import EYE, HAIR, PALETTE
+from sofgan.metrics.features import to_network_range
 from sofgan.training import Checkpoints
 
 CONFIG = TrainParser(
@@ -91,6 +94,41 @@ def test_a_killed_training_resumes_to_the_same_bytes(store, tmp_path):
     assert (tmp_path / "whole.pt").read_bytes() == (tmp_path / "resumed.pt").read_bytes()
     other = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=1)
     assert not torch.equal(other.parser.network.head.weight, whole.parser.network.head.weight)
+
+
+def test_threads_change_no_bit(store):
+    """Shares of four photos: one thread or two work them off."""
+    config, weights = dataclasses.replace(CONFIG, batch=8, steps=4), []
+    for threads in (1, 2):
+        cpu.use_cpu(threads)
+        try:
+            weights.append(train_parser(store, config, seed=0).parser.state_dict())
+        finally:
+            cpu.use_cpu(1)
+    assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
+
+
+def test_a_step_is_the_mean_over_its_shares(store, monkeypatch):
+    """Gradients, loss and the statistics of batch norms; weights of classes are one so that means are comparable."""
+    config = dataclasses.replace(CONFIG, batch=8)
+    images, labels = LabelledPhotos(store, np.arange(8), 32).load(range(8))
+    images, labels = to_network_range(images), torch.from_numpy(labels).long()
+    shared = ParserTraining.start(config, 0, "cpu")
+    loss = shared.learn(images, labels, torch.ones(17), config)
+    assert shared.shares == [slice(0, 4), slice(4, 8)]
+    losses, gradients, statistics = [], [], []
+    for rows in shared.shares:
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
+        alone = ParserTraining.start(config, 0, "cpu")
+        losses.append(alone.learn(images[rows], labels[rows], torch.ones(17), config))
+        gradients.append([parameter.grad for parameter in alone.parser.parameters()])
+        statistics.append([b for b in alone.parser.buffers() if b.is_floating_point()])
+    assert loss == pytest.approx(sum(losses) / 2, rel=1e-5)
+    for parameter, one, other in zip(shared.parser.parameters(), *gradients):
+        torch.testing.assert_close(parameter.grad, (one + other) / 2, rtol=1e-4, atol=1e-6)
+    for twin in shared.twins:
+        for buffer, one, other in zip((b for b in twin.buffers() if b.is_floating_point()), *statistics):
+            torch.testing.assert_close(buffer, (one + other) / 2, rtol=1e-5, atol=1e-6)
 
 
 def test_it_learns_what_colours_tell(store):

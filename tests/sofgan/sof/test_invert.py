@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cameras
+from sofgan import cameras, cpu, shares
+from sofgan.sof import invert as inversion
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.framing import reframe
@@ -92,6 +93,27 @@ def same_weights(first, second):
 @pytest.fixture(scope="module")
 def rehearsal(views_folder, tiny_training):
     return Rehearsal(read_views(view_files(views_folder, ["synthetic"])), tiny_training)
+
+
+def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, monkeypatch):
+    config = dataclasses.replace(CONFIG, steps=6, released_steps=3)
+
+    def run(threads: int) -> list[torch.Tensor]:
+        cpu.use_cpu(threads)
+        found = invert(trained, maps, config, seed=0)
+        found = release(trained, found, maps, config, 0, rehearsal)
+        return [found.codes, found.views.values.detach(), *found.model.state_dict().values()]
+
+    monkeypatch.setattr(inversion, "LEAST_SHARE", 1)
+    try:
+        one, two = run(1), run(2)
+        assert all(torch.equal(a, b) for a, b in zip(one, two))
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
+        plain = run(1)
+    finally:
+        cpu.use_cpu(1)
+    assert not all(torch.equal(a, b) for a, b in zip(one, plain))  # There were shares.
+    assert torch.cat([(a - b).abs().flatten() for a, b in zip(one, plain)]).mean() < 1e-4
 
 
 def test_released_modules_change_and_the_known_field_never(trained, maps, rehearsal):

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cameras
+from sofgan import cameras, cpu, shares
 from sofgan.curves import write_curve
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.data import RaySampler, read_views, view_files
@@ -67,6 +67,25 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_p
     lines = (tmp_path / "whole.csv").read_text().splitlines()
     assert lines[0].startswith("step,loss,held_out_miou")
     assert len(lines) == 3
+
+
+def test_threads_change_no_bit_and_shares_round_alone(views, config, monkeypatch):
+    config = dataclasses.replace(config, instances_per_step=4)
+
+    def run(threads: int) -> list[torch.Tensor]:
+        cpu.use_cpu(threads)
+        model, _ = train_sof(views, config, 0, "cpu")
+        return list(model.state_dict().values())
+
+    try:
+        one, two = run(1), run(2)
+        assert all(torch.equal(a, b) for a, b in zip(one, two))
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
+        plain = run(1)
+    finally:
+        cpu.use_cpu(1)
+    assert not all(torch.equal(a, b) for a, b in zip(one, plain))  # There were shares.
+    assert torch.cat([(a - b).abs().flatten() for a, b in zip(one, plain)]).mean() < 1e-4
 
 
 def test_the_curve_holds_every_class_and_the_report_the_seconds_too(views, config):

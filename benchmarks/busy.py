@@ -1,0 +1,195 @@
+"""Speed of CPU work on an idle machine and beside a busy process: by threads that share a step, and by OpenMP's.
+
+    python -m benchmarks.busy [--seconds 5] [--rounds 2] [--threads 0] [--work train_siw ...] [--check]
+
+Each line is one kind of work of params.yaml on made-up data: whole training steps of the generator, gradients of the
+parser and of the field, and pictures painted and judged, as the stages do them. Each is measured two ways, each in
+processes of its own: `openmp` does a step at once, by so many threads of OpenMP (--threads, 0: one a core); `pieces` in
+shares that as many threads of one core each work off (`sofgan.cpu`). Both are measured on the machine as it is, and
+beside one process that does nothing but count; ways and loads take turns, and the fastest of --rounds counts, which
+other work disturbs least. With `--check` the exit status is 1 where `pieces` are slower than 0.6 of their idle speed
+beside the other process, or slower than `openmp` on the idle machine.
+"""
+
+import argparse
+import itertools
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+import torch
+import yaml
+
+from benchmarks.siw import random_batch
+from sofgan import cpu, shares
+from sofgan.config import from_mapping
+from sofgan.faces.config import TrainParser
+from sofgan.faces.train import ParserTraining
+from sofgan.labels import NUM_CLASSES
+from sofgan.metrics.lite import FrozenLite
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.generator import Generator
+from sofgan.siw.model import Siw
+from sofgan.siw.step import SiwTraining
+from sofgan.sof.config import SofConfig, TrainSof
+from sofgan.sof.data import RayBatch
+from sofgan.sof.model import new_model
+from sofgan.sof.rays import Rays
+from sofgan.sof.train import learn, share_tasks
+from stages.params import cores
+
+BUSY_SHARE, IDLE_RATIO = 0.6, 1.0
+WAYS, LOADS = ("openmp", "pieces"), ("idle", "busy")
+PAINTED = 64  # pictures in a call of `evaluate`
+WARM_UP = 2  # calls before time is taken
+
+Work = tuple[Callable[[int], None], int]  # a step by its number, and what it counts: pictures, photos, rays
+
+
+def train_siw(block: dict) -> Work:
+    """Steps of the generator's training."""
+    config = from_mapping(TrainSiw, block, "train_siw")
+    training, batch = SiwTraining(config, 0, "cpu"), random_batch(config, "cpu")
+    return lambda step: training.step(step, batch), config.batch
+
+
+def train_parser(block: dict) -> Work:
+    """Gradients of a parser's batch."""
+    config = from_mapping(TrainParser, block, "train_parser")
+    training, draws = ParserTraining.start(config, 0, "cpu"), torch.Generator().manual_seed(0)
+    size = config.parser.size
+    photos = torch.rand((config.batch, 3, size, size), generator=draws) * 2 - 1
+    labels = torch.randint(NUM_CLASSES, (config.batch, size // 8, size // 8), generator=draws)
+    labels, weights = labels.repeat_interleave(8, 1).repeat_interleave(8, 2), torch.ones(NUM_CLASSES)
+
+    def step(_: int) -> None:
+        training.optimizer.zero_grad()
+        training.learn(photos, labels, weights, config)
+
+    return step, config.batch
+
+
+def train_sof(block: dict) -> Work:
+    """Gradients of a field's batch of rays."""
+    config, draws = from_mapping(TrainSof, block, "train_sof"), torch.Generator().manual_seed(0)
+    instances, rays = config.instances_per_step, config.views_per_instance * config.rays_per_view
+    model = new_model(SofConfig(config.field, config.marcher), instances, config.code_init_std, 0).train()
+    learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+    directions = torch.rand((instances, rays, 3), generator=draws) * 0.4 - 0.2
+    directions[..., 2] = -1
+    origins = torch.tensor([0.0, 0.0, 4.0]).expand_as(directions)
+    batch = RayBatch(
+        torch.arange(instances),
+        Rays(origins, directions),
+        torch.randint(NUM_CLASSES, (instances, rays), generator=draws),
+        3.5 + 0.5 * torch.rand((instances, rays), generator=draws),
+        torch.ones((instances, rays)),
+    )
+
+    def step(number: int) -> None:
+        for parameter in learned:
+            parameter.grad = None
+        # As many steps project rays as in the training.
+        project = number % 10 >= 10 * config.points_only_share
+        learn(learned, share_tasks(model, batch, config, project, draws, learned), "cpu")
+
+    return step, instances * rays
+
+
+def evaluate(block: dict) -> Work:
+    """Pictures painted, and features of them."""
+    config = from_mapping(TrainSiw, block, "train_siw").generator
+    siw, lite = Siw(Generator(config), "cpu"), FrozenLite("lite0")
+    labels = np.random.default_rng(0).integers(0, NUM_CLASSES, (PAINTED, 8, 8), dtype=np.uint8)
+    w = siw.map_styles(siw.sample_z(PAINTED, torch.Generator().manual_seed(0)))
+    pieces = [slice(start, start + 8) for start in range(0, PAINTED, 8)]
+
+    @torch.inference_mode()
+    def piece(rows: slice) -> None:
+        lite(siw.paint(labels[rows].repeat(16, 1).repeat(16, 2), w[rows]))
+
+    def step(_: int) -> None:
+        for _ in cpu.map_pieces(piece, pieces):
+            pass
+
+    return step, PAINTED
+
+
+WORK = {"train_siw": train_siw, "train_parser": train_parser, "train_sof": train_sof, "evaluate": evaluate}
+
+
+def speed(name: str, way: str, threads: int, seconds: float) -> float:
+    """What a kind of work gets done a second, in this process."""
+    cpu.use_cpu(threads if way == "pieces" else 1)
+    if way == "openmp":
+        torch.set_num_threads(threads)
+        shares.MOST_SHARES = 1
+    block = yaml.safe_load(Path("params.yaml").read_text())["train_siw" if name == "evaluate" else name]
+    step, count = WORK[name](block)
+    for number in range(WARM_UP):
+        step(number)
+    began, number = time.perf_counter(), 0
+    while time.perf_counter() - began < seconds:
+        step(number)
+        number += 1
+    return number * count / (time.perf_counter() - began)
+
+
+@contextmanager
+def load(kind: str) -> Iterator[None]:
+    """A process beside, that keeps one core busy; or none."""
+    busy = subprocess.Popen([sys.executable, "-c", "while True: pass"]) if kind == "busy" else None
+    try:
+        yield
+    finally:
+        if busy is not None:
+            busy.kill()
+            busy.wait()
+
+
+def measured(name: str, way: str, arguments) -> float:
+    """`speed` of a process of its own: threads of OpenMP go on spinning in one that has used them."""
+    command = [sys.executable, "-m", "benchmarks.busy", "--one", way, "--work", name]
+    command += ["--seconds", str(arguments.seconds), "--threads", str(arguments.threads)]
+    return float(subprocess.run(command, check=True, capture_output=True, text=True).stdout.split()[-1])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--seconds", type=float, default=5.0)
+    parser.add_argument("--rounds", type=int, default=2)
+    parser.add_argument("--threads", type=int, default=0)
+    parser.add_argument("--work", nargs="+", choices=WORK, default=list(WORK))
+    parser.add_argument("--check", action="store_true")
+    parser.add_argument("--one", choices=WAYS, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    arguments.threads = arguments.threads or cores()
+    if arguments.one:
+        print(speed(arguments.work[0], arguments.one, arguments.threads, arguments.seconds))
+        return 0
+    print(f"{arguments.threads} threads on {cores()} cores; a second: pictures, photos, rays, pictures")
+    print("| | openmp, idle | openmp, busy | pieces, idle | pieces, busy | busy by idle | idle by openmp |")
+    print("| --- | --- | --- | --- | --- | --- | --- |")
+    passed = True
+    for name in arguments.work:
+        best = dict.fromkeys(itertools.product(WAYS, LOADS), 0.0)
+        for _ in range(arguments.rounds):
+            for way, kind in best:
+                with load(kind):
+                    best[way, kind] = max(best[way, kind], measured(name, way, arguments))
+        kept = best["pieces", "busy"] / best["pieces", "idle"]
+        faster = best["pieces", "idle"] / best["openmp", "idle"]
+        print(f"| {name} | {' | '.join(f'{value:.1f}' for value in best.values())} | ", end="")
+        print(f"{kept:.2f} | {faster:.2f} |", flush=True)
+        passed &= kept >= BUSY_SHARE and faster >= IDLE_RATIO
+    return int(arguments.check and not passed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
