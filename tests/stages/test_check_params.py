@@ -165,7 +165,7 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, cap
     before = {
         path: path.read_bytes() for path in project.rglob("*") if path.is_file() and "models" in path.parts
     }
-    assert len(before) == 4
+    assert len(before) == 5
     changed(project, "\n  kimg:", "\n  kimgs:")
     with Repo(str(project)) as repo, pytest.raises(ReproductionError, match="check_params"):
         repo.reproduce(targets=["train_siw"])
