@@ -7,7 +7,7 @@ import argparse
 from pathlib import Path
 
 from sofgan.scans.ingestion import ingest_batch
-from sofgan.scans.scan_parser import ScanParser
+from sofgan.scans.scan_parser import NO_PARSER, ScanParser
 from stages.cluster import spread
 from stages.entry import enter
 from stages.params import device, read_params
@@ -34,9 +34,9 @@ def main() -> None:
 
 
 def _shape_parser() -> ScanParser | None:
-    """That of train_shape_parser, which leaves an empty file where none is wanted."""
+    """That of train_shape_parser, which leaves a few bytes where none is wanted."""
     path = Path("models/shape_parser.pt")
-    return ScanParser(path, device()) if path.is_file() and path.stat().st_size else None
+    return ScanParser(path, device()) if path.is_file() and path.stat().st_size > len(NO_PARSER) else None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
 """Pictures of the shape of generated people become a parser of scans that have neither labels nor colours.
 
-An empty file where none is wanted (`train_shape_parser: people` is 0): most scans need none.
+A file that says so where none is wanted (`train_shape_parser: people` is 0): most scans need none.
 """
 
 from sofgan.config import to_mapping
@@ -9,6 +9,7 @@ from sofgan.faces.parser import save_parser
 from sofgan.faces.train import train_on_photos
 from sofgan.files import write_bytes
 from sofgan.processes import Mapper
+from sofgan.scans.scan_parser import NO_PARSER
 from sofgan.scans.shape_data import picture_people
 from sofgan.training import Checkpoints
 from stages.cluster import spread
@@ -22,7 +23,7 @@ def main() -> None:
     params, how = read_params("train_shape_parser"), runtime()
     with stage_run("train_shape_parser", params) as run:
         if not params.people:
-            write_bytes(MODEL, b"")
+            write_bytes(MODEL, NO_PARSER)
             run.final({"people": 0})
             return
         training, held_out = picture_people(

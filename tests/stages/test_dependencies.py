@@ -62,3 +62,19 @@ def test_a_stage_depends_on_the_code_that_it_runs(stage):
     assert not missing, f"to be listed in dvc.yaml: {sorted(missing)}"
     needless = {name for name in listed if name.startswith("sofgan/") and name.endswith(".py")} - code
     assert not needless, f"not run by {stage}, but in dvc.yaml: {sorted(needless)}"
+
+
+@pytest.mark.parametrize("stage", sorted(yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]))
+def test_a_stage_that_writes_figures_has_them_as_an_out(stage):
+    listed = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"][stage]
+    script = ROOT / f"stages/{listed['cmd'].split('stages.')[1].split()[0]}.py"
+    paths = {
+        next(iter(out)) if isinstance(out, dict) else out
+        for kind in ("outs", "metrics")
+        for out in listed.get(kind, [])
+    }
+    figures = {path for path in paths if path.startswith("metrics/all/")}
+    assert bool(figures) == ("run.final(" in script.read_text()), figures
+    # What `dvc metrics` shows is a part of all figures, under the same file name.
+    headlines = {path for path in paths - figures if path.startswith("metrics/")}
+    assert {path.replace("metrics/", "metrics/all/", 1) for path in headlines} <= figures

@@ -181,8 +181,8 @@ def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, m
     raw.mkdir(parents=True)
     (raw / "bare.stl").write_bytes(trimesh.creation.icosphere(2).export(file_type="stl"))
     _run(train_shape_parser, monkeypatch)
-    assert (project / "models/shape_parser.pt").read_bytes() == b""
-    assert json.loads((project / "metrics/train_shape_parser.json").read_text()) == {"people": 0}
+    assert (project / "models/shape_parser.pt").read_bytes() == b"none\n"
+    assert json.loads((project / "metrics/all/train_shape_parser.json").read_text()) == {"people": 0}
     assert "`train_shape_parser: people` above 0" in reason()
 
     document = yaml.safe_load((project / "params.yaml").read_text())
@@ -200,7 +200,7 @@ def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, m
 
     monkeypatch.setattr(train_shape_parser, "picture_people", drawn)
     _run(train_shape_parser, monkeypatch)
-    figures = json.loads((project / "metrics/train_shape_parser.json").read_text())
+    figures = json.loads((project / "metrics/all/train_shape_parser.json").read_text())
     assert (figures["people"], figures["held_out_views"]) == (1, 2) and 0 <= figures["held_out_miou"] <= 1
     assert not list((project / ".work").glob("train_shape_parser/*.pt"))
     parser = ingest_scans._shape_parser()
