@@ -7,7 +7,8 @@ import argparse
 from pathlib import Path
 
 from sofgan.scans.ingestion import ingest_batch
-from sofgan.scans.scan_parser import NO_PARSER, ScanParser
+from sofgan.scans.scan_parser import ScanParser
+from sofgan.scans.shape_config import NO_PARSER
 from stages.cluster import spread
 from stages.entry import enter
 from stages.params import device, read_params

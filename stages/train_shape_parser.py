@@ -9,7 +9,7 @@ from sofgan.faces.parser import save_parser
 from sofgan.faces.train import train_on_photos
 from sofgan.files import write_bytes
 from sofgan.processes import Mapper
-from sofgan.scans.scan_parser import NO_PARSER
+from sofgan.scans.shape_config import NO_PARSER
 from sofgan.scans.shape_data import picture_people
 from sofgan.training import Checkpoints
 from stages.cluster import spread

@@ -9,7 +9,6 @@ from sofgan.device import resolve_device
 from sofgan.scans.reading import ScanError
 
 _BATCH = 8
-NO_PARSER = b"none\n"  # what is in the file of a parser that is not wanted
 
 
 class ScanParser:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from sofgan.faces.config import Augmentation, ParserConfig, Pretrained, TrainParser
 
+NO_PARSER = b"none\n"  # what is in the file of a parser that is not wanted
+
 
 @dataclass(frozen=True)
 class TrainShapeParser:
