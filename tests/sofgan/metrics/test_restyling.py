@@ -10,6 +10,7 @@ class Painter:
     """Paints hair in its style's colour, and all else by `spill` of it."""
 
     resolution = 32
+    device = torch.device("cpu")
 
     def __init__(self, spill=0.0):
         self.spill = spill

@@ -142,7 +142,7 @@ def test_a_share_without_maps_and_bad_sources_are_refused(make, photos, maps):
         make(photos, maps, photo_labels=maps)
     with pytest.raises(ValueError, match="uint8"):
         ArraySource(photos.astype(np.float32))
-    with pytest.raises(ValueError, match="empty"):
+    with pytest.raises(ValueError, match="no photos or label maps are left to train on"):
         open_source(0, lambda i: photos[i], 1, 1.0)
 
 

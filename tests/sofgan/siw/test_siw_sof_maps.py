@@ -20,6 +20,8 @@ PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.
 
 
 class BallField:
+    device = torch.device("cpu")
+
     def render(self, code, cam2world, intrinsics, size):
         origin, directions = cameras.rays(np.asarray(cam2world), np.asarray(intrinsics), size, size)
         along = -(directions * origin).sum(-1) / (directions**2).sum(-1)
