@@ -27,7 +27,7 @@ from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
 from pipelines.profiles import locked
 from sofgan.errors import UserError
 from sofgan.files import sha256_file, write_bytes
-from sofgan.scans.listing import files_in, find_scans, none_found
+from sofgan.scans.listing import files_in, find_scans, is_litter, none_found
 
 RAW = Path("data/raw/scans")
 VIEWS = Path("data/views")
@@ -98,8 +98,10 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
     """
     name = name or slug(source)
     # `no` and its like would be read as truth values.
-    if not NAME.fullmatch(name) or yaml.safe_load(name) != name:
-        raise BatchError(f"'{name}' is no name for a batch: small letters, digits, dots, dashes, underscores")
+    if not NAME.fullmatch(name) or yaml.safe_load(name) != name or name.endswith(".dvc"):
+        raise BatchError(
+            f"'{name}' is no name for a batch: small letters, digits, dots, dashes, underscores, no `.dvc` at the end"
+        )
     document = read_document(root)
     kept = FIELDS / f"before-{name}.pt"
     if warm_start and name in document["batches"]:
@@ -118,8 +120,9 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
     (root / ".work").mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root / ".work") as work:
         arrived = Path(work) / "scans"
-        fetch(source, arrived)
+        gone = fetch(source, arrived)
         batch = seen_in(arrived, name)
+        batch = replace(batch, unread=(*batch.unread, *gone))
         if not batch.formats:
             raise BatchError(f"{source}: {none_found(arrived)}")
         with locked(root):
@@ -129,7 +132,8 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
             if name not in read_document(root)["batches"] and (why := why_unseen(root, dvc_file(RAW / name))):
                 held_by = dvc_file(RAW / name)
                 raise BatchError(f"DVC would not see {held_by}: {why}, so {AT_RISK}; {MEND}")
-            if not target.is_dir():
+            is_new = not target.is_dir()
+            if is_new:
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.rename(arrived, target)
             elif not same(target, arrived):
@@ -137,7 +141,7 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
             if name in read_document(root)["batches"]:
                 return batch
             if not dvc_file(target).is_file():
-                hold(root, target)
+                _hold_all(root, target, batch.files, is_new)
             warm = keep_field(root, root / kept) if warm_start else {}
             with edited_params(root) as document:
                 document["batches"].append(name)
@@ -262,8 +266,15 @@ def slug(source: str) -> str:
     return re.sub(r"[^a-z0-9._-]+", "-", last.removesuffix(suffix)).strip("-._")
 
 
-def fetch(source: str, target: Path) -> None:
-    """Copy a folder's files, an archive's or a single one, from wherever fsspec reads, into a new folder."""
+def fetch(source: str, target: Path) -> list[str]:
+    """Copy a folder's files, an archive's or a single one, from wherever fsspec reads, into a new folder.
+
+    Hidden files and a system's litter stay behind: of a source that is a repository itself DVC would hold nothing.
+
+    Returns:
+        a line for each file that is no more than a name: a link to what is not there.
+    """
+    gone = []
     try:
         system, inner = fsspec.core.url_to_fs(source)
         if not system.exists(inner):
@@ -271,10 +282,16 @@ def fetch(source: str, target: Path) -> None:
         target.mkdir()
         if system.isdir(inner):
             for path in system.find(inner):
-                local = target / PurePosixPath(path).relative_to(PurePosixPath(inner))
+                file = PurePosixPath(path).relative_to(PurePosixPath(inner))
+                if any(is_litter(part) for part in file.parts):
+                    continue
+                if os.path.islink(path) and not os.path.exists(path):
+                    gone.append(f"{file}: it is a link to what is not there")
+                    continue
+                local = target / file
                 local.parent.mkdir(parents=True, exist_ok=True)
                 system.get_file(path, str(local))
-            return
+            return gone
         name = PurePosixPath(inner.split("?")[0]).name  # Of a signed address the rest is its key.
         packed = name.lower().endswith(ARCHIVES)
         file = target / (name.lower() if packed else name)
@@ -282,10 +299,39 @@ def fetch(source: str, target: Path) -> None:
         if packed:
             shutil.unpack_archive(file, target, **({} if file.suffix == ".zip" else {"filter": "data"}))
             file.unlink()
+            _without_litter(target)
+        return gone
     except BatchError:
         raise
     except Exception as error:  # The boundary to every file system and archive that there is.
         raise BatchError(f"{source} can't be read: {type(error).__name__}: {error}") from error
+
+
+def _without_litter(folder: Path) -> None:
+    """Remove what is no part of a batch from what an archive held."""
+    for path in sorted(folder.rglob("*"), reverse=True):  # What is in a folder comes before it.
+        if is_litter(path.name) or (path.is_symlink() and not path.exists()):
+            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _hold_all(root: Path, target: Path, files: int, is_new: bool) -> None:
+    """Have DVC hold a batch's folder, or leave nothing of it behind.
+
+    Raises:
+        BatchError: DVC can't, or not all of it.
+    """
+    try:
+        held = hold(root, target)
+        if held != files:
+            raise BatchError(
+                f"DVC would hold {held} of the {files} files of {target.relative_to(root)}: .dvcignore leaves out the "
+                "others; give them other names"
+            )
+    except BaseException:
+        dvc_file(target).unlink(missing_ok=True)
+        if is_new:
+            shutil.rmtree(target, ignore_errors=True)
+        raise
 
 
 def listing(folder: Path) -> dict[str, int]:
@@ -309,16 +355,15 @@ def keep_field(root: Path, kept: Path) -> dict[str, str]:
     return {"field": kept.relative_to(root).as_posix(), "sha256": sha256_file(kept)}
 
 
-def hold(root: Path, path: Path) -> None:
-    """Have DVC keep a file or folder that no stage makes, so that `dvc push` shares it.
+def hold(root: Path, path: Path) -> int:
+    """Have DVC keep a file or folder that no stage makes, so that `dvc push` shares it; returns how many files.
 
     What `dvc add` does, less the reading of all batches' stages by which it makes sure that none of them makes it.
 
     Raises:
         BatchError: DVC can't.
     """
-    from dvc.exceptions import DvcException  # A second, for this alone.
-    from dvc.repo import Repo
+    from dvc.repo import Repo  # A second, for this alone.
 
     where = {"fname": str(dvc_file(path)), "wdir": str(path.parent), "outs": [path.name]}
     try:
@@ -326,7 +371,9 @@ def hold(root: Path, path: Path) -> None:
             stage = repo.stage.create(single_stage=True, validate=False, force=True, **where)
             stage.add_outs()
             stage.dump()
-    except (DvcException, OSError) as error:
+            count = stage.outs[0].meta.nfiles  # None of a file
+            return 1 if count is None else count
+    except Exception as error:  # DVC raises errors of all its parts.
         raise BatchError(f"dvc can't hold {path.relative_to(root)}: {error}") from error
 
 

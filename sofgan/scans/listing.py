@@ -17,6 +17,9 @@ _COMPANIONS = (
 _PAPERS = ("license", "licence", "readme", "copying", "notice", "authors", "credits")  # without a suffix
 # What systems leave in folders and archives, in small letters; hidden files come on top.
 _LITTER = ("__macosx", "@eadir", "thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r")
+# What DVC passes over wherever it lies, as .dvcignore has it: it would not be shared.
+_IGNORED = ("__pycache__", "mlruns", "mlartifacts")
+_IGNORED_SUFFIXES = (".pyc", ".egg-info")
 _BETWEEN = "__"  # of folders and file in a scan's name, which is a file name itself
 _LONGEST = 180  # bytes of the name of a scan in a folder: file systems end at 255, temporary names are longer
 _KINDS = 6  # of files that are named where there are many
@@ -70,9 +73,9 @@ def files_in(folder: Path) -> list[PurePosixPath]:
     """Paths from a folder of all files in it, at any depth, sorted; hidden ones and a system's litter left out."""
     found = []
     for root, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not _is_litter(name)]
+        folders[:] = [name for name in folders if not is_litter(name)]
         where = PurePosixPath(Path(root).relative_to(folder).as_posix())
-        found += [where / name for name in files if not _is_litter(name) and os.path.isfile(f"{root}/{name}")]
+        found += [where / name for name in files if not is_litter(name) and os.path.isfile(f"{root}/{name}")]
     return sorted(found)
 
 
@@ -103,5 +106,11 @@ def none_found(folder: Path) -> str:
     return f"no scan among its {described(files_in(folder))}; scans are {', '.join(FORMATS)}"
 
 
-def _is_litter(name: str) -> bool:
-    return name.startswith(".") or name.lower() in _LITTER
+def is_litter(name: str) -> bool:
+    """Whether a file or folder of that name is no part of a batch: hidden, a system's, or passed over by DVC."""
+    return (
+        name.startswith(".")
+        or name.lower() in _LITTER
+        or name in _IGNORED
+        or name.endswith(_IGNORED_SUFFIXES)
+    )

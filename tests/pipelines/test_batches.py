@@ -17,6 +17,7 @@ import yaml
 from pipelines import batches
 from pipelines.batches import BatchError, add, remove, slug
 from sofgan.files import sha256_file
+from sofgan.scans.listing import is_litter
 
 CODE = Path(__file__).parents[2]
 
@@ -118,6 +119,71 @@ def test_what_is_refused_changes_nothing(project, tmp_path):
         add(project, str(tmp_path / "first"), warm_start=True)
     assert (project / "params.yaml").read_bytes() == before
     assert sorted(path.name for path in (project / "data/raw/scans").glob("*/")) == ["first"]
+
+
+def held(project: Path, name: str) -> int:
+    """How many files DVC holds of a batch."""
+    return yaml.safe_load((project / f"data/raw/scans/{name}.dvc").read_text())["outs"][0]["nfiles"]
+
+
+def test_a_source_that_is_a_repository_itself_is_held_whole(project, tmp_path):
+    source = scans(tmp_path / "may", "a", "b")
+    subprocess.run(["git", "init", "-q"], cwd=source, check=True)
+    for name in (".dvc", "__pycache__", "old.egg-info"):
+        (source / name).mkdir()
+        (source / name / "c.obj").write_text("o c\n")
+    (source / ".dvcignore").write_text("*.obj\n")
+    (source / ".gitignore").write_text("*.obj\n")
+    (source / "gone.obj").symlink_to("nowhere.obj")
+    batch = add(project, str(source))
+    assert (batch.files, held(project, "may")) == (2, 2)
+    assert batch.unread == ("gone.obj: it is a link to what is not there",)
+    found = sorted(path.name for path in (project / "data/raw/scans/may").iterdir())
+    assert found == ["a.obj", "b.obj"]
+
+
+def test_an_archives_litter_is_left_out(project, tmp_path):
+    source = scans(tmp_path / "may", "a")
+    scans(source / "__pycache__", "b")
+    (source / ".dvcignore").write_text("*.obj\n")
+    packed = shutil.make_archive(str(tmp_path / "june"), "zip", source)
+    assert add(project, packed).files == held(project, "june") == 1
+
+
+def test_what_dvc_would_not_hold_whole_is_not_taken(project, tmp_path):
+    source = scans(tmp_path / "may", "a", "b")
+    with open(project / ".dvcignore", "a") as file:
+        file.write("b.obj\n")
+    with pytest.raises(BatchError, match="DVC would hold 1 of the 2 files of data/raw/scans/may"):
+        add(project, str(source))
+    assert in_use(project) == ["avatars-000"]
+    assert not list((project / "data/raw/scans").glob("may*"))
+
+
+def test_a_batch_that_dvc_refuses_leaves_nothing_behind(project, tmp_path, monkeypatch):
+    source = scans(tmp_path / "may", "a")
+
+    def refuse(*_, **__):
+        raise RuntimeError("no")
+
+    monkeypatch.setattr("dvc.stage.Stage.add_outs", refuse)
+    with pytest.raises(BatchError, match="dvc can't hold data/raw/scans/may: no"):
+        add(project, str(source))
+    assert in_use(project) == ["avatars-000"] and not list((project / "data/raw/scans").glob("may*"))
+
+
+def test_a_name_that_looks_like_a_dvc_file_is_refused(project, tmp_path):
+    with pytest.raises(BatchError, match="'may.dvc' is no name for a batch"):
+        add(project, str(scans(tmp_path / "may.dvc", "a")))
+
+
+def test_litter_is_what_the_projects_dvcignore_passes_over():
+    lines = (CODE / ".dvcignore").read_text().splitlines()
+    rules = [line for line in lines if line and not line.startswith("#")]
+    assert len(rules) >= 7
+    for rule in rules:
+        name = rule.rstrip("/").replace("*", "x")
+        assert is_litter(name), rule
 
 
 def test_what_was_found_is_told(project, tmp_path, monkeypatch, capsys):
