@@ -195,7 +195,11 @@ def parse(text: str, where) -> dict:
     try:
         value = round_trip().load(text)
     except YAMLError as error:
-        raise ProfileError(f"{where} can't be read: {error}") from error
+        mark = getattr(error, "problem_mark", None)
+        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ProfileError(
+            f"{where} is no YAML{place}: {getattr(error, 'problem', None) or type(error).__name__}"
+        ) from error
     if not isinstance(value, dict) and value is not None:
         raise ProfileError(f"{where} is no mapping of blocks")
     return value if value is not None else {}

@@ -145,3 +145,10 @@ def test_every_profile_of_the_project_is_valid():
         text, own = profiles.switch(base, base, {}, profiles.parse(path.read_text(), path), path.stem, False)
         profiles.check(text)
         assert not own and f"profile: {path.stem}" in text
+
+
+def test_what_is_no_yaml_is_told_in_one_line():
+    with pytest.raises(profiles.ProfileError) as error:
+        profiles.parse("seed: 0\nbatches: [\n", Path("params.yaml"))
+    assert str(error.value).startswith("params.yaml is no YAML in line 3, column 1: ")
+    assert "\n" not in str(error.value)
