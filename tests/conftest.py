@@ -6,10 +6,16 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 import yaml
+
+# Triton, which torch's optimisers import, and Mesa's software OpenGL each bring an LLVM: in one process, as tests are,
+# triton's must come first, or the process crashes. (No stage draws and trains in one process.)
+with suppress(ImportError):
+    import triton  # noqa: F401
 
 CODE = Path(__file__).parents[1]
 
