@@ -159,7 +159,7 @@ def runs_of(mlflow: MlflowClient, flow: str) -> tuple[list, list]:
     return parents, [run for run in runs if run.data.tags.get("mlflow.parentRunId") in ids]
 
 
-def wait_until(condition, seconds: float = 60):
+def wait_until(condition, seconds: float = 180):
     end = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < end
