@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from pipelines import batches, demo, doctor, metrics, profiles, services, weights
-from sofgan.errors import UserError, debugging
+from sofgan.errors import in_a_sentence
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -63,13 +63,7 @@ def main(arguments: list[str] | None = None) -> int:
     command.set_defaults(run=lambda chosen: _rebuild(chosen.targets))
 
     chosen = parser.parse_args(arguments)
-    try:
-        return chosen.run(chosen)
-    except UserError as error:
-        if debugging():
-            raise
-        print(error, file=sys.stderr)
-        return 1
+    return in_a_sentence(lambda: chosen.run(chosen))
 
 
 def _rebuild(targets: list[str]) -> int:

@@ -21,7 +21,7 @@ class DvcFileError(UserError, ValueError):
 
 
 def dvc_file(path: Path) -> Path:
-    """By which DVC holds a file or folder that no stage makes."""
+    """The .dvc file by which DVC holds a file or folder that no stage makes."""
     return path.with_name(f"{path.name}.dvc")
 
 

@@ -81,7 +81,7 @@ def make_deployments(client: SyncPrefectClient, file: Path) -> None:
 
 
 def _same_schedule(one: DeploymentSchedule, other: DeploymentSchedule) -> bool:
-    """By the name that the file gives it, else by its rule; an interval's anchor is when it was made."""
+    """Whether both have one name in the file, else one rule; an interval's anchor is when it was made."""
     if one.slug and other.slug:
         return one.slug == other.slug
     rules = [schedule.schedule.model_dump(exclude={"anchor_date"}) for schedule in (one, other)]

@@ -12,14 +12,15 @@ import difflib
 import fcntl
 import io
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from sofgan.config import no_yaml
 from sofgan.errors import UserError
 from sofgan.files import write_bytes
 from stages import params
@@ -114,12 +115,9 @@ def check(text: str) -> None:
     Raises:
         ConfigError: naming the key that is not.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "params.yaml"
-        path.write_text(text)
-        for block in parse(text, PARAMS):
-            if block in params.BLOCKS:
-                params.read_params(block, path)
+    for block, mapping in yaml.safe_load(text).items():
+        if block in params.BLOCKS:
+            params.block_of(mapping, block, PARAMS)
 
 
 def demo_text() -> str:
@@ -195,11 +193,7 @@ def parse(text: str, where) -> dict:
     try:
         value = round_trip().load(text)
     except YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ProfileError(
-            f"{where} is no YAML{place}: {getattr(error, 'problem', None) or type(error).__name__}"
-        ) from error
+        raise ProfileError(no_yaml(where, error)) from error
     if not isinstance(value, dict) and value is not None:
         raise ProfileError(f"{where} is no mapping of blocks")
     return value if value is not None else {}

@@ -65,12 +65,16 @@ def read_yaml(path: Path):
     try:
         return yaml.safe_load(path.read_text())
     except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(error, "problem", None) or str(error)
-        raise ConfigError(f"{path} is no YAML{where}: {what}") from error
+        raise ConfigError(no_yaml(path, error)) from error
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} can't be read: {getattr(error, 'strerror', None) or error}") from error
+
+
+def no_yaml(where, error: Exception) -> str:
+    """The sentence on a file that is no YAML: at which place, and why, as PyYAML's errors and ruamel's have it."""
+    mark = getattr(error, "problem_mark", None)
+    place = f" in line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+    return f"{where} is no YAML{place}: {getattr(error, 'problem', None) or error}"
 
 
 def to_mapping(config) -> dict:

@@ -41,7 +41,7 @@ def process_group(device: str | torch.device) -> Iterator[torch.device]:
 
 
 def rank() -> int:
-    """Of this process; 0, which writes and reports, where there is only one."""
+    """Number of this process; 0 for the one that writes and reports, and where there is only one."""
     return dist.get_rank() if dist.is_available() and dist.is_initialized() else 0
 
 

@@ -56,7 +56,10 @@ def _first_line(error: Exception) -> str:
 
 def _is_archive(path: str | Path) -> bool:
     """Whether the file is a whole archive, as torch writes them."""
-    return zipfile.is_zipfile(path) and zipfile.ZipFile(path).testzip() is None
+    if not zipfile.is_zipfile(path):
+        return False
+    with zipfile.ZipFile(path) as archive:
+        return archive.testzip() is None
 
 
 class Checkpoints:

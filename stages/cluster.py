@@ -36,7 +36,7 @@ class ClusterError(UserError, RuntimeError):
 
 
 def spread(stage: str, item: str | None = None) -> int | Mapper:
-    """Who works off the pieces of a stage: so many processes of this machine, or a cluster."""
+    """What works off the pieces of a stage: so many processes of this machine, or a cluster."""
     return on_cluster(stage, item) or params.workers()
 
 

@@ -60,7 +60,7 @@ def main() -> None:
 
 
 def headline(figures: dict[str, float]) -> dict[str, str]:
-    """By the name that DVC shows, the figures that metrics/evaluation.json has."""
+    """Names of figures by the name that DVC shows: those that metrics/evaluation.json has."""
     distance = next((name for name in DISTANCES if name in figures), None)
     return HEADLINE | ({distance: distance} if distance else {})
 

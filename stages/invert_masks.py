@@ -102,7 +102,7 @@ def known_and_new_views(sof: Sof, new_heads: int) -> tuple[ViewSet, ViewSet | No
 
 
 def new_head_scores(found: Inversion, views: ViewSet, suffix: str) -> dict[str, float]:
-    """Of unseen scans, on the frontal map that was given and on all other views."""
+    """Scores of unseen scans, on the frontal map that was given and on all other views."""
     return {
         f"new_head_input_miou{suffix}": float(found.miou.mean()),
         f"new_head_other_miou{suffix}": score_other_views(found, views).miou(),

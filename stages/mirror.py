@@ -62,7 +62,7 @@ def last_error(root: Path, uri: str, execution: str) -> str | None:
 
 
 def _errors(root: Path) -> dict[str, str]:
-    """By tracking URI, why it can't be told."""
+    """Reasons why nothing can be told, by tracking URI."""
     path = spool.spool_folder(root) / "errors.json"
     return read_json(path) if path.is_file() else {}
 

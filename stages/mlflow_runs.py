@@ -337,7 +337,7 @@ def make_database(path: Path) -> None:
 
 
 def _execution_name(header: dict) -> str:
-    """Of the execution that a stage is of: the flow's or experiment's, else by the commit."""
+    """Name of the execution that a stage belongs to: the flow's or experiment's, else by the commit."""
     sha = header["git"].get("commit", "")[:7]
     return header["parent"]["name"] or (f"repro-{sha}" if sha else "repro")
 

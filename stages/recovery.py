@@ -76,7 +76,7 @@ def _path(out: str | dict) -> str:
 
 
 def _pattern(path: str) -> re.Pattern:
-    """Of all items of a matrix stage: the item's name is the first group."""
+    """A pattern for the paths of all items of a matrix stage: the item's name is the first group."""
     return re.compile(r"([^/]+)".join(map(re.escape, re.split(r"\$\{item\.\w+\}", path))))
 
 

@@ -126,7 +126,8 @@ class StageRun:
 
 
 def is_first_process() -> bool:
-    """Of those that train together, as torchrun numbers them; it alone tells and writes. True where it is alone."""
+    """Whether this process is the first of those that train together, which alone tells and writes; True where it is
+    alone."""
     return os.environ.get("RANK", "0") == "0"
 
 

@@ -240,7 +240,7 @@ def _official_entries(folder: Path) -> list[Entry]:
 
 
 def _official_masks(folder: Path, root: Path) -> tuple[dict[int, list[tuple[int, Path]]], list[Entry]]:
-    """By photo number, the parts' ids and files; and what lies there that is no part of any photo."""
+    """Ids and files of parts by photo number, and what lies there that is no part of any photo."""
     # Four hundred thousand files: names are looked at as they come, and each photo's parts sorted when merged.
     ids = {name: number for number, name in enumerate(CELEBAMASK_NAMES) if number}
     masks: dict[int, list[tuple[int, Path]]] = {}

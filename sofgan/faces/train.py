@@ -81,37 +81,13 @@ class TrainedParser:
     curve: list[dict[str, float]]
 
 
-def train_parser(
-    store: PhotoStore,
-    config: TrainParser,
-    seed: int,
-    *,
-    device: torch.device | str = "cpu",
-    workers: int = 1,
-    checkpoints: Checkpoints | None = None,
-    report: Report = lambda step, scalars, images: None,
-    status: Callable[[str], None] = lambda text: None,
-) -> TrainedParser:
-    """Train on the store's training photos, score on its held-out ones, keep the best state.
-
-    Every step draws from a stream of its own, named by the step, so that a resumed training continues
-    exactly.
+def train_parser(store: PhotoStore, config: TrainParser, seed: int, **options) -> TrainedParser:
+    """Train on the store's training photos, score on its held-out ones; `options` as of `train_on_photos`.
 
     Raises:
         ValueError: the store lacks maps, or has no photo to train on or to hold out.
     """
-    training, held_out = _split(store, config.parser.size)
-    return train_on_photos(
-        training,
-        held_out,
-        config,
-        seed,
-        device=device,
-        workers=workers,
-        checkpoints=checkpoints,
-        report=report,
-        status=status,
-    )
+    return train_on_photos(*_split(store, config.parser.size), config, seed, **options)
 
 
 def train_on_photos(
@@ -126,7 +102,11 @@ def train_on_photos(
     report: Report = lambda step, scalars, images: None,
     status: Callable[[str], None] = lambda text: None,
 ) -> TrainedParser:
-    """`train_parser` on photos that are at hand; other arguments as there."""
+    """Train on labelled photos, score on held-out ones, keep the best state.
+
+    Every step draws from a stream of its own, named by the step, so that a resumed training continues
+    exactly.
+    """
     run = ParserTraining.start(config, seed, device)
     first = run.resume(checkpoints, device) if checkpoints else 0
     weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)

@@ -39,7 +39,7 @@ def spread(colors: np.ndarray) -> float:
 
 
 def style_spread(siw: Siw, labels: np.ndarray, styles: int, seed: int) -> dict[str, float]:
-    """By region, the spread of its colour over styles: the root mean square over maps.
+    """Spread of each region's colour over styles, by region: the root mean square over maps.
 
     Args:
         labels: (N, S, S) uint8 maps, each painted with the same `styles` styles.

@@ -17,14 +17,12 @@ from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.processes import Mapper, map_in_processes
 from sofgan.siw.model import load_siw
 
-BATCHES = 1  # in a shard
-
 Features = dict[str, np.ndarray]  # by extractor, (N, d) float32
 
 
 @dataclass(frozen=True)
 class Judges:
-    """Who paints and who judges, as files and settings: small enough to be sent along with every shard.
+    """The models that paint and that judge, as files and settings: small enough to be sent along with every shard.
 
     Attributes:
         siw, parser: model files.
@@ -124,8 +122,7 @@ def _painted(
 
 
 def _shards(count: int, batch: int) -> list[range]:
-    size = BATCHES * batch
-    return [range(start, min(start + size, count)) for start in range(0, count, size)]
+    return [range(start, min(start + batch, count)) for start in range(0, count, batch)]
 
 
 def _joined(parts: Sequence[Features]) -> Features:

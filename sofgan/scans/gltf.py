@@ -132,7 +132,7 @@ class _Document:
 
     @cached_property
     def _worlds(self) -> list[np.ndarray]:
-        """Of each node, (4, 4) from its own axes to the scene's."""
+        """Transforms (4, 4) from each node's own axes to the scene's."""
         parents = {child: i for i, node in enumerate(self.nodes) for child in node.get("children", [])}
         worlds: list[np.ndarray] = []
         for node in range(len(self.nodes)):

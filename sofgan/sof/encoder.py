@@ -42,7 +42,7 @@ BACKGROUND, SKIN, CLOTH = (NAMES.index(name) for name in ("background", "skin", 
 
 @dataclass(frozen=True)
 class Estimate:
-    """Of M maps: coordinates (M, D) in the prior's axes, and camera values (M, 5) of `FramingCameras`."""
+    """Estimates for M maps: coordinates (M, D) in the prior's axes, and camera values (M, 5) of `FramingCameras`."""
 
     white: Tensor
     cameras: Tensor

@@ -157,7 +157,7 @@ class _Fit:
     def loss(
         self, index: Tensor, pixels: Tensor, classes: Tensor, weights: Tensor, generator: torch.Generator
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Of the maps of those indices (I,), and its terms; pixels, their classes and weights are (I, N)."""
+        """The loss of the maps of those indices (I,), and its terms; pixels, their classes and weights are (I, N)."""
         config = self.config
         codes = self.codes(index)
         cam2world, intrinsics = self.views(index)

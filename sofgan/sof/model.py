@@ -90,7 +90,7 @@ class Sof:
 
     @property
     def config(self) -> SofConfig:
-        """Of the model."""
+        """The model's configuration."""
         return self.model.config
 
     @property
@@ -100,7 +100,7 @@ class Sof:
 
     @property
     def training_names(self) -> list[str]:
-        """Of the instances that the field was trained on, those of round 1."""
+        """Names of the instances of round 1 that the field was trained on."""
         return [name for name, number in zip(self.instance_names, self.rounds) if number == 1]
 
     @property

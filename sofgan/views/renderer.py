@@ -203,7 +203,7 @@ class MeshRenderer:
 
 
 def _explained():
-    """Of drawing: PyOpenGL's errors, shaders that don't compile, a context that can't be made current."""
+    """Errors of drawing: PyOpenGL's errors, shaders that don't compile, a context that can't be made current."""
     return gl_platform.explained(OpenGLError, RuntimeError, AssertionError)
 
 

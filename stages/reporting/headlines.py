@@ -166,7 +166,7 @@ class Row:
 
 
 def read_figures(root: Path) -> dict[str, dict]:
-    """By stage (and batch), all figures of each file under metrics/all."""
+    """All figures of each file under metrics/all, by stage (and batch)."""
     folder = root / FIGURES
     return {
         path.relative_to(folder).with_suffix("").as_posix(): read_json(path)

@@ -160,7 +160,7 @@ def figure(value) -> str:
 
 
 def curve_groups(folder: Path, dvc_file: Path) -> list[tuple[str, list, list]]:
-    """By file under `plots/`: (name, curves shown, curves folded away), a curve being (column, SVG)."""
+    """Curves by file under `plots/`: (name, curves shown, curves folded away), a curve being (column, SVG)."""
     axes = _x_columns(dvc_file)
     groups = []
     for path in sorted(folder.glob("*.csv")):
@@ -214,7 +214,7 @@ def _coloured(names: list[str], values: list[float]) -> list[tuple[str, float, s
 
 
 def _x_columns(dvc_file: Path) -> dict[str, str]:
-    """By plot file, its `x` in dvc.yaml."""
+    """Each plot file's `x` in dvc.yaml."""
     if not dvc_file.is_file():
         return {}
     plots = [
