@@ -146,9 +146,9 @@ def without_painted_classes(scan: RawScan, may_be: np.ndarray | None) -> np.ndar
     """
     if may_be is None or not has_colors(scan):
         return may_be
-    plain = np.zeros(len(may_be), bool)
+    has_uv, plain = scan.corner_uv is not None, np.zeros(len(may_be), bool)
     for part in np.flatnonzero((may_be.sum(1) > 1) & may_be[:, labels.SKIN]):
-        textured = part < len(scan.materials) and scan.materials[part].texture is not None
+        textured = has_uv and part < len(scan.materials) and scan.materials[part].texture is not None
         colors = () if scan.corner_colors is None else scan.corner_colors[scan.part_of_face == part]
         varied = len(colors) and np.ptp(colors.reshape(-1, 3).astype(int), 0).max() > PLAIN
         plain[part] = not textured and not varied

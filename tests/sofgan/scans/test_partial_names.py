@@ -238,7 +238,8 @@ def test_a_part_of_one_colour_holds_what_shape_shows():
     may_be[3] = np.arange(17) == labels.HAIR
     shape = {"skin", "r_nose", "l_nose", "mouth", "u_lip", "l_lip", "ear", "neck"}
     textured = Material(Image.new("RGB", (4, 4)))
-    scan = replace(scan, materials=(Material(color=(200, 150, 130)), textured, Material(), Material()))
+    materials = (Material(color=(200, 150, 130)), textured, Material(), Material())
+    scan = replace(scan, materials=materials, corner_uv=np.zeros((4, 3, 2)))
     found = without_painted_classes(scan, may_be)
     assert [_classes(row) for row in found] == [shape, _classes(may_be[1]), shape, {"hair"}]
     colors = np.full((4, 3, 3), 100, np.uint8)
