@@ -13,6 +13,7 @@ from sofgan.scans.shape_config import NO_PARSER
 from sofgan.scans.shape_data import picture_people
 from sofgan.training import Checkpoints
 from stages.cluster import spread
+from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
 
@@ -64,4 +65,4 @@ def _elsewhere(workers: int | Mapper) -> int | Mapper:
 
 
 if __name__ == "__main__":
-    main()
+    enter(main)

@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 from sofgan.errors import InputError
 from stages import entry, recovery, spool, tracking
@@ -48,6 +49,15 @@ def test_a_users_error_is_one_line_a_fault_of_ours_a_traceback(tmp_path):
     assert done.stderr.endswith("KeyError: 'ours'\n")
     done = run_stage(tmp_path, "-m", "paint", "stop")
     assert (done.returncode, done.stderr) == (-2, "paint: interrupted\n")
+
+
+def test_every_stage_ends_so():
+    stages = yaml.safe_load((CODE / "dvc.yaml").read_text())["stages"].values()
+    commands = [stage.get("do", stage)["cmd"].split() for stage in stages]
+    scripts = {words[words.index("-m") + 1].split(".")[1] for words in commands}
+    assert {"ingest_scans", "train_shape_parser", "report"} <= scripts
+    ends = 'if __name__ == "__main__":\n    enter(main)\n'
+    assert [name for name in scripts if not (CODE / f"stages/{name}.py").read_text().endswith(ends)] == []
 
 
 def test_of_processes_that_train_together_one_tells(tmp_path):
