@@ -284,7 +284,7 @@ def fetch(source: str, target: Path) -> list[str]:
             raise BatchError(f"{source} is not there")
         target.mkdir()
         if system.isdir(inner):
-            for path in system.find(inner):
+            for path in _files_below(system, inner):
                 file = PurePosixPath(path).relative_to(PurePosixPath(inner))
                 if any(is_litter(part) for part in file.parts):
                     continue
@@ -310,6 +310,22 @@ def fetch(source: str, target: Path) -> list[str]:
         raise
     except Exception as error:  # The boundary to every file system and archive that there is.
         raise BatchError(f"{source} can't be read: {type(error).__name__}: {error}") from error
+
+
+def _files_below(system, folder: str) -> Iterator[str]:
+    """Paths of all files of a folder. Of a local one also of folders that it links to, but no link goes round."""
+    if not isinstance(system, LocalFileSystem):
+        yield from system.find(folder)
+        return
+    above = {
+        folder: {os.path.realpath(folder)}
+    }  # of each folder on the way, itself and those that it lies in
+    for where, folders, files in os.walk(folder, followlinks=True):
+        around = above.pop(where)
+        real = {name: os.path.realpath(os.path.join(where, name)) for name in folders}
+        folders[:] = [name for name in sorted(folders) if not is_litter(name) and real[name] not in around]
+        above |= {os.path.join(where, name): around | {real[name]} for name in folders}
+        yield from (os.path.join(where, name) for name in sorted(files))
 
 
 def fetch_companions(system, inner: str, scan: Path) -> list[str]:

@@ -134,6 +134,22 @@ def test_a_single_scan_of_other_formats_brings_what_it_names(tmp_path):
             assert batches.listing(here).keys() == {name} | companions
 
 
+def test_linked_folders_are_taken_and_links_that_go_round_end(tmp_path):
+    source, far = tmp_path / "source", tmp_path / "far"
+    (source / "own").mkdir(parents=True)
+    (far / "subject").mkdir(parents=True)
+    (source / "own/a.obj").write_text("a")
+    (far / "subject/head.obj").write_text("far")
+    os.symlink(far, source / "linked")
+    os.symlink(source, far / "back")  # source/linked/back is source again
+    os.symlink(source, source / "own/loop")
+    os.symlink(far / "subject/head.obj", source / "file.obj")
+    os.symlink(tmp_path / "nowhere", source / "dead")
+    gone = batches.fetch(str(source), tmp_path / "here")
+    assert batches.listing(tmp_path / "here") == {"file.obj": 3, "linked/subject/head.obj": 3, "own/a.obj": 1}
+    assert gone == ["dead: it is a link to what is not there"]
+
+
 def test_what_is_refused_changes_nothing(project, tmp_path):
     add(project, str(scans(tmp_path / "first", "a")))
     before = (project / "params.yaml").read_bytes()
