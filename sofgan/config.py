@@ -74,7 +74,8 @@ def multiple_of(step: int) -> Rule:
     return Rule(f"is a multiple of {step}", lambda value: value > 0 and value % step == 0)
 
 
-NOT_EMPTY = Rule("is not empty", lambda value: len(value) > 0)
+NOT_EMPTY = Rule("has at least one entry", lambda value: len(value) > 0)
+A_PATH = Rule("is a path", bool)
 DISTINCT = Rule("has nothing twice", lambda value: len(set(value)) == len(value))
 
 Count = Annotated[int, at_least(1)]

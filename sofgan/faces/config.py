@@ -4,6 +4,7 @@ import dataclasses
 from typing import Annotated, Literal
 
 from sofgan.config import (
+    A_PATH,
     NOT_EMPTY,
     Count,
     Positive,
@@ -35,7 +36,7 @@ class PhotoSource:
         void_ids: ids of merged masks that mark no part and count as background.
     """
 
-    source: Annotated[str, NOT_EMPTY]
+    source: Annotated[str, A_PATH]
     held_out_share: Annotated[float, from_to_below(0, 1)]
     limit: Whole
     align: Literal["none", "ffhq"] = "none"
