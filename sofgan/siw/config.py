@@ -154,7 +154,7 @@ class TrainSiw:
     ema_rampup: Rate  # the half-life is at most this share of the pictures shown so far
     map_proportions: dict[str, Weight]  # parsed, celebamask, sof
     memory_limit_gb: Weight  # a set of photos or maps above it is read from its store at every use
-    sof_maps: Count  # views of the SOF space, rendered once at the start
+    sof_maps: Whole  # views of the SOF space, rendered once at the start
     framing: FramingConfig
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
@@ -168,6 +168,8 @@ class TrainSiw:
                 raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
         if sum(self.map_proportions.values()) <= 0:
             raise ValueError("map_proportions has a share above 0 of one source at least")
+        if self.map_proportions.get("sof") and not self.sof_maps:
+            raise ValueError("sof_maps is at least 1 where map_proportions has a share of sof")
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate divides batch {self.batch}, which {self.accumulate} does not")
         part, group = self.batch // self.accumulate, self.discriminator.minibatch_group

@@ -153,6 +153,10 @@ def test_values_out_of_their_range_are_told_with_what_is_allowed(whole, key, val
             {"train_siw.generator.encoder": "plain", "train_siw.generator.encoder_channels": []},
             "encoder_channels is not empty where",
         ),
+        (
+            {"train_siw.sof_maps": 0},
+            "train_siw: sof_maps is at least 1 where map_proportions has a share of sof",
+        ),
         ({"render_views.pitch_degrees": [25, -20]}, "pitch_degrees are the lowest and the highest"),
     ],
 )
