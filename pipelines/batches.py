@@ -17,10 +17,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
+from urllib.parse import unquote
 
 import fsspec
 import psutil
 import yaml
+from fsspec.implementations.local import LocalFileSystem
 
 from pipelines import profiles
 from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
@@ -267,12 +269,13 @@ def slug(source: str) -> str:
 
 
 def fetch(source: str, target: Path) -> list[str]:
-    """Copy a folder's files, an archive's or a single one, from wherever fsspec reads, into a new folder.
+    """Copy a folder's files, an archive's or a single scan and what it needs, from wherever fsspec reads, into a new
+    folder.
 
     Hidden files and a system's litter stay behind: of a source that is a repository itself DVC would hold nothing.
 
     Returns:
-        a line for each file that is no more than a name: a link to what is not there.
+        a line for each file that is no more than a name: a link to what is not there, what a scan alone names.
     """
     gone = []
     try:
@@ -281,7 +284,7 @@ def fetch(source: str, target: Path) -> list[str]:
             raise BatchError(f"{source} is not there")
         target.mkdir()
         if system.isdir(inner):
-            for path in system.find(inner):
+            for path in _files_below(system, inner):
                 file = PurePosixPath(path).relative_to(PurePosixPath(inner))
                 if any(is_litter(part) for part in file.parts):
                     continue
@@ -296,6 +299,8 @@ def fetch(source: str, target: Path) -> list[str]:
         packed = name.lower().endswith(ARCHIVES)
         file = target / (name.lower() if packed else name)
         system.get_file(inner, str(file))
+        if not packed:
+            return fetch_companions(system, inner, file)
         if packed:
             shutil.unpack_archive(file, target, **({} if file.suffix == ".zip" else {"filter": "data"}))
             file.unlink()
@@ -305,6 +310,82 @@ def fetch(source: str, target: Path) -> list[str]:
         raise
     except Exception as error:  # The boundary to every file system and archive that there is.
         raise BatchError(f"{source} can't be read: {type(error).__name__}: {error}") from error
+
+
+def _files_below(system, folder: str) -> Iterator[str]:
+    """Paths of all files of a folder. Of a local one also of folders that it links to, but no link goes round."""
+    if not isinstance(system, LocalFileSystem):
+        yield from system.find(folder)
+        return
+    above = {
+        folder: {os.path.realpath(folder)}
+    }  # of each folder on the way, itself and those that it lies in
+    for where, folders, files in os.walk(folder, followlinks=True):
+        around = above.pop(where)
+        real = {name: os.path.realpath(os.path.join(where, name)) for name in folders}
+        folders[:] = [name for name in sorted(folders) if not is_litter(name) and real[name] not in around]
+        above |= {os.path.join(where, name): around | {real[name]} for name in folders}
+        yield from (os.path.join(where, name) for name in sorted(files))
+
+
+def fetch_companions(system, inner: str, scan: Path) -> list[str]:
+    """Copy what a single scan needs beside it, as far as it is there: into the scan's own folder, as it is named, or
+    right beside it where it lies elsewhere.
+
+    Args:
+        system: of fsspec, that the scan came from.
+        inner: the scan's path there.
+        scan: its copy.
+
+    Returns:
+        a line for each file that is named and is not there.
+    """
+    from sofgan.scans.companions import may_lie_beside, named_in  # They load what reads scans.
+    from sofgan.scans.materials import beside
+
+    inner = inner.split("?")[0]
+    above = inner.rpartition("/")[0]
+    gone, copied = [], {scan}
+
+    def find(name: str, by: str) -> tuple[str, Path] | None:
+        """Where a file that another one names is there, and is to be here."""
+        if isinstance(system, LocalFileSystem):
+            there = beside(Path(by), name) or beside(Path(inner), name)
+            return None if there is None else (str(there), scan.parent / _place(there, Path(above)))
+        plain = name.strip().strip('"').replace("\\", "/")
+        spellings = dict.fromkeys((plain, unquote(plain), plain.rpartition("/")[2]))
+        for folder in dict.fromkeys((by.rpartition("/")[0], above)):
+            for path in (f"{folder}/{spelling.removeprefix('./')}" for spelling in spellings):
+                if ".." not in path.split("/") and system.isfile(path):
+                    return path, scan.parent / _place(Path(path), Path(above))
+        return None
+
+    def copy(source: str, file: Path) -> None:
+        if file not in copied:
+            copied.add(file)
+            file.parent.mkdir(parents=True, exist_ok=True)
+            system.get_file(source, str(file))
+            copy_named(source, file)
+
+    def copy_named(source: str, file: Path) -> None:
+        for names in named_in(file):
+            found = [place for name in names if (place := find(name, source))]
+            for place in found[:1] if find(names[0], source) else found:
+                copy(*place)
+            if not found:
+                gone.append(f"{names[0]}: {file.name} names it, and it is not there")
+
+    copy_named(inner, scan)
+    for name in may_lie_beside(scan.name):
+        if place := find(name, inner):
+            copy(*place)
+    return gone
+
+
+def _place(file: Path, folder: Path) -> Path:
+    """A file's path from a folder, or its last part where it lies elsewhere."""
+    path = Path(os.path.relpath(file, folder))
+    return Path(file.name) if ".." in path.parts else path
 
 
 def _without_litter(folder: Path) -> None:

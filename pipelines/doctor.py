@@ -305,7 +305,8 @@ def held() -> Iterator[Line]:
         yield Line("FIX", f"DVC does not see {file}: {why}, so {dvc_files.AT_RISK}", dvc_files.MEND)
     for path in left:
         text = f"{path} is here alone: `dvc push` and experiments in folders of their own leave it out"
-        yield Line("note", text, f"dvc add {path}")
+        held_by = dvc_files.addable(Path.cwd(), path)
+        yield Line("note", text, f"dvc add {held_by}" if held_by else dvc_files.MEND)
     if not unseen:
         yield Line("ok", "DVC sees every .dvc file of the project")
 

@@ -40,6 +40,19 @@ def why_unseen(root: Path, file: Path) -> str:
         return _why_unseen(repo, root / file)
 
 
+def addable(root: Path, path: Path) -> Path | None:
+    """What `dvc add` takes so that DVC holds a file or folder: itself, or the nearest folder above it whose .dvc file
+    DVC would see; None if there is none.
+
+    Raises:
+        DvcFileError: there is no DVC project.
+    """
+    root = root.resolve()
+    with _repo(root) as repo:
+        folders = [path, *path.parents][:-1]
+        return next((folder for folder in folders if not _why_unseen(repo, root / dvc_file(folder))), None)
+
+
 def unseen(root: Path) -> dict[Path, str]:
     """The .dvc files of a project that DVC doesn't see, from its folder, and why.
 

@@ -10,17 +10,17 @@ a time, and write what the stage's own processes would have written. DVC knows n
 """
 
 import contextlib
+import functools
 import hashlib
 import os
 import queue
 import threading
 from collections.abc import Callable, Iterator
-from functools import cache
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from sofgan.errors import UserError
-from sofgan.processes import Mapper, one_thread_each
+from sofgan.errors import UserError, debugging, sentence
+from sofgan.processes import Mapper, attempt, one_thread_each
 from stages import params
 
 LOCAL = "local"
@@ -121,6 +121,7 @@ class Cluster:
                 task_runner=self._runner(),
                 persist_result=False,
             )
+            @in_a_state
             def shards() -> None:
                 size = shard_size(len(work.items), self._count())
                 chunks = [work.items[start : start + size] for start in range(0, len(work.items), size)]
@@ -194,12 +195,29 @@ def shard_size(items: int, workers: int) -> int:
     return min(LARGEST_SHARD, max(1, items // (SHARDS_A_WORKER * workers)))
 
 
+def in_a_state(body: Callable) -> Callable:
+    """A flow or task whose user errors become its failed state: neither Prefect nor Dask logs a traceback."""
+
+    @functools.wraps(body)
+    def run(*arguments, **named):
+        try:
+            return body(*arguments, **named)
+        except UserError as error:
+            if debugging():
+                raise
+            from prefect.states import Failed
+
+            return Failed(message=sentence(error), data=error)
+
+    return run
+
+
 def _submit(task: Callable, chunk: list, number: int):
     from prefect import task as prefect_task
     from prefect.cache_policies import NO_CACHE
 
     shard = prefect_task(
-        work_off, task_run_name=f"shard {number}", cache_policy=NO_CACHE, persist_result=False
+        in_a_state(work_off), task_run_name=f"shard {number}", cache_policy=NO_CACHE, persist_result=False
     )
     return shard.submit(task, chunk, os.getcwd(), code_digest())
 
@@ -224,7 +242,7 @@ def work_off(task: Callable, items: list, folder: str, code: str) -> list:
         for item in items:
             if _is_cancelled(worker):
                 raise ClusterError("the stage was stopped")
-            results.append(task(item))
+            results.append(attempt(task, item))
     return results
 
 
@@ -252,7 +270,7 @@ def _is_cancelled(worker) -> bool:
     return known is None or known.state == "cancelled"
 
 
-@cache
+@functools.cache
 def code_digest() -> str:
     """Digest of the code of `sofgan` and `stages` as it was when this process first asked."""
     digest = hashlib.sha256()

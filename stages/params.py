@@ -3,10 +3,22 @@
 import dataclasses
 import importlib
 import os
+import re
 from functools import cache
 from pathlib import Path
+from typing import Annotated
 
-from sofgan.config import ConfigError, from_mapping, read_yaml
+from sofgan.config import (
+    DISTINCT,
+    NOT_EMPTY,
+    ConfigError,
+    Count,
+    Rule,
+    check,
+    from_mapping,
+    read_yaml,
+    within,
+)
 from sofgan.device import check_device, resolve_device
 
 # Where each block's dataclass lives. None of these modules imports torch: `pipelines` checks all blocks.
@@ -27,7 +39,17 @@ BLOCKS = {
     "runtime": "stages.params:Runtime",
     "avatars": "stages.params:AvatarBatches",
 }
+Processes = Annotated[int, within(0, 4096)]
 PLAIN = ("seed", "batches", "profile")  # other keys of params.yaml
+# Of a folder, of stages in dvc.yaml and of files.
+BatchName = Annotated[
+    str,
+    Rule(
+        "is of letters, digits, dots, dashes, underscores, begun by a letter or digit",
+        re.compile(r"[^\W_][\w.-]*").fullmatch,
+    ),
+]
+BatchNames = Annotated[tuple[BatchName, ...], NOT_EMPTY, DISTINCT]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,14 +57,12 @@ class Runtime:
     """How the stages run. Not a DVC dependency: nothing here may change a result."""
 
     device: str  # auto, cpu, cuda or cuda:N
-    workers: int  # processes of a stage; 0: one a core
-    threads: int  # of one process on the CPU, each at a piece of the work (sofgan.cpu); 0: one a core
+    workers: Processes  # processes of a stage; 0: one a core
+    threads: Processes  # of one process on the CPU, each at a piece of the work (sofgan.cpu); 0: one a core
     cluster: str = ""  # where shards of a stage are worked off (stages.cluster); empty: in its own processes
-    train_processes: int = 1  # that train together, see stages.together; 0: one a GPU
+    train_processes: Processes = 1  # that train together, see stages.together; 0: one a GPU
 
     def __post_init__(self):
-        if min(self.workers, self.threads, self.train_processes) < 0:
-            raise ValueError("workers, threads and train_processes are 0 or more")
         check_device(self.device)
         if self.cluster not in ("", "local") and "://" not in self.cluster:
             raise ValueError(f"cluster is local, or an address as tcp://host:8786, not {self.cluster!r}")
@@ -52,7 +72,7 @@ class Runtime:
 class AvatarBatches:
     """Which batches `make_avatars` makes; they are used once they are listed in `batches` too."""
 
-    batches: tuple[str, ...]
+    batches: BatchNames
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,7 +80,7 @@ class Report:
     """The report's title and the width of its pictures."""
 
     title: str
-    max_image_width_px: int
+    max_image_width_px: Count
 
 
 def params_file() -> Path:
@@ -142,7 +162,7 @@ def batches_of(document: dict, path: Path) -> list[str]:
     value = document.get("batches")
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise ConfigError(f"{path}: batches is a list of folder names under data/raw/scans, not {value!r}")
-    return value
+    return list(check(BatchNames, value, f"{path.name}: batches"))
 
 
 def device() -> str:

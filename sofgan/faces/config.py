@@ -1,7 +1,26 @@
 """Configuration of the photo and parsing stages. Imports no torch."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+from sofgan.config import (
+    A_PATH,
+    NOT_EMPTY,
+    Count,
+    Positive,
+    Rate,
+    Share,
+    Weight,
+    Whole,
+    above_up_to,
+    at_least,
+    from_to_below,
+    within,
+)
+
+# The least side in pixels that each network can halve as often as it does, at half of it where a training has a share
+# of such steps.
+LEAST_SIZES = {"lite_unet": 32, "parsenet": 32, "unet": 8, "bisenet": 8}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -17,20 +36,12 @@ class PhotoSource:
         void_ids: ids of merged masks that mark no part and count as background.
     """
 
-    source: str
-    held_out_share: float
-    limit: int
+    source: Annotated[str, A_PATH]
+    held_out_share: Annotated[float, from_to_below(0, 1)]
+    limit: Whole
     align: Literal["none", "ffhq"] = "none"
-    align_size_px: int = 1024
-    void_ids: tuple[int, ...] = ()
-
-    def __post_init__(self) -> None:
-        if not 0 <= self.held_out_share < 1 or self.limit < 0:
-            raise ValueError("held_out_share is in [0, 1), limit at least 0")
-        if not 16 <= self.align_size_px <= 4096:
-            raise ValueError("align_size_px is within 16 and 4096")
-        if not all(0 <= number <= 65535 for number in self.void_ids):
-            raise ValueError("void_ids are within 0 and 65535")
+    align_size_px: Annotated[int, within(16, 4096)] = 1024
+    void_ids: tuple[Annotated[int, within(0, 65535)], ...] = ()
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +55,7 @@ class ImportPhotos:
             network that looks at each face.
     """
 
-    min_side_px: int
+    min_side_px: Count
     ffhq: PhotoSource
     celebamask: PhotoSource
     weights: str = "data/weights"
@@ -63,9 +74,14 @@ class ParserConfig:
     """
 
     arch: Literal["bisenet", "parsenet", "lite_unet", "unet"]
-    size: int
-    width: int = 64
+    size: Annotated[int, within(8, 4096)]
+    width: Annotated[int, at_least(4)] = 64
     order: Literal["17", "bisenet", "parsenet"] = "17"
+
+    def __post_init__(self) -> None:
+        least = LEAST_SIZES[self.arch]
+        if self.size < least:
+            raise ValueError(f"size is at least {least} for {self.arch}, not {self.size}")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,13 +98,13 @@ class Augmentation:
         noise: deviation of pixel noise on half of the photos, in units of [-1, 1].
     """
 
-    mirror: float = 0.5
-    zoom: float = 0.2
-    shift: float = 0.06
-    rotation_degrees: float = 12.0
-    colour: float = 0.3
-    blur: float = 0.2
-    noise: float = 0.03
+    mirror: Share = 0.5
+    zoom: Weight = 0.2
+    shift: Share = 0.06
+    rotation_degrees: Annotated[float, within(0, 180)] = 12.0
+    colour: Share = 0.3
+    blur: Share = 0.2
+    noise: Weight = 0.03
 
 
 @dataclasses.dataclass(frozen=True)
@@ -128,24 +144,39 @@ class TrainParser:
 
     parser: ParserConfig
     pretrained: Pretrained
-    steps: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
-    class_balance: float
-    dice_weight: float
-    auxiliary_weight: float
-    ema_halflife_images: float
-    score_every_steps: int
-    patience: int
-    checkpoint_every_steps: int
+    steps: Count
+    batch: Count
+    learning_rate: Rate
+    weight_decay: Weight
+    class_balance: Share
+    dice_weight: Weight
+    auxiliary_weight: Weight
+    ema_halflife_images: Positive
+    score_every_steps: Count
+    patience: Whole
+    checkpoint_every_steps: Count
     augmentation: Augmentation
-    repeat_below: float = 0.0
-    small_share: float = 0.0
+    repeat_below: Share = 0.0
+    small_share: Share = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.repeat_below <= 1 or not 0 <= self.small_share <= 1:
-            raise ValueError("repeat_below and small_share are shares, 0 to 1")
+        check_halved(self)
+
+
+def check_halved(config) -> None:
+    """Refuse a training that begins with pictures at half the size, where its network needs larger ones.
+
+    Args:
+        config: has `parser` and `small_share`.
+
+    Raises:
+        ValueError: its network can't see pictures so small.
+    """
+    least = 2 * LEAST_SIZES[config.parser.arch]
+    if config.small_share and config.parser.size < least:
+        raise ValueError(
+            f"with a small_share parser.size is at least {least} for {config.parser.arch}, not {config.parser.size}"
+        )
 
 
 @dataclasses.dataclass(frozen=True)
@@ -160,12 +191,8 @@ class ParseFaces:
         autocast: bfloat16 on CUDA.
     """
 
-    batch: int
-    label_size: int
+    batch: Count
+    label_size: Annotated[int, within(1, 16384)]
     mirror: bool
-    scales: tuple[float, ...]
+    scales: Annotated[tuple[Annotated[float, above_up_to(0, 8)], ...], NOT_EMPTY]
     autocast: bool
-
-    def __post_init__(self) -> None:
-        if self.batch < 1 or self.label_size < 1 or not self.scales:
-            raise ValueError("batch and label_size are at least 1, scales has one entry at least")

@@ -100,7 +100,7 @@ def find_source(folder: str | Path, in_the_wild: bool = False, void_ids: tuple[i
         folder = _inner(folder)
         layout, landmarks = _known_layout(folder) or "images", None
         if layout == "celebamask-official":
-            if not (folder / _OFFICIAL_MASKS).is_dir():
+            if not _within(folder, _OFFICIAL_MASKS).is_dir():
                 raise SourceError(f"{folder} has {_OFFICIAL_PHOTOS} but not {_OFFICIAL_MASKS}")
             entries = _official_entries(folder)
         elif layout == "celebamask-merged":
@@ -174,13 +174,22 @@ def _inner(folder: Path) -> Path:
 
 
 def _known_layout(folder: Path) -> str | None:
-    if (folder / _OFFICIAL_PHOTOS).is_dir():
+    if _within(folder, _OFFICIAL_PHOTOS).is_dir():
         return "celebamask-official"
-    if any((folder / name).is_dir() for name in _FFHQ_FOLDERS) or folder.name in _FFHQ_FOLDERS:
+    if any(_within(folder, name).is_dir() for name in _FFHQ_FOLDERS) or folder.name.lower() in _FFHQ_FOLDERS:
         return "ffhq"
-    if (folder / "images").is_dir() and (folder / "masks").is_dir():
+    if _within(folder, "images").is_dir() and _within(folder, "masks").is_dir():
         return "celebamask-merged"
     return None
+
+
+def _within(folder: Path, name: str) -> Path:
+    """A folder of a layout, whatever the case of its name: else masks in `Masks` would be taken for photos."""
+    if (folder / name).is_dir():
+        return folder / name
+    with os.scandir(folder) as items:
+        alike = sorted(item.name for item in items if item.name.lower() == name.lower() and is_folder(item))
+    return folder / (alike[0] if alike else name)
 
 
 def _tree_entries(folder: Path, root: Path) -> list[Entry]:
@@ -197,9 +206,9 @@ def _without_suffix(name: str) -> str:
 
 def _ffhq_entries(folder: Path, in_the_wild: bool) -> tuple[list[Entry], Path | None]:
     order = [_FFHQ_WILD] * in_the_wild + [_FFHQ_PHOTOS, _FFHQ_THUMBNAILS]
-    within = folder.name in _FFHQ_FOLDERS  # One of them was given, rather than what holds them.
-    for name in [folder.name] if within else order:
-        place = folder if within else folder / name
+    within = folder.name.lower() in _FFHQ_FOLDERS  # One of them was given, rather than what holds them.
+    for name in [folder.name.lower()] if within else order:
+        place = folder if within else _within(folder, name)
         if name == _FFHQ_WILD and not in_the_wild or not place.is_dir():
             continue
         entries = _tree_entries(place, folder)
@@ -207,7 +216,7 @@ def _ffhq_entries(folder: Path, in_the_wild: bool) -> tuple[list[Entry], Path | 
         if entries:
             landmarks = place.parent / FFHQ_LANDMARKS
             return entries, landmarks if name == _FFHQ_WILD and landmarks.is_file() else None
-    if not in_the_wild and (folder.name == _FFHQ_WILD or (folder / _FFHQ_WILD).is_dir()):
+    if not in_the_wild and (folder.name.lower() == _FFHQ_WILD or _within(folder, _FFHQ_WILD).is_dir()):
         raise SourceError(f"{folder} holds photos in the wild only, which are not aligned: set align: ffhq")
     return [], None
 
@@ -219,9 +228,9 @@ def _is_auxiliary(name: str) -> bool:
 
 
 def _official_entries(folder: Path) -> list[Entry]:
-    masks, strays = _official_masks(folder / _OFFICIAL_MASKS, folder)
+    masks, strays = _official_masks(_within(folder, _OFFICIAL_MASKS), folder)
     entries = []
-    for entry in _tree_entries(folder / _OFFICIAL_PHOTOS, folder):
+    for entry in _tree_entries(_within(folder, _OFFICIAL_PHOTOS), folder):
         if entry.problem is None:
             number = int(entry.key) if re.fullmatch(r"\d+", entry.key) else None
             parts = masks.get(number, ())
@@ -293,13 +302,13 @@ def _stray(file: Path, root: Path, problem: str) -> Entry:
 def _merged_entries(folder: Path) -> list[Entry]:
     masks: dict[str, list[Listed]] = {}
     strays = []
-    for item in list_tree(folder / "masks"):
+    for item in list_tree(_within(folder, "masks")):
         if item.problem is None:
             masks.setdefault(_without_suffix(item.name), []).append(item)
         elif not _is_auxiliary(item.name):
             strays.append(_stray(item.path, folder, item.problem))
     entries, used = [], set()
-    for entry in _tree_entries(folder / "images", folder):
+    for entry in _tree_entries(_within(folder, "images"), folder):
         if entry.problem is None:
             found = masks.get(entry.key, [])
             # PNG before what another tool wrote beside it; of both spellings of a suffix the same one each time.

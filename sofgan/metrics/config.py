@@ -1,7 +1,9 @@
 """Configuration of the evaluation. Imports no torch."""
 
 import dataclasses
-from typing import Literal
+from typing import Annotated, Literal
+
+from sofgan.config import DISTINCT, NOT_EMPTY, Count, Share, Whole, at_least, within
 
 
 @dataclasses.dataclass(frozen=True)
@@ -25,26 +27,20 @@ class Evaluate:
         turntable_frames: frames of its animation, there and back between the outer yaws.
     """
 
-    images: int
-    sof_images: int
-    extractors: tuple[Literal["lite0", "lite2", "parser"], ...]
+    images: Annotated[int, at_least(4)]
+    sof_images: Count
+    extractors: Annotated[tuple[Literal["lite0", "lite2", "parser"], ...], NOT_EMPTY, DISTINCT]
     inception_weights: str
-    batch: int
-    kid_subset: int
-    frequent_share: float
-    restyled_maps: int
-    held_out_views: int
-    grid: tuple[int, int]
-    turntable_yaws_degrees: tuple[float, ...]
-    turntable_styles: int
-    turntable_frames: int
+    batch: Count
+    kid_subset: Annotated[int, at_least(2)]
+    frequent_share: Share
+    restyled_maps: Count
+    held_out_views: Whole
+    grid: tuple[Count, Count]
+    turntable_yaws_degrees: Annotated[tuple[Annotated[float, within(-180, 180)], ...], NOT_EMPTY]
+    turntable_styles: Count
+    turntable_frames: Annotated[int, at_least(2)]
 
     def __post_init__(self) -> None:
         if not self.grid[0] <= self.sof_images <= self.images:
             raise ValueError("sof_images lies between the grid's rows and images")
-        if self.restyled_maps < 1:
-            raise ValueError("restyled_maps is at least 1")
-        if self.images < 4 or self.batch < 1 or self.kid_subset < 2:
-            raise ValueError("images is at least 4, batch 1, kid_subset 2")
-        if min(self.grid) < 1 or self.turntable_styles < 1 or not self.turntable_yaws_degrees:
-            raise ValueError("the grid and the turntable need at least one picture")

@@ -42,7 +42,14 @@ def read_gltf(path: Path) -> list[RawPart]:
     Raises:
         ScanError: the file is cut off, asks for an extension that is not known here, or holds points alone.
     """
-    return _Document(path, *_read_document(path)).parts()
+    document = _Document(path, *_read_document(path))
+    try:
+        return document.parts()
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ScanError(
+            "can't be parsed: its JSON lacks what other places of it refer to "
+            f"({type(error).__name__}: {error}): it is damaged, export it again"
+        ) from error
 
 
 def _read_document(path: Path) -> tuple[dict, bytes | None]:

@@ -16,7 +16,7 @@ CLEAR_BELOW = 0.5  # Opacity below which one looks through a surface, as through
 # Views of a head are a few hundred pixels wide: finer textures would alias, and take memory in every process.
 _LARGEST_TEXTURE = 1024
 _MOST_PIXELS = 2**28  # Of an image file: scanners write 16384 a side, which Pillow takes for an attack.
-_IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga")
+IMAGES = (".png", ".jpg", ".jpeg", ".webp", ".tif", ".tiff", ".bmp", ".tga")
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def read_obj_materials(path: Path, text: str) -> dict[str, Material]:
     if not any(material.wanted for material in materials.values()) and re.search(
         r"^\s*vt\s", text, re.MULTILINE
     ):
-        for suffix in _IMAGES:
+        for suffix in IMAGES:
             image = beside(path, path.stem + suffix)
             if image is not None:
                 return {"": Material(image, wanted=image.name)}
@@ -124,7 +124,7 @@ def _read_library(path: Path, scan: Path) -> dict[str, Material]:
     for name, entry in entries.items():
         color = [round(255 * min(max(value, 0.0), 1.0)) for value in _numbers(entry.get("kd", ""))[:3]]
         opacity = _numbers(entry.get("d", ""))[:1] or [1.0]
-        texture = _texture_file(entry.get("map_kd", ""))
+        texture = texture_file(entry.get("map_kd", ""))
         materials[name] = Material(
             (beside(path, texture) or beside(scan, texture)) if texture else None,
             tuple(color) if len(color) == 3 else None,
@@ -134,7 +134,8 @@ def _read_library(path: Path, scan: Path) -> dict[str, Material]:
     return materials
 
 
-def _texture_file(value: str) -> str:
+def texture_file(value: str) -> str:
+    """The name of a texture in what an MTL has after `map_Kd`."""
     # Options come first: `-bm 1`, `-s 1 1 1`; the name itself may hold spaces.
     return re.sub(r"^(-\w+([ \t]+(-?[\d.]+|on|off))*[ \t]+)*", "", value)
 

@@ -85,6 +85,7 @@ def read_scan(path: Path) -> RawScan:
     """
     suffix, note = path.suffix.lower(), ""
     try:
+        _check_beginning(path)
         if suffix == ".obj":
             parts, note = read_obj(path)
         elif suffix in (".glb", ".gltf", ".vrm"):
@@ -101,6 +102,24 @@ def read_scan(path: Path) -> RawScan:
     scan = _merge(parts, path, note)
     _check_vertices(scan)
     return scan
+
+
+def _check_beginning(path: Path) -> None:
+    """Refuse what downloads leave in place of a scan.
+
+    Raises:
+        ScanError: the file is empty, a web page or a pointer of Git LFS.
+    """
+    with path.open("rb") as file:
+        beginning = file.read(256).lstrip().lower()
+    if not beginning:
+        raise ScanError("it is empty: copy or download it again")
+    if beginning.startswith((b"<!doctype html", b"<html")):
+        raise ScanError("it is a web page, not a scan: download the file that the page is about")
+    if beginning.startswith(b"version https://git-lfs"):
+        raise ScanError(
+            "it is a pointer of Git LFS: `git lfs pull`, where it comes from, fetches the scan itself"
+        )
 
 
 def _read_with_trimesh(path: Path, suffix: str) -> list[RawPart]:

@@ -2,7 +2,8 @@
 
 from dataclasses import dataclass
 
-from sofgan.faces.config import Augmentation, ParserConfig, Pretrained, TrainParser
+from sofgan.config import Count, Positive, Rate, Share, Weight, Whole
+from sofgan.faces.config import Augmentation, ParserConfig, Pretrained, TrainParser, check_halved
 
 NO_PARSER = b"none\n"  # what is in the file of a parser that is not wanted
 
@@ -21,26 +22,25 @@ class TrainShapeParser:
         augmentation: of pictures, which can't be turned or recoloured: their colours are directions.
     """
 
-    people: int
-    held_out_people: int
-    views_per_person: int
+    people: Whole
+    held_out_people: Count
+    views_per_person: Count
     parser: ParserConfig
-    steps: int
-    batch: int
-    learning_rate: float
-    weight_decay: float
-    class_balance: float
-    dice_weight: float
-    auxiliary_weight: float
-    ema_halflife_images: float
-    score_every_steps: int
-    checkpoint_every_steps: int
-    small_share: float
+    steps: Count
+    batch: Count
+    learning_rate: Rate
+    weight_decay: Weight
+    class_balance: Share
+    dice_weight: Weight
+    auxiliary_weight: Weight
+    ema_halflife_images: Positive
+    score_every_steps: Count
+    checkpoint_every_steps: Count
+    small_share: Share
     augmentation: Augmentation
 
     def __post_init__(self):
-        if self.people < 0 or min(self.held_out_people, self.views_per_person) < 1:
-            raise ValueError("people is at least 0, held_out_people and views_per_person at least 1")
+        check_halved(self)
         if self.augmentation.rotation_degrees or self.augmentation.colour:
             raise ValueError(
                 "pictures of shapes can't be turned or recoloured: rotation_degrees and colour are 0"

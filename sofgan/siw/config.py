@@ -2,53 +2,66 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from sofgan.config import (
+    DISTINCT,
+    NOT_EMPTY,
+    Count,
+    Positive,
+    PowerOfTwo,
+    Rate,
+    Share,
+    Weight,
+    Whole,
+    at_least,
+    between,
+    multiple_of,
+    within,
+)
 
 MAP_SOURCES = ("parsed", "celebamask", "sof")
-
-
-def _power_of_two(value: int) -> bool:
-    return value > 0 and value & (value - 1) == 0
 
 
 @dataclass(frozen=True)
 class GeneratorConfig:
     """Sizes and switches of the generator. The switches are the paper's ablations (6.3) and eq. 7 / eq. 8."""
 
-    resolution: int = 64  # pixels
-    label_size: int = 64  # pixels of the one-hot map that conditions it
-    start_size: int = 16  # pixels where synthesis starts
-    z_dim: int = 128
-    w_dim: int = 128
-    mapping_layers: int = 4
-    channel_base: int = 1024  # channels at r pixels: min(channel_max, channel_base / r)
-    channel_max: int = 64
+    resolution: PowerOfTwo = 64  # pixels
+    label_size: PowerOfTwo = 64  # pixels of the one-hot map that conditions it
+    start_size: PowerOfTwo = 16  # pixels where synthesis starts
+    z_dim: Count = 128
+    w_dim: Count = 128
+    mapping_layers: Count = 4
+    channel_base: Count = 1024  # channels at r pixels: min(channel_max, channel_base / r)
+    channel_max: Count = 64
     # From the one-hot map to `start_size`: SIW styled blocks (the paper's), residual blocks without style
     # (the released code's), or none at all: StyleGAN2's learned constant.
     encoder: Literal["styled", "plain", "constant"] = "styled"
-    encoder_channels: tuple[int, ...] = (32, 64)  # one a halving block
+    encoder_channels: tuple[Count, ...] = (32, 64)  # one a halving block
     # input: each region's modulation applied before one shared convolution (eq. 7 made cheap); output: whole
     # convolutions mixed (eq. 8); layerwise: StyleGAN2's, two styles split by layer; none: one style a picture.
     mixing: Literal["input", "output", "layerwise", "none"] = "input"
     # transposed: StyleGAN2's stride-2 transposed convolution and blur; bilinear: convolve, then interpolate.
     upsample: Literal["bilinear", "transposed"] = "bilinear"
-    spade_sizes: tuple[int, int] = (32, 64)  # smallest and largest layer with SPADE, pixels
-    spade_hidden: int = 24
-    spade_max_size: int = 64  # gain and shift are computed at most at this size, then interpolated
+    spade_sizes: tuple[Count, Count] = (32, 64)  # smallest and largest layer with SPADE, pixels
+    spade_hidden: Count = 24
+    spade_max_size: PowerOfTwo = 64  # gain and shift are computed at most at this size, then interpolated
     # after the activation (the released code), or on the mixed convolutions, before noise and bias (eq. 8).
     spade_at: Literal["activation", "convolution"] = "activation"
-    spade_gain: float = 0.5  # the gain stays within 1 +- this: rare classes don't glow
+    spade_gain: Weight = 0.5  # the gain stays within 1 +- this: rare classes don't glow
     noise: bool = True
-    conv_clamp: float = 256.0  # magnitude limit of activations under reduced precision
+    conv_clamp: Positive = 256.0  # magnitude limit of activations under reduced precision
 
     def __post_init__(self) -> None:
-        for name in ("resolution", "label_size", "start_size", "spade_max_size"):
-            if not _power_of_two(getattr(self, name)):
-                raise ValueError(f"{name} is a power of two, not {getattr(self, name)}")
+        if self.spade_sizes[0] > self.spade_sizes[1]:
+            raise ValueError(f"spade_sizes are the smallest and the largest, not {list(self.spade_sizes)}")
         if self.start_size > self.resolution:
             raise ValueError(f"start_size {self.start_size} is above resolution {self.resolution}")
         if self.encoder == "constant":
             return
+        if not self.encoder_channels:
+            raise ValueError(f"encoder_channels is not empty where encoder is {self.encoder}")
         first = self.start_size << len(self.encoder_channels)
         if self.encoder == "styled" and first != self.label_size:
             raise ValueError(
@@ -76,17 +89,16 @@ class DiscriminatorConfig:
     kind: Literal["residual", "projected", "hybrid"] = "hybrid"
     # Weight of a further verdict, on regions: whether each place shows what the map says. 0: no such critic. It
     # looks at the projected critic's features, so `kind` must have one.
-    region_weight: float = 0.0
-    region_channels: int = 32
-    palette_weight: float = 0.0  # of a further verdict, on the mean colours of regions; 0: no such critic
-    palette_channels: int = 64
-    channel_base: int = 1024  # residual: channels at r pixels as in the generator
-    channel_max: int = 128
-    minibatch_group: int = 4  # pictures whose spread is compared; must divide the batch
-    projected_size: int = (
-        64  # pixels that the frozen network sees, at most twice the pictures'; a multiple of 32
-    )
-    projected_channels: int = 64  # of the fixed random projections and the heads
+    region_weight: Weight = 0.0
+    region_channels: Count = 32
+    palette_weight: Weight = 0.0  # of a further verdict, on the mean colours of regions; 0: no such critic
+    palette_channels: Count = 64
+    channel_base: Count = 1024  # residual: channels at r pixels as in the generator
+    channel_max: Count = 128
+    minibatch_group: Count = 4  # pictures whose spread is compared; must divide the batch
+    # pixels that the frozen network sees, at most twice the pictures'
+    projected_size: Annotated[int, multiple_of(32)] = 64
+    projected_channels: Count = 64  # of the fixed random projections and the heads
     projected_augment: tuple[Literal["color", "translation", "cutout"], ...] = (
         "color",
         "translation",
@@ -94,72 +106,71 @@ class DiscriminatorConfig:
     )
     # Adaptive, see TrainSiw.augment_kimg; none: it sees pictures as they are.
     residual_augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
-    residual_weight: float = 1.0  # of the residual discriminator's verdict in a hybrid
+    residual_weight: Weight = 1.0  # of the residual discriminator's verdict in a hybrid
 
     def __post_init__(self) -> None:
-        if self.projected_size % 32:
-            raise ValueError(f"projected_size is a multiple of 32, not {self.projected_size}")
-        if self.region_weight < 0 or (self.region_weight and self.kind == "residual"):
-            raise ValueError(f"region_weight is 0 or more, and 0 for kind residual, not {self.region_weight}")
+        if self.region_weight and self.kind == "residual":
+            raise ValueError(f"region_weight is 0 for kind residual, not {self.region_weight}")
 
 
 @dataclass(frozen=True)
 class FramingConfig:
     """Cameras of the SOF views that are painted: uniform yaw and pitch around a frontal portrait."""
 
-    yaw_degrees: float = 25.0  # largest, either side
-    pitch_degrees: float = 8.0
-    reference_maps: int = 200  # label maps of photos whose eye and mouth places are matched
-    reference_heads: int = 8  # SOF heads that are measured
+    yaw_degrees: Annotated[float, within(0, 180)] = 25.0  # largest, either side
+    pitch_degrees: Annotated[float, within(0, 90)] = 8.0
+    reference_maps: Count = 200  # label maps of photos whose eye and mouth places are matched
+    reference_heads: Count = 8  # SOF heads that are measured
 
 
 @dataclass(frozen=True)
 class TrainSiw:
     """The block `train_siw` of params.yaml."""
 
-    kimg: float  # thousands of real photos shown
-    batch: int
-    learning_rate_generator: float
-    learning_rate_discriminator: float
-    cooldown: float  # last share of the run over which the learning rates fall to a tenth
-    two_style_probability: float
-    soft_mix_probability: float  # of a similarity map with values between 0 and 1, else hard regions
-    r1_gamma: float
-    r1_every: int  # steps; 0: off
-    path_length_weight: float
-    path_length_every: int  # steps; 0: off
-    photo_sets: tuple[Literal["ffhq", "celebamask"], ...]  # photo stores that are real
+    kimg: Positive  # thousands of real photos shown
+    batch: Count
+    learning_rate_generator: Rate
+    learning_rate_discriminator: Rate
+    cooldown: Share  # last share of the run over which the learning rates fall to a tenth
+    two_style_probability: Share
+    soft_mix_probability: Share  # of a similarity map with values between 0 and 1, else hard regions
+    r1_gamma: Weight
+    r1_every: Whole  # steps; 0: off
+    path_length_weight: Weight
+    path_length_every: Whole  # steps; 0: off
+    # photo stores that are real
+    photo_sets: Annotated[tuple[Literal["ffhq", "celebamask"], ...], NOT_EMPTY, DISTINCT]
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
-    growth: tuple[tuple[int, float], ...]  # sizes that pictures grow through, each with its share of the run
-    accumulate: int  # parts in which a step's batch is worked off, to save memory
-    augment_kimg: float  # thousand photos over which discriminator.residual_augment may rise by 1; 0: never
-    augment_target: float  # mean sign of the residual critic's verdicts on photos that it is held at
+    # sizes that pictures grow through, each with its share of the run
+    growth: tuple[tuple[int, Annotated[float, between(0, 1)]], ...]
+    accumulate: Count  # parts in which a step's batch is worked off, to save memory
+    augment_kimg: Weight  # thousand photos over which discriminator.residual_augment may rise by 1; 0: never
+    # mean sign of the residual critic's verdicts on photos that it is held at
+    augment_target: Annotated[float, within(-1, 1)]
     compile: bool  # torch.compile of the generator's forward pass
-    scale_max: float  # photos and maps are enlarged by 1.0 to this and cropped
+    scale_max: Annotated[float, at_least(1)]  # photos and maps are enlarged by 1.0 to this and cropped
     mirror: bool
-    ema_halflife_kimg: float
-    ema_rampup: float  # the half-life is at most this share of the pictures shown so far
-    map_proportions: dict[str, float]  # parsed, celebamask, sof
-    memory_limit_gb: float  # a set of photos or maps above it is read from its store at every use
-    sof_maps: int  # views of the SOF space, rendered once at the start
+    ema_halflife_kimg: Positive
+    ema_rampup: Rate  # the half-life is at most this share of the pictures shown so far
+    map_proportions: dict[str, Weight]  # parsed, celebamask, sof
+    memory_limit_gb: Weight  # a set of photos or maps above it is read from its store at every use
+    sof_maps: Whole  # views of the SOF space, rendered once at the start
     framing: FramingConfig
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
-    report_every_kimg: float
-    sample_grid: tuple[int, int]  # rows of maps, columns of styles
+    report_every_kimg: Positive
+    sample_grid: tuple[Count, Count]  # rows of maps, columns of styles
     autocast: bool  # bfloat16 on CUDA
 
     def __post_init__(self) -> None:
         for name in self.map_proportions:
             if name not in MAP_SOURCES:
                 raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
-        if not self.map_proportions or min(self.map_proportions.values()) < 0:
-            raise ValueError("map_proportions: shares of at least one source, none negative")
         if sum(self.map_proportions.values()) <= 0:
-            raise ValueError("map_proportions are all zero")
-        if self.scale_max < 1:
-            raise ValueError(f"scale_max is at least 1, not {self.scale_max}")
-        if self.accumulate < 1 or self.batch % self.accumulate:
+            raise ValueError("map_proportions has a share above 0 of one source at least")
+        if self.map_proportions.get("sof") and not self.sof_maps:
+            raise ValueError("sof_maps is at least 1 where map_proportions has a share of sof")
+        if self.batch % self.accumulate:
             raise ValueError(f"accumulate divides batch {self.batch}, which {self.accumulate} does not")
         part, group = self.batch // self.accumulate, self.discriminator.minibatch_group
         if self.discriminator.kind != "projected" and part % min(group, self.batch):
@@ -170,8 +181,8 @@ class TrainSiw:
         if not set(grown) <= set(smaller) or sorted(set(grown)) != grown:
             raise ValueError(f"growth goes up through sizes of {', '.join(map(str, smaller))}, not {grown}")
         shares = [share for _, share in self.growth]
-        if any(share <= 0 for share in shares) or sum(shares) >= 1:
-            raise ValueError(f"growth: shares are more than 0, and less than 1 in all, not {shares}")
+        if sum(shares) >= 1:
+            raise ValueError(f"growth: shares are less than 1 in all, not {shares}")
 
     def sharers(self, asked: int) -> int:
         """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes

@@ -4,6 +4,7 @@ import gzip
 import json
 import os
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -82,6 +83,71 @@ def test_archives_single_files_and_other_systems(project, tmp_path):
     assert add(project, "memory://bucket/march/") == batches.Batch("march", {".obj": 2}, 2, True)
     assert (project / "data/raw/scans/march/sub/d.obj").read_bytes() == b"o d\n"
     assert in_use(project) == ["avatars-000", "zipped", "one.obj", "march"]
+
+
+def test_a_single_scan_brings_what_it_needs(tmp_path):
+    """What it names, what lies beside it by its name, and nothing else."""
+    source = tmp_path / "there"
+    (source / "materials").mkdir(parents=True)
+    (tmp_path / "textures").mkdir()
+    files = {
+        "one.obj": "mtllib materials\\Head.mtl\r\nmtllib gone.mtl\nv 0 0 0\n",
+        "materials/head.mtl": "newmtl a\nmap_Kd -s 1 1 1 my skin.png\nnewmtl b\nmap_Kd ../../textures/hair.jpg\n",
+        "materials/my skin.png": "skin",
+        "../textures/hair.jpg": "hair",
+        "one_seg.png": "seg",
+        "scan.yaml": "up: z",
+        "two.obj": "other",
+        "two_seg.png": "other",
+    }
+    for name, text in files.items():
+        (source / name).write_bytes(text.encode())
+    gone = batches.fetch(str(source / "one.obj"), tmp_path / "here")
+    assert batches.listing(tmp_path / "here") == {
+        "hair.jpg": 4,
+        "materials/head.mtl": (source / "materials/head.mtl").stat().st_size,
+        "materials/my skin.png": 4,
+        "one.obj": (source / "one.obj").stat().st_size,
+        "one_seg.png": 3,
+        "scan.yaml": 5,
+    }
+    assert gone == ["gone.mtl: one.obj names it, and it is not there"]
+
+
+def test_a_single_scan_of_other_formats_brings_what_it_names(tmp_path):
+    uris = ["data.bin", "my%20skin.png", "data:image/png;base64,AA=="]
+    document = {"buffers": [{"uri": uris[0]}, {}], "images": [{"uri": uri} for uri in uris[1:]]}
+    text = json.dumps(document).encode()
+    glb = b"glTF" + struct.pack("<III", 2, 20 + len(text), len(text)) + b"JSON" + text
+    ply = b"ply\nformat ascii 1.0\ncomment TextureFile my skin.png\nend_header\n\xff"
+    memory = fsspec.filesystem("memory")
+    scans = {"a.gltf": text, "b.vrm": glb, "c.ply": ply, "d.glb": glb[:30]}
+    for name, content in (scans | {"data.bin": b"data", "my skin.png": b"skin", "e.bin": b""}).items():
+        (tmp_path / name).write_bytes(content)
+        memory.pipe(f"/companions/{name}", content)
+    named = {"a.gltf": {"data.bin", "my skin.png"}, "c.ply": {"my skin.png"}, "d.glb": set()}
+    named["b.vrm"] = named["a.gltf"]
+    for name, companions in named.items():
+        for number, place in enumerate((str(tmp_path), "memory://companions")):
+            here = tmp_path / f"{name}-{number}"
+            assert batches.fetch(f"{place}/{name}", here) == []
+            assert batches.listing(here).keys() == {name} | companions
+
+
+def test_linked_folders_are_taken_and_links_that_go_round_end(tmp_path):
+    source, far = tmp_path / "source", tmp_path / "far"
+    (source / "own").mkdir(parents=True)
+    (far / "subject").mkdir(parents=True)
+    (source / "own/a.obj").write_text("a")
+    (far / "subject/head.obj").write_text("far")
+    os.symlink(far, source / "linked")
+    os.symlink(source, far / "back")  # source/linked/back is source again
+    os.symlink(source, source / "own/loop")
+    os.symlink(far / "subject/head.obj", source / "file.obj")
+    os.symlink(tmp_path / "nowhere", source / "dead")
+    gone = batches.fetch(str(source), tmp_path / "here")
+    assert batches.listing(tmp_path / "here") == {"file.obj": 3, "linked/subject/head.obj": 3, "own/a.obj": 1}
+    assert gone == ["dead: it is a link to what is not there"]
 
 
 def test_what_is_refused_changes_nothing(project, tmp_path):

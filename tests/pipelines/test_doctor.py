@@ -129,13 +129,18 @@ def test_what_dvc_does_not_hold_is_named(project):
         "source: data/raw/portraits/ffhq", "source: data/raw/photos/more"
     )  # In what it holds.
     text = text.replace("source: data/raw/portraits/celebamask", "source: data/raw/masks")
-    (project / "params.yaml").write_text(text.replace("batches: [avatars-000]", "batches: [may, hand]", 1))
+    text = text.replace("batches: [avatars-000]", "batches: [may, hand]", 1)
+    (project / "params.yaml").write_text(text)
     params._document.cache_clear()
-    for name in ("data/raw/scans/hand", "data/raw/masks", "data/raw/photos/more"):
-        (project / name).mkdir()
+    for name in ("data/raw/scans/hand", "data/raw/masks", "data/raw/photos/more", "data/raw/real/masks"):
+        (project / name).mkdir(parents=True)
     lines = list(doctor.held())
     assert states(lines) == ["note", "note", "ok"]
     assert [line.fix for line in lines[:2]] == ["dvc add data/raw/scans/hand", "dvc add data/raw/masks"]
+    # What lies deeper is held by the folder that DVC can hold: .dvc files beside it are git's no more.
+    (project / "params.yaml").write_text(text.replace("data/raw/masks", "data/raw/real/masks"))
+    params._document.cache_clear()
+    assert [line.fix for line in doctor.held()][1] == "dvc add data/raw/real"
 
 
 def test_params_are_checked_block_by_block(empty):

@@ -63,6 +63,140 @@ def test_mistakes_are_named(tmp_path, old, new, fault):
     assert fault in found
 
 
+@pytest.fixture(scope="module")
+def whole() -> dict:
+    return yaml.safe_load((ROOT / "params.yaml").read_text())
+
+
+def refused(document: dict, key: str) -> str:
+    """Why the block of a dotted key is refused."""
+    block, path = key.split(".")[0], Path("params.yaml")
+    with pytest.raises(ConfigError) as error:
+        params.batches_of(document, path) if block == "batches" else params.block_of(
+            document[block], block, path
+        )
+    return str(error.value)
+
+
+def put(document: dict, key: str, value) -> None:
+    """Set what a dotted key names; numbers are places in lists."""
+    *above, last = [int(part) if part.isdigit() else part for part in key.split(".")]
+    for part in above:
+        document = document[part]
+    assert not isinstance(document, dict) or last in document, key
+    document[last] = value
+
+
+@pytest.mark.parametrize(
+    "key, value, allowed",
+    [
+        ("train_sof.steps", -3, "is at least 1"),
+        ("train_sof.warmup_steps", -1, "is at least 0"),
+        ("train_sof.learning_rate", 0, "is above 0 and at most 1"),
+        ("train_sof.rays.correction", 1.5, "is within 0 and 1"),
+        ("train_sof.field.warp_size", -16, "is at least 0"),
+        ("train_parser.batch", 0, "is at least 1"),
+        ("train_parser.learning_rate", float("nan"), "is a finite number"),
+        ("train_parser.augmentation.mirror", 50, "is within 0 and 1"),
+        ("train_shape_parser.score_every_steps", 0, "is at least 1"),
+        ("train_siw.batch", 0, "is at least 1"),
+        ("train_siw.kimg", float("inf"), "is a finite number"),
+        ("train_siw.framing.yaw_degrees", 181, "is within 0 and 180"),
+        ("train_siw.generator.resolution", 48, "is a power of two"),
+        ("train_siw.discriminator.projected_size", 65, "is a multiple of 32"),
+        ("train_siw.photo_sets", [], "has at least one entry"),
+        ("train_siw.photo_sets", ["ffhq", "ffhq"], "has nothing twice"),
+        ("train_siw.map_proportions.sof", -0.1, "is at least 0"),
+        ("render_views.yaw_degrees", 181, "is within 0 and 180"),
+        ("render_views.pitch_degrees.0", -90, "is within -80 and 80"),
+        ("render_views.size_px", 0, "is within 16 and 16384"),
+        ("make_portraits.yaw_std_degrees", -1, "is within 0 and 180"),
+        ("parse_faces.scales", [], "has at least one entry"),
+        ("parse_faces.scales.0", 0, "is above 0 and at most 8"),
+        ("invert_masks.start_yaws", [], "has at least one entry"),
+        ("invert_masks.maps", 0, "is at least 1"),
+        ("evaluate.extractors", [], "has at least one entry"),
+        ("evaluate.turntable_yaws_degrees.2", 181, "is within -180 and 180"),
+        ("evaluate.frequent_share", 2, "is within 0 and 1"),
+        ("import_photos.ffhq.source", "", "is a path"),
+        ("import_photos.celebamask.held_out_share", 1, "is at least 0 and below 1"),
+        ("ingest_scans.texture_refinements", 20, "is within 0 and 6"),
+        ("report.max_image_width_px", 0, "is at least 1"),
+        ("runtime.workers", -1, "is within 0 and 4096"),
+        ("avatars.batches", [], "has at least one entry"),
+        ("avatars.batches", ["a", "a"], "has nothing twice"),
+        ("batches", ["avatars-000", "avatars-000"], "has nothing twice"),
+        ("batches.0", "../scans", "is of letters, digits, dots, dashes, underscores"),
+    ],
+)
+def test_values_out_of_their_range_are_told_with_what_is_allowed(whole, key, value, allowed):
+    document = copy.deepcopy(whole)
+    put(document, key, value)
+    fault = refused(document, key)
+    block, _, inner = key.partition(".")
+    where = block + "".join(
+        f"[{part}]" if part.isdigit() else f".{part}" for part in inner.split(".") if part
+    )
+    assert fault.startswith(f"params.yaml: {where} {allowed}") and repr(value) in fault.replace(".0", "")
+
+
+@pytest.mark.parametrize(
+    "changes, fault",
+    [
+        ({"train_parser.parser.size": 24}, "train_parser.parser: size is at least 32 for lite_unet, not 24"),
+        (
+            {"train_parser.parser.size": 48, "train_parser.small_share": 0.5},
+            "train_parser: with a small_share parser.size is at least 64 for lite_unet, not 48",
+        ),
+        ({"train_siw.generator.spade_sizes": [64, 32]}, "spade_sizes are the smallest and the largest"),
+        (
+            {"train_siw.generator.encoder": "plain", "train_siw.generator.encoder_channels": []},
+            "encoder_channels is not empty where",
+        ),
+        (
+            {"train_siw.sof_maps": 0},
+            "train_siw: sof_maps is at least 1 where map_proportions has a share of sof",
+        ),
+        ({"render_views.pitch_degrees": [25, -20]}, "pitch_degrees are the lowest and the highest"),
+    ],
+)
+def test_values_that_do_not_go_together_are_told(whole, changes, fault):
+    document = copy.deepcopy(whole)
+    for key, value in changes.items():
+        put(document, key, value)
+    found = refused(document, key)
+    assert fault in found and found.startswith("params.yaml: ")
+
+
+def test_every_number_of_params_yaml_has_a_range():
+    """What a field may be stands beside its type, in each block and the blocks within it."""
+    import dataclasses
+    import importlib
+    import typing
+
+    def bare(cls: type):
+        for name, kind in typing.get_type_hints(cls, include_extras=True).items():
+            yield from unruled(kind, f"{cls.__name__}.{name}")
+
+    def unruled(kind, where: str):
+        if dataclasses.is_dataclass(kind):
+            yield from bare(kind)
+        elif typing.get_origin(kind) is not typing.Annotated:
+            if kind in (int, float):
+                yield where
+            for inner in typing.get_args(kind):
+                yield from unruled(inner, where)
+        elif typing.get_origin(kind.__origin__):
+            yield from unruled(kind.__origin__, where)
+
+    found = []
+    for path in params.BLOCKS.values():
+        module, name = path.split(":")
+        found += bare(getattr(importlib.import_module(module), name))
+    # One of the sizes of the pictures, which another check knows; a logit, which is any number.
+    assert sorted(set(found)) == ["FieldConfig.background_bias", "TrainSiw.growth"]
+
+
 def test_all_mistakes_are_named_at_once(tmp_path):
     path = changed(tmp_path, "\n  kimg:", "\n  kimgs:")
     path.write_text(

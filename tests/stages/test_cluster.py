@@ -136,6 +136,32 @@ def test_results_come_in_order_and_errors_as_they_are(here, cluster):
     assert done.returncode == 1 and "ValueError: math domain error" in done.stderr
 
 
+USER_ERROR = """
+import sys
+from pathlib import Path
+from sofgan.config import read_yaml
+from sofgan.errors import in_a_sentence
+from sofgan.processes import map_in_processes
+from stages.cluster import spread
+
+def main():
+    for found in map_in_processes(read_yaml, [Path("params.yaml"), Path("nowhere.yaml")], spread("roots")):
+        print("read", len(found), flush=True)
+
+sys.exit(in_a_sentence(main))
+"""
+
+
+def test_a_users_error_in_a_shard_is_a_sentence_and_no_traceback(here, cluster):
+    """Neither Prefect's nor Dask's, whose workers are the stage's own here and log to its stderr."""
+    environment = os.environ | cluster | {"SOFGAN_CLUSTER": "local"}
+    command = [sys.executable, "-c", USER_ERROR]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 1 and "read" in done.stdout
+    assert "nowhere.yaml can't be read: No such file or directory" in done.stderr.splitlines()
+    assert "Traceback" not in done.stdout + done.stderr and "Compute Failed" not in done.stderr
+
+
 def test_workers_of_ones_own_do_the_same(project, cluster):
     places = [project / out for out in STAGES["render_views"][1]]
     alone = contents(*places)

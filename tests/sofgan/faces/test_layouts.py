@@ -346,3 +346,21 @@ def test_ffhq_in_the_wild_is_taken_only_to_be_aligned(tmp_path):
     aligned = _save_ffhq(tmp_path / "aligned", ALL[:2])
     source = find_source(aligned, in_the_wild=True)
     assert source.entries[0].name.startswith("images1024x1024") and source.landmarks is None
+
+
+@pytest.mark.parametrize(
+    "photo, mask, layout",
+    [
+        ("Images/0.jpg", "MASKS/0.png", "celebamask-merged"),
+        ("celeba-hq-img/0.jpg", "CelebAMask-hq-mask-anno/0/00000_nose.png", "celebamask-official"),
+        ("Images1024x1024/0.jpg", "Thumbnails128x128/0.jpg", "ffhq"),
+    ],
+)
+def test_layouts_are_known_whatever_the_case_of_their_folders(photo, mask, layout, tmp_path):
+    """Else masks, or pictures made of others, would be photos of the set."""
+    for name in (photo, mask):
+        (tmp_path / name).parent.mkdir(parents=True)
+        (tmp_path / name).write_bytes(b"x")
+    source = find_source(tmp_path)
+    assert (source.layout, [entry.name for entry in source.entries]) == (layout, [photo])
+    assert [file for _, file in source.entries[0].masks] == [tmp_path / mask] * (layout != "ffhq")

@@ -558,3 +558,33 @@ def test_glb_of_points_and_of_version_1_are_told(tmp_path):
     (tmp_path / "old.glb").write_bytes(struct.pack("<4sIIII", b"glTF", 1, 20, 0, 0))
     with pytest.raises(ScanError, match="glTF 1; export it as glTF 2"):
         read_scan(tmp_path / "old.glb")
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"nodes": [{"mesh": 5}]},
+        {"meshes": [{"primitives": [{"attributes": {"POSITION": 9}}]}]},
+        {"scenes": [{"nodes": [7]}]},
+        {"bufferViews": []},
+    ],
+)
+def test_references_to_what_is_not_there_are_told(broken, tmp_path):
+    """Of the file, in a sentence: no `list index out of range` alone."""
+    points = np.eye(3, dtype="<f4").tobytes()
+    document = {
+        "asset": {"version": "2.0"},
+        "scene": 0,
+        "scenes": [{"nodes": [0]}],
+        "nodes": [{"mesh": 0}],
+        "meshes": [{"primitives": [{"attributes": {"POSITION": 0}}]}],
+        "accessors": [{"bufferView": 0, "componentType": 5126, "count": 3, "type": "VEC3"}],
+        "bufferViews": [{"buffer": 0, "byteLength": 36}],
+        "buffers": [{"byteLength": 36, "uri": f"data:;base64,{base64.b64encode(points).decode()}"}],
+    }
+    path = tmp_path / "a.gltf"
+    path.write_text(json.dumps(document))
+    assert len(read_scan(path).faces) == 1
+    path.write_text(json.dumps(document | broken))
+    with pytest.raises(ScanError, match="damaged, export it again"):
+        read_scan(path)

@@ -195,7 +195,7 @@ def test_bad_scans_are_listed_with_their_reasons_and_the_others_go_on(toyhead, i
     rows = _read_report(tmp_path / "scans")
     reasons = {
         "truncated.glb": "can't be parsed",
-        "empty.obj": "no faces",
+        "empty.obj": "it is empty",
         "noise.ply": "can't be parsed",
         "points.ply": "a point cloud",
         "zero.glb": "all vertices are zero",
@@ -253,7 +253,9 @@ def test_a_head_that_stands_otherwise_is_told_apart(orientation, reason, toyhead
 def test_a_batch_without_a_good_scan_stops(ingest_config, tmp_path):
     (tmp_path / "raw").mkdir()
     (tmp_path / "raw" / "bad.obj").write_text("")
-    with pytest.raises(NoUsableScan, match=r"no usable scan \(bad.obj: it has no faces\)"):
+    with pytest.raises(
+        NoUsableScan, match=r"no usable scan \(bad.obj: it is empty: copy or download it again\)"
+    ):
         ingest_batch(tmp_path / "raw", tmp_path / "scans", ingest_config, workers=1)
     assert not (tmp_path / "scans").exists()
     with pytest.raises(FileNotFoundError, match="no such batch"):

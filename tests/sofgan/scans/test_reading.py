@@ -101,7 +101,7 @@ def test_colours_of_obj_vertices_may_be_fractions_or_bytes(scale, tmp_path):
 @pytest.mark.parametrize(
     ("text", "reason"),
     [
-        ("", "it has no faces"),
+        ("", "it is empty"),
         (_VERTICES, "4 vertices but no faces: a point cloud, or cut off before its faces"),
         (
             _VERTICES + "v 1 0",
@@ -251,3 +251,18 @@ def test_stl_that_is_cut_off_says_so(tmp_path):
     for content in (binary, text):
         (tmp_path / "a.stl").write_bytes(content)
         assert len(read_scan(tmp_path / "a.stl").faces) == 80
+
+
+@pytest.mark.parametrize(
+    "content, said",
+    [
+        (b"", "it is empty"),
+        (b"\n  <!DOCTYPE html><html>404</html>", "it is a web page"),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n", "`git lfs pull`"),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".obj", ".ply", ".glb", ".gltf", ".stl"])
+def test_what_downloads_leave_in_place_of_a_scan_is_told(content, said, suffix, tmp_path):
+    (tmp_path / f"a{suffix}").write_bytes(content)
+    with pytest.raises(ScanError, match=said):
+        read_scan(tmp_path / f"a{suffix}")

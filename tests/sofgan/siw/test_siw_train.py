@@ -6,6 +6,8 @@ import pytest
 import torch
 
 from sofgan import cpu, distributed, shares
+from sofgan.config import from_mapping, to_mapping
+from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import load_siw, save_siw
@@ -289,13 +291,14 @@ def test_impossible_trainings_are_refused(tiny_training):
         dataclasses.replace(config, map_proportions={"scans": 1.0})
     with pytest.raises(ValueError, match="accumulate"):
         dataclasses.replace(config, accumulate=3)
-    for growth in (((12, 0.5),), ((16, 0.5),), ((8, 0.1), (8, 0.2)), ((8, 0.0),), ((8, 1.0),)):
+    for growth in (((12, 0.5),), ((16, 0.5),), ((8, 0.1), (8, 0.2)), ((8, 1.0),)):
         with pytest.raises(ValueError, match="growth"):
             dataclasses.replace(config, growth=growth)
     with pytest.raises(ValueError, match="region_weight"):
         tiny_training(discriminator={"region_weight": 1.0})
-    with pytest.raises(ValueError, match="scale_max"):
-        dataclasses.replace(config, scale_max=0.5)
+    for wrong in ({"scale_max": 0.5}, {"growth": [[8, 0.0]]}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            from_mapping(TrainSiw, to_mapping(config) | wrong, "train_siw")
 
 
 def test_processes_that_can_share_a_step_take_whole_groups(tiny_training, monkeypatch):
