@@ -38,6 +38,9 @@ _SIDES = 8  # Views around each up axis.
 _TOPS = (1.0, 0.55, 0.2)
 _GOOD_ENOUGH = 0.45  # A score at which the search ends.
 _HEADS_APART = 2.0  # Two heads' eyes are farther apart than this many distances between a head's own.
+# Two heads in one view are small in it: what scores this much there, and is as large within this factor, is looked at
+# closer.
+_MAYBE, _AS_LARGE = 0.1, 2.0
 _SEVERAL = "it shows two faces or more; save each head as a file of its own"
 _AROUND_EYES = 12  # Views around the line through two eyes that are known, for each way round.
 _LIKE_DEGREES = 35  # Angle within which a view looks along one of the given ways to stand.
@@ -91,9 +94,10 @@ def find_face(
         ScanError: a view shows two faces, or views show it looking contrary ways about equally well.
     """
     seen: list[FoundFace] = []
+    pairs: list[tuple[FoundFace, FoundFace]] = []
 
     def faces(poses: np.ndarray, unit: float) -> list[FoundFace | None]:
-        return faces_in_views(scan, renderer, parse, size, poses, unit, may_be)
+        return faces_in_views(scan, renderer, parse, size, poses, unit, may_be, pairs)
 
     def look(poses: np.ndarray, unit: float) -> None:
         seen.extend(found for found in faces(poses, unit) if found is not None)
@@ -103,6 +107,7 @@ def find_face(
             view = _from_around(scan, rotations, top)
             if view is not None:
                 look(*view)
+        _refuse_two_heads(pairs, faces)
 
     eyes = None if may_be is None else known_eyes(scan, may_be)
     if eyes is not None:
@@ -163,6 +168,29 @@ def _firmest(seen: list[FoundFace], look: Callable[[np.ndarray, float], list]) -
             f"or {describe(rivals[second].frame.rotation)}; say `up` and `front` in scan.yaml"
         )
     return rivals[first]
+
+
+def _refuse_two_heads(
+    pairs: list[tuple[FoundFace, FoundFace]], look: Callable[[np.ndarray, float], list]
+) -> None:
+    """Look closer at the likeliest of the pairs, and forget them.
+
+    Raises:
+        ScanError: each of both is a face.
+    """
+    likeliest = max(pairs, key=lambda pair: min(map(_score, pair)), default=())
+    pairs.clear()
+    closer = []
+    for face in likeliest:
+        # From the same side: features that are a few pixels large tell a direction badly.
+        frontal = portrait_cameras(replace(face.frame, rotation=face.seen_from), np.zeros(1), np.zeros(1))
+        closer += [one for one in look(frontal, face.frame.portrait_side()) if one is not None]
+    pairs.clear()
+    if len(closer) == 2 and min(map(_score, closer)) >= _GOOD_ENOUGH:
+        one, other = (face.frame for face in closer)
+        sizes = one.eye_distance, other.eye_distance
+        if _apart(one, other) and max(sizes) < _AS_LARGE * min(sizes):
+            raise ScanError(_SEVERAL)
 
 
 def _contrary(one: FoundFace, other: FoundFace) -> bool:
@@ -246,8 +274,11 @@ def faces_in_views(
     cam2world: np.ndarray,
     unit: float,
     may_be: np.ndarray | None = None,
+    pairs: list[tuple[FoundFace, FoundFace]] | None = None,
 ) -> list[FoundFace | None]:
     """The face that each of the cameras (N, 4, 4) sees; `unit` is a length of the scan that is to become 1.
+
+    What may be two faces in one view, too small there to tell, is added to `pairs`.
 
     Raises:
         ScanError: a view shows two faces.
@@ -258,8 +289,11 @@ def faces_in_views(
     faces = []
     for one, seen, pose in zip(probabilities, visible, cam2world):
         face = face_in_view(one, seen, centres, pose)
-        if (face is None or face.score < _GOOD_ENOUGH) and _two_faces(one, seen, centres, pose):
+        pair = _two_faces(one, seen, centres, pose) if face is None or face.score < _GOOD_ENOUGH else None
+        if pair is not None and min(map(_score, pair)) >= _GOOD_ENOUGH:
             raise ScanError(_SEVERAL)
+        if pair is not None and pairs is not None:
+            pairs.append(pair)
         faces.append(face)
     return faces
 
@@ -345,14 +379,14 @@ def face_in_view(
 
 def _two_faces(
     probabilities: np.ndarray, visible: np.ndarray, centres: np.ndarray, cam2world: np.ndarray
-) -> bool:
-    """Whether a view's features, divided at the widest gap between them, are two faces, farther apart than one head."""
+) -> tuple[FoundFace, FoundFace] | None:
+    """Two faces in a view, divided at the widest gap between features, that are farther apart than one head."""
     parsed = np.where(visible >= 0, probabilities.argmax(0), labels.BACKGROUND)
     pixels = np.argwhere(np.isin(parsed, (labels.EYE, labels.EYEGLASS, *NOSE, *MOUTH)))
     chosen = pixels[:: max(1, len(pixels) // 300)].astype(float)
     split = two_groups(chosen)
     if split is None:
-        return False
+        return None
     shown = np.argwhere(visible >= 0)
     nearest = cKDTree(chosen).query(shown)[1]
     found = []
@@ -361,9 +395,9 @@ def _two_faces(
         rows, columns = shown[group[nearest]].T
         own[rows, columns] = visible[rows, columns]
         found.append(face_in_view(probabilities, own, centres, cam2world))
-    if any(face is None or face.score < _GOOD_ENOUGH for face in found):
-        return False
-    return _apart(*(face.frame for face in found))
+    if any(face is None or face.score < _MAYBE for face in found):
+        return None
+    return tuple(found) if _apart(*(face.frame for face in found)) else None
 
 
 def _apart(one: FaceFrame, other: FaceFrame) -> bool:

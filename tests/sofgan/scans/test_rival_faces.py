@@ -1,9 +1,10 @@
-"""Parsers that see faces in faces that are upside down: which way up a scan stands all the same."""
+"""Where one face is seen, and others that contradict it: upside down in the same place, or on another head."""
 
 from dataclasses import replace
 
 import numpy as np
 import pytest
+import trimesh
 
 from sofgan import labels
 from sofgan.scans.face_finding import FoundFace, _firmest, find_face, ways_to_stand
@@ -43,19 +44,23 @@ def _misled(toyhead):
     return parse
 
 
-def _found(toyhead, matrix, parse):
-    mesh = toyhead.unlabelled(matrix, keep=lambda middles: middles[:, 1] > -0.13)
-    scan = RawScan(
+def _scan(*meshes):
+    mesh = trimesh.util.concatenate(meshes)
+    return RawScan(
         np.asarray(mesh.vertices), np.asarray(mesh.faces), np.zeros(len(mesh.faces), int), ((),), None,
         np.asarray(mesh.visual.vertex_colors)[mesh.faces][..., :3], (Material(),),
     )  # fmt: skip
-    return find_face(scan, process_renderer(), parse, 64, ways_to_stand())
+
+
+def _head(toyhead, matrix):
+    return toyhead.unlabelled(matrix, keep=lambda middles: middles[:, 1] > -0.13)
 
 
 @pytest.mark.parametrize("matrix", [_UPRIGHT, _UPSIDE_DOWN])
 def test_a_face_seen_in_one_that_is_upside_down_is_none(matrix, toyhead):
     """Upside down it scores above the right one: in the view that is straight, not in those beside it."""
-    found = _found(toyhead, matrix, _misled(toyhead))
+    scan = _scan(_head(toyhead, matrix))
+    found = find_face(scan, process_renderer(), _misled(toyhead), 64, ways_to_stand())
     assert rotation_angle(found.frame.rotation @ matrix[:3, :3]) < 12
 
 
@@ -98,3 +103,12 @@ def test_faces_that_are_seen_again_as_well_either_way_up_are_not_trusted(again, 
             decide()
     # What scores too badly to be a rival changes nothing, nor does one that agrees.
     assert _firmest([wrong, _face(_UPRIGHT[:3, :3], 0.2), replace(wrong, score=0.5)], look) is wrong
+
+
+def test_two_heads_that_are_small_in_every_view_are_two(toyhead):
+    """At half a head's width between them no view of both shows either well enough; a closer one does."""
+    beside = np.eye(4)
+    beside[0, 3] = 0.18 * 1.5
+    scan = _scan(_head(toyhead, _UPRIGHT), _head(toyhead, beside))
+    with pytest.raises(ScanError, match="two faces or more"):
+        find_face(scan, process_renderer(), toyhead.Oracle(), 64, ways_to_stand(np.array([0.0, 1, 0])))
