@@ -111,4 +111,4 @@ def test_two_heads_that_are_small_in_every_view_are_two(toyhead):
     beside[0, 3] = 0.18 * 1.5
     scan = _scan(_head(toyhead, _UPRIGHT), _head(toyhead, beside))
     with pytest.raises(ScanError, match="two faces or more"):
-        find_face(scan, process_renderer(), toyhead.Oracle(), 64, ways_to_stand(np.array([0.0, 1, 0])))
+        find_face(scan, process_renderer(), toyhead.Oracle(), 64, ways_to_stand())
