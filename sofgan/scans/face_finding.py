@@ -19,6 +19,7 @@ from sofgan.scans.face_frame import (
     FeaturePoints,
     NoFrame,
     across_eyes,
+    describe,
     eye_classes,
     frame_of_features,
     rotation_angle,
@@ -37,8 +38,19 @@ _SIDES = 8  # Views around each up axis.
 _TOPS = (1.0, 0.55, 0.2)
 _GOOD_ENOUGH = 0.45  # A score at which the search ends.
 _HEADS_APART = 2.0  # Two heads' eyes are farther apart than this many distances between a head's own.
+# Two heads in one view are small in it: what scores this much there, and is as large within this factor, is looked at
+# closer.
+_MAYBE, _AS_LARGE = 0.1, 2.0
+_SEVERAL = "it shows two faces or more; save each head as a file of its own"
 _AROUND_EYES = 12  # Views around the line through two eyes that are known, for each way round.
 _LIKE_DEGREES = 35  # Angle within which a view looks along one of the given ways to stand.
+# Parsers are trained on upright faces, and may see one in a face that is upside down: a mouth for eyes, a nose, brows
+# for a mouth. Two faces that look ways farther apart than this contradict each other; so does only what scores at
+# least this share of the best.
+_CONTRARY_DEGREES, _RIVALS = 75.0, 0.4
+# Then both are seen again, from these sides in degrees and so many times as wide as a portrait. What is a face stays
+# one; if the other is seen again at least this share as well, neither is to be trusted.
+_AGAIN_YAWS, _AGAIN_ZOOMS, _AS_WELL = (-25.0, 0.0, 25.0), (1.06, 1.5), 0.8
 
 
 @dataclass(frozen=True)
@@ -66,7 +78,8 @@ def find_face(
 ) -> FoundFace | None:
     """The face of a scan, or None where no view shows one.
 
-    Where two eyes are known it is looked for around them first.
+    Where two eyes are known it is looked for around them first. Of faces that look contrary ways the one counts that
+    further views show best.
 
     Args:
         scan: welded.
@@ -76,14 +89,25 @@ def find_face(
         standings: groups of (3, 3) axes to look along, such as `ways_to_stand()`; the search ends after the first
             group that shows a face well.
         may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
+
+    Raises:
+        ScanError: a view shows two faces, or views show it looking contrary ways about equally well.
     """
-    best: FoundFace | None = None
+    seen: list[FoundFace] = []
+    pairs: list[tuple[FoundFace, FoundFace]] = []
+
+    def faces(poses: np.ndarray, unit: float) -> list[FoundFace | None]:
+        return faces_in_views(scan, renderer, parse, size, poses, unit, may_be, pairs)
 
     def look(poses: np.ndarray, unit: float) -> None:
-        nonlocal best
-        for found in faces_in_views(scan, renderer, parse, size, poses, unit, may_be):
-            if found is not None and (best is None or found.score > best.score):
-                best = found
+        seen.extend(found for found in faces(poses, unit) if found is not None)
+
+    def look_along(rotations: list[np.ndarray]) -> None:
+        for top in _TOPS:
+            view = _from_around(scan, rotations, top)
+            if view is not None:
+                look(*view)
+        _refuse_two_heads(pairs, faces)
 
     eyes = None if may_be is None else known_eyes(scan, may_be)
     if eyes is not None:
@@ -92,20 +116,93 @@ def find_face(
             frontal = [portrait_cameras(frame, np.zeros(1), np.zeros(1)) for frame in frames]
             look(np.concatenate(frontal), frames[0].portrait_side())
     for group in standings:
+        best = max(seen, key=_score, default=None)
         if best is not None and best.score >= _GOOD_ENOUGH:
             break
-        for top in _TOPS:
-            view = _from_around(scan, group, top)
-            if view is not None:
-                look(*view)
+        look_along(group)
+        best = max(seen, key=_score, default=None)
+        if best is not None and best.score >= _GOOD_ENOUGH and len(standings) > 1:
+            # Other ways up won't be looked at: whether the same side makes a face upside down must be seen now.
+            left, up, front = best.seen_from
+            look_along([np.stack([-left, -up, front])])
+    best = _firmest(seen, faces)
     # Closer from the same side first: features that are a few pixels large tell a direction badly.
     for turn in (False, True, True) if best else ():
         frame = best.frame if turn else replace(best.frame, rotation=best.seen_from)
         frontal = portrait_cameras(frame, np.zeros(1), np.zeros(1))
-        closer = faces_in_views(scan, renderer, parse, size, frontal, frame.portrait_side(), may_be)[0]
+        closer = faces(frontal, frame.portrait_side())[0]
         if closer is not None and closer.score >= best.score - 0.05:
             best = closer
     return best
+
+
+def _score(face: FoundFace) -> float:
+    return face.score
+
+
+def _firmest(seen: list[FoundFace], look: Callable[[np.ndarray, float], list]) -> FoundFace | None:
+    """The best of the faces seen; of those that look contrary ways the one that is a face from further sides too.
+
+    Args:
+        seen: faces in views.
+        look: at cameras (N, 4, 4) and a unit, what `faces_in_views` gives.
+
+    Raises:
+        ScanError: two are so about equally well.
+    """
+    rivals: list[FoundFace] = []
+    for face in sorted(seen, key=_score, reverse=True):
+        if rivals and face.score < _RIVALS * rivals[0].score:
+            break
+        if all(_contrary(face, other) for other in rivals):
+            rivals.append(face)
+    if len(rivals) < 2:
+        return rivals[0] if rivals else None
+    firmness = [_seen_again(face, look) for face in rivals]
+    first, second = np.argsort(firmness)[::-1][:2]
+    if firmness[second] >= _AS_WELL * firmness[first]:
+        if _apart(rivals[first].frame, rivals[second].frame):
+            raise ScanError(_SEVERAL)
+        raise ScanError(
+            f"its views show a face that looks two ways, about equally well: {describe(rivals[first].frame.rotation)}, "
+            f"or {describe(rivals[second].frame.rotation)}; say `up` and `front` in scan.yaml"
+        )
+    return rivals[first]
+
+
+def _refuse_two_heads(
+    pairs: list[tuple[FoundFace, FoundFace]], look: Callable[[np.ndarray, float], list]
+) -> None:
+    """Look closer at the likeliest of the pairs, and forget them.
+
+    Raises:
+        ScanError: each of both is a face.
+    """
+    likeliest = max(pairs, key=lambda pair: min(map(_score, pair)), default=())
+    pairs.clear()
+    closer = []
+    for face in likeliest:
+        # From the same side: features that are a few pixels large tell a direction badly.
+        frontal = portrait_cameras(replace(face.frame, rotation=face.seen_from), np.zeros(1), np.zeros(1))
+        closer += [one for one in look(frontal, face.frame.portrait_side()) if one is not None]
+    pairs.clear()
+    if len(closer) == 2 and min(map(_score, closer)) >= _GOOD_ENOUGH:
+        one, other = (face.frame for face in closer)
+        sizes = one.eye_distance, other.eye_distance
+        if _apart(one, other) and max(sizes) < _AS_LARGE * min(sizes):
+            raise ScanError(_SEVERAL)
+
+
+def _contrary(one: FoundFace, other: FoundFace) -> bool:
+    return rotation_angle(one.frame.rotation @ other.frame.rotation.T) > _CONTRARY_DEGREES
+
+
+def _seen_again(face: FoundFace, look: Callable[[np.ndarray, float], list]) -> float:
+    """The mean score, 0..1, of views around a face, 0 for those that don't show it or another way."""
+    yaws = np.radians(_AGAIN_YAWS)
+    poses = [portrait_cameras(face.frame, yaws, np.zeros(len(yaws)), zoom) for zoom in _AGAIN_ZOOMS]
+    again = look(np.concatenate(poses), face.frame.portrait_side())
+    return float(np.mean([0.0 if one is None or _contrary(one, face) else one.score for one in again]))
 
 
 def known_eyes(scan: RawScan, may_be: np.ndarray) -> FeaturePoints | None:
@@ -177,8 +274,11 @@ def faces_in_views(
     cam2world: np.ndarray,
     unit: float,
     may_be: np.ndarray | None = None,
+    pairs: list[tuple[FoundFace, FoundFace]] | None = None,
 ) -> list[FoundFace | None]:
     """The face that each of the cameras (N, 4, 4) sees; `unit` is a length of the scan that is to become 1.
+
+    What may be two faces in one view, too small there to tell, is added to `pairs`.
 
     Raises:
         ScanError: a view shows two faces.
@@ -189,8 +289,11 @@ def faces_in_views(
     faces = []
     for one, seen, pose in zip(probabilities, visible, cam2world):
         face = face_in_view(one, seen, centres, pose)
-        if (face is None or face.score < _GOOD_ENOUGH) and _two_faces(one, seen, centres, pose):
-            raise ScanError("it shows two faces or more; save each head as a file of its own")
+        pair = _two_faces(one, seen, centres, pose) if face is None or face.score < _GOOD_ENOUGH else None
+        if pair is not None and min(map(_score, pair)) >= _GOOD_ENOUGH:
+            raise ScanError(_SEVERAL)
+        if pair is not None and pairs is not None:
+            pairs.append(pair)
         faces.append(face)
     return faces
 
@@ -276,14 +379,14 @@ def face_in_view(
 
 def _two_faces(
     probabilities: np.ndarray, visible: np.ndarray, centres: np.ndarray, cam2world: np.ndarray
-) -> bool:
-    """Whether a view's features, divided at the widest gap between them, are two faces, farther apart than one head."""
+) -> tuple[FoundFace, FoundFace] | None:
+    """Two faces in a view, divided at the widest gap between features, that are farther apart than one head."""
     parsed = np.where(visible >= 0, probabilities.argmax(0), labels.BACKGROUND)
     pixels = np.argwhere(np.isin(parsed, (labels.EYE, labels.EYEGLASS, *NOSE, *MOUTH)))
     chosen = pixels[:: max(1, len(pixels) // 300)].astype(float)
     split = two_groups(chosen)
     if split is None:
-        return False
+        return None
     shown = np.argwhere(visible >= 0)
     nearest = cKDTree(chosen).query(shown)[1]
     found = []
@@ -292,9 +395,13 @@ def _two_faces(
         rows, columns = shown[group[nearest]].T
         own[rows, columns] = visible[rows, columns]
         found.append(face_in_view(probabilities, own, centres, cam2world))
-    if any(face is None or face.score < _GOOD_ENOUGH for face in found):
-        return False
-    one, other = (face.frame for face in found)
+    if any(face is None or face.score < _MAYBE for face in found):
+        return None
+    return tuple(found) if _apart(*(face.frame for face in found)) else None
+
+
+def _apart(one: FaceFrame, other: FaceFrame) -> bool:
+    """Whether two faces are those of two heads."""
     apart = np.linalg.norm(one.eyes - other.eyes)
     return bool(apart > _HEADS_APART * max(one.eye_distance, other.eye_distance))
 
