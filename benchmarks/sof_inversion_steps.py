@@ -65,9 +65,7 @@ def single_views(sof: Sof, folder: Path, count: int, known: bool) -> tuple[torch
         if (instance_name(path) in sof.training_names) == known
     ]
     if not files:
-        raise SystemExit(f"{folder} holds no views of heads that the field {'knows' if known else 'has not seen'}")
-            f"{folder} holds no views of heads that {sof} {'knows' if known else 'has not seen'}"
-        )
+        raise SystemExit(f"{folder}: no views of heads that the field {'knows' if known else 'has not seen'}")
     views = read_views(files[:count])
     rng = numpy_generator(SEED, "single views")
     chosen = [int(rng.choice(torch.nonzero(views.instance == i)[1:, 0])) for i in range(len(views.names))]
