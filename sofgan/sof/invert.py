@@ -120,7 +120,9 @@ class Fit:
         training: TrainSof,
     ):
         self.model, self.maps, self.config, self.views, self.prior = model, maps, config, views, prior
-        self.sampling, self.loss_weights = training.rays, training.loss
+        self.sampling = training.rays
+        # As in training, where the cross-entropy has another weight than here.
+        self.depth_weight = training.loss.negative_depth / (training.loss.cross_entropy or 1.0)
         self.white = torch.nn.Parameter(prior.white(codes))
         self.expected = views.values.detach().clone()
         self.density = pixel_density(maps, maps, training.rays)
@@ -183,12 +185,9 @@ class Fit:
         }
         loss = terms["cross_entropy"] + config.code_weight * terms["code_distance"]
         loss = loss + config.camera_weight * terms["camera_distance"]
-        weights_of = self.loss_weights
-        if (
-            weights_of.negative_depth and weights_of.cross_entropy
-        ):  # as in training, to a cross-entropy of weight 1
+        if self.depth_weight:
             terms["negative_depth"] = projection.depth.clamp_max(0).square().mean()
-            loss = loss + weights_of.negative_depth / weights_of.cross_entropy * terms["negative_depth"]
+            loss = loss + self.depth_weight * terms["negative_depth"]
         return loss, terms
 
     @torch.no_grad()
@@ -421,10 +420,12 @@ def _start(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, encoder, know
 
 
 def latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
+    """The step of the newest state and the state; 0 and None where there is none."""
     return (checkpoints.latest(device) if checkpoints else None) or (0, None)
 
 
 def tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, report) -> None:
+    """Say now and then how far a fit is, and more seldom its terms."""
     if status and done % 10 == 0:
         status(f"{done}/{total} {what}")
     if report and done % 100 == 0:
@@ -433,6 +434,7 @@ def tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, rep
 
 @torch.no_grad()
 def scored(model: SofModel, maps: Tensor, codes: Tensor, views) -> Inversion:
+    """Codes (M, Z) and cameras of maps (M, H, W) with what they show of a model, whose gradients end here."""
     cam2world, intrinsics = views(torch.arange(len(codes), device=codes.device))
 
     @torch.no_grad()

@@ -92,7 +92,8 @@ def invert_in_turns(
             model.requires_grad_(True)
         released = step >= config.steps
         factor = warmup_cosine(step, total, warmup)
-        rates = (config.code_learning_rate, config.camera_learning_rate)
+        still = step < config.camera_only_share * config.steps
+        rates = (0.0 if still else config.code_learning_rate, config.camera_learning_rate)
         if released:
             rates = (config.released_code_learning_rate, config.released_camera_learning_rate)
             for group, rate in zip(of_modules.param_groups, (config.module_learning_rate, rates[0])):

@@ -231,3 +231,14 @@ def test_with_a_rehearsal_known_codes_move_too(trained, maps, even, views_folder
 def test_the_fast_way_refuses_the_papers_preset(trained, maps, even):
     with pytest.raises(ValueError, match="invert_in_turns"):
         invert(trained, maps, SHORT, even, 0)
+
+
+def test_cameras_may_move_first_alone(trained, maps, even):
+    config = dataclasses.replace(SHORT, steps=4, released_steps=0, maps_per_step=3, camera_only_share=0.5)
+    seen = []
+    invert_in_turns(trained, maps, config, even, 0, look=lambda step, found: seen.append(found()))
+    mean = trained.codes.mean(0).expand(3, -1)
+    assert torch.allclose(seen[1].codes, mean, atol=1e-6) and not torch.allclose(
+        seen[2].codes, mean, atol=1e-3
+    )
+    assert not torch.equal(seen[0].views.values, seen[1].views.values)
