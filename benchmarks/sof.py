@@ -58,7 +58,7 @@ QUICK = {
 LSTM_64 = {
     "marcher": {"start": "sphere"},
     "loss": {"cross_entropy": 1.0, "negative_depth": 0.05, "code": 0.005},  # the profile's, divided by 200
-    "rays": {"border_share": 0.35, "rare_share": 0.3, "correction": 0.5},
+    "rays": {"border_share": 0.35, "rare_share": 0.3, "correction": 0.5, "replacement": True},
     "instances_per_step": 4,
     "views_per_instance": 4,
     "rays_per_view": 64,  # more steps of fewer rays: 0.38 after 45 s, with 256 rays 0.27

@@ -17,6 +17,7 @@ from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
 from sofgan.sof.encoder import train_encoder
 from sofgan.sof.invert import Inversion, Rehearsal, extend, invert, join, part, release
 from sofgan.sof.model import Sof, load_sof, save_sof
+from sofgan.sof.paper_inversion import invert_in_turns
 from sofgan.sof.single_views import frontal_views, score_other_views
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
@@ -31,58 +32,84 @@ KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and
 
 
 def main() -> None:
-    params, machine = read_params("invert_masks"), runtime()
+    params, training, machine = read_params("invert_masks"), read_params("train_sof"), runtime()
     use_cpu(machine.threads)
     sof = load_sof("models/sof.pt", machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
+    # Scans that the field has not seen are masks like others; only of them the other sides are known.
+    frontal = new_heads.labels[frontal_views(new_heads)] if new_heads else maps[:0]
     new_names = new_heads.names if new_heads else []
-    inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, new_names, machine.device]
+    inputs = [to_mapping(params), to_mapping(training), seed(), sha256_file("models/sof.pt"), keys, new_names]
     with stage_run("invert_masks", params) as run:
-        encoder = None
-        if params.preset == "fast" and params.encoder_steps:
-            prior, steps = fit_prior(sof.codes), params.encoder_steps
-            encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
-
-        def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> tuple[Inversion, Checkpoints]:
-            checkpoints = Checkpoints(f".work/invert_masks/{name}", [*inputs, name])
-            found = invert(
-                sof, label_maps, params, seed(), encoder, known_framing, checkpoints, run.status, run.report
-            )
-            return found, checkpoints
-
-        found, states = fit("masks", maps, known_framing=False)
-        checkpoints, scores = [states], {"input_miou_frozen": float(found.miou.mean())}
-        # Scans that the field has not seen are masks like others; only of them the other sides are known.
+        fit = fit_in_turns if params.preset == "paper" else fit_in_groups
+        frozen, found, checkpoints = fit(sof, maps, frontal, known, (params, training), inputs, run)
+        people = part(found, slice(len(keys)))
+        scores = {"input_miou_frozen": float(frozen.miou[: len(keys)].mean())}
         if new_heads:
-            frontal = new_heads.labels[frontal_views(new_heads)]
-            found_heads, states = fit("new_heads", frontal, known_framing=True)
-            checkpoints.append(states)
-            scores |= new_head_scores(found_heads, new_heads, "_frozen")
-            found, maps = join(found, found_heads), torch.cat([maps, frontal])
-        if params.released_steps:
-            scores["known_head_miou_frozen"] = validate(sof.model, known.to(sof.device), KNOWN_VIEWS)[
-                0
-            ].miou()
-            rehearsal = Rehearsal(known, read_params("train_sof"))
-            trained = to_mapping(rehearsal.training)
-            checkpoints.append(Checkpoints(".work/invert_masks/released", [*inputs, trained]))
-            found = release(
-                sof, found, maps, params, seed(), rehearsal, checkpoints[-1], run.status, run.report
-            )
-            scores["known_head_miou"] = validate(found.model, known.to(sof.device), KNOWN_VIEWS)[0].miou()
-        if new_heads:
+            scores |= new_head_scores(part(frozen, slice(len(keys), None)), new_heads, "_frozen")
             scores |= new_head_scores(part(found, slice(len(keys), None)), new_heads, "")
-        found, maps = part(found, slice(len(keys))), maps[: len(keys)]
+        if params.released_steps:
+            for name, model in {"_frozen": sof.model, "": found.model}.items():
+                confusion, _ = validate(model, known.to(sof.device), KNOWN_VIEWS)
+                scores[f"known_head_miou{name}"] = confusion.miou()
         scores |= {
-            "input_miou": float(found.miou.mean()),
-            "input_miou_worst": float(found.miou.min()),
+            "input_miou": float(people.miou.mean()),
+            "input_miou_worst": float(people.miou.min()),
             "maps": len(keys),
         }
-        write(sof, found, keys, maps, run)
+        write(sof, people, keys, maps, run)
         run.final(scores, headline=HEADLINE)
     for states in checkpoints:
         states.clear()
+
+
+Fitted = tuple[
+    Inversion, Inversion, list[Checkpoints]
+]  # masks, then new heads: before the release, and after
+
+
+def fit_in_groups(
+    sof: Sof,
+    maps: torch.Tensor,
+    frontal: torch.Tensor,
+    known: ViewSet,
+    how: tuple,
+    inputs: list,
+    run: StageRun,
+) -> Fitted:
+    """Masks and frontal maps of new heads by the fast preset; `how` are the parameters, and those of the field."""
+    params, training = how
+    inputs, encoder = [*inputs, str(sof.device)], None
+    if params.encoder_steps:
+        prior, steps = fit_prior(sof.codes), params.encoder_steps
+        encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
+    told = (run.status, run.report)
+    states = [Checkpoints(f".work/invert_masks/{name}", [*inputs, name]) for name in ("masks", "new_heads")]
+    frozen = invert(sof, maps, *how, seed(), encoder, False, states[0], *told)
+    if len(frontal):
+        frozen = join(frozen, invert(sof, frontal, *how, seed(), encoder, True, states[1], *told))
+    if not params.released_steps:
+        return frozen, frozen, states
+    states.append(Checkpoints(".work/invert_masks/released", inputs))
+    everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, training)
+    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[2], *told), states
+
+
+def fit_in_turns(
+    sof: Sof,
+    maps: torch.Tensor,
+    frontal: torch.Tensor,
+    known: ViewSet,
+    how: tuple,
+    inputs: list,
+    run: StageRun,
+) -> Fitted:
+    """Masks and frontal maps of new heads together by the paper's preset, each visited as often."""
+    states = Checkpoints(".work/invert_masks/turns", [*inputs, str(sof.device)])
+    everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, how[1])
+    pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run.status, run.report)
+    return *pair, [states]
 
 
 def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:

@@ -45,3 +45,18 @@ def fit_prior(codes: Tensor) -> CodePrior:
     deviations = lengths[:rank] / (len(codes) - 1) ** 0.5
     deviations = deviations.clamp_min(DEVIATION_FLOOR * deviations[0])
     return CodePrior(mean, deviations[:, None] * directions[:rank])
+
+
+def open_prior(codes: Tensor) -> CodePrior:
+    """A Gaussian that is alike in all Z directions, as wide as the codes (N, Z) of known heads are on average.
+
+    Its codes need not be combinations of known heads'.
+
+    Raises:
+        InputError: there are fewer than two codes.
+    """
+    if len(codes) < 2:
+        raise InputError(f"a prior over codes needs at least two heads, not {len(codes)}")
+    mean = codes.mean(0)
+    deviation = ((codes - mean).square().sum() / ((len(codes) - 1) * codes.shape[1])).sqrt()
+    return CodePrior(mean, deviation * torch.eye(codes.shape[1], device=codes.device))

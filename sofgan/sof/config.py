@@ -112,6 +112,7 @@ class RaySampling:
     rare_share: Share = 0.3  # on classes in proportion to area ** -rare_power
     rare_power: Weight = 0.5
     correction: Share = 0.5  # 1: weights make the loss the uniform mean; 0: drawn rays count alike
+    replacement: bool = True  # False: no pixel of a view twice in a step; both shares are then 0
     free_points: Whole = 4  # per ray, between the ball's edge and the surface
     surface_points: Whole = 2  # per ray, just behind the surface
     surface_width: Positive = 0.1  # head units: half of the free points lie so close before the surface
@@ -120,6 +121,8 @@ class RaySampling:
     def __post_init__(self):
         if 1 - self.border_share - self.rare_share < 0:
             raise ValueError("rays.border_share and rare_share add up to more than 1")
+        if not self.replacement and self.border_share + self.rare_share > 0:
+            raise ValueError("rays.replacement can be off only where rays.border_share and rare_share are 0")
 
 
 @dataclass(frozen=True)
@@ -155,6 +158,7 @@ class TrainSof:
     instances_per_step: Count
     views_per_instance: Count
     rays_per_view: Count
+    autocast: bool  # bfloat16 on CUDA, in wide layers alone (sofgan.sof.precision)
     learning_rate: Rate
     code_learning_rate: Rate
     code_init_std: Positive
@@ -185,6 +189,11 @@ class InvertMasks:
     camera_only_share: Share  # of the steps, at first: a code that moves under a wrong camera moves astray
     rays_per_map: Count
     maps_per_step: Count  # fitted together
+    autocast: bool  # as of train_sof
+    adam_beta2: Annotated[float, from_to_below(0, 1)]
+    warmup_share: Share  # of the steps: the frozen ones and the released ones (fast), or of all (paper)
+    clip_gradient_norm: Weight  # of released modules; 0: not clipped
+    code_space: str  # known (codes are combinations of those of known heads) | all (any)
     code_learning_rate: Rate  # in deviations of known heads
     camera_learning_rate: Rate
     code_weight: Weight  # of the mean squared distance to the mean code, in deviations of known heads
@@ -199,3 +208,13 @@ class InvertMasks:
     def __post_init__(self):
         if self.preset not in ("fast", "paper"):
             raise ValueError(f"invert_masks.preset must be fast or paper, not {self.preset!r}")
+        if self.code_space not in ("known", "all"):
+            raise ValueError(f"invert_masks.code_space must be known or all, not {self.code_space!r}")
+        if not 0 < self.adam_beta2 < 1 or not 0 <= self.warmup_share < 1 or self.clip_gradient_norm < 0:
+            raise ValueError(
+                "invert_masks wants an adam_beta2 between 0 and 1, a warmup_share from 0 to below 1 and a "
+                f"clip_gradient_norm from 0, not {self.adam_beta2}, {self.warmup_share} and "
+                f"{self.clip_gradient_norm}"
+            )
+        if min(self.maps_per_step, self.rays_per_map) < 1 or min(self.steps, self.released_steps) < 0:
+            raise ValueError("invert_masks wants a map and a ray a step at least, and steps from 0")

@@ -11,6 +11,7 @@ from sofgan import cameras, distributed, labels
 from sofgan.errors import UserError
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.config import RaySampling
+from sofgan.sof.ray_draws import draw_pixels
 from sofgan.sof.rays import Rays, ball_interval
 
 DENSITY_LEVELS = 255  # a pixel's chance to be drawn is kept as one byte
@@ -174,12 +175,7 @@ class RaySampler:
         chosen = scores.argsort(1)[:, : min(views, self.fewest)]
         index = self.training_views[instances].gather(1, chosen)  # (I, V) views
         flat = index.flatten()
-        cumulative = self.density[flat].float().cumsum(1)  # (I*V, H*W)
-        total = cumulative[:, -1:]
-        points = torch.rand((len(flat), rays), generator=generator, device=device) * total
-        pixels = torch.searchsorted(cumulative, points, right=True).clamp_max(cumulative.shape[1] - 1)
-        drawn = self.density[flat].gather(1, pixels).float().clamp_min(1)
-        weights = (total / cumulative.shape[1] / drawn) ** self.sampling.correction
+        pixels, weights = draw_pixels(self.density[flat], rays, self.sampling, generator)
         size = self.views.size
         centres = torch.stack([pixels % size + 0.5, pixels // size + 0.5], -1) / size
         cam2world = self.views.cam2world[flat]

@@ -5,12 +5,15 @@ A field is used in two steps, so that a code's representation is made once and k
 `field.classify(features)`, or both at once by `field.logits`.
 """
 
+from contextlib import nullcontext
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sofgan.sof.config import FieldConfig
 from sofgan.sof.hypernetwork import Hypernetwork
+from sofgan.sof.precision import wide_layers
 
 Representation = dict[str, Tensor]  # what is generated from codes; the first axis of each is the instance
 
@@ -71,12 +74,16 @@ class HyperField(Field):
         values = points
         for index in range(len(representation) // 2):
             weight, bias = representation[f"weight{index}"], representation[f"bias{index}"]
-            values = torch.baddbmm(bias[:, None], values, weight.transpose(1, 2))
-            values = F.relu(F.layer_norm(values, values.shape[-1:]))
+            # The first layer reads coordinates, in full precision.
+            with wide_layers() if index else nullcontext():
+                values = torch.baddbmm(bias[:, None], values, weight.transpose(1, 2))
+            values = F.relu(F.layer_norm(values.to(points), values.shape[-1:]))
         return values
 
     def classify(self, features: Tensor) -> Tensor:
-        return self.head(features)
+        with wide_layers():
+            features = self.head[:-1](features)
+        return self.head[-1](features.to(self.head[-1].weight))
 
 
 def build_field(config: FieldConfig) -> Field:

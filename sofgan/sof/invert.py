@@ -16,26 +16,26 @@ from sofgan.metrics.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
 from sofgan.shares import share_slices
 from sofgan.sof import volume
-from sofgan.sof.code_prior import CodePrior, fit_prior
-from sofgan.sof.config import InvertMasks, RaySampling, TrainSof
+from sofgan.sof.code_prior import CodePrior, fit_prior, open_prior
+from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import RaySampler, ViewSet, instance_schedule, pixel_density
 from sofgan.sof.encoder import MapEncoder
 from sofgan.sof.field import Representation, select
 from sofgan.sof.inversion_cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion_start import search_start
 from sofgan.sof.model import Sof, SofModel
+from sofgan.sof.precision import mixed_precision
+from sofgan.sof.ray_draws import draw_pixels
 from sofgan.sof.rays import Projection, Rays, ball_interval
 from sofgan.sof.render import COARSE_SIZE, coarse_range, render_cameras
 from sofgan.sof.space import fit_mixture, shape_features
-from sofgan.sof.train import LearnTask, learn, mixed_precision, share_tasks, weighted_cross_entropy
+from sofgan.sof.train import LearnTask, learn, share_tasks, weighted_cross_entropy
 from sofgan.training import Checkpoints, warmup_cosine
 
 FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
 RANGES_EVERY_DRAWS = 20  # of a map: then its coarse view is made anew
-WARMUP_SHARE = 0.05
 LEAST_SHARE = 4  # maps that a thread takes
-ADAM_BETAS = (0.9, 0.99)
-CLIP_GRADIENT_NORM = 5.0  # of released modules
+ADAM_BETA1 = 0.9
 
 Status = Callable[[str], None]
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
@@ -106,18 +106,29 @@ def map_rays(pixels: Tensor, size: int, cam2world: Tensor, intrinsics: Tensor) -
     return Rays(cam2world[:, None, :3, 3].expand_as(directions), directions)
 
 
-class _Fit:
+class Fit:
     """Codes and cameras of maps under optimisation, in the coordinates of the codes' prior."""
 
     def __init__(
-        self, model: SofModel, maps: Tensor, codes: Tensor, views, prior: CodePrior, config: InvertMasks
+        self,
+        model: SofModel,
+        maps: Tensor,
+        codes: Tensor,
+        views,
+        prior: CodePrior,
+        config: InvertMasks,
+        training: TrainSof,
     ):
         self.model, self.maps, self.config, self.views, self.prior = model, maps, config, views, prior
+        self.sampling = training.rays
+        # As in training, where the cross-entropy has another weight than here.
+        self.depth_weight = training.loss.negative_depth / (training.loss.cross_entropy or 1.0)
         self.white = torch.nn.Parameter(prior.white(codes))
         self.expected = views.values.detach().clone()
-        self.density = pixel_density(maps, maps, RaySampling())
+        self.density = pixel_density(maps, maps, training.rays)
         self.void = bool((maps == VOID).any())
-        self.ranges = maps.new_zeros((len(maps), 2, COARSE_SIZE, COARSE_SIZE), dtype=torch.float32)
+        coarse = len(maps) if model.config.marcher.kind == "volume" else 0
+        self.ranges = maps.new_zeros((coarse, 2, COARSE_SIZE, COARSE_SIZE), dtype=torch.float32)
         self.draws = torch.full((len(maps),), RANGES_EVERY_DRAWS, device=maps.device)  # since its coarse view
 
     def codes(self, index=slice(None)) -> Tensor:
@@ -131,13 +142,7 @@ class _Fit:
 
     def tasks(self, index: Tensor, generator: torch.Generator, parameters: list[Tensor]) -> list[LearnTask]:
         """Pieces of a step about the maps of those indices, for `learn`: in whatever pieces it is the same."""
-        cumulative = self.density[index].float().cumsum(1)
-        draws = torch.rand(
-            (len(index), self.config.rays_per_map), generator=generator, device=self.maps.device
-        )
-        pixels = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
-        pixels = pixels.clamp_max(cumulative.shape[1] - 1)
-        weights = (cumulative[:, -1:] / self.density[index].gather(1, pixels).float()) ** 0.5
+        pixels, weights = draw_pixels(self.density[index], self.config.rays_per_map, self.sampling, generator)
         classes = self.maps[index].flatten(1).gather(1, pixels).long()
         weights, state = weights / weights.mean(), generator.get_state()
 
@@ -145,7 +150,10 @@ class _Fit:
             draws = torch.Generator(index.device).set_state(
                 state
             )  # each piece draws for all, and keeps its rows
-            with mixed_precision(index.device), distributed.shared_draws(len(index), share):
+            with (
+                mixed_precision(index.device, self.config.autocast),
+                distributed.shared_draws(len(index), share),
+            ):
                 loss, terms = self.loss(index[share], pixels[share], classes[share], weights[share], draws)
             weight = (share.stop - share.start) / len(index)
             gradients = torch.autograd.grad(weight * loss, parameters, allow_unused=True)
@@ -176,7 +184,11 @@ class _Fit:
             "camera_distance": (self.views.values[index] - self.expected[index]).square().mean(),
         }
         loss = terms["cross_entropy"] + config.code_weight * terms["code_distance"]
-        return loss + config.camera_weight * terms["camera_distance"], terms
+        loss = loss + config.camera_weight * terms["camera_distance"]
+        if self.depth_weight:
+            terms["negative_depth"] = projection.depth.clamp_max(0).square().mean()
+            loss = loss + self.depth_weight * terms["negative_depth"]
+        return loss, terms
 
     @torch.no_grad()
     def _ranges_at(self, index, pixels, codes, cam2world, intrinsics) -> Tensor:
@@ -213,6 +225,7 @@ def invert(
     sof: Sof,
     maps: Tensor,
     config: InvertMasks,
+    training: TrainSof,
     seed: int,
     encoder: MapEncoder | None = None,
     known_framing: bool = False,
@@ -220,32 +233,36 @@ def invert(
     status: Status | None = None,
     report: Report | None = None,
 ) -> Inversion:
-    """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is.
+    """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is (the fast preset).
 
-    The fast preset takes groups of `maps_per_step` maps one after another, `steps` each, from starts that are
-    searched and, where there is an encoder, estimated; the paper's draws so many of all maps at each step and
-    starts from the mean code and a frontal camera.
+    Groups of `maps_per_step` maps are taken one after another, `steps` each, from starts that are searched and, where
+    there is an encoder, estimated. The paper's preset is `sofgan.sof.paper_inversion`.
 
     Args:
+        training: the field's: rays are drawn, and terms of the loss weighted, as in it.
         known_framing: the maps were rendered with the field's intrinsics by cameras that look at the head's
-            centre: only yaw and pitch are fitted (fast).
+            centre: only yaw and pitch are fitted.
+
+    Raises:
+        ValueError: the preset is the paper's.
     """
+    if config.preset != "fast":
+        raise ValueError(f"preset {config.preset} is not inverted in groups: see invert_in_turns")
     device = sof.device
     maps, model = maps.to(device), copy.deepcopy(sof.model).requires_grad_(False)
-    prior = fit_prior(sof.codes)
+    prior = prior_of(sof, config)
     codes, views = _start(sof, maps, config, seed, encoder, known_framing)
-    groups = [torch.arange(len(maps), device=device)]
-    if config.preset == "fast":
-        groups = list(groups[0].split(config.maps_per_step))
-    total, (done, state) = len(groups) * config.steps, _latest(checkpoints, device)
+    groups = list(torch.arange(len(maps), device=device).split(config.maps_per_step))
+    total, (done, state) = len(groups) * config.steps, latest(checkpoints, device)
     finished = state["finished"] if state else []
     rates = (config.code_learning_rate, config.camera_learning_rate)
     for number in range(len(finished), len(groups)):
         group = groups[number]
-        fit = _Fit(model, maps[group], codes[group], views.of(group), prior, config)
+        fit = Fit(model, maps[group], codes[group], views.of(group), prior, config, training)
         fitted = [fit.white, fit.views.values]
         optimizer = torch.optim.Adam(
-            [{"params": [parameter], "lr": 0.0} for parameter in fitted], betas=ADAM_BETAS
+            [{"params": [parameter], "lr": 0.0} for parameter in fitted],
+            betas=(ADAM_BETA1, config.adam_beta2),
         )
         first = done - number * config.steps if state and "fit" in state else 0
         if first:
@@ -254,7 +271,7 @@ def invert(
             state = None
         for step in range(first, config.steps):
             generator = torch_generator(seed, "inversion", number, step, device=device)
-            factor = warmup_cosine(step, config.steps, max(1, int(WARMUP_SHARE * config.steps)))
+            factor = warmup_cosine(step, config.steps, max(1, int(config.warmup_share * config.steps)))
             still = step < config.camera_only_share * config.steps
             for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
                 group_of["lr"] = 0.0 if held else rate * factor
@@ -262,7 +279,7 @@ def invert(
             terms = learn(fitted, fit.tasks(fit.draw(generator), generator, fitted), device)
             optimizer.step()
             done = number * config.steps + step + 1
-            _tell(done, total, f"steps of {len(groups)} groups", terms, status, report)
+            tell(done, total, f"steps of {len(groups)} groups", terms, status, report)
             if checkpoints and done % config.checkpoint_every_steps == 0 and step + 1 < config.steps:
                 checkpoints.save(
                     done, {"finished": finished, "fit": fit.state(), "optimizer": optimizer.state_dict()}
@@ -271,7 +288,7 @@ def invert(
         if checkpoints and number + 1 == len(groups):
             checkpoints.save(done, {"finished": finished})
     codes = torch.cat([part["codes"] for part in finished])
-    return _scored(model, maps, codes, views.with_values(torch.cat([part["values"] for part in finished])))
+    return scored(model, maps, codes, views.with_values(torch.cat([part["values"] for part in finished])))
 
 
 def release(
@@ -279,6 +296,7 @@ def release(
     found: Inversion,
     maps: Tensor,
     config: InvertMasks,
+    training: TrainSof,
     seed: int,
     rehearsal: Rehearsal | None = None,
     checkpoints: Checkpoints | None = None,
@@ -292,9 +310,8 @@ def release(
     """
     device = sof.device
     maps, model = maps.to(device), copy.deepcopy(found.model).requires_grad_(True)
-    prior = fit_prior(sof.codes)
     everything = torch.arange(len(maps), device=device)
-    fit = _Fit(model, maps, found.codes, found.views.of(everything), prior, config)
+    fit = Fit(model, maps, found.codes, found.views.of(everything), prior_of(sof, config), config, training)
     modules = [*model.field.parameters(), *model.marcher.parameters()]
     rates = (
         config.released_code_learning_rate,
@@ -303,41 +320,35 @@ def release(
         config.released_code_learning_rate,
     )
     parameters = ([fit.white], [fit.views.values], modules, [model.codes])
-    optimizer = torch.optim.Adam([{"params": p, "lr": 0.0} for p in parameters], betas=ADAM_BETAS)
+    betas = (ADAM_BETA1, config.adam_beta2)
+    optimizer = torch.optim.Adam([{"params": p, "lr": 0.0} for p in parameters], betas=betas)
     learned = [parameter for group in parameters for parameter in group]
-    sampler = None
-    if rehearsal is not None and config.rehearsal_instances:
-        sampler = RaySampler(rehearsal.views.to(device), rehearsal.training.rays)
-        per_step = min(config.rehearsal_instances, len(rehearsal.views.names))
-    first, state = _latest(checkpoints, device)
+    known = rehearsing(rehearsal, config, seed, device)
+    first, state = latest(checkpoints, device)
     if state:
         fit.load(state["fit"])
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
     for step in range(first, config.released_steps):
         generator = torch_generator(seed, "release", step, device=device)
-        factor = warmup_cosine(step, config.released_steps, max(1, int(WARMUP_SHARE * config.released_steps)))
+        warmup = max(1, int(config.warmup_share * config.released_steps))
+        factor = warmup_cosine(step, config.released_steps, warmup)
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * factor
         optimizer.zero_grad(set_to_none=True)
         tasks = fit.tasks(fit.draw(generator), generator, learned)
-        if sampler is not None:
-            training, generator = rehearsal.training, torch_generator(seed, "rehearsal", step, device=device)
-            known = instance_schedule(seed, step, len(rehearsal.views.names), per_step).to(device)
-            batch = sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
-            tasks += [
-                partial(_rehearsed, task)
-                for task in share_tasks(model, batch, training, True, generator, learned)
-            ]
+        if known:
+            tasks += known.tasks(model, step, learned)
         terms = learn(learned, tasks, device)
-        torch.nn.utils.clip_grad_norm_(modules, CLIP_GRADIENT_NORM)
+        if config.clip_gradient_norm:
+            torch.nn.utils.clip_grad_norm_(modules, config.clip_gradient_norm)
         optimizer.step()
         done = step + 1
-        _tell(done, config.released_steps, "steps with modules released", terms, status, report)
+        tell(done, config.released_steps, "steps with modules released", terms, status, report)
         if checkpoints and (done % config.checkpoint_every_steps == 0 or done == config.released_steps):
             state = {"fit": fit.state(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoints.save(done, state)
-    return _scored(model, maps, fit.codes().detach(), fit.views)
+    return scored(model, maps, fit.codes().detach(), fit.views)
 
 
 def join(first: Inversion, second: Inversion) -> Inversion:
@@ -363,30 +374,58 @@ def part(found: Inversion, index: slice) -> Inversion:
     )
 
 
+class Rehearsing:
+    """Steps of round 1 on known heads, beside those on maps: so many of these heads in each."""
+
+    def __init__(self, rehearsal: Rehearsal, instances: int, seed: int, device: str | torch.device):
+        self.training, self.seed, self.device = rehearsal.training, seed, device
+        self.sampler = RaySampler(rehearsal.views.to(device), rehearsal.training.rays)
+        self.count = len(rehearsal.views.names)
+        self.per_step = min(instances, self.count)
+
+    def tasks(self, model: SofModel, step: int, parameters: list[Tensor]) -> list[LearnTask]:
+        """Pieces of that step, for `learn`."""
+        training, generator = self.training, torch_generator(self.seed, "rehearsal", step, device=self.device)
+        known = instance_schedule(self.seed, step, self.count, self.per_step).to(self.device)
+        batch = self.sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
+        tasks = share_tasks(model, batch, training, True, generator, parameters)
+        return [partial(_rehearsed, task) for task in tasks]
+
+
+def rehearsing(rehearsal: Rehearsal | None, config: InvertMasks, seed: int, device) -> Rehearsing | None:
+    """What the configuration says of a rehearsal; None where there is none."""
+    if rehearsal is None or not config.rehearsal_instances:
+        return None
+    return Rehearsing(rehearsal, config.rehearsal_instances, seed, device)
+
+
 def _rehearsed(task: LearnTask) -> tuple[Sequence[Tensor | None], dict[str, Tensor]]:
     """A piece of a step on known heads, whose loss is a term of the whole."""
     gradients, terms = task()
     return gradients, {"rehearsal": terms["loss"]}
 
 
+def prior_of(sof: Sof, config: InvertMasks) -> CodePrior:
+    """The coordinates in which codes are fitted: of combinations of known heads' codes, or of any."""
+    return fit_prior(sof.codes) if config.code_space == "known" else open_prior(sof.codes)
+
+
 def _start(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, encoder, known_framing: bool):
-    """Starting codes and cameras: searched (fast), or the mean code and a frontal camera (paper)."""
-    radius, intrinsics = sof.radius, sof.intrinsics.to(maps.device)
-    if config.preset == "paper":
-        position = torch.tensor([0.0, 0.0, radius], device=maps.device).expand(len(maps), 3)
-        return sof.codes.mean(0).expand(len(maps), -1), PositionCameras(position, (0.0, 0.0, 0.0), intrinsics)
+    """Starting codes and cameras: searched."""
     codes, values = search_start(sof, maps, config, seed, encoder, known_framing)
     free = torch.ones_like(values)
     if known_framing:
         free[:, 2:] = 0
-    return codes, FramingCameras(values, radius, intrinsics, free)
+    return codes, FramingCameras(values, sof.radius, sof.intrinsics.to(maps.device), free)
 
 
-def _latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
+def latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
+    """The step of the newest state and the state; 0 and None where there is none."""
     return (checkpoints.latest(device) if checkpoints else None) or (0, None)
 
 
-def _tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, report) -> None:
+def tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, report) -> None:
+    """Say now and then how far a fit is, and more seldom its terms."""
     if status and done % 10 == 0:
         status(f"{done}/{total} {what}")
     if report and done % 100 == 0:
@@ -394,7 +433,8 @@ def _tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, re
 
 
 @torch.no_grad()
-def _scored(model: SofModel, maps: Tensor, codes: Tensor, views) -> Inversion:
+def scored(model: SofModel, maps: Tensor, codes: Tensor, views) -> Inversion:
+    """Codes (M, Z) and cameras of maps (M, H, W) with what they show of a model, whose gradients end here."""
     cam2world, intrinsics = views(torch.arange(len(codes), device=codes.device))
 
     @torch.no_grad()

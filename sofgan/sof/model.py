@@ -1,5 +1,6 @@
 """A trained or trainable semantic occupancy field: its modules, codes and file."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -87,6 +88,9 @@ class Sof:
     space: dict[str, Tensor]
     poses: Tensor
     intrinsics: Tensor
+    _features: tuple[list, list, Tensor] | None = dataclasses.field(
+        default=None, init=False, repr=False, compare=False
+    )
 
     @property
     def config(self) -> SofConfig:
@@ -117,6 +121,18 @@ class Sof:
     def device(self) -> torch.device:
         """Where the model lies."""
         return self.model.codes.device
+
+    def features(self) -> Tensor:
+        """(N, F) `sofgan.sof.space.shape_features` of all codes; kept until a parameter of the model is another."""
+        from sofgan.sof.space import shape_features
+
+        parameters = list(
+            self.model.parameters()
+        )  # Kept too, so that no later one gets the address of one of them.
+        state = [(id(parameter), parameter._version) for parameter in parameters]
+        if self._features is None or self._features[0] != state:
+            self._features = state, parameters, shape_features(self.generate, self.codes)
+        return self._features[2]
 
     def generate(self, codes: Tensor) -> Representation:
         """Representations of codes (Z,) or (B, Z), without gradient, to be kept between views."""

@@ -9,7 +9,11 @@ from torch import Tensor
 from sofgan.seeds import torch_generator
 
 FEATURES_PER_KIND = 16384  # numbers of a tensor, at most
+FEATURE_NUMBERS = (
+    1 << 26
+)  # of all codes together, at most: 256 MiB; of many codes fewer numbers each are kept
 CODES_PER_CHUNK = 16
+HEADS_PER_BLOCK = 256  # whose distances from all others are in memory at a time
 EM_ITERATIONS = 100
 EM_STARTS = 8
 VARIANCE_FLOOR = 1e-2  # of the whitened codes' variance, which is 1
@@ -64,14 +68,26 @@ def neighbour_codes(
     """
     neighbours = min(neighbours, len(codes) - 1)
     bases = min(bases, neighbours + 1)
-    distance = torch.cdist(features, features)
-    distance.fill_diagonal_(-1.0)  # first of its own neighbours, whatever the rounding
-    nearest = distance.argsort(1)[:, 1 : neighbours + 1].cpu()
     first = torch.randint(len(codes), (count,), generator=generator)
+    drawn, row = first.unique(return_inverse=True)
+    nearest = nearest_heads(features, drawn, neighbours)[row]
     others = [torch.randperm(neighbours, generator=generator)[: bases - 1] for _ in range(count)]
-    chosen = torch.cat([first[:, None], nearest[first].gather(1, torch.stack(others))], 1)
+    chosen = torch.cat([first[:, None], nearest.gather(1, torch.stack(others))], 1)
     weights = dirichlet_weights(count, bases, concentration, generator).to(codes)
     return (weights[..., None] * codes[chosen.to(codes.device)]).sum(1)
+
+
+def nearest_heads(features: Tensor, heads: Tensor, neighbours: int) -> Tensor:
+    """(H, neighbours) int64, on the CPU: those of features (N, F) that are nearest to each of heads (H,), without it.
+
+    Distances of HEADS_PER_BLOCK heads are in memory at a time.
+    """
+    found = []
+    for block in heads.to(features.device).split(HEADS_PER_BLOCK):
+        distance = torch.cdist(features[block], features)
+        distance.scatter_(1, block[:, None], -1.0)  # first of its own neighbours, whatever the rounding
+        found.append(distance.topk(neighbours + 1, dim=1, largest=False).indices[:, 1:].cpu())
+    return torch.cat(found)
 
 
 def ease(fraction: Tensor, sharpness: float = 2.0) -> Tensor:
@@ -96,18 +112,19 @@ def shape_features(generate: Callable[[Tensor], dict[str, Tensor]], codes: Tenso
 
     Args:
         generate: of a `Sof` or a `SofModel`. Kinds of tensors that it returns count alike; of large ones every k-th
-            number is taken.
+            number is taken: of FEATURES_PER_KIND and, over all codes and kinds, FEATURE_NUMBERS at most.
     """
     kinds: dict[str, list[Tensor]] = {}
     for chunk in codes.split(CODES_PER_CHUNK):
-        for name, value in generate(chunk).items():
+        made = generate(chunk)
+        most = max(1, min(FEATURES_PER_KIND, FEATURE_NUMBERS // (len(codes) * len(made))))
+        for name, value in made.items():
             flat = value.flatten(1)
-            kinds.setdefault(name, []).append(
-                flat[:, :: -(-flat.shape[1] // FEATURES_PER_KIND)].float().cpu()
-            )
+            kinds.setdefault(name, []).append(flat[:, :: -(-flat.shape[1] // most)].float().cpu())
     features = []
-    for parts in kinds.values():
-        offsets = torch.cat(parts) - torch.cat(parts).mean(0)
+    while kinds:
+        values = torch.cat(kinds.pop(next(iter(kinds))))
+        offsets = values - values.mean(0)
         features.append(offsets / offsets.square().sum(1).mean().sqrt().clamp_min(1e-12))
     return torch.cat(features, 1)
 
@@ -208,8 +225,7 @@ def sample_codes(
         ValueError: another method.
     """
     if method == "neighbours" and len(sof.codes) > 1:
-        features = shape_features(sof.generate, sof.codes)
-        return neighbour_codes(sof.codes, features, count, bases, concentration, neighbours, generator)
+        return neighbour_codes(sof.codes, sof.features(), count, bases, concentration, neighbours, generator)
     if method == "mixture":
         return sample_mixture(sof.space, count, generator, spread).to(sof.device)
     if method in ("dirichlet", "neighbours"):

@@ -18,6 +18,7 @@ from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
 from sofgan.sof.model import Sof, SofModel, new_model
+from sofgan.sof.precision import mixed_precision
 from sofgan.sof.render import render_cameras
 from sofgan.sof.space import fit_mixture, shape_features
 from sofgan.training import Checkpoints, warmup_cosine
@@ -120,7 +121,7 @@ def share_tasks(
     def task(share: slice) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor]]:
         chosen = slice(mine.start + share.start, mine.start + share.stop)
         draws = torch.Generator(device).set_state(state)  # each piece draws for all, and keeps its rows
-        with mixed_precision(device), distributed.shared_draws(count, chosen):
+        with mixed_precision(device, config.autocast), distributed.shared_draws(count, chosen):
             loss, terms = sof_loss(model, rows(batch, chosen), config, project, draws)
         weight = (chosen.stop - chosen.start) / count
         gradients = torch.autograd.grad(weight * loss, parameters, allow_unused=True)
@@ -154,8 +155,9 @@ def train_sof(
 ) -> tuple[SofModel, list[dict[str, float]]]:
     """Train a field from scratch, or on from the newest checkpoint, to the end of its steps.
 
-    Every draw of a step comes from generators named after the step, so a resumed training ends in the same
-    bytes (same machine, device and thread count). Among several processes (`sofgan.distributed`) each takes
+    Every draw of a step comes from generators named after the step, so on the CPU a resumed training ends in the same
+    bytes (same machine and thread count). On CUDA it ends nearly there: gradients of texels are added in an order that
+    changes from run to run, and their rounding with it. Among several processes (`sofgan.distributed`) each takes
     its share of a step's instances; the first one alone validates, reports and saves.
 
     Args:
@@ -257,12 +259,6 @@ def with_held_out(
     confusion, picture = validate(model, views, limit)
     scores = {"loss": scores["loss"], "held_out_miou": confusion.miou()} | scores
     return scores | {f"iou_{name}": value for name, value in confusion.per_class().items()}, picture
-
-
-def mixed_precision(device: str | torch.device) -> torch.autocast:
-    """bfloat16 on CUDA, nothing elsewhere: CPUs are rarely faster at it."""
-    kind = torch.device(device).type
-    return torch.autocast(kind, torch.bfloat16, enabled=kind == "cuda")
 
 
 def rows(batch: RayBatch, chosen: slice) -> RayBatch:

@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from sofgan.sof.config import FieldConfig
 from sofgan.sof.field import Field, Representation
+from sofgan.sof.precision import wide_layers
 
 AXES = ((0, 1), (2, 1), (0, 2))  # of the planes: (x, y), (z, y), (x, z)
 INITIAL_SCALE = 0.1  # of the random planes
@@ -75,7 +76,10 @@ class TriplaneField(Field):
             points = points + read_planes(representation["warp"], points)
         focus = self.config.focus
         points = points * ((1 + focus) / (1 + focus * points.abs()))
-        return self.decoder(read_planes(representation["planes"], points))
+        read = read_planes(representation["planes"], points)
+        with wide_layers():
+            features = self.decoder(read)
+        return features.to(read)
 
     def classify(self, features: Tensor) -> Tensor:
         return self.head(features)

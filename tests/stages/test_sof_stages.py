@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +24,7 @@ from PIL import Image
 from sofgan.faces.store import TRAIN, PhotoStoreWriter
 from sofgan.files import sha256_file
 from sofgan.sof.data import split_instances, view_files
+from sofgan.sof.invert import Fit
 from sofgan.sof.model import load_sof
 from stages import invert_masks, spool, train_sof
 from stages import params as stage_params
@@ -131,6 +133,29 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     train_sof.main()
     invert_masks.main()
     assert first == [digest(name) for name in names]
+
+
+def test_the_papers_preset_visits_masks_and_new_heads_as_often(project, monkeypatch):
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["invert_masks"] |= {"preset": "paper", "code_space": "all", "rehearsal_instances": 0}
+    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    visits, draw = Counter(), Fit.tasks
+
+    def tasks(fit, index, generator, parameters):
+        visits.update(index.tolist())
+        return draw(fit, index, generator, parameters)
+
+    monkeypatch.setattr(Fit, "tasks", tasks)
+    train_sof.main()
+    invert_masks.main()
+    assert sorted(visits.values()) == [3, 3, 4, 4]  # 7 steps of 2 maps
+    found = np.load("data/inverted/inversion.npz")
+    assert found["camera_names"].tolist() == ["x", "y", "z"]
+    assert found["cameras"].shape == (3, 3)
+    metrics = json.loads(Path("metrics/all/invert_masks.json").read_text())
+    for name in ("input_miou", "new_head_input_miou", "new_head_other_miou", "known_head_miou"):
+        assert 0 <= metrics[name] <= 1 and 0 <= metrics[f"{name}_frozen"] <= 1
+    assert not list(Path(".work/invert_masks").glob("**/*.pt"))
 
 
 def test_missing_views_say_what_to_run(project):

@@ -171,6 +171,7 @@ TINY_TRAINING = TrainSof(
     instances_per_step=4,
     views_per_instance=4,
     rays_per_view=48,
+    autocast=True,
     learning_rate=1e-2,
     code_learning_rate=1e-2,
     code_init_std=1.0,

@@ -32,6 +32,11 @@ CONFIG = InvertMasks(
     camera_only_share=0.3,
     rays_per_map=96,
     maps_per_step=4,
+    autocast=True,
+    adam_beta2=0.99,
+    warmup_share=0.05,
+    clip_gradient_norm=5.0,
+    code_space="known",
     code_learning_rate=2e-2,
     camera_learning_rate=2e-2,
     code_weight=0.001,
@@ -58,8 +63,8 @@ def maps(trained):
     return torch.stack([view.labels for view in rendered])
 
 
-def test_known_cameras_are_found_again(trained, maps):
-    found = invert(trained, maps, CONFIG, seed=0)
+def test_known_cameras_are_found_again(trained, maps, tiny_training):
+    found = invert(trained, maps, CONFIG, tiny_training, seed=0)
     assert found.views.NAMES == ("yaw", "pitch", "log_zoom", "shift_x", "shift_y")
     yaw, pitch, log_zoom, *shift = found.views.values.detach().T
     assert torch.allclose(yaw, torch.tensor(YAW), atol=0.15)
@@ -95,13 +100,13 @@ def rehearsal(views_folder, tiny_training):
     return Rehearsal(read_views(view_files(views_folder, ["synthetic"])), tiny_training)
 
 
-def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, monkeypatch):
+def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, monkeypatch, tiny_training):
     config = dataclasses.replace(CONFIG, steps=6, released_steps=3)
 
     def run(threads: int) -> list[torch.Tensor]:
         cpu.use_cpu(threads)
-        found = invert(trained, maps, config, seed=0)
-        found = release(trained, found, maps, config, 0, rehearsal)
+        found = invert(trained, maps, config, tiny_training, seed=0)
+        found = release(trained, found, maps, config, tiny_training, 0, rehearsal)
         return [found.codes, found.views.values.detach(), *found.model.state_dict().values()]
 
     monkeypatch.setattr(inversion, "LEAST_SHARE", 1)
@@ -116,25 +121,33 @@ def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, 
     assert torch.cat([(a - b).abs().flatten() for a, b in zip(one, plain)]).mean() < 1e-4
 
 
-def test_released_modules_change_and_the_known_field_never(trained, maps, rehearsal):
+def test_released_modules_change_and_the_known_field_never(trained, maps, rehearsal, tiny_training):
     before = {name: value.clone() for name, value in trained.model.state_dict().items()}
     config = dataclasses.replace(CONFIG, steps=2, released_steps=3)
-    found = release(trained, invert(trained, maps, config, seed=0), maps, config, 0, rehearsal)
+    found = release(
+        trained,
+        invert(trained, maps, config, tiny_training, seed=0),
+        maps,
+        config,
+        tiny_training,
+        0,
+        rehearsal,
+    )
     changed = [n for n, v in found.model.state_dict().items() if not torch.equal(v, before[n])]
     assert {"field.base", "codes"} <= set(changed)
     assert all(torch.equal(value, before[name]) for name, value in trained.model.state_dict().items())
 
 
 def test_with_a_rehearsal_released_modules_fit_maps_and_go_on_showing_known_heads(
-    trained, rehearsal, views_module, tmp_path
+    trained, rehearsal, views_module, tmp_path, tiny_training
 ):
     views_module.make_views(tmp_path / "new", heads=7, views=2, held_out=0, size=32)
     maps = read_views(view_files(tmp_path, ["new"])).labels[8::2]  # three heads that the field does not know
     config = dataclasses.replace(CONFIG, steps=20, released_steps=60, rehearsal_instances=4)
-    frozen = invert(trained, maps, config, seed=0)
+    frozen = invert(trained, maps, config, tiny_training, seed=0)
     scores = []
     for how in (rehearsal, None):
-        found = release(trained, frozen, maps, config, 0, how)
+        found = release(trained, frozen, maps, config, tiny_training, 0, how)
         assert found.miou.mean() > frozen.miou.mean() + 0.05
         scores.append(validate(found.model, rehearsal.views, None)[0].miou())
     kept, lost = scores
@@ -142,7 +155,7 @@ def test_with_a_rehearsal_released_modules_fit_maps_and_go_on_showing_known_head
     assert kept > lost + 0.03
 
 
-def test_killed_and_resumed_inversion_finds_the_same(trained, maps, tmp_path):
+def test_killed_and_resumed_inversion_finds_the_same(trained, maps, tmp_path, tiny_training):
     config = dataclasses.replace(
         CONFIG,
         steps=8,
@@ -152,59 +165,45 @@ def test_killed_and_resumed_inversion_finds_the_same(trained, maps, tmp_path):
         rays_per_map=32,
         checkpoint_every_steps=3,
     )
-    whole = invert(trained, maps, config, seed=0)
+    whole = invert(trained, maps, config, tiny_training, seed=0)
     for at in (3, 14, 16):  # amid the first group, amid the second, at the end
         with pytest.raises(KeyboardInterrupt):
-            invert(trained, maps, config, 0, checkpoints=Kill(tmp_path, at))
-    again = invert(trained, maps, config, 0, checkpoints=Checkpoints(tmp_path, ["x"]))
+            invert(trained, maps, config, tiny_training, 0, checkpoints=Kill(tmp_path, at))
+    again = invert(trained, maps, config, tiny_training, 0, checkpoints=Checkpoints(tmp_path, ["x"]))
     assert torch.equal(whole.codes, again.codes)
     assert torch.equal(whole.views.values, again.views.values)
 
 
-def test_killed_and_resumed_release_ends_the_same(trained, maps, rehearsal, tmp_path):
+def test_killed_and_resumed_release_ends_the_same(trained, maps, rehearsal, tmp_path, tiny_training):
     config = dataclasses.replace(CONFIG, steps=2, released_steps=7, maps_per_step=1, checkpoint_every_steps=3)
-    frozen = invert(trained, maps, config, seed=0)
-    whole = release(trained, frozen, maps, config, 0, rehearsal)
+    frozen = invert(trained, maps, config, tiny_training, seed=0)
+    whole = release(trained, frozen, maps, config, tiny_training, 0, rehearsal)
     for at in (3, 7):
         with pytest.raises(KeyboardInterrupt):
-            release(trained, frozen, maps, config, 0, rehearsal, Kill(tmp_path, at))
-    again = release(trained, frozen, maps, config, 0, rehearsal, Checkpoints(tmp_path, ["x"]))
+            release(trained, frozen, maps, config, tiny_training, 0, rehearsal, Kill(tmp_path, at))
+    again = release(trained, frozen, maps, config, tiny_training, 0, rehearsal, Checkpoints(tmp_path, ["x"]))
     assert torch.equal(whole.codes, again.codes)
     assert same_weights(whole.model, again.model)
 
 
-def test_the_papers_preset_moves_positions_and_then_modules_without_rehearsal(trained, maps):
-    config = dataclasses.replace(
-        CONFIG, preset="paper", steps=4, released_steps=2, maps_per_step=1, rehearsal_instances=0
-    )
-    found = invert(trained, maps, config, seed=0)
-    assert found.views.NAMES == ("x", "y", "z")
-    start = torch.tensor([0.0, 0.0, trained.radius])
-    assert (found.views.values - start).abs().amax() > 1e-3
-    assert found.views.values.isfinite().all()
-    assert same_weights(trained.model, found.model)
-    released = release(trained, found, maps, config, seed=0)
-    assert not torch.equal(released.model.field.base, found.model.field.base)
-
-
-def test_known_framing_leaves_zoom_and_shift(trained, maps):
+def test_known_framing_leaves_zoom_and_shift(trained, maps, tiny_training):
     config = dataclasses.replace(CONFIG, steps=6, camera_only_share=0.0, camera_weight=1.0)
-    found = invert(trained, maps, config, seed=0, known_framing=True)
+    found = invert(trained, maps, config, tiny_training, seed=0, known_framing=True)
     values = found.views.values.detach()
     assert torch.equal(values[:, 2:], torch.zeros(2, 3))
     assert (values[:, 1].abs() > 1e-4).all()
-    other = invert(trained, maps[:1], config, seed=0)
+    other = invert(trained, maps[:1], config, tiny_training, seed=0)
     both = join(found, other)
     assert both.views.free.tolist() == [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
     assert torch.equal(part(both, slice(2, None)).codes, other.codes)
 
 
-def test_other_views_of_a_frontal_map_are_scored(trained, views_folder):
+def test_other_views_of_a_frontal_map_are_scored(trained, views_folder, tiny_training):
     views = read_views(view_files(views_folder, ["synthetic"]))
     frontal = frontal_views(views)
     assert frontal.tolist() == [0, 8, 16, 24]
     config = dataclasses.replace(CONFIG, steps=1)
-    found = invert(trained, views.labels[frontal], config, seed=0, known_framing=True)
+    found = invert(trained, views.labels[frontal], config, tiny_training, seed=0, known_framing=True)
     known = dataclasses.replace(found, codes=trained.codes)
     other = torch.tensor([view for view in range(32) if view % 8])
     assert score_other_views(known, views).counts.sum() == other.numel() * 32 * 32
@@ -214,8 +213,8 @@ def test_other_views_of_a_frontal_map_are_scored(trained, views_folder):
     assert (score_other_views(known, views).counts == expected[0].counts).all()
 
 
-def test_inverted_codes_are_appended_and_marked(trained, maps, tmp_path):
-    found = invert(trained, maps, dataclasses.replace(CONFIG, steps=2), seed=0)
+def test_inverted_codes_are_appended_and_marked(trained, maps, tmp_path, tiny_training):
+    found = invert(trained, maps, dataclasses.replace(CONFIG, steps=2), tiny_training, seed=0)
     save_sof(tmp_path / "x.pt", extend(trained, found, ["a", "b"], seed=0))
     loaded = load_sof(tmp_path / "x.pt")
     assert loaded.instance_names == [*trained.instance_names, "a", "b"]

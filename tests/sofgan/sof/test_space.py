@@ -1,8 +1,12 @@
 """The sampling space: combinations, mixture, interpolation."""
 
+import copy
+
 import pytest
 import torch
+from torch.utils._python_dispatch import TorchDispatchMode
 
+from sofgan.sof import space
 from sofgan.sof.space import (
     combine,
     combined_codes,
@@ -10,6 +14,7 @@ from sofgan.sof.space import (
     ease,
     fit_mixture,
     interpolate,
+    nearest_heads,
     neighbour_codes,
     sample_codes,
     sample_mixture,
@@ -134,3 +139,60 @@ def test_sampling_methods_of_a_field(trained):
         assert torch.equal(drawn, sample_codes(trained, 3, seeded(), method))
     with pytest.raises(ValueError, match="neighbours, dirichlet or mixture"):
         sample_codes(trained, 3, seeded(), "normal")
+
+
+class Largest(TorchDispatchMode):
+    """Notes the bytes of the largest tensor that is made within it."""
+
+    bytes = 0
+
+    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+        made = function(*args, **(kwargs or {}))
+        for value in made if isinstance(made, (tuple, list)) else [made]:
+            if isinstance(value, torch.Tensor):
+                self.bytes = max(self.bytes, value.untyped_storage().nbytes())
+        return made
+
+
+def test_neighbours_of_many_heads_never_need_all_distances():
+    features = torch.randn(2000, 8, generator=seeded())
+    with Largest() as largest:
+        drawn = neighbour_codes(features, features, 40, 3, 1.0, 8, seeded())
+    assert drawn.shape == (40, 8)
+    assert largest.bytes <= 8 * 40 * 2000  # of the drawn heads alone, as int64 at most; all are 16 MB
+    distance = torch.cdist(features, features)
+    nearest = nearest_heads(features, torch.arange(300), 5)  # more than a block
+    assert torch.equal(nearest, distance[:300].argsort(1)[:, 1:6])
+    twins = torch.ones(30, 4)
+    assert (nearest_heads(twins, torch.arange(30), 8) != torch.arange(30)[:, None]).all()
+
+
+def test_features_of_many_codes_are_fewer_numbers_each(monkeypatch):
+    def generate(chunk):
+        return {name: chunk.repeat_interleave(500, 1) for name in ("weight", "bias")}
+
+    codes = torch.randn(30_664, 2, generator=seeded())
+    monkeypatch.setattr(space, "FEATURE_NUMBERS", 1 << 20)
+    features = shape_features(generate, codes)
+    assert features.shape == (30_664, 2 * 17)  # every 59th number of a thousand
+    assert features.numel() <= 1 << 20
+    assert shape_features(generate, codes[:100]).shape == (100, 2000)
+    # At its own size the limit is 256 MiB for the paper's codes, and none for the demo's.
+    monkeypatch.undo()
+    assert space.FEATURE_NUMBERS * 4 == 256 << 20
+    assert space.FEATURE_NUMBERS // (128 * 2) > space.FEATURES_PER_KIND
+
+
+def test_features_of_a_field_are_made_once_and_again_when_it_changes(trained, monkeypatch):
+    sof = copy.deepcopy(trained)
+    made = []
+    monkeypatch.setattr(sof, "generate", lambda codes: made.append(1) or trained.generate(codes))
+    for seed in range(3):
+        sample_codes(sof, 2, seeded(seed))
+    assert len(made) == 1
+    before = sof.features()
+    with torch.no_grad():
+        sof.model.codes[0] += 1
+    assert not torch.equal(sof.features(), before)
+    sof.model.codes = torch.nn.Parameter(sof.model.codes[:3].clone())
+    assert len(sof.features()) == 3
