@@ -20,6 +20,7 @@ from sofgan.sof.model import Sof, load_sof, save_sof
 from sofgan.sof.single_views import frontal_views, score_other_views
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
@@ -37,7 +38,13 @@ def main() -> None:
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
     new_names = new_heads.names if new_heads else []
-    inputs = [to_mapping(params), seed(), sha256_file("models/sof.pt"), keys, new_names, machine.device]
+    fingerprint = {
+        "configuration": to_mapping(params),
+        "seed": seed(),
+        "device": machine.device,
+        "inputs": {"models/sof.pt": sha256_file("models/sof.pt"), "maps": keys, "new_heads": new_names},
+        "code": code_digests("invert_masks"),
+    }
     with stage_run("invert_masks", params) as run:
         encoder = None
         if params.preset == "fast" and params.encoder_steps:
@@ -45,7 +52,7 @@ def main() -> None:
             encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
 
         def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> tuple[Inversion, Checkpoints]:
-            checkpoints = Checkpoints(f".work/invert_masks/{name}", [*inputs, name])
+            checkpoints = Checkpoints(f".work/invert_masks/{name}", fingerprint | {"part": name})
             found = invert(
                 sof, label_maps, params, seed(), encoder, known_framing, checkpoints, run.status, run.report
             )
@@ -65,8 +72,8 @@ def main() -> None:
                 0
             ].miou()
             rehearsal = Rehearsal(known, read_params("train_sof"))
-            trained = to_mapping(rehearsal.training)
-            checkpoints.append(Checkpoints(".work/invert_masks/released", [*inputs, trained]))
+            trained = fingerprint | {"rehearsal": to_mapping(rehearsal.training)}
+            checkpoints.append(Checkpoints(".work/invert_masks/released", trained))
             found = release(
                 sof, found, maps, params, seed(), rehearsal, checkpoints[-1], run.status, run.report
             )

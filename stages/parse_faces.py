@@ -7,6 +7,7 @@ from sofgan.faces.parsing import ParserFile, mean_class_areas, parse_store, pict
 from sofgan.faces.store import PhotoStore
 from sofgan.files import sha256_file
 from stages.cluster import on_cluster
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import read_params, runtime
 from stages.tracking import stage_run
@@ -27,6 +28,7 @@ def main() -> None:
             params,
             parser_sha256=parser.sha256,
             work=".work/parse_faces",
+            code=code_digests("parse_faces"),
             workers=how.workers,
             status=run.status,
             mapper=on_cluster("parse_faces", device=how.device),

@@ -12,6 +12,7 @@ from sofgan.files import atomic_path
 from sofgan.labels import NAMES
 from sofgan.metrics.segmentation import ConfusionMatrix, confusion_picture
 from sofgan.training import Checkpoints
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
@@ -31,7 +32,13 @@ def main() -> None:
             run.image("samples/parser", picture)
             trained, states = TrainedParser(parser, 0, confusion, []), None
         else:
-            fingerprint = [to_mapping(params), store.fingerprint(), seed(), how.threads]
+            fingerprint = {
+                "configuration": to_mapping(params),
+                "photos": store.fingerprint(),
+                "seed": seed(),
+                "threads": how.threads,
+                "code": code_digests("train_parser"),
+            }
             states = Checkpoints(".work/train_parser", fingerprint)
             trained = train_parser(
                 store,

@@ -185,7 +185,7 @@ def test_stores_without_maps_or_held_out_photos_are_refused(tmp_path):
         train_parser(PhotoStore(tmp_path / "one"), CONFIG, 0)
 
 
-def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path):
+def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, capsys):
     parser = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=0).parser
     options = {"parser_sha256": "p", "block_photos": 8}
     count = parse_store(store, parser, tmp_path / "whole", PARSE, work=tmp_path / "w1", **options)
@@ -207,9 +207,16 @@ def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path):
     labels = PhotoStore(tmp_path / "out")
     assert labels.keys() == store.keys() and (labels.splits() == store.splits()).all()
     assert labels.labels(19).shape == (32, 32)
-    # Other weights start over.
+    # Other weights or code start over, which is said.
     again = {**options, "parser_sha256": "q"}
     assert parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", **again) == 20
+    how = {"work": tmp_path / "w2", **options}
+    with pytest.raises(Killed):
+        parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "1"}, status=kill, **how)
+    capsys.readouterr()
+    assert parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "2"}, **how) == 20
+    assert "a parsing that was stopped is not gone on with: code.a.py changed" in capsys.readouterr().err
+    assert not any((tmp_path / "w2").iterdir())
 
 
 def test_photos_with_rare_classes_are_drawn_more_often(store):
