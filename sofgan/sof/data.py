@@ -167,16 +167,14 @@ class RaySampler:
     def draw(self, instances: Tensor, views: int, rays: int, generator: torch.Generator) -> RayBatch:
         """`views` different training views of each instance (I,), and `rays` rays of each of these."""
         device = self.views.labels.device
-        scores = torch.rand(
-            (len(instances), self.training_views.shape[1]), generator=generator, device=device
-        )
+        scores = distributed.rand((len(instances), self.training_views.shape[1]), generator, device)
         scores = scores.masked_fill(self.training_views[instances] < 0, 2.0)
         chosen = scores.argsort(1)[:, : min(views, self.fewest)]
         index = self.training_views[instances].gather(1, chosen)  # (I, V) views
         flat = index.flatten()
         cumulative = self.density[flat].float().cumsum(1)  # (I*V, H*W)
         total = cumulative[:, -1:]
-        points = torch.rand((len(flat), rays), generator=generator, device=device) * total
+        points = distributed.rand((len(flat), rays), generator, device) * total
         pixels = torch.searchsorted(cumulative, points, right=True).clamp_max(cumulative.shape[1] - 1)
         drawn = self.density[flat].gather(1, pixels).float().clamp_min(1)
         weights = (total / cumulative.shape[1] / drawn) ** self.sampling.correction

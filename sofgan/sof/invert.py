@@ -126,15 +126,13 @@ class _Fit:
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """Which maps a step is about: `maps_per_step` of them, or all."""
-        order = torch.randperm(len(self.maps), generator=generator, device=self.maps.device)
-        return order[: self.config.maps_per_step]
+        order = torch.randperm(len(self.maps), generator=generator)[: self.config.maps_per_step]
+        return order.to(self.maps.device, non_blocking=True)
 
     def tasks(self, index: Tensor, generator: torch.Generator, parameters: list[Tensor]) -> list[LearnTask]:
         """Pieces of a step about the maps of those indices, for `learn`: in whatever pieces it is the same."""
         cumulative = self.density[index].float().cumsum(1)
-        draws = torch.rand(
-            (len(index), self.config.rays_per_map), generator=generator, device=self.maps.device
-        )
+        draws = distributed.rand((len(index), self.config.rays_per_map), generator, self.maps.device)
         pixels = torch.searchsorted(cumulative, draws * cumulative[:, -1:], right=True)
         pixels = pixels.clamp_max(cumulative.shape[1] - 1)
         weights = (cumulative[:, -1:] / self.density[index].gather(1, pixels).float()) ** 0.5
@@ -142,9 +140,7 @@ class _Fit:
         weights, state = weights / weights.mean(), generator.get_state()
 
         def task(share: slice) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor]]:
-            draws = torch.Generator(index.device).set_state(
-                state
-            )  # each piece draws for all, and keeps its rows
+            draws = torch.Generator().set_state(state)  # each piece draws for all, and keeps its rows
             with mixed_precision(index.device), distributed.shared_draws(len(index), share):
                 loss, terms = self.loss(index[share], pixels[share], classes[share], weights[share], draws)
             weight = (share.stop - share.start) / len(index)
@@ -253,7 +249,7 @@ def invert(
             optimizer.load_state_dict(state["optimizer"])
             state = None
         for step in range(first, config.steps):
-            generator = torch_generator(seed, "inversion", number, step, device=device)
+            generator = torch_generator(seed, "inversion", number, step)
             factor = warmup_cosine(step, config.steps, max(1, int(WARMUP_SHARE * config.steps)))
             still = step < config.camera_only_share * config.steps
             for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
@@ -315,14 +311,14 @@ def release(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
     for step in range(first, config.released_steps):
-        generator = torch_generator(seed, "release", step, device=device)
+        generator = torch_generator(seed, "release", step)
         factor = warmup_cosine(step, config.released_steps, max(1, int(WARMUP_SHARE * config.released_steps)))
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * factor
         optimizer.zero_grad(set_to_none=True)
         tasks = fit.tasks(fit.draw(generator), generator, learned)
         if sampler is not None:
-            training, generator = rehearsal.training, torch_generator(seed, "rehearsal", step, device=device)
+            training, generator = rehearsal.training, torch_generator(seed, "rehearsal", step)
             known = instance_schedule(seed, step, len(rehearsal.views.names), per_step).to(device)
             batch = sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
             tasks += [
