@@ -120,13 +120,17 @@ def _drawn(function, shape: Sequence[int], generator: torch.Generator, device: t
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Add up the gradients of all processes, in place, in one exchange."""
+    sum_tensors([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def sum_tensors(tensors: list[Tensor]) -> None:
+    """Add up tensors of one type over all processes, in place, in one exchange."""
     if world_size() == 1:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
-    sums = flat.split([gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(whole) for part, whole in zip(sums, gradients)])
+    sums = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(whole) for part, whole in zip(sums, tensors)])
 
 
 def sum_scalars(values: dict[str, Tensor]) -> dict[str, Tensor]:

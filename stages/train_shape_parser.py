@@ -37,7 +37,7 @@ def main() -> None:
         fingerprint = {
             "configuration": to_mapping(params),
             "seed": seed(),
-            "threads": how.threads,
+            "device": how.device,
             "code": code_digests("train_shape_parser"),
         }
         states = Checkpoints(".work/train_shape_parser", fingerprint)

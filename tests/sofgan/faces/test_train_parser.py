@@ -114,13 +114,14 @@ def test_a_step_is_the_mean_over_its_shares(store, monkeypatch):
     images, labels = LabelledPhotos(store, np.arange(8), 32).load(range(8))
     images, labels = to_network_range(images), torch.from_numpy(labels).long()
     shared = ParserTraining.start(config, 0, "cpu")
-    loss = shared.learn(images, labels, torch.ones(17), config)
+    loss = float(shared.learn(images, labels, torch.ones(17), config))
     assert shared.shares == [slice(0, 4), slice(4, 8)]
     losses, gradients, statistics = [], [], []
     for rows in shared.shares:
         monkeypatch.setattr(shares, "MOST_SHARES", 1)
         alone = ParserTraining.start(config, 0, "cpu")
-        losses.append(alone.learn(images[rows], labels[rows], torch.ones(17), config))
+        half = dataclasses.replace(config, batch=4)
+        losses.append(float(alone.learn(images[rows], labels[rows], torch.ones(17), half)))
         gradients.append([parameter.grad for parameter in alone.parser.parameters()])
         statistics.append([b for b in alone.parser.buffers() if b.is_floating_point()])
     assert loss == pytest.approx(sum(losses) / 2, rel=1e-5)
