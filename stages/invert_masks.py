@@ -14,17 +14,20 @@ from sofgan.labels import colorize
 from sofgan.sof.code_prior import fit_prior
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
+from sofgan.sof.dealt_inversion import SofFile, invert_dealt
 from sofgan.sof.encoder import train_encoder
 from sofgan.sof.invert import Inversion, Rehearsal, extend, invert, join, part, release
 from sofgan.sof.model import Sof, load_sof, save_sof
 from sofgan.sof.single_views import frontal_views, score_other_views
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
+from stages.cluster import over_devices
 from stages.code import code_digests
 from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
+SOF = Path("models/sof.pt")
 SHOWN = 8
 NEW_YAWS = (-0.5, 0.0, 0.5)  # radians of the new views shown
 HEADLINE = {"masks": "input_miou"}  # in metrics/invert_masks.json: of all figures
@@ -34,7 +37,7 @@ KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and
 def main() -> None:
     params, machine = read_params("invert_masks"), runtime()
     use_cpu(machine.threads)
-    sof = load_sof("models/sof.pt", machine.device)
+    sof = load_sof(SOF, machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
     new_names = new_heads.names if new_heads else []
@@ -42,7 +45,7 @@ def main() -> None:
         "configuration": to_mapping(params),
         "seed": seed(),
         "device": machine.device,
-        "inputs": {"models/sof.pt": sha256_file("models/sof.pt"), "maps": keys, "new_heads": new_names},
+        "inputs": {str(SOF): sha256_file(SOF), "maps": keys, "new_heads": new_names},
         "code": code_digests("invert_masks"),
     }
     with stage_run("invert_masks", params) as run:
@@ -53,6 +56,12 @@ def main() -> None:
 
         def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> tuple[Inversion, Checkpoints]:
             checkpoints = Checkpoints(f".work/invert_masks/{name}", fingerprint | {"part": name})
+            if params.preset == "fast" and len(label_maps) > params.maps_per_step:
+                with over_devices("invert_masks", machine.device) as mapper:
+                    if mapper is not None:
+                        file = SofFile(SOF, fingerprint["inputs"][str(SOF)], machine.device)
+                        how = (params, seed(), mapper, encoder, known_framing, checkpoints, run.status)
+                        return invert_dealt(file, label_maps, *how), checkpoints
             found = invert(
                 sof, label_maps, params, seed(), encoder, known_framing, checkpoints, run.status, run.report
             )

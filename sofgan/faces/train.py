@@ -126,7 +126,7 @@ def train_on_photos(
         photos, maps = map(torch.from_numpy, training.load(positions[mine]))
         # On the stream of this step, the changes of all.
         generator = torch_generator(seed, "parser", "step", step)
-        changes = draw_changes(len(positions), training.size, config.augmentation, generator).rows(mine)
+        changes = draw_changes(len(positions), photos.shape[1], config.augmentation, generator).rows(mine)
         return (
             (photos.pin_memory(), maps.pin_memory(), changes.pinned()) if on_gpu else (photos, maps, changes)
         )
@@ -385,8 +385,8 @@ def score_parser(
     counts = torch.from_numpy(confusion.counts).to(device)
     distributed.sum_tensors([counts])
     confusion.counts = counts.cpu().numpy()
-    empty = np.zeros((3 * photos.size, 0, 3), np.uint8)  # of a process that has no share
-    return confusion, np.concatenate([empty, *columns], 1)
+    # A process may have no share.
+    return confusion, np.concatenate(columns, 1) if columns else np.zeros((0, 0, 3), np.uint8)
 
 
 def held_out_photos(store: PhotoStore, size: int) -> LabelledPhotos:

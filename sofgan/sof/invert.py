@@ -215,6 +215,7 @@ def invert(
     checkpoints: Checkpoints | None = None,
     status: Status | None = None,
     report: Report | None = None,
+    first_group: int = 0,
 ) -> Inversion:
     """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is.
 
@@ -225,6 +226,7 @@ def invert(
     Args:
         known_framing: the maps were rendered with the field's intrinsics by cameras that look at the head's
             centre: only yaw and pitch are fitted (fast).
+        first_group: number of the first group of these maps among all, by which it draws.
     """
     device = sof.device
     maps, model = maps.to(device), copy.deepcopy(sof.model).requires_grad_(False)
@@ -249,7 +251,7 @@ def invert(
             optimizer.load_state_dict(state["optimizer"])
             state = None
         for step in range(first, config.steps):
-            generator = torch_generator(seed, "inversion", number, step)
+            generator = torch_generator(seed, "inversion", first_group + number, step)
             factor = warmup_cosine(step, config.steps, max(1, int(WARMUP_SHARE * config.steps)))
             still = step < config.camera_only_share * config.steps
             for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
