@@ -99,12 +99,15 @@ class _Words:
             self.last, self._own = line, True
 
 
-def run_experiment(name: str, changes: list[str], root: Path, say: Callable[[str], None]) -> Outcome:
+def run_experiment(
+    name: str, changes: list[str], root: Path, environment: dict[str, str], say: Callable[[str], None]
+) -> Outcome:
     """`dvc exp run` in a folder of its own, beside which others may run; its output said line by line.
 
     Args:
         name: of the experiment; one of that name is replaced.
         changes: of params.yaml, `block.key=value` each.
+        environment: of its stages, beside this process's.
 
     Raises:
         StageFailed: dvc ended with an error.
@@ -121,7 +124,7 @@ def run_experiment(name: str, changes: list[str], root: Path, say: Callable[[str
         words.hear(line)
         say(line)
 
-    if status := run_command(command, root, {}, hear):
+    if status := run_command(command, root, environment, hear):
         raise StageFailed(f"experiment '{name}' failed: {words.last or f'dvc ended with {status}'}")
     return Outcome(name, "ran", time.monotonic() - start)
 

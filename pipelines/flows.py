@@ -14,7 +14,7 @@ from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 from prefect.states import Failed
 
-from pipelines import batches, dvc_stages
+from pipelines import batches, dvc_stages, gpu_shares
 from pipelines.dvc_stages import Outcome
 from pipelines.summary import batch_tables, experiments_table, summary
 from sofgan.errors import UserError, debugging, sentence
@@ -69,9 +69,12 @@ def score_task(batch: str, root: Path, environment: dict[str, str]) -> None:
 
 @task(cache_policy=NO_CACHE, task_run_name="{name}", **OPTIONS)
 @ends_in_a_sentence
-def experiment_task(name: str, changes: list[str], root: Path) -> Outcome:
-    """One experiment in a folder of its own, whatever of it is not in DVC's cache."""
-    return dvc_stages.run_experiment(name, changes, root, print)
+def experiment_task(name: str, changes: list[str], root: Path, gpus: list[str]) -> Outcome:
+    """One experiment in a folder of its own, whatever of it is not in DVC's cache; on those GPUs, where any are
+    named."""
+    if gpus:
+        print(f"{name}: GPU {', '.join(gpus)}")
+    return dvc_stages.run_experiment(name, changes, root, gpu_shares.environment(gpus), print)
 
 
 @flow(name="rebuild", **OPTIONS)
@@ -186,18 +189,21 @@ def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
 
     Args:
         experiments: name to changes of params.yaml, as `["train_siw.generator.encoder=constant"]`.
-        jobs: how many run at once.
+        jobs: how many run at once. Each has GPUs of its own, where there are as many, else one of them in turn.
 
     Raises:
         StageFailed: an experiment failed; the others are done all the same.
     """
-    root, running, outcomes = Path.cwd(), [], []
+    root, outcomes = Path.cwd(), []
+    free = gpu_shares.shares(gpu_shares.seen(), max(1, min(jobs, len(experiments))))
+    running: dict[PrefectFuture, list[str]] = {}  # and the GPUs that each has
     for name, changes in experiments.items():
-        running.append(experiment_task.with_options(name=name).submit(name, changes, root))
-        if len(running) >= jobs:
-            outcomes.append(_first_done(running))
+        if not free:
+            outcomes.append(_first_done(running, free))
+        gpus = free.pop(0)
+        running[experiment_task.with_options(name=name).submit(name, changes, root, gpus)] = gpus
     while running:
-        outcomes.append(_first_done(running))
+        outcomes.append(_first_done(running, free))
     create_markdown_artifact(experiments_table(root, experiments), key="ablate")
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
@@ -205,10 +211,10 @@ def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
     return outcomes
 
 
-def _first_done(running: list[PrefectFuture]) -> Outcome | BaseException:
-    """What the first of the futures that is done came to; it is taken out."""
-    done = next(as_completed(running))
-    running.remove(done)
+def _first_done(running: dict[PrefectFuture, list[str]], free: list[list[str]]) -> Outcome | BaseException:
+    """What the first of the futures that is done came to; it is taken out, and the GPUs that it had are free."""
+    done = next(as_completed(list(running)))
+    free.append(running.pop(done))
     return done.result(raise_on_failure=False)
 
 

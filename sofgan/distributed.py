@@ -5,6 +5,7 @@ summed before the optimiser steps, so every process holds the same model. In a s
 anything, but for parts of a step that are worked off one after another.
 """
 
+import math
 import os
 import threading
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,6 +16,10 @@ import torch.distributed as dist
 from torch import Tensor
 
 from sofgan.errors import InputError
+
+# Numbers of one draw, a millisecond or two of a core: noise of layers up to 128 pixels for 16 pictures, and all that is
+# drawn for the field.
+MOST_FROM_CPU = 1 << 18
 
 _draws = threading.local()  # `rows`: all instances of a step, and those that this thread works on
 
@@ -77,35 +82,55 @@ def shared_draws(count: int, mine: slice | None = None) -> Iterator[None]:
         _draws.rows = before
 
 
-def rand(shape: Sequence[int], **how) -> Tensor:
-    """`torch.rand` with a generator, of the rows that `shared_draws` names."""
-    return _drawn(torch.rand, shape, how)
+def rand(
+    shape: Sequence[int], generator: torch.Generator, device: str | torch.device = "cpu", dtype=None
+) -> Tensor:
+    """`torch.rand` of the rows that `shared_draws` names.
+
+    Args:
+        generator: on the CPU, so that a device draws the same numbers as any other; but for those of a draw of more
+            than `MOST_FROM_CPU` for a GPU, which the GPU draws itself by a seed that the generator gives.
+        device: where the numbers are needed.
+    """
+    return _drawn(torch.rand, shape, generator, torch.device(device), dtype)
 
 
-def randn(shape: Sequence[int], **how) -> Tensor:
-    """`torch.randn` with a generator, of the rows that `shared_draws` names."""
-    return _drawn(torch.randn, shape, how)
+def randn(
+    shape: Sequence[int], generator: torch.Generator, device: str | torch.device = "cpu", dtype=None
+) -> Tensor:
+    """`torch.randn`, as `rand`."""
+    return _drawn(torch.randn, shape, generator, torch.device(device), dtype)
 
 
-def _drawn(function, shape: Sequence[int], how: dict) -> Tensor:
+def _drawn(function, shape: Sequence[int], generator: torch.Generator, device: torch.device, dtype) -> Tensor:
     shared = getattr(_draws, "rows", None)
-    if shared is None:
-        return function(tuple(shape), **how)
-    (rows, *rest), (count, mine) = shape, shared
-    if rows != mine.stop - mine.start:
-        raise ValueError(f"a draw of {rows} rows where instances {mine} are worked on")
-    return function((count, *rest), **how)[mine]
+    whole, mine = tuple(shape), slice(None)
+    if shared is not None:
+        (rows, *rest), (count, mine) = shape, shared
+        if rows != mine.stop - mine.start:
+            raise ValueError(f"a draw of {rows} rows where instances {mine} are worked on")
+        whole = (count, *rest)
+    if device.type != "cpu" and math.prod(whole) > MOST_FROM_CPU:
+        seed = int(torch.randint(1 << 62, (), generator=generator))
+        own = torch.Generator(device).manual_seed(seed)
+        return function(whole, generator=own, device=device, dtype=dtype)[mine]
+    # To a GPU without waiting for what it still has to do.
+    return function(whole, generator=generator, dtype=dtype)[mine].to(device, non_blocking=True)
 
 
 def sum_gradients(parameters: Iterable[Tensor]) -> None:
     """Add up the gradients of all processes, in place, in one exchange."""
+    sum_tensors([parameter.grad for parameter in parameters if parameter.grad is not None])
+
+
+def sum_tensors(tensors: list[Tensor]) -> None:
+    """Add up tensors of one type over all processes, in place, in one exchange."""
     if world_size() == 1:
         return
-    gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
-    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    flat = torch.cat([tensor.flatten() for tensor in tensors])
     dist.all_reduce(flat)
-    sums = flat.split([gradient.numel() for gradient in gradients])
-    torch._foreach_copy_(gradients, [part.view_as(whole) for part, whole in zip(sums, gradients)])
+    sums = flat.split([tensor.numel() for tensor in tensors])
+    torch._foreach_copy_(tensors, [part.view_as(whole) for part, whole in zip(sums, tensors)])
 
 
 def sum_scalars(values: dict[str, Tensor]) -> dict[str, Tensor]:

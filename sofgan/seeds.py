@@ -20,10 +20,13 @@ def numpy_generator(seed: int, *names: str | int) -> np.random.Generator:
     return np.random.default_rng(derive_seed(seed, *names))
 
 
-def torch_generator(seed: int, *names: str | int, device="cpu"):
-    """A torch generator on the stream of that name."""
+def torch_generator(seed: int, *names: str | int):
+    """A torch generator on the stream of that name, on the CPU: a GPU's would give other numbers.
+
+    `sofgan.distributed.rand` and `randn` bring what it gives to where it is needed.
+    """
     import torch  # Here, so that rendering and ingestion can be seeded without loading torch.
 
-    generator = torch.Generator(device=device)
+    generator = torch.Generator()
     generator.manual_seed(derive_seed(seed, *names))
     return generator

@@ -1,8 +1,6 @@
 """What both trainers share: checkpoints and models on disk, EMA, schedules."""
 
-import hashlib
 import io
-import json
 import math
 import pickle
 import re
@@ -13,6 +11,7 @@ import torch
 
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import write_bytes
+from sofgan.fingerprint import say_anew, short_digest, write_fingerprint
 
 
 def _serialize(value) -> bytes:
@@ -67,42 +66,61 @@ class Checkpoints:
 
     Args:
         folder: made when the first state is saved.
-        fingerprint: plain data that the training depends on (its configuration, hashes of its inputs).
-            States with another fingerprint are not resumed, since they would give another result.
+        fingerprint: plain data that the training depends on, by name: its configuration, hashes of its inputs, and
+            of its code. States with another fingerprint are not resumed, since they would give another result.
         keep: how many of the newest states stay.
     """
 
     def __init__(self, folder: str | Path, fingerprint, keep: int = 2):
-        self.folder, self.keep = Path(folder), keep
-        text = json.dumps(fingerprint, sort_keys=True, default=str)
-        self.prefix = hashlib.sha256(text.encode()).hexdigest()[:12]
+        self.folder, self.fingerprint, self.keep = Path(folder), fingerprint, keep
+        self.prefix = short_digest(fingerprint)
 
-    def _states(self) -> list[tuple[int, Path]]:
-        pattern = re.compile(rf"{self.prefix}-(\d+)\.pt")
-        found = [(pattern.fullmatch(path.name), path) for path in self.folder.glob(f"{self.prefix}-*.pt")]
+    def _states(self, prefix: str) -> list[tuple[int, Path]]:
+        """Steps and files of states whose names begin so, oldest first."""
+        pattern = re.compile(rf"{prefix}-(\d+)\.pt")
+        found = [(pattern.fullmatch(path.name), path) for path in self.folder.glob("*.pt")]
         return sorted((int(match[1]), path) for match, path in found if match)
 
     def save(self, step: int, state: dict) -> None:
         """Keep a state (tensors and plain data, RNG states included) and drop older ones."""
+        if not self._about(self.prefix).is_file():
+            write_fingerprint(self._about(self.prefix), self.fingerprint)
         write_bytes(self.folder / f"{self.prefix}-{step:09d}.pt", _serialize(state))
-        for _, path in self._states()[: -self.keep]:
+        for _, path in self._states(self.prefix)[: -self.keep]:
             path.unlink()
-        for path in self.folder.glob("*.pt"):  # States of an abandoned configuration are of no use.
+        # States of another configuration or code are of no use.
+        for path in (*self.folder.glob("*.pt"), *self.folder.glob("*.json")):
             if not path.name.startswith(self.prefix):
                 path.unlink()
 
     def latest(self, device: str | torch.device = "cpu") -> tuple[int, dict] | None:
-        """The newest state of this very training with its step, or None."""
-        states = self._states()
+        """The newest state of this very training with its step, or None; why others can't be used is said."""
+        states = self._states(self.prefix)
         if not states:
+            self._say_why()
             return None
         step, path = states[-1]
         return step, torch.load(path, map_location=device, weights_only=True)
 
     def clear(self) -> None:
         """Remove this training's states, once its result is on disk."""
-        for _, path in self._states():
+        for _, path in self._states(self.prefix):
             path.unlink()
+        self._about(self.prefix).unlink(missing_ok=True)
+
+    def _about(self, prefix: str) -> Path:
+        """Where the fingerprint of the states lies whose names begin so."""
+        return self.folder / f"{prefix}.json"
+
+    def _say_why(self) -> None:
+        """Tell why the newest state in the folder, if there is one, is of no use."""
+        if others := self._states(r"[0-9a-f]+"):
+            step, path = max(others, key=lambda other: other[1].stat().st_mtime_ns)
+            say_anew(
+                f"{self.folder}: a training stopped after step {step}",
+                self._about(path.name.partition("-")[0]),
+                self.fingerprint,
+            )
 
 
 def ema_beta(batch: int, halflife_images: float) -> float:

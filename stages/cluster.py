@@ -20,6 +20,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from sofgan.errors import UserError, debugging, sentence
+from sofgan.gpus import DeviceProcesses, gpus
 from sofgan.processes import Mapper, attempt, one_thread_each
 from stages import params
 
@@ -51,6 +52,24 @@ def on_cluster(stage: str, item: str | None = None, device: str = "cpu") -> "Clu
     if not where or (where == LOCAL and device != "cpu"):
         return None
     return Cluster(stage, item, where, params.workers())
+
+
+@contextlib.contextmanager
+def over_devices(stage: str, device: str, item: str | None = None) -> Iterator[Mapper | None]:
+    """What works off the pieces of a stage that runs on a device: a cluster, or a process for each GPU where `device`
+    is any of several; None: the stage's own process does."""
+    if (cluster := on_cluster(stage, item, device)) is not None:
+        yield cluster
+    elif devices := gpus(device):
+        with DeviceProcesses(devices) as processes:
+            yield processes
+    else:
+        yield None
+
+
+def threads_each(mapper: Mapper | None, threads: int) -> int:
+    """How many of this machine's threads each process has that works off pieces, so that all have so many."""
+    return max(1, threads // len(mapper.devices)) if isinstance(mapper, DeviceProcesses) else threads
 
 
 class Cluster:

@@ -14,6 +14,7 @@ from sofgan.labels import colorize
 from sofgan.sof.code_prior import fit_prior
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
+from sofgan.sof.dealt_inversion import SofFile, invert_dealt
 from sofgan.sof.encoder import train_encoder
 from sofgan.sof.invert import Inversion, Rehearsal, extend, invert, join, part, release
 from sofgan.sof.model import Sof, load_sof, save_sof
@@ -21,10 +22,13 @@ from sofgan.sof.paper_inversion import invert_in_turns
 from sofgan.sof.single_views import frontal_views, score_other_views
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
+from stages.cluster import over_devices
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
+SOF = Path("models/sof.pt")
 SHOWN = 8
 NEW_YAWS = (-0.5, 0.0, 0.5)  # radians of the new views shown
 HEADLINE = {"masks": "input_miou"}  # in metrics/invert_masks.json: of all figures
@@ -34,16 +38,23 @@ KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and
 def main() -> None:
     params, training, machine = read_params("invert_masks"), read_params("train_sof"), runtime()
     use_cpu(machine.threads)
-    sof = load_sof("models/sof.pt", machine.device)
+    sof = load_sof(SOF, machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
     # Scans that the field has not seen are masks like others; only of them the other sides are known.
     frontal = new_heads.labels[frontal_views(new_heads)] if new_heads else maps[:0]
     new_names = new_heads.names if new_heads else []
-    inputs = [to_mapping(params), to_mapping(training), seed(), sha256_file("models/sof.pt"), keys, new_names]
+    fingerprint = {
+        "configuration": to_mapping(params),
+        "training": to_mapping(training),
+        "seed": seed(),
+        "device": machine.device,
+        "inputs": {str(SOF): sha256_file(SOF), "maps": keys, "new_heads": new_names},
+        "code": code_digests("invert_masks"),
+    }
     with stage_run("invert_masks", params) as run:
         fit = fit_in_turns if params.preset == "paper" else fit_in_groups
-        frozen, found, checkpoints = fit(sof, maps, frontal, known, (params, training), inputs, run)
+        frozen, found, checkpoints = fit(sof, maps, frontal, known, (params, training), fingerprint, run)
         people = part(found, slice(len(keys)))
         scores = {"input_miou_frozen": float(frozen.miou[: len(keys)].mean())}
         if new_heads:
@@ -75,25 +86,39 @@ def fit_in_groups(
     frontal: torch.Tensor,
     known: ViewSet,
     how: tuple,
-    inputs: list,
+    fingerprint: dict,
     run: StageRun,
 ) -> Fitted:
     """Masks and frontal maps of new heads by the fast preset; `how` are the parameters, and those of the field."""
     params, training = how
-    inputs, encoder = [*inputs, str(sof.device)], None
+    encoder = None
     if params.encoder_steps:
         prior, steps = fit_prior(sof.codes), params.encoder_steps
         encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
-    told = (run.status, run.report)
-    states = [Checkpoints(f".work/invert_masks/{name}", [*inputs, name]) for name in ("masks", "new_heads")]
-    frozen = invert(sof, maps, *how, seed(), encoder, False, states[0], *told)
+    device = fingerprint["device"]
+    file = SofFile(SOF, fingerprint["inputs"][str(SOF)], device)
+
+    def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> Inversion:
+        states.append(Checkpoints(f".work/invert_masks/{name}", fingerprint | {"part": name}))
+        if len(label_maps) > params.maps_per_step:
+            with over_devices("invert_masks", device) as mapper:
+                if mapper is not None:
+                    dealt = (mapper, encoder, known_framing, states[-1], run.status)
+                    return invert_dealt(file, label_maps, *how, seed(), *dealt)
+        told = (run.status, run.report)
+        return invert(sof, label_maps, *how, seed(), encoder, known_framing, states[-1], *told)
+
+    states: list[Checkpoints] = []
+    frozen = fit("masks", maps, known_framing=False)
+    # Scans that the field has not seen are masks like others; only of them the other sides are known.
     if len(frontal):
-        frozen = join(frozen, invert(sof, frontal, *how, seed(), encoder, True, states[1], *told))
+        frozen = join(frozen, fit("new_heads", frontal, known_framing=True))
     if not params.released_steps:
         return frozen, frozen, states
-    states.append(Checkpoints(".work/invert_masks/released", inputs))
+    states.append(Checkpoints(".work/invert_masks/released", fingerprint))
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, training)
-    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[2], *told), states
+    told = (run.status, run.report)
+    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], *told), states
 
 
 def fit_in_turns(
@@ -102,11 +127,11 @@ def fit_in_turns(
     frontal: torch.Tensor,
     known: ViewSet,
     how: tuple,
-    inputs: list,
+    fingerprint: dict,
     run: StageRun,
 ) -> Fitted:
     """Masks and frontal maps of new heads together by the paper's preset, each visited as often."""
-    states = Checkpoints(".work/invert_masks/turns", [*inputs, str(sof.device)])
+    states = Checkpoints(".work/invert_masks/turns", fingerprint)
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, how[1])
     pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run.status, run.report)
     return *pair, [states]

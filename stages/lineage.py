@@ -41,14 +41,70 @@ def declared(folder: Path, lock: dict[str, dict]) -> list[str]:
     return sorted(known, key=lambda name: order.index(name.split("@")[0]))
 
 
+def current_stages(lock: dict[str, dict], ran: dict[str, dict], params: dict) -> set[str]:
+    """Full names of stages whose outs are of these parameters: those that ran to their end, and those of the lock that
+    had the same parameters, and read what other such stages have written since.
+
+    An execution that stops half way leaves the outs of later stages as they were, of whatever parameters.
+
+    Args:
+        lock: from `read_lock`.
+        ran: by full stage name, `status` of what ran in this execution.
+        params: content of params.yaml.
+    """
+    outs = {
+        item["path"]: (name, item.get("md5"))
+        for name, stage in lock.items()
+        for item in stage.get("outs", [])
+    }
+    known = {name: run["status"] == "FINISHED" for name, run in ran.items()}
+
+    def is_current(name: str) -> bool:
+        if name not in known:
+            known[name] = all(map(is_same, sources(lock[name]))) and all(
+                params.get(key) == value
+                for key, value in lock[name].get("params", {}).get("params.yaml", {}).items()
+            )
+        return known[name]
+
+    def is_same(source: tuple[str, str | None]) -> bool:
+        """Whether what a stage read is what other stages' outs are now; a source of the user's is."""
+        path, md5 = source
+        inside = [
+            maker
+            for out, (maker, _) in outs.items()
+            if out.startswith(f"{path}/") or path.startswith(f"{out}/")
+        ]
+        if path in outs:
+            maker, written = outs[path]
+            return (md5 is None or md5 == written) and is_current(maker)
+        return all(map(is_current, inside))
+
+    def sources(stage: dict) -> Iterator[tuple[str, str | None]]:
+        yield from ((item["path"], item.get("md5")) for item in stage.get("deps", []))
+        yield from ((path, None) for path in stage.get("params", {}) if path != "params.yaml")
+
+    return {name for name in {*lock, *ran} if is_current(name)}
+
+
+def figures_of(lock: dict[str, dict], stages: set[str], folder: Path) -> list[Path]:
+    """Files of figures, in `folder` of a project, that some stages have as outs."""
+    outs = {item["path"] for name in stages & lock.keys() for item in lock[name].get("outs", [])}
+    return sorted(Path(path) for path in outs if Path(path).is_relative_to(folder) and path.endswith(".json"))
+
+
 def stage_table(
-    folder: Path, ran: dict[str, dict], made_by: Callable[[str, dict], tuple[str, str] | None]
+    folder: Path,
+    ran: dict[str, dict],
+    current: set[str],
+    made_by: Callable[[str, dict], tuple[str, str] | None],
 ) -> list[tuple[str, str, str, str]]:
     """A row for each stage (`COLUMNS`): a cached stage makes no run, and would look forgotten.
 
     Args:
         folder: with dvc.yaml and dvc.lock.
         ran: by full stage name, `status` and `run_id` of what ran in this execution.
+        current: stages whose outs are of its parameters, see `current_stages`; others are old.
         made_by: (stage name, its lock) to the name and id of the run whose outputs these are, or None.
     """
     lock = read_lock(folder)
@@ -62,7 +118,8 @@ def stage_table(
             )
         else:
             maker = made_by(name, lock[name])
-            rows.append((name, "cached", *(maker or ("not known to this tracker", ""))))
+            what = "cached" if name in current else "old"
+            rows.append((name, what, *(maker or ("not known to this tracker", ""))))
     return rows
 
 

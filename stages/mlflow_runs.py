@@ -144,23 +144,16 @@ class Runs:
         return run_id
 
     def _parent(self, entry: spool.Entry) -> dict:
-        """What is known of the entry's parent run, which is made, or opened again."""
+        """What is known of the entry's parent run, which is made where there is none."""
         header = entry.header
         about = header["parent"]
         key = hashlib.sha256(f"{about['key']} {header['uri']}".encode()).hexdigest()[:24]
         path = spool.spool_folder(self.root) / "parents" / f"{key}.json"
         if path.is_file():
-            parent = read_json(path)
-            if parent["closed"] and parent["owner"] != about["owner"]:
-                self._client(header["uri"]).update_run(parent["run_id"], status="RUNNING")
-                parent.update(closed=False)
-            if parent["owner"] != about["owner"]:
-                parent.update(owner=about["owner"])
-                write_json(path, parent)
-            return parent
+            return read_json(path)
         params = flatten(yaml.safe_load(header["params_file"]) or {})
         run_id = self._run(header, key, _execution_name(header), {"sofgan.kind": about["kind"]}, params)
-        parent = {"path": str(path), "run_id": run_id, "owner": about["owner"], "closed": False, "ran": {}}
+        parent = {"path": str(path), "run_id": run_id, "ran": {}}
         write_json(path, parent)
         return parent
 
@@ -208,18 +201,23 @@ class Runs:
             self._close_parent(parent, entry)  # And again at dvc's end, with what it wrote of the report.
 
     def _close_parent(self, parent: dict, last: spool.Entry) -> None:
-        """End the execution's run: the table of stages, all metrics, the worst that became of a stage."""
+        """End the execution's run: the table of stages, all metrics of its parameters, the worst that became of a
+        stage."""
         header, run_id = last.header, parent["run_id"]
         client, folder = self._client(header["uri"]), Path(header["folder"])
 
-        rows = lineage.stage_table(folder, parent["ran"], functools.partial(self._maker, header))
+        lock, params = lineage.read_lock(folder), yaml.safe_load(header["params_file"]) or {}
+        current = lineage.current_stages(lock, parent["ran"], params)
+        rows = lineage.stage_table(folder, parent["ran"], current, functools.partial(self._maker, header))
         self._tell(client.log_text, run_id, lineage.as_csv(rows), "stages.csv")
         self._tell(client.set_tag, run_id, "mlflow.note.content", lineage.as_markdown(rows))
         now = int(time.time() * 1000)
         metrics = []
-        for path in sorted((folder / FIGURES).rglob("*.json")):
-            prefix = path.relative_to(folder / FIGURES).with_suffix("").as_posix()
-            for key, value in read_json(path).items():
+        # Figures that stages before left behind, of other parameters, are none of this run's.
+        for path in lineage.figures_of(lock, current, FIGURES):
+            prefix = path.relative_to(FIGURES).with_suffix("").as_posix()
+            figures = read_json(folder / path) if (folder / path).is_file() else {}
+            for key, value in figures.items():
                 if isinstance(value, int | float):
                     metrics.append(Metric(_name(f"{prefix}/{key}"), float(value), now, 0))
         for some in _chunks(metrics, METRICS_A_BATCH):
@@ -227,8 +225,6 @@ class Runs:
         outcomes = {run["status"] for run in parent["ran"].values()}
         status = next((worst for worst in ("FAILED", "KILLED") if worst in outcomes), "FINISHED")
         client.set_terminated(run_id, status, end_time=int((last.state.get("ended") or time.time()) * 1000))
-        parent.update(closed=True)
-        write_json(parent["path"], parent)
 
     def _maker(self, header: dict, stage: str, lock: dict) -> tuple[str, str] | None:
         """Name and id of the execution's stage run that wrote the outputs that dvc.lock names."""

@@ -6,7 +6,8 @@ from sofgan.cpu import use_cpu
 from sofgan.faces.parsing import ParserFile, mean_class_areas, parse_store, picture_parsed
 from sofgan.faces.store import PhotoStore
 from sofgan.files import sha256_file
-from stages.cluster import on_cluster
+from stages.cluster import over_devices, threads_each
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import read_params, runtime
 from stages.tracking import stage_run
@@ -19,7 +20,7 @@ def main() -> None:
     params, how = read_params("parse_faces"), runtime()
     use_cpu(how.threads)
     photos, parser = PhotoStore("data/photos/ffhq"), ParserFile(PARSER, sha256_file(PARSER), how.device)
-    with stage_run("parse_faces", params) as run:
+    with stage_run("parse_faces", params) as run, over_devices("parse_faces", how.device) as mapper:
         parse_store(
             photos,
             parser,
@@ -27,9 +28,10 @@ def main() -> None:
             params,
             parser_sha256=parser.sha256,
             work=".work/parse_faces",
-            workers=how.workers,
+            code=code_digests("parse_faces"),
+            workers=threads_each(mapper, how.workers),
             status=run.status,
-            mapper=on_cluster("parse_faces", device=how.device),
+            mapper=mapper,
         )
         labels = PhotoStore("data/labels/ffhq")
         run.image("samples/parsed", picture_parsed(photos, labels, PICTURED))

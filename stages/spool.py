@@ -70,17 +70,21 @@ def is_alive(process: dict, silent_since: float) -> bool:
 def find_parent() -> dict:
     """The pipeline execution that this process is a stage of: `kind`, `key`, `name` (None: `repro-<sha>`), `owner`.
 
+    The key has the owner's process in it: who runs a flow or an experiment again under its name may have changed
+    parameters in between, and MLflow never changes those of a run.
+
     In order: `SOFGAN_RUN` (`NAME`, with `SOFGAN_RUN_PID`, set by the Prefect flow, whose every stage has a dvc
     process of its own); `DVC_EXP_NAME`; the dvc process above; none: a stage run by hand is its own parent.
     """
     owner = _dvc_ancestor() if os.environ.get("DVC_STAGE") else None
     if name := os.environ.get("SOFGAN_RUN"):
-        pid = int(os.environ.get("SOFGAN_RUN_PID") or (owner or {"pid": os.getpid()})["pid"])
-        return {"kind": "flow", "key": f"flow:{name}", "name": name, "owner": identity(pid)}
-    if owner and (name := os.environ.get("DVC_EXP_NAME")):
-        return {"kind": "experiment", "key": f"exp:{name}", "name": name, "owner": owner}
-    owner, kind, name = (owner, "repro", None) if owner else (identity(os.getpid()), "manual", "manual")
-    key = f"{kind}:{owner['host']}:{owner['pid']}:{owner['created']}"
+        kind, pid = "flow", int(os.environ.get("SOFGAN_RUN_PID") or (owner or {"pid": os.getpid()})["pid"])
+        owner = identity(pid)
+    elif owner and (name := os.environ.get("DVC_EXP_NAME")):
+        kind = "experiment"
+    else:
+        owner, kind, name = (owner, "repro", None) if owner else (identity(os.getpid()), "manual", "manual")
+    key = f"{kind}:{name or ''}:{owner['host']}:{owner['pid']}:{owner['created']}"
     return {"kind": kind, "key": key, "name": name, "owner": owner}
 
 

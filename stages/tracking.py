@@ -13,6 +13,7 @@ server costs a stage nothing, and a stage that is killed, however hard, doesn't 
 """
 
 import dataclasses
+import hashlib
 import json
 import math
 import numbers
@@ -209,17 +210,18 @@ def _open(root: Path, stage: str, params, item: str | None) -> spool.Writer | No
     if os.environ.get("SOFGAN_TRACKING", "").lower() in ("off", "0", "no") or not is_first_process():
         return None
     try:
+        params_file = Path("params.yaml").read_text() if Path("params.yaml").is_file() else ""
         header = {
             "stage": stage,
             "item": item,
             "dvc_stage": os.environ.get("DVC_STAGE") or (f"{stage}@{item}" if item else stage),
             "started": time.time(),
             "process": spool.identity(os.getpid()),
-            "parent": spool.find_parent(),
+            "parent": _parent(params_file),
             "params": flatten(params),
             "git": _git_state(),
             "folder": str(Path.cwd()),
-            "params_file": Path("params.yaml").read_text() if Path("params.yaml").is_file() else "",
+            "params_file": params_file,
             "uri": spool.tracking_uri(root),
             "experiment": os.environ.get("MLFLOW_EXPERIMENT_NAME") or "sofgan",
         }
@@ -229,6 +231,13 @@ def _open(root: Path, stage: str, params, item: str | None) -> spool.Writer | No
     except Exception as error:  # Whatever it is, it is no reason to stop a training.
         _complain(f"this stage is not tracked ({type(error).__name__}: {error})")
         return None
+
+
+def _parent(params_file: str) -> dict:
+    """The execution, see `spool.find_parent`; another one where params.yaml was changed under a flow that runs on."""
+    parent = spool.find_parent()
+    digest = hashlib.sha256(params_file.encode()).hexdigest()[:12]
+    return parent | {"key": f"{parent['key']}:{digest}"}
 
 
 def _close(root: Path, run: StageRun, writer: spool.Writer | None, status: str, error: str | None) -> None:

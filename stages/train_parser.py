@@ -1,48 +1,66 @@
-"""Labelled photos become a face parser, or official weights become it; scored on held-out photos either way."""
+"""Labelled photos become a face parser, or official weights become it; scored on held-out photos either way.
+
+On N GPUs of one machine: `runtime.train_processes: N`. They train as one does, but for rounding.
+"""
 
 import csv
 from pathlib import Path
 
+from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.cpu import use_cpu
 from sofgan.faces.parser import pretrained_parser, save_parser
 from sofgan.faces.store import PhotoStore
-from sofgan.faces.train import TrainedParser, held_out_photos, score_parser, train_parser
+from sofgan.faces.train import TrainedParser, held_out_photos, score_parser, sharers, train_parser
 from sofgan.files import atomic_path
 from sofgan.labels import NAMES
 from sofgan.metrics.segmentation import ConfusionMatrix, confusion_picture
 from sofgan.training import Checkpoints
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import read_params, runtime, seed
+from stages.together import train_together
 from stages.tracking import stage_run
 
 HEADLINE = {"parser": "held_out_miou"}  # in metrics/train_parser.json: of these figures
 
 
 def main() -> None:
-    params, how = read_params("train_parser"), runtime()
+    params = read_params("train_parser")
+    train_together(
+        "stages.train_parser", lambda asked: 1 if params.pretrained.path else sharers(params.batch, asked)
+    )
+    how = runtime()
     use_cpu(how.threads)
     store = PhotoStore("data/photos/celebamask")
-    with stage_run("train_parser", params) as run:
+    with distributed.process_group(how.device) as device, stage_run("train_parser", params) as run:
         if params.pretrained.path:
             parser = pretrained_parser(params.parser, params.pretrained.path, params.pretrained.sha256)
-            parser = parser.to(how.device)
+            parser = parser.to(device)
             confusion, picture = score_parser(parser, held_out_photos(store, params.parser.size))
             run.image("samples/parser", picture)
             trained, states = TrainedParser(parser, 0, confusion, []), None
         else:
-            fingerprint = [to_mapping(params), store.fingerprint(), seed(), how.threads]
+            fingerprint = {
+                "configuration": to_mapping(params),
+                "photos": store.fingerprint(),
+                "seed": seed(),
+                "device": how.device,
+                "code": code_digests("train_parser"),
+            }
             states = Checkpoints(".work/train_parser", fingerprint)
             trained = train_parser(
                 store,
                 params,
                 seed(),
-                device=how.device,
+                device=device,
                 workers=how.workers,
                 checkpoints=states,
                 report=run.report,
                 status=run.status,
             )
+        if distributed.rank() > 0:
+            return
         save_parser("models/parser.pt", trained.parser)
         _write_table("plots/train_parser.csv", ["step", "loss", "miou"], trained.curve)
         shares = trained.confusion.truth_shares()

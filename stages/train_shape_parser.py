@@ -13,6 +13,7 @@ from sofgan.scans.shape_config import NO_PARSER
 from sofgan.scans.shape_data import picture_people
 from sofgan.training import Checkpoints
 from stages.cluster import spread
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
@@ -34,7 +35,13 @@ def main() -> None:
             report=lambda done, total: run.status(f"{done}/{total} people pictured"),
         )
         use_cpu(how.threads)
-        states = Checkpoints(".work/train_shape_parser", [to_mapping(params), seed(), how.threads])
+        fingerprint = {
+            "configuration": to_mapping(params),
+            "seed": seed(),
+            "device": how.device,
+            "code": code_digests("train_shape_parser"),
+        }
+        states = Checkpoints(".work/train_shape_parser", fingerprint)
         trained = train_on_photos(
             training,
             held_out,

@@ -22,6 +22,7 @@ from sofgan.siw.samples import restyle_strip, sample_grid, tile
 from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, training_reference
 from sofgan.siw.train import train
 from sofgan.sof.model import load_sof
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.together import train_together
@@ -52,6 +53,7 @@ def main() -> None:
         maps["sof"] = ArraySource(drawn)
         grid_labels = _grid_labels(maps, params)
         inputs = {str(path): sha256_file(path) for path in (SOF, *_indexes())}
+        inputs["code"] = code_digests("train_siw")
         siw, rows = train(
             params,
             photos,

@@ -20,6 +20,7 @@ from sofgan.sof.plausibility import score_space
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import load_previous, train_on
 from sofgan.training import Checkpoints
+from stages.code import code_digests
 from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.together import train_together
@@ -48,8 +49,14 @@ def main() -> None:
         new_files = [file for file in new_files if instance_name(file) not in previous.training_names]
         files = [file for file in everyone if file not in new_files]
     views, new_heads = read_views(files), read_views(new_files) if new_files else None
-    inputs = [[str(path), sha256_file(path)] for path in files]
-    checkpoints = Checkpoints(".work/train_sof", [to_mapping(params), seed(), inputs, machine.device])
+    fingerprint = {
+        "configuration": to_mapping(params),
+        "seed": seed(),
+        "device": machine.device,
+        "inputs": {str(path): sha256_file(path) for path in files},
+        "code": code_digests("train_sof"),
+    }
+    checkpoints = Checkpoints(".work/train_sof", fingerprint)
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
         how = (views, params, seed(), device, checkpoints, run.report, run.status)
         model, curve = train_on(previous, *how) if previous else train_sof(*how)

@@ -5,11 +5,9 @@ the slowest part of a convolution, and decoding and encoding need no cores of th
 and encode around it, and it gets a batch ahead of the one whose maps are fetched.
 """
 
-import hashlib
-import json
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -25,11 +23,13 @@ from sofgan.faces.inference import InferenceParser, prepare_for_inference
 from sofgan.faces.parallel import ordered_map
 from sofgan.faces.parser import FaceParser, load_parser
 from sofgan.faces.store import SHARD_PHOTOS, PhotoStore, PhotoStoreWriter
+from sofgan.fingerprint import say_anew, short_digest, write_fingerprint
 from sofgan.labels import NAMES, class_areas, colorize
 from sofgan.metrics.features import to_network_range
 from sofgan.processes import Mapper
 from sofgan.progress import Throughput
 
+FINGERPRINT = "fingerprint.json"  # beside blocks that a stopped run leaves
 # Pixels that a CPU thread takes at once: more fall out of its cache, fewer are dear to call for.
 _CPU_PIXELS = 512 * 512
 
@@ -66,6 +66,7 @@ def parse_store(
     *,
     parser_sha256: str,
     work: str | Path,
+    code: Mapping[str, str] | None = None,
     workers: int = 1,
     status: Callable[[str], None] = lambda text: None,
     block_photos: int = SHARD_PHOTOS,
@@ -81,6 +82,7 @@ def parse_store(
         parser: a file, where other processes are to parse.
         parser_sha256: digest of the parser's weights file.
         work: folder for resume state; this run's share of it is removed at the end.
+        code: digests of the files that parse: blocks of other code are not used either.
         workers: threads that decode, and as many that encode, around a GPU. A CPU uses torch's own number of
             threads instead.
         mapper: works off the blocks, in other processes that see `work`; None: they are parsed here.
@@ -88,8 +90,16 @@ def parse_store(
     Returns:
         How many photos were parsed in this call.
     """
-    fingerprint = json.dumps([photos.fingerprint(), parser_sha256, to_mapping(config), block_photos])
-    folder = Path(work) / hashlib.sha256(fingerprint.encode()).hexdigest()[:12]
+    folder = _block_folder(
+        Path(work),
+        {
+            "photos": photos.fingerprint(),
+            "parser": parser_sha256,
+            "configuration": to_mapping(config),
+            "block_photos": block_photos,
+            "code": code,
+        },
+    )
     starts = range(0, len(photos), block_photos)
     missing = [start for start in starts if not (folder / f"{start:07d}").is_dir()]
     blocks = [range(start, min(start + block_photos, len(photos))) for start in missing]
@@ -118,6 +128,20 @@ def parse_store(
                 writer.add(record.key, labels=record.labels, split=record.split)
     shutil.rmtree(folder, ignore_errors=True)
     return total
+
+
+def _block_folder(work: Path, fingerprint: dict) -> Path:
+    """Where blocks of that fingerprint are kept; those of others are dropped, and it is said why."""
+    folder = work / short_digest(fingerprint)
+    if not folder.is_dir():
+        others = [path for path in work.glob("*/") if any(path.glob("[0-9]*/"))]
+        if others:
+            newest = max(others, key=lambda path: path.stat().st_mtime_ns)
+            say_anew(f"{work}: a parsing that was stopped", newest / FINGERPRINT, fingerprint)
+        for path in others:
+            shutil.rmtree(path)
+        write_fingerprint(folder / FINGERPRINT, fingerprint)
+    return folder
 
 
 def _write_block(

@@ -9,9 +9,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan import cpu
+from sofgan import cpu, distributed
 from sofgan.errors import InputError
-from sofgan.faces.augment import augment
+from sofgan.faces.augment import Changes, apply_changes, draw_changes
 from sofgan.faces.config import TrainParser
 from sofgan.faces.parallel import ordered_map
 from sofgan.faces.parser import FaceParser
@@ -27,7 +27,8 @@ from sofgan.training import Checkpoints, ema_beta, update_ema, warmup_cosine
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 
 
-LEAST_SHARE = 4  # photos that a thread takes, and whose statistics a batch norm sees
+LEAST_SHARE = 4  # photos that a thread or a process takes, and whose statistics a batch norm sees
+GPU_STATUS_STEPS = 50  # between lines of progress, for each of which the GPU is waited for
 
 
 class LabelledPhotos:
@@ -105,22 +106,39 @@ def train_on_photos(
     """Train on labelled photos, score on held-out ones, keep the best state.
 
     Every step draws from a stream of its own, named by the step, so that a resumed training continues
-    exactly.
+    exactly. Among several processes (`sofgan.distributed`) each takes its share of a step's photos and of those that
+    are scored; the first one alone reports and saves.
     """
+    first_process = distributed.rank() == 0
     run = ParserTraining.start(config, seed, device)
-    first = run.resume(checkpoints, device) if checkpoints else 0
-    weights = torch.from_numpy(class_weights(training, config.class_balance)).to(device)
+    found = checkpoints.latest("cpu") if checkpoints and first_process else None
+    first = run.resume(distributed.from_first(found))
+    weights = distributed.from_first(class_weights(training, config.class_balance) if first_process else None)
+    weights = torch.from_numpy(weights).to(device)
+    repeats = distributed.from_first(repeat_factors(training, config.repeat_below) if first_process else None)
     clock = Throughput(config.steps, first)
-    repeats = repeat_factors(training, config.repeat_below)
-    plan = _plan(repeats, config.batch, seed, first, config.steps)
-    batches = ordered_map(training.load, plan, workers, ahead=2)
-    for step, (photos, maps) in enumerate(batches, first + 1):
+    on_gpu, mine = torch.device(device).type == "cuda", own_rows(config.batch)
+
+    def read(planned: tuple[int, np.ndarray]) -> tuple[Tensor, Tensor, Changes]:
+        """Photos, maps and their changes of a step, of this process. In a thread: the noise of many large photos takes
+        as long as a GPU's step."""
+        step, positions = planned
+        photos, maps = map(torch.from_numpy, training.load(positions[mine]))
+        # On the stream of this step, the changes of all.
+        generator = torch_generator(seed, "parser", "step", step)
+        changes = draw_changes(len(positions), photos.shape[1], config.augmentation, generator).rows(mine)
+        return (
+            (photos.pin_memory(), maps.pin_memory(), changes.pinned()) if on_gpu else (photos, maps, changes)
+        )
+
+    plan = enumerate(_plan(repeats, config.batch, seed, first, config.steps), first + 1)
+    batches = ordered_map(read, plan, workers, ahead=2)
+    for step, (photos, maps, changes) in enumerate(batches, first + 1):
         if config.patience and run.stale >= config.patience:
             break
-        # Augment on the stream of this step.
-        generator = torch_generator(seed, "parser", "step", step)
-        images = to_network_range(photos).to(device)
-        images, labels = augment(images, torch.from_numpy(maps).to(device), config.augmentation, generator)
+        images = photos.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1
+        labels = maps.to(device, non_blocking=True)
+        images, labels = apply_changes(images, labels, changes.to(device))
         if step <= config.small_share * config.steps:
             images, labels = _halved(images, labels)
 
@@ -129,22 +147,23 @@ def train_on_photos(
         for group in run.optimizer.param_groups:
             group["lr"] = config.learning_rate * factor
         run.optimizer.zero_grad(set_to_none=True)
-        loss = run.learn(images, labels.long(), weights, config)
+        run.losses.append(run.learn(images, labels.long(), weights, config))
         torch.nn.utils.clip_grad_norm_(run.parser.parameters(), 5.0)
         run.optimizer.step()
         # The average starts short, or the first hundred steps would stay in it for long.
         halflife = min(config.ema_halflife_images, 0.1 * step * config.batch)
         update_ema(run.ema, run.parser, ema_beta(config.batch, halflife))
-        run.losses.append(loss)
         clock.update(step)
-        status(f"{clock.line('steps')}  loss {np.mean(run.losses):.3f}")
+        if not on_gpu or step % GPU_STATUS_STEPS == 0:
+            status(f"{clock.line('steps')}  loss {run.mean_loss():.3f}")
 
         # Score the average on held-out photos and keep the best.
         if step % config.score_every_steps == 0 or step == config.steps:
             confusion, picture = score_parser(run.ema, held_out)
             row = run.scored(step, confusion.miou())
-            report(step, {"loss": row["loss"], "miou": row["miou"]}, {"samples/parser": picture})
-        if checkpoints and step % config.checkpoint_every_steps == 0:
+            if first_process:
+                report(step, {"loss": row["loss"], "miou": row["miou"]}, {"samples/parser": picture})
+        if checkpoints and first_process and step % config.checkpoint_every_steps == 0:
             checkpoints.save(step, run.state())
     batches.close()
     if run.best is None:
@@ -160,11 +179,12 @@ class ParserTraining:
     parser: FaceParser
     ema: FaceParser
     optimizer: torch.optim.Optimizer
-    losses: list[float] = dataclasses.field(default_factory=list)  # Since the last scoring.
+    losses: list[Tensor] = dataclasses.field(default_factory=list)  # Since the last scoring.
     best: dict | None = None
     stale: int = 0  # Scorings since the best.
     curve: list[dict[str, float]] = dataclasses.field(default_factory=list)
-    shares: list[slice] = dataclasses.field(default_factory=list)  # of a batch, each worked off by a thread
+    # Of this process's photos of a batch, each worked off by a thread.
+    shares: list[slice] = dataclasses.field(default_factory=list)
     twins: list[FaceParser] = dataclasses.field(default_factory=list)
 
     @classmethod
@@ -175,45 +195,68 @@ class ParserTraining:
         optimizer = torch.optim.AdamW(_parameter_groups(parser, config.weight_decay), lr=config.learning_rate)
         return cls(parser, copy.deepcopy(parser).eval().requires_grad_(False), optimizer)
 
-    def learn(self, images: Tensor, labels: Tensor, weights: Tensor, config: TrainParser) -> float:
-        """Give the parameters a batch's gradients, the means over its shares; its loss."""
+    def learn(self, images: Tensor, labels: Tensor, weights: Tensor, config: TrainParser) -> Tensor:
+        """Give the parameters a batch's gradients, the means over its shares.
+
+        Args:
+            images, labels: of this process.
+
+        Returns:
+            The loss of the whole batch, float64, on the device.
+        """
         if not self.shares:
-            self._share(len(images), images.device)
+            self._share(config.batch)
         parameters, total = list(self.parser.parameters()), 0.0
 
-        def task(number: int) -> tuple[float, float, list[Tensor | None]]:
+        def task(number: int) -> tuple[float, Tensor, list[Tensor | None]]:
             rows = self.shares[number]
-            weight = (rows.stop - rows.start) / len(images)
+            weight = (rows.stop - rows.start) / config.batch
             loss = parser_loss(self.twins[number](images[rows]), labels[rows], weights, config) * weight
-            return weight, loss.item(), torch.autograd.grad(loss, parameters, allow_unused=True)
+            gradients = torch.autograd.grad(loss, parameters, allow_unused=True)
+            return weight, loss.detach().double(), gradients
 
         weights_of = []
         for weight, loss, gradients in cpu.map_pieces(task, range(len(self.shares)), images.device):
             add_gradients(parameters, gradients)
             total += loss
             weights_of.append(weight)
+        distributed.sum_gradients(parameters)
+        distributed.sum_tensors([total])
         self._join_statistics(weights_of)
         return total
 
-    def _share(self, batch: int, device: torch.device) -> None:
+    def _share(self, batch: int) -> None:
         """Twins of the parser, one a share: parameters are its own, statistics of batch norms each one's."""
-        self.shares = share_slices(batch, least=LEAST_SHARE, device=device)
+        start = own_rows(batch).start
+        self.shares = [slice(rows.start - start, rows.stop - start) for rows in _own_shares(batch)]
         own = {id(parameter): parameter for parameter in self.parser.parameters()}
         self.twins = [self.parser, *(copy.deepcopy(self.parser, dict(own)) for _ in self.shares[1:])]
 
     def _join_statistics(self, weights: list[float]) -> None:
-        """Give all twins the mean of what their batch norms saw."""
-        if len(self.twins) == 1:
+        """Give all twins, of all processes, the mean of what their batch norms saw."""
+        if len(self.twins) == 1 and distributed.world_size() == 1:
             return
-        columns = zip(*(twin.buffers() for twin in self.twins))
-        for buffers in columns:
-            if buffers[0].is_floating_point():
-                mean = sum(buffer * weight for buffer, weight in zip(buffers, weights))
-                for buffer in buffers:
-                    buffer.copy_(mean)
+        statistics = [
+            [
+                buffer
+                for name, buffer in twin.named_buffers()
+                if name.endswith(("running_mean", "running_var"))
+            ]
+            for twin in self.twins
+        ]
+        means = [
+            sum(buffer * weight for buffer, weight in zip(buffers, weights)) for buffers in zip(*statistics)
+        ]
+        distributed.sum_tensors(means)
+        for buffers in statistics:
+            torch._foreach_copy_(buffers, means)
+
+    def mean_loss(self) -> float:
+        """The mean loss since the last scoring."""
+        return float(np.mean([float(loss) for loss in self.losses]))
 
     def scored(self, step: int, miou: float) -> dict[str, float]:
-        self.curve.append({"step": step, "loss": float(np.mean(self.losses)), "miou": miou})
+        self.curve.append({"step": step, "loss": self.mean_loss(), "miou": miou})
         self.losses, self.stale = [], self.stale + 1
         if self.best is None or miou > self.best["miou"]:
             self.best = {"miou": miou, "step": step, "state": copy.deepcopy(self.ema.state_dict())}
@@ -224,9 +267,8 @@ class ParserTraining:
         modules = {name: getattr(self, name).state_dict() for name in ("parser", "ema", "optimizer")}
         return modules | {name: getattr(self, name) for name in ("losses", "best", "stale", "curve")}
 
-    def resume(self, checkpoints: Checkpoints, device) -> int:
-        """Take up the newest state, if there is one; the steps it has behind it."""
-        found = checkpoints.latest(device)
+    def resume(self, found: tuple[int, dict] | None) -> int:
+        """Take up a state with its step, if there is one; the steps it has behind it."""
         if found is None:
             return 0
         for name, value in found[1].items():
@@ -235,6 +277,27 @@ class ParserTraining:
             else:
                 setattr(self, name, value)
         return found[0]
+
+
+def _own_shares(batch: int) -> list[slice]:
+    """This process's shares of a batch, which are the same on every device: batch norms see a share's photos."""
+    shares = share_slices(batch, least=LEAST_SHARE)
+    return shares[distributed.share(len(shares))]
+
+
+def own_rows(batch: int) -> slice:
+    """This process's photos of a batch: whole shares.
+
+    Raises:
+        InputError: there are more processes than `sharers` allows.
+    """
+    shares = _own_shares(batch)
+    return slice(shares[0].start, shares[-1].stop)
+
+
+def sharers(batch: int, most: int) -> int:
+    """How many of at most so many processes can share a batch."""
+    return min(most, len(share_slices(batch, least=LEAST_SHARE)))
 
 
 def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: TrainParser) -> Tensor:
@@ -303,19 +366,27 @@ def repeat_factors(photos: LabelledPhotos, below: float) -> np.ndarray:
 def score_parser(
     parser: FaceParser, photos: LabelledPhotos, batch: int = 16, pictured: int = 6
 ) -> tuple[ConfusionMatrix, np.ndarray]:
-    """Confusion over a labelled set at its own size, and a picture: photo, answer, truth in rows."""
+    """Confusion over a labelled set at its own size, and a picture: photo, answer, truth in rows.
+
+    Several processes share the set; the picture is of what the calling one saw.
+    """
     device = parser.mean.device
     confusion, columns = ConfusionMatrix(), []
+    starts = range(0, len(photos), batch)[distributed.rank() :: distributed.world_size()]
 
     def parse(start: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         images, truth = photos.load(range(start, min(start + batch, len(photos))))
         return images, parser.parse(to_network_range(images).to(device)), truth
 
-    for images, labels, truth in cpu.map_pieces(parse, range(0, len(photos), batch), device):
+    for images, labels, truth in cpu.map_pieces(parse, starts, device):
         confusion.update(labels, truth)
         for i in range(min(len(images), pictured - len(columns))):
             columns.append(np.concatenate([images[i], colorize(labels[i]), colorize(truth[i])], 0))
-    return confusion, np.concatenate(columns, 1)
+    counts = torch.from_numpy(confusion.counts).to(device)
+    distributed.sum_tensors([counts])
+    confusion.counts = counts.cpu().numpy()
+    # A process may have no share.
+    return confusion, np.concatenate(columns, 1) if columns else np.zeros((0, 0, 3), np.uint8)
 
 
 def held_out_photos(store: PhotoStore, size: int) -> LabelledPhotos:

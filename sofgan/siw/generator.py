@@ -363,7 +363,7 @@ def random_noise(
 ) -> list[Tensor]:
     """Fresh noise for every picture and layer up to a size, for training."""
     return [
-        distributed.randn((batch, 1, size, size), generator=generator, device=generator.device)
+        distributed.randn((batch, 1, size, size), generator, network.w_average.device)
         for size in network.noise_sizes
         if resolution is None or size <= resolution
     ]

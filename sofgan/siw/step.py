@@ -212,7 +212,7 @@ class SiwTraining:
         return cpu.map_pieces(lambda task: task(), tasks, self.device, len(self._shares(rows)))
 
     def _draws(self, step: int, purpose: str) -> torch.Generator:
-        return torch_generator(self.seed, "siw", purpose, step, device=self.device)
+        return torch_generator(self.seed, "siw", purpose, step)
 
     def _set_learning_rates(self) -> None:
         config, total = self.config, 1000 * self.config.kimg
@@ -231,12 +231,13 @@ class SiwTraining:
         z, second = draw_styles(
             len(labels), config.generator.z_dim, kind, network.layers, config.two_style_probability, draws
         )
-        w = network.mapping(z)
+        w = network.mapping(z.to(self.device, non_blocking=True))
         weights = None
         if kind in ("input", "output"):
             similarity = draw_similarity(len(labels), config.soft_mix_probability, draws)
-            weights = two_style_weights(labels, similarity)
+            weights = two_style_weights(labels, similarity.to(self.device, non_blocking=True))
         elif kind == "layerwise":
+            second = second.to(self.device, non_blocking=True)
             w = torch.where(second[:, None, :, None], w[:, 1, None, None], w[:, 0, None, None])
         return w, weights
 

@@ -47,8 +47,8 @@ def train(
         maps: name to source of label maps.
         grid_labels: (rows, S, S) uint8 maps of the sample grid.
         checkpoints: folder of the resume state.
-        inputs: plain data that tells one set of inputs from another (hashes); with the configuration it
-            decides whether a state may be resumed.
+        inputs: plain data that tells one set of inputs, and of code, from another (hashes); with the configuration
+            it decides whether a state may be resumed.
         report: gets (step, scalars, {"samples/grid": picture, "samples/restyle": picture}) every `report_every_kimg`.
         status: gets a line now and then.
         photo_labels: source of the photos' own maps, which the region critic needs.

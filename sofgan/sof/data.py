@@ -168,9 +168,7 @@ class RaySampler:
     def draw(self, instances: Tensor, views: int, rays: int, generator: torch.Generator) -> RayBatch:
         """`views` different training views of each instance (I,), and `rays` rays of each of these."""
         device = self.views.labels.device
-        scores = torch.rand(
-            (len(instances), self.training_views.shape[1]), generator=generator, device=device
-        )
+        scores = distributed.rand((len(instances), self.training_views.shape[1]), generator, device)
         scores = scores.masked_fill(self.training_views[instances] < 0, 2.0)
         chosen = scores.argsort(1)[:, : min(views, self.fewest)]
         index = self.training_views[instances].gather(1, chosen)  # (I, V) views

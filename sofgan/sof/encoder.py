@@ -9,7 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sofgan import cpu
+from sofgan import cpu, distributed
 from sofgan.labels import MIRROR_TABLE, NAMES, NUM_CLASSES, VOID
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.shares import add_gradients, share_slices
@@ -125,8 +125,9 @@ def train_encoder(
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, (0.9, 0.99))
     shares = share_slices(BATCH, least=LEAST_SHARE, device=device)
     for step in range(steps):
-        generator = torch_generator(seed, "sof encoder", step, device=device)
-        chosen = training[torch.randint(len(training), (BATCH,), generator=generator, device=device)]
+        generator = torch_generator(seed, "sof encoder", step)
+        drawn = torch.randint(len(training), (BATCH,), generator=generator)
+        chosen = training[drawn.to(device, non_blocking=True)]
         maps, framing = portrait_crops(views.labels[chosen], generator)
         cameras = torch.cat([angles[chosen], framing], 1)
         for group in optimizer.param_groups:
@@ -169,7 +170,7 @@ def portrait_crops(maps: Tensor, generator: torch.Generator) -> tuple[Tensor, Te
         maps (M, 64, 64), and their log zoom and shift (M, 3).
     """
     count, device = len(maps), maps.device
-    draw = torch.rand((count, 6), generator=generator, device=device)
+    draw = distributed.rand((count, 6), generator, device)
     low, high = ZOOM_RANGE
     zoom = low + (high - low) * draw[:, 0]
     shift = SHIFT * (2 * draw[:, 1:3] - 1)
@@ -181,7 +182,7 @@ def portrait_crops(maps: Tensor, generator: torch.Generator) -> tuple[Tensor, Te
     dressed = (draw[:, 4] < CLOTH_SHARE)[:, None, None] & (row > top) & (made == BACKGROUND)
     made = torch.where(dressed, CLOTH, made)
     parts = torch.tensor([NAMES.index(name) for name in SMALL_PARTS], device=device)
-    lost = parts[torch.randint(len(parts), (count,), generator=generator, device=device)]
+    lost = parts[torch.randint(len(parts), (count,), generator=generator).to(device, non_blocking=True)]
     lost = torch.where(draw[:, 5] < LOST_SHARE, lost, -1)
     made = torch.where(made == lost[:, None, None], SKIN, made)
     return made.to(torch.uint8), torch.cat([zoom[:, None], shift], 1)

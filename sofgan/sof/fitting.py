@@ -69,7 +69,7 @@ def fit_codes(
         optimizer = torch.optim.Adam([twin.codes], config.code_learning_rate, (0.9, config.adam_beta2))
         for step in range(steps):
             # Codes are of the group, rays of the whole set's instances.
-            generator = torch_generator(seed, "sof fit", first, step, device=device)
+            generator = torch_generator(seed, "sof fit", first, step)
             batch = sampler.draw(group, config.views_per_instance, config.rays_per_view, generator)
             batch = dataclasses.replace(batch, instances=group - first)
             factor = warmup_cosine(step, steps, max(1, int(WARMUP_SHARE * steps)))

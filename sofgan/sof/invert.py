@@ -137,8 +137,8 @@ class Fit:
 
     def draw(self, generator: torch.Generator) -> Tensor:
         """Which maps a step is about: `maps_per_step` of them, or all."""
-        order = torch.randperm(len(self.maps), generator=generator, device=self.maps.device)
-        return order[: self.config.maps_per_step]
+        order = torch.randperm(len(self.maps), generator=generator)[: self.config.maps_per_step]
+        return order.to(self.maps.device, non_blocking=True)
 
     def tasks(self, index: Tensor, generator: torch.Generator, parameters: list[Tensor]) -> list[LearnTask]:
         """Pieces of a step about the maps of those indices, for `learn`: in whatever pieces it is the same."""
@@ -147,9 +147,7 @@ class Fit:
         weights, state = weights / weights.mean(), generator.get_state()
 
         def task(share: slice) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor]]:
-            draws = torch.Generator(index.device).set_state(
-                state
-            )  # each piece draws for all, and keeps its rows
+            draws = torch.Generator().set_state(state)  # each piece draws for all, and keeps its rows
             with (
                 mixed_precision(index.device, self.config.autocast),
                 distributed.shared_draws(len(index), share),
@@ -232,6 +230,7 @@ def invert(
     checkpoints: Checkpoints | None = None,
     status: Status | None = None,
     report: Report | None = None,
+    first_group: int = 0,
 ) -> Inversion:
     """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is (the fast preset).
 
@@ -242,6 +241,7 @@ def invert(
         training: the field's: rays are drawn, and terms of the loss weighted, as in it.
         known_framing: the maps were rendered with the field's intrinsics by cameras that look at the head's
             centre: only yaw and pitch are fitted.
+        first_group: number of the first group of these maps among all, by which it draws.
 
     Raises:
         ValueError: the preset is the paper's.
@@ -270,7 +270,7 @@ def invert(
             optimizer.load_state_dict(state["optimizer"])
             state = None
         for step in range(first, config.steps):
-            generator = torch_generator(seed, "inversion", number, step, device=device)
+            generator = torch_generator(seed, "inversion", first_group + number, step)
             factor = warmup_cosine(step, config.steps, max(1, int(config.warmup_share * config.steps)))
             still = step < config.camera_only_share * config.steps
             for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
@@ -330,7 +330,7 @@ def release(
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
     for step in range(first, config.released_steps):
-        generator = torch_generator(seed, "release", step, device=device)
+        generator = torch_generator(seed, "release", step)
         warmup = max(1, int(config.warmup_share * config.released_steps))
         factor = warmup_cosine(step, config.released_steps, warmup)
         for group, rate in zip(optimizer.param_groups, rates):
@@ -385,7 +385,7 @@ class Rehearsing:
 
     def tasks(self, model: SofModel, step: int, parameters: list[Tensor]) -> list[LearnTask]:
         """Pieces of that step, for `learn`."""
-        training, generator = self.training, torch_generator(self.seed, "rehearsal", step, device=self.device)
+        training, generator = self.training, torch_generator(self.seed, "rehearsal", step)
         known = instance_schedule(self.seed, step, self.count, self.per_step).to(self.device)
         batch = self.sampler.draw(known, training.views_per_instance, training.rays_per_view, generator)
         tasks = share_tasks(model, batch, training, True, generator, parameters)

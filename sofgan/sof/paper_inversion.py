@@ -101,7 +101,7 @@ def invert_in_turns(
         learned = [*own, *modules, model.codes] if released else own
         for parameter in learned:
             parameter.grad = None
-        generator = torch_generator(seed, "turn", step, device=device)
+        generator = torch_generator(seed, "turn", step)
         index = take_turns(order, step * per_step, per_step, len(maps)).unique().to(device)
         tasks = fit.tasks(index, generator, learned)
         if released and known:

@@ -3,6 +3,7 @@
 import torch
 from torch import Tensor
 
+from sofgan import distributed
 from sofgan.sof.config import RaySampling
 
 
@@ -22,12 +23,12 @@ def draw_pixels(
         if rays >= pixels:
             drawn = torch.arange(pixels, device=density.device).expand(maps, -1)
         else:
-            scores = torch.rand((maps, pixels), generator=generator, device=density.device)
+            scores = distributed.rand((maps, pixels), generator, density.device)
             drawn = scores.topk(rays, dim=1).indices
         return drawn, torch.ones(drawn.shape, device=density.device)
     cumulative = density.float().cumsum(1)
     total = cumulative[:, -1:]
-    places = torch.rand((maps, rays), generator=generator, device=density.device) * total
+    places = distributed.rand((maps, rays), generator, density.device) * total
     drawn = torch.searchsorted(cumulative, places, right=True).clamp_max(pixels - 1)
     chances = density.gather(1, drawn).float().clamp_min(1)
     return drawn, (total / pixels / chances) ** sampling.correction

@@ -120,7 +120,7 @@ def share_tasks(
 
     def task(share: slice) -> tuple[tuple[Tensor | None, ...], dict[str, Tensor]]:
         chosen = slice(mine.start + share.start, mine.start + share.stop)
-        draws = torch.Generator(device).set_state(state)  # each piece draws for all, and keeps its rows
+        draws = torch.Generator().set_state(state)  # each piece draws for all, and keeps its rows
         with mixed_precision(device, config.autocast), distributed.shared_draws(count, chosen):
             loss, terms = sof_loss(model, rows(batch, chosen), config, project, draws)
         weight = (chosen.stop - chosen.start) / count
@@ -191,8 +191,8 @@ def train_sof(
 
     for step in range(first, config.steps):
         # Draw the rays of all processes, keep one's own.
-        generator = torch_generator(seed, "sof step", step, device=device)
-        instances = schedule(step, batch_size).to(device)
+        generator = torch_generator(seed, "sof step", step)
+        instances = schedule(step, batch_size).to(device, non_blocking=True)
         drawn = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
 
         # One step of the optimiser.

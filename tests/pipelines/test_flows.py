@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipelines import dvc_stages
+from pipelines import dvc_stages, gpu_shares
 from pipelines.summary import batch_tables, experiments_table, summary
 
 CODE = Path(__file__).parents[2]
@@ -158,9 +158,10 @@ def repository(real_files, tmp_path) -> Path:
     times = tmp_path / ".work/times"
     times.mkdir(parents=True)
     (tmp_path / "stage.py").write_text(
-        "import json, time, yaml; began = time.time(); time.sleep(3); "
+        "import json, os, time, yaml; began = time.time(); time.sleep(3); "
         "x = yaml.safe_load(open('params.yaml'))['x']; "
         "open(f'{WHERE}/{x}', 'w').write(f'{began} {time.time()}'); "
+        "open(f'{WHERE}/{x}.gpus', 'w').write(os.environ['CUDA_VISIBLE_DEVICES']); "
         "json.dump({'distance': 10 * x}, open('metrics/evaluation.json', 'w'))".replace("{WHERE}", str(times))
     )
     (tmp_path / "dvc.yaml").write_text(
@@ -178,12 +179,14 @@ def repository(real_files, tmp_path) -> Path:
 
 def test_experiments_run_beside_each_other_and_leave_the_workspace(repository):
     experiments = {"two": ["x=2"], "three": ["x=3"]}
+    gpus = [gpu_shares.environment(share) for share in gpu_shares.shares(["4", "6"], 2)]
 
-    def run(name: str) -> str:
-        return dvc_stages.run_experiment(name, experiments[name], repository, print).what
+    def run(name: str, environment: dict[str, str]) -> str:
+        return dvc_stages.run_experiment(name, experiments[name], repository, environment, print).what
 
     with ThreadPoolExecutor(2) as pool:
-        assert list(pool.map(run, experiments)) == ["ran", "ran"]
+        assert list(pool.map(run, experiments, gpus)) == ["ran", "ran"]
+    assert [(repository / f".work/times/{x}.gpus").read_text() for x in "23"] == ["4", "6"]
     first, second = (
         [float(time) for time in (repository / ".work/times" / x).read_text().split()] for x in ("2", "3")
     )
@@ -196,10 +199,78 @@ def test_experiments_run_beside_each_other_and_leave_the_workspace(repository):
         and "| lost | x=4 | failed |" in table
     )
 
-    dvc_stages.run_experiment("two", ["x=5"], repository, print)  # Again, with another change.
+    dvc_stages.run_experiment("two", ["x=5"], repository, gpus[0], print)  # Again, with another change.
     assert "| two | x=5 | 50 |" in experiments_table(repository, {"two": ["x=5"]})
     with pytest.raises(dvc_stages.StageFailed, match="experiment 'bad'"):
-        dvc_stages.run_experiment("bad", ["no such"], repository, print)
+        dvc_stages.run_experiment("bad", ["no such"], repository, {}, print)
+
+
+@pytest.mark.parametrize(
+    "gpus, jobs, shares",
+    [
+        ([], 2, [[], []]),
+        (["0"], 2, [["0"], ["0"]]),
+        (["0", "1"], 3, [["0"], ["1"], ["0"]]),
+        (["0", "1", "2"], 2, [["0"], ["1", "2"]]),
+        (list("01234567"), 2, [list("0123"), list("4567")]),
+    ],
+)
+def test_jobs_share_the_gpus(gpus, jobs, shares):
+    assert gpu_shares.shares(gpus, jobs) == shares
+
+
+def test_gpus_are_those_that_a_stage_would_see(monkeypatch, tmp_path):
+    monkeypatch.chdir(CODE)
+    monkeypatch.setenv("SOFGAN_DEVICE", "auto")
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "3, GPU-b")
+    assert gpu_shares.seen() == ["3", "GPU-b"]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
+    assert gpu_shares.seen() == []
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert gpu_shares.seen() == []
+    tool = tmp_path / "nvidia-smi"
+    tool.write_text(
+        "#!/bin/sh\necho 'GPU 0: A (UUID: GPU-1)'\necho '  MIG 1g'\necho 'GPU 1: A (UUID: GPU-2)'\n"
+    )
+    tool.chmod(0o755)
+    assert gpu_shares.seen() == ["0", "1"]
+    for device in ("cpu", "cuda:1"):  # Chosen by who runs it.
+        monkeypatch.setenv("SOFGAN_DEVICE", device)
+        assert gpu_shares.seen() == []
+
+
+def test_an_experiment_gets_the_gpus_of_one_that_is_done(monkeypatch):
+    from pipelines import flows
+
+    class Future:
+        def __init__(self, name):
+            self.name = name
+
+        def result(self, raise_on_failure):
+            return dvc_stages.Outcome(self.name, "ran", 0.0)
+
+    class Task:
+        def with_options(self, name):
+            return self
+
+        def submit(self, name, changes, root, gpus):
+            begun.append((name, gpus))
+            return Future(name)
+
+    begun = []
+    monkeypatch.setattr(flows, "experiment_task", Task())
+    monkeypatch.setattr(flows, "as_completed", reversed)  # The youngest is done first.
+    monkeypatch.setattr(flows, "experiments_table", lambda *_: "")
+    monkeypatch.setattr(flows, "create_markdown_artifact", lambda *_, **__: None)
+    monkeypatch.setattr(gpu_shares, "seen", lambda: list("0123"))
+    outcomes = flows.ablate.fn({name: [] for name in "abcd"}, jobs=2)
+    assert begun == [("a", ["0", "1"]), ("b", ["2", "3"]), ("c", ["2", "3"]), ("d", ["2", "3"])]
+    assert sorted(outcome.stage for outcome in outcomes) == list("abcd")
+    begun.clear()
+    flows.ablate.fn({name: [] for name in "abc"}, jobs=1)
+    assert [gpus for _, gpus in begun] == [list("0123")] * 3
+    assert flows.ablate.fn({}, jobs=2) == []
 
 
 def test_summary_shows_metrics_and_places(tmp_path):

@@ -21,7 +21,7 @@ def test_checkpoints_keep_the_newest_and_ignore_other_configurations(tmp_path):
     for step in (1, 2, 10):
         checkpoints.save(step, {"x": torch.tensor(step)})
     assert checkpoints.latest()[0] == 10 and int(checkpoints.latest()[1]["x"]) == 10
-    assert len(list(tmp_path.iterdir())) == 2
+    assert len(list(tmp_path.glob("*.pt"))) == 2
     other = training.Checkpoints(tmp_path, {"lr": 2})
     assert other.latest() is None
     other.save(1, {})

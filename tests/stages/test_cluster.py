@@ -227,6 +227,28 @@ def test_a_server_that_workers_elsewhere_can_not_reach_is_refused(here, monkeypa
         assert clusters.on_cluster("x", device="cpu") is not None
 
 
+def test_a_process_a_gpu_works_where_there_is_no_cluster(monkeypatch):
+    class Processes(clusters.DeviceProcesses):
+        def __enter__(self):  # No process is needed to see which there would be.
+            return self
+
+    seen = {"cuda": ["cuda:0", "cuda:1", "cuda:2"]}
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setenv("SOFGAN_CLUSTER", "")
+    monkeypatch.setattr(clusters, "DeviceProcesses", Processes)
+    monkeypatch.setattr(clusters, "gpus", lambda device: seen.get(device, []))
+    with clusters.over_devices("x", "cuda") as mapper:
+        assert mapper.devices == ["cuda:0", "cuda:1", "cuda:2"]
+        assert [clusters.threads_each(mapper, count) for count in (16, 2)] == [5, 1]
+    for device in ("cpu", "cuda:1"):
+        with clusters.over_devices("x", device) as mapper:
+            assert mapper is None and clusters.threads_each(mapper, 16) == 16
+    monkeypatch.setenv("SOFGAN_CLUSTER", "tcp://host:8786")
+    monkeypatch.setattr(clusters, "Cluster", lambda *how: how)
+    with clusters.over_devices("x", "cuda") as mapper:
+        assert mapper[:3] == ("x", None, "tcp://host:8786") and clusters.threads_each(mapper, 16) == 16
+
+
 FLOW = """
 import prefect
 from pipelines import flows

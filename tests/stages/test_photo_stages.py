@@ -17,6 +17,7 @@ from PIL import Image
 from sofgan.errors import UserError
 from sofgan.faces.alignment import Face
 from sofgan.faces.store import PhotoStore
+from sofgan.faces.train import ParserTraining
 from sofgan.labels import CELEBAMASK_NAMES, NAMES
 from stages import import_photos, params, parse_faces, train_parser
 
@@ -114,6 +115,39 @@ def test_photos_to_label_maps(project, monkeypatch):
         stage.main()
     assert len(first) == 1 + 3 + 3 + 2
     assert all(path.read_bytes() == content for path, content in first.items())
+
+
+def test_a_stopped_training_goes_on_by_the_same_code_only(project, monkeypatch, capsys):
+    steps = []
+
+    def run(code):
+        """Train by code of that digest, to the last step; what was said of the states that were there."""
+        monkeypatch.setattr(train_parser, "code_digests", lambda stage: {f"{stage}.py": code})
+        steps.clear()
+        train_parser.main()
+        return [line for line in capsys.readouterr().err.splitlines() if "anew" in line]
+
+    class Stopped(Exception):
+        pass
+
+    def stop(path, parser):
+        raise Stopped
+
+    monkeypatch.setattr("sys.argv", ["train_parser"])
+    import_photos.main()
+    learn = ParserTraining.learn
+    monkeypatch.setattr(ParserTraining, "learn", lambda *given: (steps.append(1), learn(*given))[1])
+    with monkeypatch.context() as stopping, pytest.raises(Stopped):
+        stopping.setattr(train_parser, "save_parser", stop)
+        run("first")
+    assert len(steps) == 4 and len(list(project.glob(".work/train_parser/*.pt"))) == 2
+    with monkeypatch.context() as stopping, pytest.raises(Stopped):
+        stopping.setattr(train_parser, "save_parser", stop)
+        run("first")
+    assert len(steps) == 0
+    said = ".work/train_parser: a training stopped after step 4 is not gone on with: code.train_parser.py changed"
+    assert run("second") == [f"{said}; the work starts anew"]
+    assert len(steps) == 4 and not list(project.glob(".work/train_parser/*"))
 
 
 def test_a_labelled_source_without_masks_stops_with_a_sentence(project, monkeypatch):

@@ -195,7 +195,7 @@ def test_stages_of_one_execution_find_one_parent(root, monkeypatch):
     first = spool.find_parent()
     assert first == spool.find_parent() and first["kind"] == "repro" and first["owner"]["pid"] != os.getpid()
     monkeypatch.setenv("DVC_EXP_NAME", "brave-name")
-    assert spool.find_parent()["key"] == "exp:brave-name"
+    assert spool.find_parent()["kind"] == "experiment" and spool.find_parent()["name"] == "brave-name"
     monkeypatch.setenv("SOFGAN_RUN", "flow-1")
     monkeypatch.setenv("SOFGAN_RUN_PID", str(os.getpid()))
     assert spool.find_parent()["owner"]["pid"] == os.getpid()
@@ -207,7 +207,8 @@ def test_table_says_what_was_cached(tmp_path):
     lock = {"stages": {"a@x": {"params": params, "outs": [{"path": "o", "md5": "1"}]}, "b": {}, "gone": {}}}
     (tmp_path / "dvc.lock").write_text(json.dumps(lock))
     ran = {"c": {"run_id": "r3", "status": "KILLED"}, "b": {"run_id": "r2", "status": "FINISHED"}}
-    rows = lineage.stage_table(tmp_path, ran, lambda name, stage: ("earlier", "r1") if stage else None)
+    made_by = lambda name, stage: ("earlier", "r1") if stage else None  # noqa: E731
+    rows = lineage.stage_table(tmp_path, ran, {"a@x"}, made_by)
     assert rows == [
         ("b", "ran", "this one", "r2"),
         ("a@x", "cached", "earlier", "r1"),
@@ -215,6 +216,90 @@ def test_table_says_what_was_cached(tmp_path):
     ]
     assert "| a@x | cached | earlier `r1` |" in lineage.as_markdown(rows)
     assert list(lineage.hashes(lock["stages"]["a@x"])) == [("dep", "recipe.json", "5"), ("out", "o", "1")]
+
+
+def test_an_experiment_that_runs_again_has_a_parent_of_its_own(root, monkeypatch):
+    """MLflow never changes a run's parameters: in the parent of the first time they would stand beside new metrics."""
+    from mlflow import MlflowClient
+
+    from stages.mlflow_runs import Runs
+
+    for name, value in {"DVC_STAGE": "train_siw", "DVC_EXP_NAME": "again", "SOFGAN_RUN": ""}.items():
+        monkeypatch.setenv(name, value)
+    # What an earlier execution, of other parameters, has left of a stage that this one never came to.
+    lock = {
+        "stages": {
+            "evaluate": {
+                "params": {"params.yaml": {"seed": 4}},
+                "outs": [{"path": "metrics/all/evaluate.json", "md5": "1"}],
+            }
+        }
+    }
+    (root / "dvc.lock").write_text(json.dumps(lock))
+    (root / "metrics/all").mkdir(parents=True)
+    (root / "metrics/all/evaluate.json").write_text('{"fd": 300.0}')
+    runs = Runs(root)
+    for seed, loss in ((5, 0.5), (6, 0.25)):
+        (root / "params.yaml").write_text(f"seed: {seed}\n")
+        dvc = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+        owner = spool.identity(dvc.pid)
+        monkeypatch.setattr(spool, "_dvc_ancestor", lambda owner=owner: owner)
+        with stage_run("train_siw", {"seed": seed}) as run:
+            run.final({"loss": loss})
+        assert runs.update()[1] == {}
+        dvc.communicate(b"\n")
+        assert runs.update() == (0, {})
+
+    client = MlflowClient(tracking_uri=f"sqlite:///{root}/mlflow.db")
+    experiment = client.get_experiment_by_name("sofgan").experiment_id
+    parents = client.search_runs([experiment], "attributes.run_name = 'again'", order_by=["start_time"])
+    assert [parent.data.params for parent in parents] == [{"seed": "5"}, {"seed": "6"}]
+    assert [parent.data.metrics for parent in parents] == [{"train_siw/loss": 0.5}, {"train_siw/loss": 0.25}]
+    assert [parent.info.status for parent in parents] == ["FINISHED", "FINISHED"]
+    for parent, seed in zip(parents, "56"):
+        (nested,) = client.search_runs([experiment], f"tags.mlflow.parentRunId = '{parent.info.run_id}'")
+        assert nested.data.params == {"seed": seed}
+    assert "| evaluate | old |" in parents[1].data.tags["mlflow.note.content"]
+
+
+def test_parameters_changed_under_a_flow_begin_another_execution(root, monkeypatch):
+    monkeypatch.setenv("SOFGAN_RUN", "flow-1")
+    monkeypatch.setenv("SOFGAN_RUN_PID", str(os.getpid()))
+    keys = []
+    for text in ("seed: 5\n", "seed: 5\n", "seed: 6\n"):
+        (root / "params.yaml").write_text(text)
+        with stage_run("train_sof", None):
+            pass
+        keys.append(spool.Entry(list(spool.entries(root))[-1]).header["parent"]["key"])
+    assert keys[0] == keys[1] != keys[2]
+
+
+def test_old_outs_are_told_from_those_of_this_execution():
+    """A chain a, b, c and d beside it; the user's own photos are a source of a."""
+    param = lambda value: {"params.yaml": {"x": value}}  # noqa: E731
+    lock = {
+        "a": {
+            "deps": [{"path": "photos", "md5": "p"}],
+            "outs": [{"path": "data/a", "md5": "1"}],
+            "params": param(1),
+        },
+        "b@x": {"deps": [{"path": "data/a", "md5": "1"}], "outs": [{"path": "data/b/x", "md5": "2"}]},
+        "c": {"deps": [{"path": "data/b", "md5": "9"}], "outs": [{"path": "metrics/all/c.json", "md5": "3"}]},
+        "d": {
+            "deps": [],
+            "outs": [{"path": "metrics/all/d.json", "md5": "4"}],
+            "params": {"params.yaml": {"y": 1}},
+        },
+    }
+    told = lambda ran, **params: lineage.current_stages(lock, ran, params)  # noqa: E731
+    assert told({}, x=1, y=1) == {"a", "b@x", "c", "d"}
+    assert told({}, x=2, y=1) == {"d"} and told({}, x=1, y=2) == {"a", "b@x", "c"}
+    assert told({"a": {"status": "FINISHED"}}, x=1, y=1) == {"a", "b@x", "c", "d"}
+    assert told({"b@x": {"status": "KILLED"}}, x=1, y=1) == {"a", "d"}
+    lock["a"]["outs"][0]["md5"] = "other"  # a has run since, b has not.
+    assert told({"a": {"status": "FINISHED"}}, x=1, y=1) == {"a", "d"}
+    figures = lineage.figures_of(lock, {"a", "c"}, Path("metrics/all"))
+    assert figures == [Path("metrics/all/c.json")]
 
 
 def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan.faces.augment import augment, mirror_batch
+from sofgan.faces.augment import apply_changes, draw_changes, mirror_batch
 from sofgan.faces.config import Augmentation
 from sofgan.labels import mirror
 
@@ -16,6 +16,11 @@ def _batch(count=6, size=32):
     # A photo whose value tells its label, so that photo and map can be compared after any move.
     images = (labels.float() / 16 * 2 - 1).unsqueeze(1).repeat(1, 3, 1, 1)
     return images, labels
+
+
+def augment(images, labels, config, generator):
+    """What a step of the training does with a batch."""
+    return apply_changes(images, labels, draw_changes(len(images), images.shape[-1], config, generator))
 
 
 def _generator():

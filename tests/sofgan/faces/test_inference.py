@@ -10,9 +10,11 @@ from sofgan.faces.fused import FusedConv, UpsampledConv
 from sofgan.faces.fusion import fuse
 from sofgan.faces.images import decode_labels
 from sofgan.faces.inference import argmax_enlarged, prepare_for_inference
-from sofgan.faces.parser import FaceParser
-from sofgan.faces.parsing import parse_store
+from sofgan.faces.parser import FaceParser, save_parser
+from sofgan.faces.parsing import ParserFile, parse_store
 from sofgan.faces.store import PhotoStore, PhotoStoreWriter
+from sofgan.files import sha256_file
+from sofgan.gpus import DeviceProcesses
 
 CONFIGS = {
     "unet": ParserConfig("unet", 64, 8),
@@ -244,11 +246,11 @@ def photos(tmp_path_factory):
     return PhotoStore(path)
 
 
-def _parse(photos, parser, path, workers=1, **changes):
+def _parse(photos, parser, path, workers=1, mapper=None, status=lambda text: None, **changes):
     config = {"batch": 2, "label_size": 48, "mirror": False, "scales": (1.0,), "autocast": True}
     parse_store(
         photos, parser, path, ParseFaces(**(config | changes)),
-        parser_sha256="p", work=path.parent / "work", workers=workers, block_photos=6,
+        parser_sha256="p", work=path.parent / "work", workers=workers, block_photos=6, mapper=mapper, status=status,
     )  # fmt: skip
     return PhotoStore(path)
 
@@ -266,6 +268,17 @@ def test_parsing_gives_the_same_bytes_whatever_the_threads(photos, tmp_path):
         assert store.fingerprint() == stores[1].fingerprint() and store.keys() == photos.keys()
     plain = parser.parse(torch.from_numpy(photos.image(10, 64).copy()).permute(2, 0, 1)[None] / 127.5 - 1, 48)
     assert (decode_labels(stores[1][10].labels) != plain[0]).mean() < 0.02
+
+
+def test_parsing_by_a_process_a_device_gives_the_same_bytes(photos, tmp_path):
+    save_parser(tmp_path / "parser.pt", _parser(CONFIGS["lite_unet"]))
+    file = ParserFile(tmp_path / "parser.pt", sha256_file(tmp_path / "parser.pt"))
+    alone = _parse(photos, file, tmp_path / "alone")
+    told = []
+    with DeviceProcesses(["cpu", "cpu"]) as mapper:
+        dealt = _parse(photos, file, tmp_path / "dealt", mapper=mapper, status=told.append)
+    assert dealt.fingerprint() == alone.fingerprint() and dealt.keys() == photos.keys()
+    assert told[-1].startswith("11/11 photos")
 
 
 def test_parsing_with_mirror_and_scales(photos, tmp_path):

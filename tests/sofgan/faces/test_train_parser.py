@@ -114,13 +114,14 @@ def test_a_step_is_the_mean_over_its_shares(store, monkeypatch):
     images, labels = LabelledPhotos(store, np.arange(8), 32).load(range(8))
     images, labels = to_network_range(images), torch.from_numpy(labels).long()
     shared = ParserTraining.start(config, 0, "cpu")
-    loss = shared.learn(images, labels, torch.ones(17), config)
+    loss = float(shared.learn(images, labels, torch.ones(17), config))
     assert shared.shares == [slice(0, 4), slice(4, 8)]
     losses, gradients, statistics = [], [], []
     for rows in shared.shares:
         monkeypatch.setattr(shares, "MOST_SHARES", 1)
         alone = ParserTraining.start(config, 0, "cpu")
-        losses.append(alone.learn(images[rows], labels[rows], torch.ones(17), config))
+        half = dataclasses.replace(config, batch=4)
+        losses.append(float(alone.learn(images[rows], labels[rows], torch.ones(17), half)))
         gradients.append([parameter.grad for parameter in alone.parser.parameters()])
         statistics.append([b for b in alone.parser.buffers() if b.is_floating_point()])
     assert loss == pytest.approx(sum(losses) / 2, rel=1e-5)
@@ -185,7 +186,7 @@ def test_stores_without_maps_or_held_out_photos_are_refused(tmp_path):
         train_parser(PhotoStore(tmp_path / "one"), CONFIG, 0)
 
 
-def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path):
+def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, capsys):
     parser = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=0).parser
     options = {"parser_sha256": "p", "block_photos": 8}
     count = parse_store(store, parser, tmp_path / "whole", PARSE, work=tmp_path / "w1", **options)
@@ -207,9 +208,16 @@ def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path):
     labels = PhotoStore(tmp_path / "out")
     assert labels.keys() == store.keys() and (labels.splits() == store.splits()).all()
     assert labels.labels(19).shape == (32, 32)
-    # Other weights start over.
+    # Other weights or code start over, which is said.
     again = {**options, "parser_sha256": "q"}
     assert parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", **again) == 20
+    how = {"work": tmp_path / "w2", **options}
+    with pytest.raises(Killed):
+        parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "1"}, status=kill, **how)
+    capsys.readouterr()
+    assert parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "2"}, **how) == 20
+    assert "a parsing that was stopped is not gone on with: code.a.py changed" in capsys.readouterr().err
+    assert not any((tmp_path / "w2").iterdir())
 
 
 def test_photos_with_rare_classes_are_drawn_more_often(store):

@@ -10,6 +10,7 @@ from sofgan import cameras, cpu, shares
 from sofgan.sof import invert as inversion
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import read_views, view_files
+from sofgan.sof.dealt_inversion import SofFile, invert_dealt
 from sofgan.sof.framing import reframe
 from sofgan.sof.inversion_cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion_start import batch_miou, face_moments, search_start
@@ -260,3 +261,36 @@ def test_reframing_and_scores_are_exact():
     half[0, 2, 2:6] = 0  # 4 of 8 left; background 56 of 60
     assert batch_miou(half, maps[0]).item() == pytest.approx((4 / 8 + 56 / 60) / 2)
     assert resize_maps(maps.numpy(), 4).shape == (1, 4, 4)
+
+
+def test_groups_that_are_dealt_are_those_of_one_process(trained, tiny_training, tmp_path):
+    """Each group draws by its number among all, and a stopped inversion keeps the groups that are done."""
+    save_sof(tmp_path / "sof.pt", trained)
+    values = torch.tensor([[0.1 * i, 0.0, 0.0, 0.0, 0.0] for i in range(3)])
+    views = FramingCameras(values, trained.radius, trained.intrinsics)
+    poses, intrinsics = views(torch.arange(3))
+    maps = torch.stack(
+        [
+            trained.render(trained.codes[i], poses[i].detach(), intrinsics[i].detach(), 32).labels
+            for i in range(3)
+        ]
+    )
+    config = dataclasses.replace(CONFIG, steps=6, maps_per_step=2)
+    whole = invert(trained, maps, config, tiny_training, 0)
+    worked, file = [], SofFile(tmp_path / "sof.pt", "")
+
+    def mapper(task, items):
+        for number, group in items:
+            worked.append(number)
+            yield task((number, group))
+            if stopping:
+                raise KeyboardInterrupt
+
+    stopping = True
+    with pytest.raises(KeyboardInterrupt):
+        invert_dealt(file, maps, config, tiny_training, 0, mapper, checkpoints=Checkpoints(tmp_path / "states", "f"))
+    stopping = False
+    dealt = invert_dealt(file, maps, config, tiny_training, 0, mapper, checkpoints=Checkpoints(tmp_path / "states", "f"))
+    assert worked == [0, 1]
+    assert torch.equal(dealt.codes, whole.codes) and torch.equal(dealt.views.values, whole.views.values)
+    assert (dealt.fitted == whole.fitted).all() and (dealt.miou == whole.miou).all()
