@@ -68,7 +68,7 @@ class Siw:
             ValueError: shapes don't fit, or `labels` holds a value that is no class.
         """
         labels = self._labels(labels)
-        seeds = [noise_seed] if isinstance(noise_seed, int) else list(noise_seed)
+        seeds = list(noise_seed) if isinstance(noise_seed, Sequence) else [noise_seed]
         if len(seeds) not in (1, len(labels)):
             raise ValueError(f"{len(seeds)} seeds of noise for {len(labels)} maps")
         w = w.to(self.device)

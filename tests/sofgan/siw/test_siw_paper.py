@@ -13,10 +13,12 @@ from pipelines.profiles import merge
 from sofgan.config import ConfigError, from_mapping, to_mapping
 from sofgan.labels import L_NOSE, R_NOSE
 from sofgan.siw.config import DiscriminatorConfig, GeneratorConfig, TrainSiw
+from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.discriminator import ResidualBlock, ResidualDiscriminator
 from sofgan.siw.generator import Generator, Spade, StyledConv
 from sofgan.siw.mixing import draw_similarity, one_hot
 from sofgan.siw.operators import halve_blurred, strided_conv2
+from sofgan.siw.step import SiwTraining
 
 pytestmark = pytest.mark.usefixtures("seeded")
 ROOT = Path(__file__).parents[3]
@@ -139,6 +141,34 @@ def test_each_class_has_a_share_of_its_own_by_classes():
     shares = draw_similarity(50, 1.0, torch.Generator().manual_seed(0), by_class=True)
     assert shares.shape == (50, 17) and (shares[:, R_NOSE] != shares[:, L_NOSE]).all()
     assert ((shares > 0) & (shares < 1)).all() and abs(shares.mean() - 0.5) < 0.05
+
+
+def test_a_training_draws_shares_as_configured(tiny_training):
+    labels = torch.tensor([R_NOSE, L_NOSE]).repeat(4, 16, 8)
+    for mix_by, alike in (("groups", True), ("classes", False)):
+        training = SiwTraining(tiny_training(mix_by=mix_by, soft_mix_probability=1.0), 0, "cpu")
+        _, weights = training._styles(labels, torch.Generator().manual_seed(0))
+        assert (weights[:, 0, 0, 0] == weights[:, 0, 0, 1]).tolist() == [alike] * 4
+
+
+@pytest.mark.parametrize("autocast", [True, False])
+def test_all_of_the_papers_switches_train_together(tiny_training, photos, maps, autocast):
+    config = tiny_training(
+        share_fakes=False, mix_by="classes", soft_mix_probability=1.0, r1_every=1, path_length_every=1,
+        generator={
+            "mixing": "output", "upsample": "transposed", "downsample": "strided", "spade_at": "convolution",
+            "spade_gain": 0.0, "to_rgb_start": 1.0, "spade_max_size": 16,
+        },
+        discriminator={"downsample": "strided"},
+    )  # fmt: skip
+    training = SiwTraining(config, 0, "cpu", autocast)
+    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
+    before = [value.clone() for value in training.painted + training.learned]
+    for step in range(2):
+        scalars = training.step(step, batches(step))
+        assert all(torch.isfinite(value) for value in scalars.values())
+    after = training.painted + training.learned
+    assert sum(not torch.equal(a, b) for a, b in zip(before, after)) > 0.9 * len(before)
 
 
 def test_the_papers_profile_paints_as_the_paper_says():
