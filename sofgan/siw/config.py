@@ -104,7 +104,7 @@ class DiscriminatorConfig:
     channel_base: int = 1024  # residual: channels at r pixels as in the generator
     channel_max: int = 128
     # residual: strided: a blur and a convolution of stride 2, as StyleGAN2's; areas: means of areas, then a convolution
-    # of the half size, at a quarter of the cost.
+    # of the half size, as many operations.
     downsample: Literal["areas", "strided"] = "areas"
     minibatch_group: int = 4  # pictures whose spread is compared; must divide the batch
     projected_size: int = (

@@ -105,7 +105,8 @@ def demodulation(weight: Tensor, styles: Tensor, eps: float = 1e-8) -> Tensor:
 
 def upsample2(x: Tensor) -> Tensor:
     """Twice the size: bilinear, which is the FIR filter [1, 3, 3, 1] with borders repeated."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    # Under autocast a GPU interpolates in float32; what comes after it shall be as reduced as what came before.
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).to(x.dtype)
 
 
 def downsample2(x: Tensor) -> Tensor:

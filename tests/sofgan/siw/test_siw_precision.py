@@ -1,9 +1,14 @@
-"""What stays in float32 where a training runs under bfloat16."""
+"""What stays in float32 where a training runs under bfloat16, and what doesn't."""
+
+from contextlib import contextmanager
 
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
 
 from sofgan.siw import generator as module
+from sofgan.siw.config import DiscriminatorConfig
+from sofgan.siw.discriminator import ResidualBlock, ResidualDiscriminator
 from sofgan.siw.generator import Generator, Mapping, StyledConv, ToRGB
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.step import SiwTraining
@@ -13,6 +18,57 @@ pytestmark = pytest.mark.usefixtures("seeded")
 
 def reduced():
     return torch.autocast("cpu", dtype=torch.bfloat16)
+
+
+@contextmanager
+def reduced_on_cuda():
+    """Tensors of a GPU that need none: they have no contents, but the types that autocast gives them there."""
+    before = torch.get_autocast_dtype("cuda")
+    with FakeTensorMode(), torch.device("cuda"):
+        torch.set_autocast_enabled("cuda", True)
+        torch.set_autocast_dtype("cuda", torch.bfloat16)
+        try:
+            yield
+        finally:
+            torch.set_autocast_enabled("cuda", False)
+            torch.set_autocast_dtype("cuda", before)
+            torch.clear_autocast_cache()
+
+
+def types_of(network, kinds):
+    """Gets a set of the types of what modules of these kinds give, as they give it."""
+    seen = set()
+    for layer in network.modules():
+        if isinstance(layer, kinds):
+            layer.register_forward_hook(lambda layer, inputs, output: seen.add(output.dtype))
+    return seen
+
+
+@pytest.mark.parametrize("spade_at", ["activation", "convolution"])
+@pytest.mark.parametrize("mixing", ["input", "output", "none"])
+def test_features_are_reduced_on_a_gpu_whatever_is_mixed(tiny, mixing, spade_at):
+    """A float32 tensor on the way would make all that follows float32, at twice the memory."""
+    styles = 1 if mixing == "none" else 2
+    with reduced_on_cuda():
+        network = Generator(tiny(mixing=mixing, spade_at=spade_at, downsample="strided"))
+        seen = types_of(network, StyledConv)
+        colors = types_of(network, ToRGB)
+        maps, w = torch.zeros(2, 17, 16, 16), network.mapping(torch.zeros(2, styles, 8))
+        weights = None if styles == 1 else torch.zeros(2, 2, 16, 16)
+        noise = [torch.zeros(2, 1, size, size) for size in network.noise_sizes]
+        images = network.synthesize(maps, w, weights, noise)
+    assert seen == colors == {torch.bfloat16}
+    assert w.dtype == images.dtype == torch.float32
+
+
+@pytest.mark.parametrize("downsample", ["areas", "strided"])
+def test_the_discriminators_blocks_are_reduced_on_a_gpu(downsample):
+    with reduced_on_cuda():
+        config = DiscriminatorConfig(channel_base=64, channel_max=8, downsample=downsample)
+        network = ResidualDiscriminator(config, 16)
+        seen = types_of(network, ResidualBlock)
+        network(torch.zeros(4, 3, 16, 16))
+    assert seen == {torch.bfloat16}
 
 
 def test_styles_are_mapped_in_full_precision(tiny, tiny_training):
