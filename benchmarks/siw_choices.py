@@ -4,8 +4,8 @@
 
 Every line sets one key of profiles/paper.yaml's train_siw to the demo's value, and counts the floating-point operations
 of matrix products and convolutions of a whole training (discriminator, generator, regularisers with their share of the
-steps) for each photo shown, at 1,024 pixels and all widths, without computing them (`benchmarks.scale.generator`). What
-has no operations of that kind, such as where SPADE acts, costs a line of zero. Nothing is timed.
+steps) for each photo shown, at 1,024 pixels and all widths, without computing them (`benchmarks.scale.generator`).
+Choices without such operations, as where SPADE acts, are not in it. Nothing is timed.
 """
 
 import argparse
@@ -19,9 +19,8 @@ from sofgan.config import from_mapping, read_yaml
 from sofgan.siw.config import TrainSiw
 
 KEYS = (
-    "generator.mixing", "generator.upsample", "generator.downsample", "generator.spade_at", "generator.spade_gain",
-    "generator.spade_max_size", "generator.spade_hidden", "discriminator.downsample", "share_fakes",
-    "path_length_every", "mix_by",
+    "generator.mixing", "generator.upsample", "generator.downsample", "generator.spade_max_size",
+    "generator.spade_hidden", "discriminator.downsample", "share_fakes", "path_length_every",
 )  # fmt: skip
 
 
