@@ -1,8 +1,8 @@
 """Distance to real portraits against seconds and photos shown: the default generator's training and the paper's.
 
     python -m benchmarks.siw_convergence --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parser.pt
-        [--recipes default paper] [--change name:key=value[,key=value]] [--seconds 240] [--looks 4] [--seed 0]
-        [--threads 2] [--check SECONDS] [--curves FILE.csv] [--pictures DIR]
+        [--recipes default paper] [--change name:key=value[,key=value]] [--base default] [--seconds 240] [--looks 4]
+        [--seed 0 [1 2]] [--threads 2] [--cpu-seconds] [--check SECONDS] [--curves FILE.csv] [--pictures DIR]
 
 All recipes train from the same photos and label maps: those of --photos, with maps as the parser sees them, and of
 --masks, a CelebAMask-HQ set; at one resolution, with one seed and equal threads.
@@ -10,21 +10,26 @@ All recipes train from the same photos and label maps: those of --photos, with m
     default    params.yaml's train_siw
     paper      profiles/paper.yaml merged over it, at the default's widths and resolution (`PAPER_AT`)
 
-`--change` adds a recipe: the default with some keys changed, as `region:discriminator.region_weight=1`. Seconds run
-without looking. At each look --images maps are painted by the averaged generator, each with one style, and compared
-with as many photos: Frechet distances of EfficientNet-lite0's and lite2's features and of a parser's that was trained
-from nothing (`portrait_data.outside_judge`), outside the family of the discriminator's; control, the mean IoU of
-parsing the first 320 pictures again against their maps, over frequent classes; the spread of regions' colours over
-styles by the photos' own, and leakage of restyled hair (`sofgan.metrics.restyling`). The first row is two halves of
-the photos against each other. With `--check SECONDS` the default trains for that many seconds
-only, and the exit status is 1 unless it is then as near by all three as the paper's recipe after all of --seconds.
+`--change` adds a recipe: the default (or `--base paper`) with some keys changed, as
+`region:discriminator.region_weight=1`. Seconds run without looking; on a machine that does other work too,
+`--cpu-seconds` counts those that this process computes in. With several seeds all recipes train with each, and a line
+a recipe at the end has the means of the last looks and the standard deviations over seeds. At each look --images maps
+are painted by the averaged generator, each with one style, and compared with as many photos: Frechet distances of
+EfficientNet-lite0's and lite2's features and of a parser's that was trained from nothing
+(`portrait_data.outside_judge`), outside the family of the discriminator's; control, the mean IoU of parsing the first
+320 pictures again against their maps, over frequent classes; the spread of regions' colours over styles by the
+photos' own, and leakage of restyled hair (`sofgan.metrics.restyling`). The first row is two halves of the photos
+against each other. With `--check SECONDS` the default trains for that many seconds only, and the exit status is 1
+unless it is then, with each seed, as near by all three as the paper's recipe after all of --seconds.
 """
 
 import copy
 import csv
 import dataclasses
+import itertools
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -64,8 +69,8 @@ PAPER_AT = {
 }  # fmt: skip
 
 
-def recipes(names: list[str], changes: list[str]) -> dict[str, TrainSiw]:
-    """The configurations by name."""
+def recipes(names: list[str], changes: list[str], base: str) -> dict[str, TrainSiw]:
+    """The configurations by name; changed ones are `base` with the changes."""
     default = yaml.safe_load(Path("params.yaml").read_text())["train_siw"]
     default["map_proportions"] = {"parsed": 0.5, "celebamask": 0.5}
     paper = merge(
@@ -76,8 +81,8 @@ def recipes(names: list[str], changes: list[str]) -> dict[str, TrainSiw]:
             paper[key] |= {name: default[key][name] for name in value}
         else:
             paper[key] = value
-    blocks = {"default": default, "paper": paper}
-    blocks = {name: blocks[name] for name in names}
+    known = {"default": default, "paper": paper}
+    blocks = {name: known[name] for name in names}
     for change in changes:
         name, _, pairs = change.partition(":")
         overlay: dict = {}
@@ -88,7 +93,7 @@ def recipes(names: list[str], changes: list[str]) -> dict[str, TrainSiw]:
             for parent in parents:
                 inner = inner.setdefault(parent, {})
             inner[last] = yaml.safe_load(value.replace(";", ","))
-        blocks[name] = merge(copy.deepcopy(default), overlay)
+        blocks[name] = merge(copy.deepcopy(known[base]), overlay)
     return {name: from_mapping(TrainSiw, block, name) for name, block in blocks.items()}
 
 
@@ -165,8 +170,9 @@ def train_recipe(
     looks: int,
     seed: int,
     device: str,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> tuple[list[dict], Siw]:
-    """Train for so many seconds; a row for each look, and the averaged generator."""
+    """Train for so many seconds of the clock; a row for each look, and the averaged generator."""
     used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
     by_hand = data.masked[used]
     maps = {
@@ -185,17 +191,17 @@ def train_recipe(
         training, batches = start(config)
         for step in range(4):
             training.step(step, batches(step))
-        began = time.perf_counter()
+        began = clock()
         for step in range(4, 4 + 16):
             training.step(step, batches(step))
-        return 16 * config.batch / (time.perf_counter() - began)
+        return 16 * config.batch / (clock() - began)
 
     phases = [(((size, 0.99),), share) for size, share in config.growth]
     phases.append(((), 1 - sum(share for _, share in config.growth)))
     # Seconds a photo, over all sizes that pictures grow through.
     cost = sum(share / rate(dataclasses.replace(config, growth=growth)) for growth, share in phases)
     training, batches = start(dataclasses.replace(config, kimg=seconds / cost / 1000))
-    watch, rows = Stopwatch(), []
+    watch, rows = Stopwatch(clock), []
 
     def look() -> None:
         with watch.paused():
@@ -203,6 +209,7 @@ def train_recipe(
             rows.append(
                 {
                     "recipe": name,
+                    "seed": seed,
                     "seconds": at,
                     "kimg": training.seen / 1000,
                     **judges.score(Siw(training.ema, device)),
@@ -237,13 +244,16 @@ def main() -> int:
     parser.add_argument("--change", action="append", default=[])
     parser.add_argument("--seconds", type=float, default=240)
     parser.add_argument("--looks", type=int, default=4)
-    parser.add_argument("--seed", type=int, default=SEED, help="of the trainings; the judges' stays")
+    parser.add_argument("--base", default="default", choices=["default", "paper"])
+    parser.add_argument("--seed", type=int, nargs="+", default=[SEED], help="of trainings; the judges' stays")
+    parser.add_argument("--cpu-seconds", action="store_true")
     parser.add_argument("--check", type=float, metavar="SECONDS")
     parser.add_argument("--curves", type=Path)
     parser.add_argument("--pictures", type=Path)
     arguments = parser.parse_args()
     use_cpu(arguments.threads)
-    configs = recipes(arguments.recipes, arguments.change)
+    configs = recipes(arguments.recipes, arguments.change, arguments.base)
+    clock = time.process_time if arguments.cpu_seconds else time.perf_counter
     sizes = {(c.generator.resolution, c.generator.label_size) for c in configs.values()}
     if len(sizes) > 1:
         parser.error("recipes of one resolution, please")
@@ -252,13 +262,13 @@ def main() -> int:
     judges = Judges(data, arguments.parser, arguments.masks, arguments.images, resolution, label_size)
     print(line({"recipe": "photos", **{f"{name}": value for name, value in judges.floor.items()}}))
     rows = []
-    for name, config in configs.items():
+    for seed, (name, config) in itertools.product(arguments.seed, configs.items()):
         seconds = arguments.check if arguments.check and name == "default" else arguments.seconds
         found, siw = train_recipe(
-            name, config, data, judges, seconds, arguments.looks, arguments.seed, arguments.device
+            name, config, data, judges, seconds, arguments.looks, seed, arguments.device, clock
         )
         rows += found
-        if arguments.pictures:
+        if arguments.pictures and seed == arguments.seed[0]:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             maps = judges.labels[judges.shown[: GRID[0]]]
             write_png(arguments.pictures / f"{name}.png", sample_grid(siw, maps, GRID[1], SEED))
@@ -268,14 +278,39 @@ def main() -> int:
             writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
             writer.writeheader()
             writer.writerows(rows)
-    return 0 if arguments.check is None else check(rows)
+    if len(arguments.seed) > 1:
+        for name in configs:
+            print(line(over_seeds(rows, name)))
+    return 0 if arguments.check is None else max(check(rows, seed) for seed in arguments.seed)
 
 
-def check(rows: list[dict]) -> int:
-    """Whether the default is as near at its end as the paper's recipe at its own."""
-    paper, default = ([row for row in rows if row["recipe"] == name][-1] for name in ("paper", "default"))
+def last(rows: list[dict], name: str) -> list[dict]:
+    """Of each seed the last row of a recipe."""
+    found = {row["seed"]: row for row in rows if row["recipe"] == name}
+    return list(found.values())
+
+
+def over_seeds(rows: list[dict], name: str) -> dict:
+    """Means of a recipe's last rows, and the deviations over seeds of what they are scored by."""
+    ends = last(rows, name)
+    result = {"recipe": name, "seeds": len(ends)}
+    for key in ends[0]:
+        values = [row[key] for row in ends]
+        if key in ("recipe", "seed") or None in values:
+            continue
+        result[key] = float(np.mean(values))
+        if key not in ("seconds", "kimg"):
+            result[f"{key}_sd"] = float(np.std(values, ddof=1))
+    return result
+
+
+def check(rows: list[dict], seed: int) -> int:
+    """Whether the default is as near at its end as the paper's recipe at its own, with that seed."""
+    rows = [row for row in rows if row["seed"] == seed]
+    ((paper,), (default,)) = (last(rows, name) for name in ("paper", "default"))
     ratios = {name: default[name] / paper[name] for name in paper if name.startswith("fd_")}
-    print(f"default after {default['seconds']:.0f} s by paper after {paper['seconds']:.0f} s: {line(ratios)}")
+    took = f"default after {default['seconds']:.0f} s by paper after {paper['seconds']:.0f} s"
+    print(f"seed {seed}: {took}: {line(ratios)}")
     return int(max(ratios.values()) > 1)
 
 

@@ -14,6 +14,7 @@ from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
 from sofgan.faces.store import TRAIN, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
+from sofgan.gpu import use_gpu
 from sofgan.labels import colorize
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, open_source
@@ -43,6 +44,7 @@ def main() -> None:
     train_together("stages.train_siw", params.sharers)
     machine = runtime()
     use_cpu(machine.threads)
+    use_gpu(machine.device)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:
         photos, photo_labels = _photos(params, machine.workers)
         maps = {name: _maps(params, path, machine.workers) for name, path in MAPS.items()}

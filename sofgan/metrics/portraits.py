@@ -45,13 +45,13 @@ def make_extractors(
 def paint_all(
     siw: Siw, labels: np.ndarray, seed: int, name: str, batch: int, first: int = 0, count: int | None = None
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Each map painted once, each with a style of its own.
+    """Each map painted once, each with a style and noise of its own.
 
     Args:
         labels: (N, S, S) uint8.
         name: of the set; seeds its styles.
-        first, count: the maps are those from `first` on of a set of so many, and painted as among all of them if
-            `first` is a multiple of `batch`; None: they are the set.
+        first, count: the maps are those from `first` on of a set of so many, and painted as among all of them;
+            None: they are the set.
 
     Returns:
         Batches of maps (B, S, S) and pictures (B, 3, R, R) in [-1, 1].
@@ -59,7 +59,8 @@ def paint_all(
     z = siw.sample_z(count or len(labels), torch_generator(seed, "evaluate", "styles", name))[first:]
     for start in range(0, len(labels), batch):
         maps = labels[start : start + batch]
-        images = siw.paint(maps, siw.map_styles(z[start : start + len(maps)]), noise_seed=first + start)
+        seeds = range(first + start, first + start + len(maps))
+        images = siw.paint(maps, siw.map_styles(z[start : start + len(maps)]), noise_seed=seeds)
         yield maps, images
 
 

@@ -29,7 +29,8 @@ class GeneratorConfig:
 
     resolution: PowerOfTwo = 64  # pixels
     label_size: PowerOfTwo = 64  # pixels of the one-hot map that conditions it
-    start_size: PowerOfTwo = 16  # pixels where synthesis starts
+    start_size: PowerOfTwo = 16  # pixels where synthesis starts behind an encoder
+    constant_size: PowerOfTwo = 4  # pixels where it starts from a learned constant
     z_dim: Count = 128
     w_dim: Count = 128
     mapping_layers: Count = 4
@@ -44,20 +45,30 @@ class GeneratorConfig:
     mixing: Literal["input", "output", "layerwise", "none"] = "input"
     # transposed: StyleGAN2's stride-2 transposed convolution and blur; bilinear: convolve, then interpolate.
     upsample: Literal["bilinear", "transposed"] = "bilinear"
+    # strided: the styled encoder's convolutions see the full size, blurred, and have stride 2, as StyleGAN2's; areas:
+    # they see shares of classes, averaged over areas of half the size.
+    downsample: Literal["areas", "strided"] = "areas"
     spade_sizes: tuple[Count, Count] = (32, 64)  # smallest and largest layer with SPADE, pixels
     spade_hidden: Count = 24
     spade_max_size: PowerOfTwo = 64  # gain and shift are computed at most at this size, then interpolated
     # after the activation (the released code), or on the mixed convolutions, before noise and bias (eq. 8).
     spade_at: Literal["activation", "convolution"] = "activation"
-    spade_gain: Weight = 0.5  # the gain stays within 1 +- this: rare classes don't glow
+    spade_gain: Weight = 0.5  # the gain stays within 1 +- this: rare classes don't glow; 0: not limited
+    # Deviation of SPADE's last weights before training, by that of other layers': faint, so that the map doesn't
+    # outshout the styles.
+    spade_start: Weight = 0.3
+    # The same of the weights that take styles to the channels of ToRGB: full modulation there tints whole pictures,
+    # which takes long to unlearn.
+    to_rgb_start: Weight = 0.25
     noise: bool = True
     conv_clamp: Positive = 256.0  # magnitude limit of activations under reduced precision
 
     def __post_init__(self) -> None:
         if self.spade_sizes[0] > self.spade_sizes[1]:
             raise ValueError(f"spade_sizes are the smallest and the largest, not {list(self.spade_sizes)}")
-        if self.start_size > self.resolution:
-            raise ValueError(f"start_size {self.start_size} is above resolution {self.resolution}")
+        start = "constant_size" if self.encoder == "constant" else "start_size"
+        if getattr(self, start) > self.resolution:
+            raise ValueError(f"{start} {getattr(self, start)} is above resolution {self.resolution}")
         if self.encoder == "constant":
             return
         if not self.encoder_channels:
@@ -74,11 +85,18 @@ class GeneratorConfig:
         return max(1, min(self.channel_max, self.channel_base // size))
 
     def sizes(self) -> tuple[int, ...]:
-        """Every resolution of the synthesis, from `start_size` up."""
-        sizes = [self.start_size]
+        """Every resolution of the synthesis, from its start up."""
+        sizes = [self.constant_size if self.encoder == "constant" else self.start_size]
         while sizes[-1] < self.resolution:
             sizes.append(2 * sizes[-1])
         return tuple(sizes)
+
+    def encoder_sizes(self) -> tuple[int, ...]:
+        """Every resolution at which the encoder's convolutions are styled, the finest first."""
+        if self.encoder != "styled":
+            return ()
+        sizes = tuple(self.start_size << i for i in range(len(self.encoder_channels), -1, -1))
+        return sizes if self.downsample == "strided" else sizes[1:]
 
 
 @dataclass(frozen=True)
@@ -95,6 +113,9 @@ class DiscriminatorConfig:
     palette_channels: Count = 64
     channel_base: Count = 1024  # residual: channels at r pixels as in the generator
     channel_max: Count = 128
+    # residual: strided: a blur and a convolution of stride 2, as StyleGAN2's; areas: means of areas, then a convolution
+    # of the half size, as many operations.
+    downsample: Literal["areas", "strided"] = "areas"
     minibatch_group: Count = 4  # pictures whose spread is compared; must divide the batch
     # pixels that the frozen network sees, at most twice the pictures'
     projected_size: Annotated[int, multiple_of(32)] = 64
@@ -134,6 +155,7 @@ class TrainSiw:
     cooldown: Share  # last share of the run over which the learning rates fall to a tenth
     two_style_probability: Share
     soft_mix_probability: Share  # of a similarity map with values between 0 and 1, else hard regions
+    mix_by: Literal["groups", "classes"]  # what such values are drawn for: style groups, or every class
     r1_gamma: Weight
     r1_every: Whole  # steps; 0: off
     path_length_weight: Weight

@@ -12,18 +12,26 @@ from sofgan.siw.operators import GAIN, SLOPE, EqualConv2d, EqualLinear, downsamp
 
 
 class ResidualBlock(nn.Module):
-    """Two convolutions and a halving, beside a 1x1 skip."""
+    """Two convolutions and a halving, beside a 1x1 skip.
 
-    def __init__(self, inputs: int, outputs: int):
+    Args:
+        strided: halved by StyleGAN2's blur and stride of the second convolution, not by means of areas before it.
+    """
+
+    def __init__(self, inputs: int, outputs: int, strided: bool = False):
         super().__init__()
+        self.strided = strided
         self.first = EqualConv2d(inputs, inputs, 3)
         self.second = EqualConv2d(inputs, outputs, 3)
         self.skip = EqualConv2d(inputs, outputs, 1, bias=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(B, in, H, H) to (B, out, H/2, H/2)."""
-        y = downsample2(leaky_relu(self.first(x, GAIN)))
-        y = leaky_relu(self.second(y, GAIN * math.sqrt(0.5)))
+        y = leaky_relu(self.first(x, GAIN))
+        if self.strided:
+            y = leaky_relu(self.second(y, GAIN * math.sqrt(0.5), halve=True))
+            return y + self.skip(x, math.sqrt(0.5), halve=True)
+        y = leaky_relu(self.second(downsample2(y), GAIN * math.sqrt(0.5)))
         return y + self.skip(downsample2(x), math.sqrt(0.5))
 
 
@@ -69,7 +77,10 @@ class ResidualDiscriminator(nn.Module):
         )
         self.resolution = resolution
         sizes = [resolution >> i for i in range(int(math.log2(resolution)) - 1)]  # resolution .. 4
-        self.blocks = nn.ModuleList(ResidualBlock(channels(size), channels(size // 2)) for size in sizes[:-1])
+        strided = config.downsample == "strided"
+        self.blocks = nn.ModuleList(
+            ResidualBlock(channels(size), channels(size // 2), strided) for size in sizes[:-1]
+        )
         last = channels(4)
         self.conv = EqualConv2d(last + 1, last, 3)
         self.hidden = EqualLinear(last * 16, last)

@@ -1,5 +1,6 @@
 """The SIW generator: a one-hot label map, painted region by region with styles (paper, section 5.1)."""
 
+import functools
 import math
 
 import torch
@@ -21,15 +22,17 @@ from sofgan.siw.operators import (
     normalize_second_moment,
     pointwise,
     resize_weights,
+    strided_conv2,
     transposed_conv2,
     upsample2,
 )
 
-SPADE_START = 0.3  # Deviation of the last weights of SPADE before training.
-
 
 class Mapping(nn.Module):
-    """Codes z to styles w: normalised, then fully connected layers at a hundredth of the learning rate."""
+    """Codes z to styles w: normalised, then fully connected layers at a hundredth of the learning rate.
+
+    In full precision under autocast too: eight layers of 8-bit mantissas would move every style.
+    """
 
     def __init__(self, config: GeneratorConfig):
         super().__init__()
@@ -40,17 +43,20 @@ class Mapping(nn.Module):
 
     def forward(self, z: Tensor) -> Tensor:
         """(..., z_dim) to (..., w_dim)."""
-        x = normalize_second_moment(z)
-        for layer in self.layers:
-            x = leaky_relu(layer(x) * GAIN)
+        with torch.autocast(z.device.type, enabled=False):
+            x = normalize_second_moment(z)
+            for layer in self.layers:
+                x = leaky_relu(layer(x) * GAIN)
         return x
 
 
 class StyledConv(nn.Module):
     """A convolution modulated by K styles, each in its region, for any K and batch (eq. 7, eq. 8).
 
+    What styles do to channels, and the demodulation, are computed in full precision under autocast too.
+
     Args:
-        resample: "up" doubles the size, "down" halves it (before the convolution), None keeps it.
+        resample: "up" doubles the size, "down" halves it (how, see `downsample`), None keeps it.
         mixing: "output" convolves once a style and mixes the results (eq. 8). Otherwise every pixel's input
             is modulated by its own style, one convolution serves all, and the demodulation is mixed
             likewise: equal to eq. 8 wherever the receptive field lies in one hard region.
@@ -66,6 +72,7 @@ class StyledConv(nn.Module):
         self.noise_strength = nn.Parameter(torch.zeros(())) if noise and config.noise else None
         self.resample = resample
         self.transposed = config.upsample == "transposed"
+        self.strided = config.downsample == "strided"
         self.mix_outputs = config.mixing == "output"
         self.spade_first = config.spade_at == "convolution"
         self.clamp = config.conv_clamp
@@ -87,21 +94,22 @@ class StyledConv(nn.Module):
             noise: (B or 1, 1, S, S) at the output's size.
             gain_shift: SPADE's, (B, out, S, S) each; where it acts is `spade_at` of the configuration.
         """
-        styles = self.affine(w)  # (B, K, in)
-        if self.resample == "down":
-            x = downsample2(x)
         weight = self.weight * self.scale
-        gains = demodulation(weight, styles) * GAIN  # (B, K, out)
-        bias = (self.bias * GAIN).to(x.dtype)[:, None, None]
+        with torch.autocast(x.device.type, enabled=False):
+            styles = self.affine(w)  # (B, K, in)
+            gains = demodulation(weight, styles) * GAIN  # (B, K, out)
+        if self.resample == "down" and not self.strided:
+            x = downsample2(x)
+        bias = (self.bias * GAIN)[:, None, None]
         if self.mix_outputs and weights:
             y = self._mixed_outputs(x, weight, styles, gains, weights)
             if gain_shift is not None and self.spade_first:
                 y = (y * gain_shift[0]).add_(gain_shift[1], alpha=GAIN)
-            y = y + bias
+            y = y + bias.to(y.dtype)
         else:
-            x = x * spread(styles, weights.get(x.shape[-1])).to(x.dtype)
+            x = x * spread(styles, weights[x.shape[-1]] if weights else None).to(x.dtype)
             y = self._convolve(x, weight)
-            gains = spread(gains, weights.get(y.shape[-1])).to(y.dtype)
+            gains = spread(gains, weights[y.shape[-1]] if weights else None).to(y.dtype)
             if gain_shift is not None and self.spade_first:
                 y = self._upsample(y * gains)
                 y = (y * gain_shift[0]).add_(gain_shift[1], alpha=GAIN).add_(bias)
@@ -112,13 +120,15 @@ class StyledConv(nn.Module):
         y = leaky_relu(y)
         if gain_shift is not None and not self.spade_first:
             y = (y * gain_shift[0]).add_(gain_shift[1])
-        if y.dtype != torch.float32:
+        if y.element_size() < 4:
             y = y.clamp(-self.clamp, self.clamp)
         return y
 
     def _convolve(self, x: Tensor, weight: Tensor) -> Tensor:
         if self.resample == "up" and self.transposed:
             return transposed_conv2(x, weight)
+        if self.resample == "down" and self.strided:
+            return strided_conv2(x, weight)
         return F.conv2d(x, weight, padding=1)
 
     def _upsample(self, y: Tensor) -> Tensor:
@@ -130,7 +140,9 @@ class StyledConv(nn.Module):
         x = x[:, None] * styles[..., None, None].to(x.dtype)  # (B, K, in, H, H)
         y = self._upsample(self._convolve(x.flatten(0, 1), weight))
         y = y.unflatten(0, (batch, count)) * gains[..., None, None].to(y.dtype)
-        return (y * weights[y.shape[-1]][:, :, None].to(y.dtype)).sum(1)
+        y = y * weights[y.shape[-1]][:, :, None].to(y.dtype)
+        # Added one by one: autocast would make the sum, and all that comes after it, float32.
+        return functools.reduce(torch.add, y.unbind(1))
 
 
 class ToRGB(nn.Module):
@@ -142,15 +154,15 @@ class ToRGB(nn.Module):
 
     def __init__(self, inputs: int, config: GeneratorConfig):
         super().__init__()
-        # A faint start: full modulation here tints whole pictures, which takes long to unlearn.
-        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0, weight_init=0.25)
+        self.affine = EqualLinear(config.w_dim, inputs, bias_init=1.0, weight_init=config.to_rgb_start)
         self.weight = nn.Parameter(torch.randn(3, inputs, 1, 1))
         self.scale = 1 / math.sqrt(inputs)
         self.bias = nn.Parameter(torch.zeros(3))
 
     def forward(self, x: Tensor, w: Tensor, weights: dict[int, Tensor]) -> Tensor:
         """(B, in, H, H) to (B, 3, H, H)."""
-        styles = self.affine(w)
+        with torch.autocast(x.device.type, enabled=False):
+            styles = self.affine(w)
         if weights:
             x = x * spread(styles, weights[x.shape[-1]]).to(x.dtype)
             return pointwise(x, self.weight[:, :, 0, 0] * self.scale, self.bias)
@@ -162,7 +174,7 @@ class ToRGB(nn.Module):
 class Spade(nn.Module):
     """Gain and shift of features from the label map: x * (1 + gamma) + beta (spec 4.2).
 
-    gamma stays within +- `spade_gain`, as an unbounded gain lets rare classes glow.
+    gamma stays within +- `spade_gain`, where that is not 0: an unbounded gain lets rare classes glow.
     """
 
     def __init__(self, outputs: int, size: int, config: GeneratorConfig):
@@ -171,8 +183,7 @@ class Spade(nn.Module):
         self.map_size = min(size, config.spade_max_size)
         self.hidden = EqualConv2d(NUM_CLASSES, config.spade_hidden, 3)
         self.gain_shift = EqualConv2d(config.spade_hidden, 2 * outputs, 3)
-        # A faint start, so that the map doesn't outshout the styles.
-        nn.init.normal_(self.gain_shift.weight, std=SPADE_START)
+        nn.init.normal_(self.gain_shift.weight, std=config.spade_start)
 
     def gain_and_shift(self, one_hot: Tensor) -> tuple[Tensor, Tensor]:
         """Depends on the map alone: computed once a map, whatever the number of styles."""
@@ -181,6 +192,8 @@ class Spade(nn.Module):
         while y.shape[-1] < self.size:
             y = upsample2(y)
         gamma, beta = y.chunk(2, 1)
+        if not self.limit:
+            return 1 + gamma, beta
         # tanh by the sigmoid, which on a CPU is several times as fast.
         return 1 - self.limit + 2 * self.limit * torch.sigmoid(2 * gamma), beta
 
@@ -234,12 +247,11 @@ class ConstantInput(nn.Module):
 
     def __init__(self, config: GeneratorConfig):
         super().__init__()
-        self.value = nn.Parameter(
-            torch.randn(1, config.channels(config.start_size), config.start_size, config.start_size)
-        )
+        size = config.sizes()[0]
+        self.value = nn.Parameter(torch.randn(1, config.channels(size), size, size))
 
     def forward(self, one_hot: Tensor, w: list[Tensor], weights: dict[int, Tensor]) -> Tensor:
-        """(1, C, start, start) for every picture of the batch."""
+        """(B, C, constant_size, constant_size), the same for every picture."""
         return self.value.expand(one_hot.shape[0], -1, -1, -1)
 
 
@@ -262,7 +274,8 @@ class SynthesisBlock(nn.Module):
         if self.up is not None:
             x = self.up(x, w.pop(0), weights, noise.pop(0), gain_shift)
         x = self.conv(x, w.pop(0), weights, noise.pop(0))
-        colors = self.to_rgb(x, w.pop(0), weights).float()
+        colors = self.to_rgb(x, w.pop(0), weights)
+        colors = colors.to(torch.promote_types(colors.dtype, torch.float32))
         return x, colors if rgb is None else upsample2(rgb) + colors
 
 
@@ -278,15 +291,13 @@ class Generator(nn.Module):
         super().__init__()
         self.config = config
         self.mapping = Mapping(config)
-        start = config.channels(config.start_size)
         encoders = {"styled": StyledEncoder, "plain": PlainEncoder, "constant": ConstantInput}
         self.encoder = encoders[config.encoder](config)
-        width = start if config.encoder == "constant" else config.encoder_channels[-1]
+        first = config.sizes()[0]
+        width = config.channels(first) if config.encoder == "constant" else config.encoder_channels[-1]
         blocks = []
         for size in config.sizes():
-            blocks.append(
-                SynthesisBlock(width, config.channels(size), size, size == config.start_size, config)
-            )
+            blocks.append(SynthesisBlock(width, config.channels(size), size, size == first, config))
             width = config.channels(size)
         self.blocks = nn.ModuleList(blocks)
         self.layers = self.encoder.layers + sum(block.layers for block in blocks)
@@ -306,6 +317,12 @@ class Generator(nn.Module):
             for spade in spades
         ]
 
+    def layers_at(self, resolution: int | None = None) -> int:
+        """How many styled layers, the first ones, make a picture of that size; of the full size by default."""
+        blocks = zip(self.config.sizes(), self.blocks)
+        used = (block.layers for size, block in blocks if resolution is None or size <= resolution)
+        return self.encoder.layers + sum(used)
+
     def synthesize(
         self,
         one_hot: Tensor,
@@ -319,7 +336,7 @@ class Generator(nn.Module):
 
         Args:
             one_hot: (B, 17, label_size, label_size) float, one-hot or probabilities.
-            w: (B, K, w_dim), or (B, K, layers, w_dim).
+            w: (B, K, w_dim), or (B, K, layers, w_dim); layers that are not used (`layers_at`) may be left out.
             weights: (B, K, S, S) region weights, None for one style (then K is 1).
             noise: (B or 1, 1, size, size) for every size of `noise_sizes`; None for none.
             spade_maps: of `spade_maps` for the same maps.
@@ -330,10 +347,13 @@ class Generator(nn.Module):
         """
         if weights is None and w.shape[1] != 1:
             raise ValueError(f"{w.shape[1]} styles need region weights")
-        per_layer = [w[:, :, i] for i in range(self.layers)] if w.dim() == 4 else [w] * self.layers
+        per_layer = [w[:, :, i] for i in range(w.shape[2])] if w.dim() == 4 else [w] * self.layers
+        if len(per_layer) < self.layers_at(resolution):
+            raise ValueError(f"{len(per_layer)} layers' styles for {self.layers_at(resolution)} layers")
         sizes, pyramid = self.config.sizes(), {}
         if weights is not None:
             weights = weights.contiguous(memory_format=torch.channels_last)
+            sizes = (*sizes, *self.config.encoder_sizes())
             pyramid = halvings(weights, min(sizes))
             pyramid |= {size: resize_weights(weights, size) for size in sizes if size not in pyramid}
         one_hot = one_hot.contiguous(memory_format=torch.channels_last)
@@ -370,7 +390,7 @@ def random_noise(
 
 
 def fixed_noise(network: Generator, seed: int) -> list[Tensor]:
-    """The same noise for every picture, a function of the seed, the layer and its size alone."""
+    """The same noise (1, 1, size, size) for every picture, a function of the seed, the layer and its size alone."""
     noise = []
     for layer, size in enumerate(network.noise_sizes):
         # Drawn on the CPU, so that a seed means the same noise on every device.

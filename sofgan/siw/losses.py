@@ -45,10 +45,16 @@ def r1_penalty(logits: Tensor, images: Tensor) -> Tensor:
 def path_length_penalty(
     images: Tensor, w: Tensor, mean_length: Tensor, generator: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """StyleGAN2's path length regulariser.
+    """StyleGAN2's path length regulariser: a step of one layer's style shall change the picture by a constant amount.
+
+    The mean over layers is of squared lengths, each by the layer's own style. The gradient in one style that all layers
+    share would sum them, and be some `layers` times as large. Where K styles paint a picture, all of a layer's move
+    together: in hard regions, where each changes pixels of its own, squared lengths then add up to what one style of
+    the whole picture would have, and equal styles are one style, whatever the shares that they are mixed with.
 
     Args:
-        images: (B, 3, H, W) made from `w` (B, K, w_dim), which must require gradients.
+        images: (B, 3, H, W) made from `w`, which must require gradients.
+        w: (B, K, layers, w_dim) styles of each layer that `images` depend on.
         mean_length: scalar running mean of the lengths in earlier steps.
         generator: draws the random direction in picture space.
 
@@ -58,5 +64,5 @@ def path_length_penalty(
     noise = distributed.randn(images.shape, generator=generator, device=images.device)
     noise = noise / math.sqrt(images.shape[2] * images.shape[3])
     (gradient,) = torch.autograd.grad((images * noise).sum(), w, create_graph=True)
-    lengths = (gradient.square().flatten(1).sum(1) + 1e-12).sqrt()
+    lengths = (gradient.sum(1).square().sum(2).mean(1) + 1e-12).sqrt()
     return (lengths - mean_length).square().mean(), lengths.detach().mean()

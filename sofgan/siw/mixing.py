@@ -29,20 +29,26 @@ def class_to_group(device: torch.device | str = "cpu") -> Tensor:
     return table.to(device)
 
 
-def draw_similarity(batch: int, soft_probability: float, generator: torch.Generator) -> Tensor:
-    """Per picture and class the share p of the first style; classes of one style group share it.
+def draw_similarity(
+    batch: int, soft_probability: float, generator: torch.Generator, by_class: bool = False
+) -> Tensor:
+    """Per picture and class the share p of the first style.
 
     A picture is soft with that probability, p uniform in (0, 1); else hard, p 0 or 1 (spec 4.3).
+
+    Args:
+        by_class: each class has a p of its own (the paper's "each semantic region"), else each style group.
 
     Returns:
         (B, 17) float32 on the generator's device.
     """
     device = generator.device
-    shape = (batch, len(STYLE_GROUPS))
+    shape = (batch, NUM_CLASSES if by_class else len(STYLE_GROUPS))
     uniform = distributed.rand(shape, generator=generator, device=device)
     hard = (distributed.rand(shape, generator=generator, device=device) < 0.5).float()
     soft = distributed.rand((batch, 1), generator=generator, device=device) < soft_probability
-    return torch.where(soft, uniform, hard)[:, class_to_group(device)]
+    similarity = torch.where(soft, uniform, hard)
+    return similarity if by_class else similarity[:, class_to_group(device)]
 
 
 def two_style_weights(labels: Tensor, similarity: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """A trained SIW generator: load it, draw styles, paint label maps, restyle regions."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -44,7 +45,11 @@ class Siw:
 
     @torch.inference_mode()
     def paint(
-        self, labels: Tensor | np.ndarray, w: Tensor, similarity: Tensor | None = None, noise_seed: int = 0
+        self,
+        labels: Tensor | np.ndarray,
+        w: Tensor,
+        similarity: Tensor | None = None,
+        noise_seed: int | Sequence[int] = 0,
     ) -> Tensor:
         """Paint each map with one style, or with two mixed by region.
 
@@ -53,7 +58,8 @@ class Siw:
             w: (B, w_dim), or (B, 2, w_dim) with `similarity`; one row serves all maps if B is 1 there. With a
                 further axis of layers before w_dim, a style a layer.
             similarity: the share of the first style: (17,) or (B, 17) a class, or (B, H, W) a pixel.
-            noise_seed: the same seed is the same noise, so frames of a video don't flicker.
+            noise_seed: the same seed is the same noise, so frames of a video don't flicker; a seed for all maps, or
+                one for each, where pictures shall differ as in training.
 
         Returns:
             (B, 3, R, R) float32 in [-1, 1].
@@ -62,6 +68,9 @@ class Siw:
             ValueError: shapes don't fit, or `labels` holds a value that is no class.
         """
         labels = self._labels(labels)
+        seeds = list(noise_seed) if isinstance(noise_seed, Sequence) else [noise_seed]
+        if len(seeds) not in (1, len(labels)):
+            raise ValueError(f"{len(seeds)} seeds of noise for {len(labels)} maps")
         w = w.to(self.device)
         if similarity is None:
             w = w[:, None]
@@ -71,11 +80,16 @@ class Siw:
                 raise ValueError(f"a similarity map mixes two styles (B, 2, w_dim), not {tuple(w.shape)}")
             weights = self._weights(labels, similarity.to(self.device))
         w = w.expand(len(labels), *w.shape[1:])
-        noise = fixed_noise(self.generator, noise_seed)
+        noise = [torch.cat(layer) for layer in zip(*(fixed_noise(self.generator, seed) for seed in seeds))]
         return self.generator.synthesize(one_hot(labels), w, weights, noise).clamp(-1, 1)
 
     def restyle(
-        self, labels: Tensor | np.ndarray, w: Tensor, w_new: Tensor, classes, noise_seed: int = 0
+        self,
+        labels: Tensor | np.ndarray,
+        w: Tensor,
+        w_new: Tensor,
+        classes,
+        noise_seed: int | Sequence[int] = 0,
     ) -> Tensor:
         """Paint with style `w`, but the regions of `classes` (ids) with `w_new`; both (B or 1, w_dim).
 

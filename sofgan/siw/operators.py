@@ -56,12 +56,14 @@ class EqualConv2d(nn.Module):
         self.bias = nn.Parameter(torch.zeros(outputs)) if bias else None
         self.padding = kernel // 2
 
-    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
-        """(B, inputs, H, W) to (B, outputs, H, W), times `gain`."""
+    def forward(self, x: Tensor, gain: float = 1.0, halve: bool = False) -> Tensor:
+        """(B, inputs, H, W) to (B, outputs, H, W), times `gain`; halved, (B, outputs, H/2, W/2), as StyleGAN2 does."""
         bias = None if self.bias is None else self.bias * gain
         weight = self.weight * (self.scale * gain)
         if self.padding == 0:
-            return pointwise(x, weight[:, :, 0, 0], bias)
+            return pointwise(halve_blurred(x) if halve else x, weight[:, :, 0, 0], bias)
+        if halve:
+            return strided_conv2(x, weight, bias)
         return F.conv2d(x, weight, bias, padding=self.padding)
 
 
@@ -95,7 +97,7 @@ def demodulation(weight: Tensor, styles: Tensor, eps: float = 1e-8) -> Tensor:
         styles: (..., in).
 
     Returns:
-        (..., out): 1 / sqrt(sum over (in, k, k) of (weight * style)^2).
+        (..., out): 1 / sqrt(sum over (in, k, k) of (weight * style)^2). Full precision is the caller's to see to.
     """
     squares = weight.square().sum((2, 3))
     return torch.rsqrt(styles.square() @ squares.t() + eps)
@@ -103,7 +105,8 @@ def demodulation(weight: Tensor, styles: Tensor, eps: float = 1e-8) -> Tensor:
 
 def upsample2(x: Tensor) -> Tensor:
     """Twice the size: bilinear, which is the FIR filter [1, 3, 3, 1] with borders repeated."""
-    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False)
+    # Under autocast a GPU interpolates in float32; what comes after it shall be as reduced as what came before.
+    return F.interpolate(x, scale_factor=2, mode="bilinear", align_corners=False).to(x.dtype)
 
 
 def downsample2(x: Tensor) -> Tensor:
@@ -126,9 +129,31 @@ def transposed_conv2(x: Tensor, weight: Tensor) -> Tensor:
         (B, out, 2H, 2W).
     """
     y = F.conv_transpose2d(x, weight.transpose(0, 1), stride=2)  # (B, out, 2H + 1, 2W + 1)
-    y = F.pad(y, (1, 1, 1, 1))
-    y = 0.75 * (y[:, :, 1:-2] + y[:, :, 2:-1]) + 0.25 * (y[:, :, :-3] + y[:, :, 3:])
-    return 0.75 * (y[..., 1:-2] + y[..., 2:-1]) + 0.25 * (y[..., :-3] + y[..., 3:])
+    return _filtered(F.pad(y, (1, 1, 1, 1)), 0.25)
+
+
+def strided_conv2(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
+    """StyleGAN2's downsampling convolution: the FIR filter [1, 3, 3, 1], then stride 2.
+
+    Args:
+        x: (B, in, H, W), H and W even.
+        weight: (out, in, 3, 3).
+
+    Returns:
+        (B, out, H/2, W/2).
+    """
+    return F.conv2d(_filtered(F.pad(x, (2, 2, 2, 2)), 0.125), weight, bias, stride=2)
+
+
+def halve_blurred(x: Tensor) -> Tensor:
+    """Half the size by the FIR filter [1, 3, 3, 1], as StyleGAN2's skips have it."""
+    return _filtered(F.pad(x, (1, 1, 1, 1)), 0.125)[:, :, ::2, ::2]
+
+
+def _filtered(x: Tensor, tap: float) -> Tensor:
+    """(B, C, H, W) by [tap, 3 tap, 3 tap, tap] along both axes, where all of it fits: (B, C, H - 3, W - 3)."""
+    x = 3 * tap * (x[:, :, 1:-2] + x[:, :, 2:-1]) + tap * (x[:, :, :-3] + x[:, :, 3:])
+    return 3 * tap * (x[..., 1:-2] + x[..., 2:-1]) + tap * (x[..., :-3] + x[..., 3:])
 
 
 def resize_weights(weights: Tensor, size: int) -> Tensor:

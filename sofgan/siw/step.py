@@ -234,7 +234,8 @@ class SiwTraining:
         w = network.mapping(z.to(self.device, non_blocking=True))
         weights = None
         if kind in ("input", "output"):
-            similarity = draw_similarity(len(labels), config.soft_mix_probability, draws)
+            by_class = config.mix_by == "classes"
+            similarity = draw_similarity(len(labels), config.soft_mix_probability, draws, by_class)
             weights = two_style_weights(labels, similarity.to(self.device, non_blocking=True))
         elif kind == "layerwise":
             second = second.to(self.device, non_blocking=True)
@@ -266,6 +267,9 @@ class SiwTraining:
         with distributed.shared_draws((self.config.batch + 1) // 2, half):
             w, weights = self._styles(labels, draws)
             noise = random_noise(self.generator, len(labels), draws, resolution)
+            layers = self.generator.layers_at(resolution)
+            # Each layer gets a style of its own, equal to the others, by which its path is measured.
+            w = w[:, :, :layers] if w.dim() == 4 else w[:, :, None].expand(-1, -1, layers, -1)
             images = self.generator.synthesize(one_hot(labels), w, weights, noise, resolution=resolution)
             return losses.path_length_penalty(images, w, self.mean_path_length, draws)
 

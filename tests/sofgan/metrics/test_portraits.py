@@ -1,3 +1,4 @@
+import copy
 import io
 
 import numpy as np
@@ -55,6 +56,22 @@ def test_painting_depends_on_seed_and_set_alone(siw):
     other = torch.cat([images for _, images in paint_all(siw, maps, 0, "b", 5)])
     assert one.shape == (5, 3, 16, 16) and torch.equal(one, again) and not torch.equal(one, other)
     assert [len(labels) for labels, _ in paint_all(siw, maps, 0, "a", 2)] == [2, 2, 1]
+
+
+def test_pictures_that_are_scored_have_noise_of_their_own(siw):
+    """One map, one style: what differs is noise, and no picture's depends on those it is painted with."""
+    network = copy.deepcopy(siw.generator)
+    for block in network.blocks:
+        block.conv.noise_strength.fill_(1.0)
+    noisy = Siw(network, "cpu")
+    noisy.map_styles = lambda z: torch.zeros(len(z), 8)
+    maps = np.repeat(_maps(1), 4, 0)
+    together = torch.cat([images for _, images in paint_all(noisy, maps, 0, "a", 4)])
+    assert min((together[i] - together[j]).abs().mean() for i in range(4) for j in range(i)) > 0.01
+    apart = torch.cat([images for _, images in paint_all(noisy, maps, 0, "a", 3)])
+    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
+    rest = torch.cat([images for _, images in paint_all(noisy, maps[1:], 0, "a", 2, first=1, count=4)])
+    torch.testing.assert_close(together[1:], rest, rtol=1e-4, atol=1e-5)
 
 
 def test_draw_takes_each_once_and_is_stable():

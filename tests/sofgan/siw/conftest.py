@@ -27,7 +27,8 @@ def tiny_training():
     def make(generator=None, discriminator=None, **changes) -> TrainSiw:
         values = {
             "kimg": 0.032, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
-            "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5, "r1_gamma": 1.0,
+            "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5,
+            "mix_by": "groups", "r1_gamma": 1.0,
             "r1_every": 2, "path_length_weight": 2.0, "path_length_every": 2, "photo_sets": ["ffhq"],
             "share_fakes": True, "growth": [], "accumulate": 1, "augment_kimg": 0,
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,

@@ -1,3 +1,5 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
@@ -54,6 +56,41 @@ def test_half_size_is_the_mean_of_two_by_two_pixels(photos):
     cut = crop_photos(photos, whole(6), 16)
     expected = torch.nn.functional.avg_pool2d(crop_photos(photos, whole(6), 32), 2)
     torch.testing.assert_close(cut, expected, atol=1e-4, rtol=0)
+
+
+def test_small_pictures_are_means_of_areas():
+    """A photo four times, and one three times, as large as what is cut."""
+    photos = np.random.default_rng(0).integers(0, 256, (2, 128, 128, 3), dtype=np.uint8)
+    plain = torch.from_numpy(photos).permute(0, 3, 1, 2).float() / 127.5 - 1
+    cut = crop_photos(photos, whole(2), 32)
+    torch.testing.assert_close(cut, torch.nn.functional.avg_pool2d(plain, 4), atol=1e-4, rtol=0)
+    thirds = torch.nn.functional.avg_pool2d(plain[..., :96, :96], 3)
+    cut = crop_photos(photos[:, :96, :96], whole(2), 32)
+    torch.testing.assert_close(cut, thirds, atol=1e-4, rtol=0)
+    windows = Crops(np.array([0.25]), np.array([0.5]), np.array([0.5]), np.array([True]))
+    expected = torch.nn.functional.avg_pool2d(plain[:1, :, 64:, 32:96].flip(3), 4)
+    assert (crop_photos(photos[:1], windows, 16) - expected).abs().mean() < 0.05  # of 0.5 without means
+
+
+def test_the_host_computes_the_axes_of_windows_alone():
+    photos, crops = np.zeros((4, 256, 256, 3), np.uint8), draw_crops(4, 1.7, True, np.random.default_rng(0))
+    crop_photos(photos, crops, 256)
+    tracemalloc.start()
+    cut = crop_photos(photos, crops, 256)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Places in float64, made by numpy, would be 4 MB and more.
+    assert cut.shape == (4, 3, 256, 256) and peak < 2e5
+
+
+def test_what_goes_to_a_gpu_is_pinned_by_the_thread_that_reads(tiny_training, photos, maps, monkeypatch):
+    pinned = []
+    monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.shape) or self)
+    sources = {"parsed": ArraySource(maps)}
+    for device, count in (("cpu", 0), ("cuda", 3)):
+        batches = Batches(tiny_training(), ArraySource(photos[:5]), sources, 0, device, ArraySource(maps))
+        found = batches._read(0)
+        assert len(pinned) == count and found[0].shape == (4, 32, 32, 3) and found[3].shape == (4, 16, 16)
 
 
 def test_mirrored_maps_swap_the_halves_of_the_nose(maps):

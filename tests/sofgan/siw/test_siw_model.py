@@ -33,6 +33,21 @@ def test_painting_is_repeatable_bounded_and_the_same_in_any_batch(siw, maps):
     )
 
 
+def test_each_picture_may_have_noise_of_its_own(siw, maps):
+    with torch.no_grad():
+        for block in siw.generator.blocks:
+            block.conv.noise_strength.fill_(1.0)
+    w = styles(siw, 1)
+    same = np.repeat(maps[:1], 3, 0)
+    images = siw.paint(same, w, noise_seed=[4, 5, 4])
+    torch.testing.assert_close(images[0], images[2], rtol=1e-4, atol=1e-5)
+    assert (images[0] - images[1]).abs().mean() > 0.01
+    alone = siw.paint(maps[:1], w, noise_seed=5)
+    torch.testing.assert_close(images[1:2], alone, rtol=1e-4, atol=1e-5)
+    with pytest.raises(ValueError, match="2 seeds of noise for 3 maps"):
+        siw.paint(same, w, noise_seed=[1, 2])
+
+
 def test_truncation_pulls_styles_to_their_average(siw):
     free, half, none = (styles(siw, 3, psi=psi) for psi in (1.0, 0.5, 0.0))
     average = siw.generator.w_average
