@@ -286,11 +286,12 @@ def test_groups_that_are_dealt_are_those_of_one_process(trained, tiny_training, 
             if stopping:
                 raise KeyboardInterrupt
 
+    how = (config, tiny_training, 0, mapper)
     stopping = True
     with pytest.raises(KeyboardInterrupt):
-        invert_dealt(file, maps, config, tiny_training, 0, mapper, checkpoints=Checkpoints(tmp_path / "states", "f"))
+        invert_dealt(file, maps, *how, checkpoints=Checkpoints(tmp_path / "states", "f"))
     stopping = False
-    dealt = invert_dealt(file, maps, config, tiny_training, 0, mapper, checkpoints=Checkpoints(tmp_path / "states", "f"))
+    dealt = invert_dealt(file, maps, *how, checkpoints=Checkpoints(tmp_path / "states", "f"))
     assert worked == [0, 1]
     assert torch.equal(dealt.codes, whole.codes) and torch.equal(dealt.views.values, whole.views.values)
     assert (dealt.fitted == whole.fitted).all() and (dealt.miou == whole.miou).all()
