@@ -107,10 +107,33 @@ class DiscriminatorConfig:
 class FramingConfig:
     """Cameras of the SOF views that are painted: uniform yaw and pitch around a frontal portrait."""
 
-    yaw_degrees: float = 25.0  # largest, either side
-    pitch_degrees: float = 8.0
-    reference_maps: int = 200  # label maps of photos whose eye and mouth places are matched
-    reference_heads: int = 8  # SOF heads that are measured
+    yaw_degrees: float  # largest, either side
+    pitch_degrees: float
+    reference_maps: int  # label maps of photos whose eye and mouth places are matched
+    reference_heads: int  # SOF heads that are measured
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.yaw_degrees <= 180 and 0 <= self.pitch_degrees < 90):
+            raise ValueError(
+                "framing: yaw_degrees lies between 0 and 180, pitch_degrees between 0 and below 90, "
+                f"not {self.yaw_degrees:g} and {self.pitch_degrees:g}"
+            )
+        if min(self.reference_maps, self.reference_heads) < 1:
+            raise ValueError("framing: reference_maps and reference_heads are at least 1")
+
+
+@dataclass(frozen=True)
+class SampleConditions:
+    """The block `sample_conditions` of params.yaml."""
+
+    maps: int  # views of new heads to train on; 0: none
+    evaluation_maps: int  # of further heads, to score painting by
+    size_px: int  # of the views
+    framing: FramingConfig
+
+    def __post_init__(self) -> None:
+        if self.maps < 0 or self.evaluation_maps < 1 or self.size_px < 1:
+            raise ValueError("maps is 0 or more, evaluation_maps and size_px are at least 1")
 
 
 @dataclass(frozen=True)
@@ -141,8 +164,6 @@ class TrainSiw:
     ema_rampup: float  # the half-life is at most this share of the pictures shown so far
     map_proportions: dict[str, float]  # parsed, celebamask, sof
     memory_limit_gb: float  # a set of photos or maps above it is read from its store at every use
-    sof_maps: int  # views of the SOF space, rendered once at the start
-    framing: FramingConfig
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     report_every_kimg: float
@@ -173,6 +194,10 @@ class TrainSiw:
         if any(share <= 0 for share in shares) or sum(shares) >= 1:
             raise ValueError(f"growth: shares are more than 0, and less than 1 in all, not {shares}")
 
+    def uses(self, source: str) -> bool:
+        """Whether maps of that source have a share."""
+        return self.map_proportions.get(source, 0) > 0
+
     def sharers(self, asked: int) -> int:
         """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes
         whole groups of the pictures that critics compare, and pairs where every second one's path length counts."""
@@ -186,6 +211,13 @@ class TrainSiw:
         if self.discriminator.kind != "projected" or self.discriminator.palette_weight:
             group = min(self.discriminator.minibatch_group, self.batch)
         return math.lcm(group, 2 if self.path_length_every else 1)
+
+    @property
+    def map_size(self) -> int:
+        """Pixels at which maps are kept from which windows are cut: so many that enlarged ones stay sharp. A cut is
+        `label_size` wide, so twice that holds all that it can show."""
+        size = self.generator.label_size
+        return min(2 * size, max(size, 2 * self.generator.resolution))
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""

@@ -1,6 +1,7 @@
 """All of params.yaml is checked before DVC removes anything."""
 
 import copy
+import json
 import os
 import shutil
 import sys
@@ -11,8 +12,8 @@ import yaml
 
 from sofgan.config import ConfigError
 from sofgan.files import write_json
-from stages import checks, params
-from stages.check_params import CHECKED
+from stages import check_params, checks, params
+from stages.check_params import CHECKED, WANTED
 
 ROOT = Path(__file__).parents[2]
 
@@ -61,6 +62,33 @@ def test_mistakes_are_named(tmp_path, old, new, fault):
         old, new = old.replace("\n  ", "\n    "), new.replace("\n  ", "\n    ")
     (found,) = checks.faults_of_blocks(changed(tmp_path, old, new))
     assert fault in found
+
+
+@pytest.mark.parametrize(
+    "old, new, fault",
+    [
+        (
+            "\n  size_px: 128              # of the views",
+            "\n  size_px: 512 #",
+            "size_px lies between.*128.*not 512",
+        ),
+        ("\n  maps: 256", "\n  maps: 0", "sof a share, but sample_conditions.maps is 0"),
+        ("\n  sof_images: 100", "\n  sof_images: 101", "sof_images 101 are more"),
+    ],
+)
+def test_blocks_that_do_not_fit_each_other_are_named(tmp_path, old, new, fault):
+    path = changed(tmp_path, old, new)
+    assert list(checks.faults_of_blocks(path)) == []
+    with pytest.raises(ConfigError, match=fault):
+        checks.check_all(tmp_path)
+
+
+def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
+    path = changed(tmp_path, "\n  maps: 256", "\n  maps: 0")
+    path.write_text(path.read_text().replace("sof: 0.35}", "sof: 0}"))
+    monkeypatch.chdir(tmp_path)
+    check_params.main()
+    assert json.loads(WANTED.read_text()) == {"sof_maps": False}
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
@@ -140,6 +168,7 @@ def project(tmp_path, monkeypatch) -> Path:
             if not file.exists():
                 file.write_text('{"digest": "x"}')
     write_json(CHECKED, {"params.yaml": "valid"})
+    write_json(WANTED, {"sof_maps": True})
     # dvc runs stages by the Python that runs this, in the environment of tests.
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     with Repo.init(str(tmp_path), no_scm=True) as repo:
