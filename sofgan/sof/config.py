@@ -162,6 +162,7 @@ class TrainSof:
     validate_every_steps: int
     validate_views: int  # held-out views looked at during training; all of them at the end
     checkpoint_every_steps: int
+    memory_limit_gb: float  # of views, in each process; above it they are read from files as steps need them
     space_components: int  # of the Gaussian mixture over codes
     space_dimensions: int  # of the PCA before it
     warm_start: WarmStart = WarmStart()
