@@ -276,7 +276,9 @@ def report(
     views = block("render_views", RenderViews)
     pixels = many * views.views_per_scan * views.size_px**2
     # Labels and their chances to be drawn, a byte each; depths of two bytes.
-    print(f"\nall views of {many:,} scans on one device, as train_sof has them: {4 * pixels / 1e9:,.0f} GB")
+    print(
+        f"\nall views of {many:,} scans, mapped by train_sof above memory_limit_gb: {4 * pixels / 1e9:,.0f} GB"
+    )
     print(f"days of training the generator: {training / 24:.1f}")
 
 

@@ -62,7 +62,7 @@ CONTROLLED = 320  # of the painted maps, the first, which are drawn by hand, are
 GRID = (6, 10)
 # The paper's recipe at a size that a CPU trains: its widths are the default's.
 PAPER_AT = {
-    "batch": 16, "growth": [], "sof_maps": 0, "report_every_kimg": 1,
+    "batch": 16, "growth": [], "report_every_kimg": 1,
     "generator": ("resolution", "label_size", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max",
                   "encoder_channels", "spade_sizes", "spade_max_size", "spade_hidden"),
     "discriminator": ("channel_base", "channel_max"),

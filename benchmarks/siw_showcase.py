@@ -30,7 +30,7 @@ from sofgan.curves import write_curve
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.metrics.turntable import turntable_labels, turntable_rows
 from sofgan.seeds import torch_generator
-from sofgan.siw.config import TrainSiw
+from sofgan.siw.config import SampleConditions, TrainSiw
 from sofgan.siw.data import ArraySource
 from sofgan.siw.model import save_siw
 from sofgan.siw.samples import restyle_strip, sample_grid
@@ -44,26 +44,30 @@ TURNTABLE_STYLES = 3
 PSI = 0.7  # of styles in pictures: towards the average one, as the authors show theirs (reference spec, section 6)
 
 
-def showcase_config() -> TrainSiw:
-    """params.yaml's train_siw with profiles/showcase.yaml's over it."""
-    block = yaml.safe_load(Path("params.yaml").read_text())["train_siw"]
-    profile = yaml.safe_load(Path("profiles/showcase.yaml").read_text())["train_siw"]
-    return from_mapping(TrainSiw, merge(block, profile), "showcase")
+def showcase_blocks() -> tuple[TrainSiw, SampleConditions]:
+    """params.yaml's blocks with profiles/showcase.yaml's over them."""
+    document = yaml.safe_load(Path("params.yaml").read_text())
+    profile = yaml.safe_load(Path("profiles/showcase.yaml").read_text())
+    kinds = {"train_siw": TrainSiw, "sample_conditions": SampleConditions}
+    return tuple(
+        from_mapping(kind, merge(document[name], profile[name]), f"showcase: {name}")
+        for name, kind in kinds.items()
+    )
 
 
-def sof_views(sof: Sof, field: Path, config: TrainSiw, labels: np.ndarray):
+def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarray):
     """Reference for heads, framing, and views to train on and to show, made once."""
     reference = training_reference(sof)
     framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], config.framing.reference_heads, SEED)
-    size = config.generator.label_size
-    file = CACHE / f"showcase-heads-{sha256_file(field)[:12]}-{config.sof_maps}-{size}.npz"
+    size = config.size_px
+    file = CACHE / f"showcase-heads-{sha256_file(field)[:12]}-{config.maps}-{size}-{framing.distance:.4f}.npz"
     if not file.is_file():
         views = {
             purpose: render_sof_maps(
                 sof, reference, framing, config.framing, count, size, SEED,
                 lambda done: print(f"\rheads: {done}", end="", file=sys.stderr, flush=True), purpose=purpose,
             )
-            for purpose, count in (("training", config.sof_maps), ("showcase", GRID[0]))
+            for purpose, count in (("training", config.maps), ("showcase", GRID[0]))
         }  # fmt: skip
         with atomic_path(file) as work, open(work, "wb") as out:
             np.savez_compressed(out, **views)
@@ -77,12 +81,12 @@ def main() -> int:
     parser.add_argument("--pictures", type=Path, default=CACHE / "siw-showcase")
     arguments = parser.parse_args()
     use_cpu(arguments.threads)
-    config, device = showcase_config(), arguments.device
+    (config, conditions), device = showcase_blocks(), arguments.device
     resolution = config.generator.resolution
     data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
     by_hand = np.flatnonzero(data.masked)
     sof = load_sof(arguments.field, device)
-    reference, framing, heads, shown_heads = sof_views(sof, arguments.field, config, data.labels[by_hand])
+    reference, framing, heads, shown_heads = sof_views(sof, arguments.field, conditions, data.labels[by_hand])
 
     # The judges' maps for grids and leakage are kept from training, photos and all.
     judges = Judges(

@@ -5,11 +5,14 @@ summed before the optimiser steps, so every process holds the same model. In a s
 anything, but for parts of a step that are worked off one after another.
 """
 
+import io
 import math
 import os
+import pickle
 import threading
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 
 import torch
 import torch.distributed as dist
@@ -20,6 +23,11 @@ from sofgan.errors import InputError
 # Numbers of one draw, a millisecond or two of a core: noise of layers up to 128 pixels for 16 pictures, and all that is
 # drawn for the field.
 MOST_FROM_CPU = 1 << 18
+# How long one process waits for the others at most. torchrun ends all when one ends, so it is for those that hang, and
+# may be long. What the others wait for is what the first does alone between two steps (held-out views, pictures, a
+# state on a slow disk) and what each reads before the first one (a set of photos into memory): minutes, but more than
+# NCCL's own ten where disks are slow. Nothing that takes hours is done by one for all.
+TIMEOUT = timedelta(hours=1)
 
 _draws = threading.local()  # `rows`: all instances of a step, and those that this thread works on
 
@@ -38,11 +46,22 @@ def process_group(device: str | torch.device) -> Iterator[torch.device]:
     if device.type == "cuda":
         device = torch.device("cuda", int(os.environ["LOCAL_RANK"]))
         torch.cuda.set_device(device)
-    dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
+    dist.init_process_group("nccl" if device.type == "cuda" else "gloo", timeout=TIMEOUT)
     try:
         yield device
     finally:
         dist.destroy_process_group()
+
+
+@contextmanager
+def first_here_first() -> Iterator[None]:
+    """Within it the first process of each machine is done before its others begin: they find what it left on disk."""
+    first = int(os.environ.get("LOCAL_RANK", "0")) == 0
+    if world_size() > 1 and not first:
+        dist.barrier()
+    yield
+    if world_size() > 1 and first:
+        dist.barrier()
 
 
 def rank() -> int:
@@ -142,9 +161,52 @@ def sum_scalars(values: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_first(value):
-    """What the first process holds, on the CPU, given to all."""
+    """What the first process holds, on the CPU, given to all: a resume state, or what is small.
+
+    Tensors go one after another, so that a device holds one of them at a time beside the training, and no copy of all
+    in one piece is made.
+    """
     if world_size() == 1:
         return value
-    box = [value]
+    buffer, tensors = io.BytesIO(), []
+    if rank() == 0:
+        _Skeleton(buffer, tensors).dump(value)
+    box = [(buffer.getvalue(), [(tuple(t.shape), t.dtype) for t in tensors])]
     dist.broadcast_object_list(box)
-    return box[0]
+    content, kinds = box[0]
+    device = torch.device("cuda" if dist.get_backend() == "nccl" else "cpu")
+    received = []
+    for index, (shape, kind) in enumerate(kinds):
+        # As bytes: gloo knows not every kind of number.
+        if rank() == 0:
+            sent = tensors[index].detach().contiguous().reshape(-1).view(torch.uint8).to(device)
+        else:
+            sent = torch.empty(math.prod(shape) * kind.itemsize, dtype=torch.uint8, device=device)
+        dist.broadcast(sent, 0)
+        received.append(sent.cpu().view(kind).reshape(shape))
+    return value if rank() == 0 else _Filled(io.BytesIO(content), received).load()
+
+
+class _Skeleton(pickle.Pickler):
+    """Writes all but the tensors, which it puts into a list."""
+
+    def __init__(self, file, tensors: list[Tensor]):
+        super().__init__(file)
+        self.tensors = tensors
+
+    def persistent_id(self, value):
+        if not isinstance(value, Tensor):
+            return None
+        self.tensors.append(value)
+        return len(self.tensors) - 1
+
+
+class _Filled(pickle.Unpickler):
+    """Reads what `_Skeleton` wrote, with these tensors."""
+
+    def __init__(self, file, tensors: list[Tensor]):
+        super().__init__(file)
+        self.tensors = tensors
+
+    def persistent_load(self, index):
+        return self.tensors[index]

@@ -21,7 +21,8 @@ def check_all(root: Path) -> None:
     Raises:
         ConfigError: naming all that is wrong, a sentence each.
     """
-    faults = list(faults_of_blocks(root / "params.yaml")) or list(faults_of_files(root))
+    path = root / "params.yaml"
+    faults = list(faults_of_blocks(path)) or [*faults_between_blocks(path), *faults_of_files(root)]
     if faults:
         raise ConfigError("; ".join(faults))
 
@@ -55,6 +56,29 @@ def faults_of_blocks(path: Path) -> Iterator[str]:
                 read(document, path)
             except UserError as error:
                 yield str(error)
+
+
+def faults_between_blocks(path: Path) -> Iterator[str]:
+    """A sentence for each pair of blocks, all of them valid, that don't fit each other."""
+    document = read_yaml(path)
+    names = ("sample_conditions", "train_siw", "evaluate")
+    conditions, train, evaluate = (params.block_of(document[name], name, path) for name in names)
+    least = train.generator.label_size
+    if not least <= conditions.size_px <= 2 * least:
+        yield (
+            f"{path.name}: sample_conditions.size_px lies between train_siw.generator.label_size {least} and twice "
+            f"that, as windows of the maps are cut to it, not {conditions.size_px}"
+        )
+    if train.uses("sof") and not conditions.maps:
+        yield (
+            f"{path.name}: train_siw.map_proportions gives sof a share, but sample_conditions.maps is 0: set that "
+            "share to 0, or have maps made"
+        )
+    if evaluate.sof_images > conditions.evaluation_maps:
+        yield (
+            f"{path.name}: evaluate.sof_images {evaluate.sof_images} are more than there are "
+            f"(sample_conditions.evaluation_maps {conditions.evaluation_maps})"
+        )
 
 
 def faults_of_files(root: Path) -> Iterator[str]:

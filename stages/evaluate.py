@@ -18,10 +18,10 @@ from sofgan.metrics.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.metrics.shards import Judges, painted_features, photo_features
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.seeds import numpy_generator, torch_generator
-from sofgan.siw.config import FramingConfig
+from sofgan.siw.conditions import EVALUATION, Conditions
 from sofgan.siw.model import Siw, load_siw
-from sofgan.siw.samples import sample_grid
-from sofgan.siw.sof_maps import render_sof_maps, sample_heads, training_reference
+from sofgan.siw.samples import nearest, sample_grid
+from sofgan.siw.sof_maps import sample_heads, training_reference
 from sofgan.sof.data import instance_name, read_views, view_files
 from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import Reference
@@ -46,10 +46,7 @@ def main() -> None:
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
         reference = training_reference(sof)
-        drawn = render_sof_maps(
-            sof, reference, siw.framing, FramingConfig(), params.sof_images, siw.generator.config.label_size, seed(),
-            lambda done: run.status(f"SOF views {done}/{params.sof_images}"), purpose="evaluation",
-        )  # fmt: skip
+        drawn = sampled_maps(params.sof_images, siw.generator.config.label_size)
         figures |= _score_portraits(siw, drawn, params, how.device, run)
         _draw(sof, reference, siw, drawn, params, run)
         write_classes(
@@ -57,6 +54,12 @@ def main() -> None:
             **{name: by_class(figures, f"{name}_iou_") for name in ("held_out_view", "control")},
         )
         run.final(figures, "evaluation", headline=headline(figures))
+
+
+def sampled_maps(count: int, size: int) -> np.ndarray:
+    """Label maps (N, size, size) of sampled heads, N at most `count`: none of them was trained on."""
+    maps = Conditions("data/conditions").maps(EVALUATION)
+    return nearest(maps.fetch(np.arange(min(count, len(maps)))), size)
 
 
 def headline(figures: dict[str, float]) -> dict[str, str]:

@@ -33,6 +33,7 @@ BLOCKS = {
     "parse_faces": "sofgan.faces.config:ParseFaces",
     "train_sof": "sofgan.sof.config:TrainSof",
     "invert_masks": "sofgan.sof.config:InvertMasks",
+    "sample_conditions": "sofgan.siw.config:SampleConditions",
     "train_siw": "sofgan.siw.config:TrainSiw",
     "evaluate": "sofgan.metrics.config:Evaluate",
     "report": "stages.params:Report",

@@ -4,6 +4,8 @@ On N GPUs of one machine: `runtime.train_processes: N`. They train as one does, 
 With `warm_start` it goes on from an earlier field, for fewer steps.
 """
 
+from pathlib import Path
+
 import torch
 
 from sofgan import distributed
@@ -15,6 +17,7 @@ from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances, view_files
 from sofgan.sof.fitting import fit_codes, score_codes
+from sofgan.sof.mapped_views import forget_views, open_views
 from sofgan.sof.model import SofModel, save_sof
 from sofgan.sof.plausibility import score_space
 from sofgan.sof.train import finish, train_sof, validate
@@ -28,6 +31,7 @@ from stages.tracking import StageRun, stage_run
 
 SAMPLES = 64  # new heads by which the space is scored
 SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of their views
+MAPPED = Path(".work/train_sof/views")  # files of views that don't fit into memory
 HEADLINE = {
     "field": "held_out_miou",
     "new_head": "new_head_miou",
@@ -48,21 +52,24 @@ def main() -> None:
         # Heads that the earlier field knows go on being trained on: they can't show how new ones fit.
         new_files = [file for file in new_files if instance_name(file) not in previous.training_names]
         files = [file for file in everyone if file not in new_files]
-    views, new_heads = read_views(files), read_views(new_files) if new_files else None
+    new_heads = read_views(new_files) if new_files else None
+    inputs = {str(path): sha256_file(path) for path in files}
     fingerprint = {
         "configuration": to_mapping(params),
         "seed": seed(),
         "device": machine.device,
-        "inputs": {str(path): sha256_file(path) for path in files},
+        "inputs": inputs,
         "code": code_digests("train_sof"),
     }
     checkpoints = Checkpoints(".work/train_sof", fingerprint)
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
+        views = open_views(files, list(inputs.values()), params.memory_limit_gb, MAPPED)
         how = (views, params, seed(), device, checkpoints, run.report, run.status)
         model, curve = train_on(previous, *how) if previous else train_sof(*how)
         if distributed.rank() == 0:
             save_and_score(model, curve, views, new_heads, params, device, run)
             checkpoints.clear()
+            forget_views(MAPPED)
 
 
 def save_and_score(
@@ -80,9 +87,8 @@ def save_and_score(
     write_curve("plots/train_sof.csv", curve)
 
     # Views of known heads: those held out, and some that were trained on.
-    on_device = views.to(device)
-    held_out, picture = validate(model, on_device, None)
-    training, _ = validate(model, on_device, params.validate_views, held_out=False)
+    held_out, picture = validate(model, views, None)
+    training, _ = validate(model, views, params.validate_views, held_out=False)
     pictures = {"held_out": picture}
     scores = {
         "held_out_miou": held_out.miou(),

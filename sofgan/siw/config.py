@@ -16,6 +16,7 @@ from sofgan.config import (
     Whole,
     at_least,
     between,
+    from_to_below,
     multiple_of,
     within,
 )
@@ -138,10 +139,20 @@ class DiscriminatorConfig:
 class FramingConfig:
     """Cameras of the SOF views that are painted: uniform yaw and pitch around a frontal portrait."""
 
-    yaw_degrees: Annotated[float, within(0, 180)] = 25.0  # largest, either side
-    pitch_degrees: Annotated[float, within(0, 90)] = 8.0
-    reference_maps: Count = 200  # label maps of photos whose eye and mouth places are matched
-    reference_heads: Count = 8  # SOF heads that are measured
+    yaw_degrees: Annotated[float, within(0, 180)]  # largest, either side
+    pitch_degrees: Annotated[float, from_to_below(0, 90)]
+    reference_maps: Count  # label maps of photos whose eye and mouth places are matched
+    reference_heads: Count  # SOF heads that are measured
+
+
+@dataclass(frozen=True)
+class SampleConditions:
+    """The block `sample_conditions` of params.yaml."""
+
+    maps: Whole  # views of new heads to train on; 0: none
+    evaluation_maps: Count  # of further heads, to score painting by
+    size_px: Count  # of the views
+    framing: FramingConfig
 
 
 @dataclass(frozen=True)
@@ -176,8 +187,6 @@ class TrainSiw:
     ema_rampup: Rate  # the half-life is at most this share of the pictures shown so far
     map_proportions: dict[str, Weight]  # parsed, celebamask, sof
     memory_limit_gb: Weight  # a set of photos or maps above it is read from its store at every use
-    sof_maps: Whole  # views of the SOF space, rendered once at the start
-    framing: FramingConfig
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     report_every_kimg: Positive
@@ -190,8 +199,6 @@ class TrainSiw:
                 raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
         if sum(self.map_proportions.values()) <= 0:
             raise ValueError("map_proportions has a share above 0 of one source at least")
-        if self.map_proportions.get("sof") and not self.sof_maps:
-            raise ValueError("sof_maps is at least 1 where map_proportions has a share of sof")
         if self.batch % self.accumulate:
             raise ValueError(f"accumulate divides batch {self.batch}, which {self.accumulate} does not")
         part, group = self.batch // self.accumulate, self.discriminator.minibatch_group
@@ -206,6 +213,10 @@ class TrainSiw:
         if sum(shares) >= 1:
             raise ValueError(f"growth: shares are less than 1 in all, not {shares}")
 
+    def uses(self, source: str) -> bool:
+        """Whether maps of that source have a share."""
+        return self.map_proportions.get(source, 0) > 0
+
     def sharers(self, asked: int) -> int:
         """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes
         whole groups of the pictures that critics compare, and pairs where every second one's path length counts."""
@@ -219,6 +230,13 @@ class TrainSiw:
         if self.discriminator.kind != "projected" or self.discriminator.palette_weight:
             group = min(self.discriminator.minibatch_group, self.batch)
         return math.lcm(group, 2 if self.path_length_every else 1)
+
+    @property
+    def map_size(self) -> int:
+        """Pixels at which maps are kept from which windows are cut: so many that enlarged ones stay sharp. A cut is
+        `label_size` wide, so twice that holds all that it can show."""
+        size = self.generator.label_size
+        return min(2 * size, max(size, 2 * self.generator.resolution))
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""

@@ -1,7 +1,8 @@
 """Cameras that frame a semantic field as portraits are framed.
 
 A field fills the unit ball; portrait photos are crops around the face. The cameras here put a field's eyes and
-mouth where the photos' label maps have them on average.
+mouth where the photos' label maps have them on average. They are as far from the head as those that the field was
+trained on: a marcher that starts at the camera has learned to walk that far (paper, section 4; SRN's).
 """
 
 from dataclasses import asdict, dataclass
@@ -12,9 +13,6 @@ from sofgan import cameras
 from sofgan.errors import InputError
 from sofgan.labels import EYE, L_LIP, MOUTH, U_LIP
 
-DISTANCE = 4.0  # of the camera, head-space units; as for the views that the field is trained on
-BALL_FOV_DEGREES = 29.0  # of the camera that finds eyes and mouth: the whole ball at that distance
-
 
 @dataclass(frozen=True)
 class Framing:
@@ -23,12 +21,12 @@ class Framing:
     Attributes:
         fov_degrees: full field of view of the square picture.
         target_y: height of the point in the middle of the picture, head space; it lies on the vertical axis.
-        distance: of the camera to that point.
+        distance: of the camera to that point, head-space units.
     """
 
     fov_degrees: float
     target_y: float
-    distance: float = DISTANCE
+    distance: float
 
     @property
     def intrinsics(self) -> np.ndarray:
@@ -44,7 +42,14 @@ class Framing:
         return asdict(self)
 
 
-WHOLE_BALL = Framing(BALL_FOV_DEGREES, 0.0)
+def training_views(intrinsics: np.ndarray, distance: float) -> Framing:
+    """The frontal camera among those that a field was trained on: it shows the whole head.
+
+    Args:
+        intrinsics: (3, 3) of the training views, in image widths.
+        distance: of their cameras, head-space units.
+    """
+    return Framing(float(np.degrees(2 * np.arctan(0.5 / float(intrinsics[0, 0])))), 0.0, distance)
 
 
 def face_anchors(labels: np.ndarray) -> tuple[float, float]:
@@ -71,7 +76,7 @@ def face_anchors(labels: np.ndarray) -> tuple[float, float]:
     return float(heights[0]), float(heights[1])
 
 
-def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing = WHOLE_BALL) -> np.ndarray:
+def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing) -> np.ndarray:
     """Where a field's eyes and mouth are in head space, from frontal views.
 
     Args:
@@ -99,7 +104,7 @@ def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing = WHOL
     return np.mean(found, 0)
 
 
-def match_framing(eyes_height: float, mouth_height: float, points: np.ndarray, distance: float = DISTANCE):
+def match_framing(eyes_height: float, mouth_height: float, points: np.ndarray, distance: float):
     """The frontal camera under which a head's eyes and mouth appear at the given heights.
 
     Two equations, one a point: height - 1/2 = -focal * (y - target_y) / (distance - z).
@@ -107,6 +112,7 @@ def match_framing(eyes_height: float, mouth_height: float, points: np.ndarray, d
     Args:
         eyes_height, mouth_height: in image widths from the top (see `face_anchors`).
         points: (2, 3) eyes and mouth in head space (see `field_anchors`).
+        distance: of the camera, head-space units.
 
     Raises:
         InputError: mouth not below eyes, in the picture or on the head.

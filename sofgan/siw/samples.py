@@ -61,14 +61,6 @@ def restyle_strip(siw: Siw, labels: np.ndarray, seed: int, psi: float = 1.0) -> 
     return np.concatenate(columns + [to_uint8(image).reshape(-1, size, 3) for image in images], 1)
 
 
-def tile(images: np.ndarray, columns: int) -> np.ndarray:
-    """Pictures (N, H, W, 3) uint8 in rows of `columns`, what is left black."""
-    rows = -(-len(images) // columns)
-    blank = np.zeros((rows * columns - len(images), *images.shape[1:]), np.uint8)
-    grid = np.concatenate((images, blank)).reshape(rows, columns, *images.shape[1:])
-    return grid.swapaxes(1, 2).reshape(rows * images.shape[1], columns * images.shape[2], 3)
-
-
 def nearest(labels: np.ndarray, size: int) -> np.ndarray:
     """Maps (N, S, S) at another size, by the places that pixels' centres fall on."""
     places = ((np.arange(size) + 0.5) * labels.shape[1] / size).astype(int)

@@ -168,6 +168,7 @@ class TrainSof:
     validate_every_steps: Count
     validate_views: Count  # held-out views looked at during training; all of them at the end
     checkpoint_every_steps: Count
+    memory_limit_gb: Weight  # of views, in each process; above it they are read from files as steps need them
     space_components: Count  # of the Gaussian mixture over codes
     space_dimensions: Count  # of the PCA before it
     warm_start: WarmStart = WarmStart()

@@ -1,5 +1,7 @@
-"""The multi-view dataset in memory, and the draw of training rays and points from it."""
+"""The multi-view dataset, in memory or in mapped files, and the draw of training rays and points from it."""
 
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -15,6 +17,7 @@ from sofgan.sof.ray_draws import draw_pixels
 from sofgan.sof.rays import Rays, ball_interval
 
 DENSITY_LEVELS = 255  # a pixel's chance to be drawn is kept as one byte
+COUNTED_AT_ONCE = 1024  # label maps
 LARGEST_HELD_OUT_SHARE = 0.2  # of the instances: who has few scans has none to spare
 FREE_MARGIN = 0.004  # head units in front of the surface that are not called free: depth is float16
 
@@ -25,7 +28,11 @@ class ViewsError(UserError, ValueError):
 
 @dataclass(frozen=True)
 class ViewSet:
-    """Label views of several instances. A view's picture, pose and instance share one index."""
+    """Label views of several instances. A view's picture, pose and instance share one index.
+
+    Where they are `mapped`, labels and depth lie in files, and are in memory as far as they are looked at
+    (`sofgan.sof.mapped_views`).
+    """
 
     names: list[str]  # of the S instances, "batch/scan"
     labels: Tensor  # (T, H, W) uint8, VOID where a surface's class is unknown
@@ -34,6 +41,7 @@ class ViewSet:
     intrinsics: Tensor  # (S, 3, 3) float32, in image widths
     instance: Tensor  # (T,) int64
     held_out: Tensor  # (T,) bool
+    mapped: bool = False
 
     @property
     def size(self) -> int:
@@ -92,42 +100,72 @@ def split_instances(files: list[Path], count: int, seed: int) -> tuple[list[Path
     return [f for f in files if f not in held_out], [f for f in files if f in held_out]
 
 
-def read_views(paths: list[Path]) -> ViewSet:
+VIEW_ARRAYS = ("labels", "depth", "cam2world", "intrinsics", "split")  # of a view file
+Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]  # name, shape, kind of numbers
+
+
+def count_views(path: Path) -> tuple[int, int]:
+    """How many views a file holds, and their pixels along a side.
+
+    Raises:
+        ViewsError: something is missing in it, or its label maps are not square.
+    """
+    with np.load(path) as file:
+        if missing := set(VIEW_ARRAYS) - set(file):
+            raise ViewsError(f"{path}: no {', '.join(sorted(missing))}")
+        count, *shape = _shape(file, "labels")
+        if len(shape) != 2 or shape[0] != shape[1]:
+            raise ViewsError(f"{path}: label maps of {shape} pixels; all must be square and of one size")
+        return count, shape[0]
+
+
+def _shape(file, name: str) -> tuple[int, ...]:
+    """The shape of one of an archive's arrays, of which no more than its header is read."""
+    with file.zip.open(f"{name}.npy") as member:
+        version = np.lib.format.read_magic(member)
+        read = (
+            np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        )
+        return read(member)[0]
+
+
+def read_views(
+    paths: list[Path], allocate: Allocate = lambda name, shape, kind: np.empty(shape, kind)
+) -> ViewSet:
     """Read view files, one instance each, in the order given.
+
+    Args:
+        allocate: makes the arrays of all label maps and depths; by default in memory.
 
     Raises:
         ViewsError: there are none, or one holds other shapes, ids or sizes than the first; it is named.
     """
     if not paths:
         raise ViewsError("there are no view files: run render_views first")
-    parts, intrinsics, names = [], [], []
-    for index, path in enumerate(paths):
+    counts, sizes = zip(*(count_views(path) for path in paths))
+    total, size = sum(counts), sizes[0]
+    label_maps = allocate("labels", (total, size, size), np.uint8)
+    depth = allocate("depth", (total, size, size), np.float16)
+    poses, intrinsics = np.empty((total, 4, 4), np.float32), np.empty((len(paths), 3, 3), np.float32)
+    held_out, first = np.empty(total, bool), 0
+    for index, (path, count) in enumerate(zip(paths, counts)):
+        rows = slice(first, first := first + count)
         with np.load(path) as file:
-            missing = {"labels", "depth", "cam2world", "intrinsics", "split"} - set(file)
-            if missing:
-                raise ViewsError(f"{path}: no {', '.join(sorted(missing))}")
-            count, *shape = file["labels"].shape
-            if len(shape) != 2 or shape[0] != shape[1] or (parts and shape != [*parts[0][0].shape[1:]]):
+            if sizes[index] != size:
+                shape = [sizes[index]] * 2
                 raise ViewsError(f"{path}: label maps of {shape} pixels; all must be square and of one size")
-            if file["depth"].shape != file["labels"].shape or file["cam2world"].shape != (count, 4, 4):
-                raise ViewsError(f"{path}: labels, depth and cam2world disagree in shape")
-            labels.check_ids(file["labels"], str(path), void=True)
-            parts.append(
-                (
-                    file["labels"],
-                    file["depth"].astype(np.float16),
-                    file["cam2world"].astype(np.float32),
-                    np.full(count, index),
-                    file["split"] != 0,
-                )
-            )
-            intrinsics.append(file["intrinsics"].astype(np.float32))
-        names.append(instance_name(path))
-    stacked = [torch.from_numpy(np.concatenate(column)) for column in zip(*parts)]
-    label_maps, depth, cam2world, instance, held_out = stacked
-    return ViewSet(
-        names, label_maps, depth, cam2world, torch.from_numpy(np.stack(intrinsics)), instance, held_out
-    )
+            shapes = {"depth": (count, size, size), "cam2world": (count, 4, 4), "split": (count,)}
+            if any(_shape(file, name) != shape for name, shape in shapes.items()):
+                raise ViewsError(f"{path}: labels, depth, cam2world and split disagree in shape")
+            label_maps[rows] = file["labels"]
+            labels.check_ids(label_maps[rows], str(path), void=True)
+            depth[rows] = file["depth"]
+            poses[rows] = file["cam2world"]
+            held_out[rows] = file["split"] != 0
+            intrinsics[index] = file["intrinsics"]
+    instance = np.repeat(np.arange(len(paths)), counts)
+    arrays = map(torch.from_numpy, (label_maps, depth, poses, intrinsics, instance, held_out))
+    return ViewSet([instance_name(path) for path in paths], *arrays)
 
 
 @dataclass(frozen=True)
@@ -142,17 +180,57 @@ class RayBatch:
     void: bool = False  # whether labels may be VOID
 
 
+@dataclass(frozen=True)
+class ViewDraw:
+    """Which `views` (I, V) int64 of the instances (I,) are drawn."""
+
+    instances: Tensor
+    views: Tensor
+
+
+@dataclass(frozen=True)
+class ViewRows:
+    """Some views, a row (H * W) each, with their cameras; `density` is None where it was not kept."""
+
+    labels: Tensor
+    depth: Tensor
+    density: Tensor | None
+    cam2world: Tensor
+    intrinsics: Tensor
+
+    def to(self, device: torch.device) -> "ViewRows":
+        """The same on another device, which does not wait for pinned ones."""
+        values = (self.labels, self.depth, self.density, self.cam2world, self.intrinsics)
+        return ViewRows(*(None if value is None else value.to(device, non_blocking=True) for value in values))
+
+    def pinned(self) -> "ViewRows":
+        """The same in memory that a GPU copies from by itself."""
+        values = (self.labels, self.depth, self.density, self.cam2world, self.intrinsics)
+        return ViewRows(*(None if value is None else value.pin_memory() for value in values))
+
+
 class RaySampler:
     """Draws rays of training views, more of them near label borders and on rare classes."""
 
-    def __init__(self, views: ViewSet, sampling: RaySampling):
-        """Views lie on the device where rays shall be drawn; held-out ones are never drawn."""
+    def __init__(self, views: ViewSet, sampling: RaySampling, device: str | torch.device | None = None):
+        """Held-out views are never drawn.
+
+        Args:
+            device: where the rays are wanted; None: where the views lie. Of views that lie elsewhere no more is
+                brought there than a draw is of.
+        """
         self.views, self.sampling = views, sampling
-        self.density = pixel_density(views.labels, views.labels[~views.held_out], sampling)
+        self.device = torch.device(device) if device is not None else views.labels.device
         # A row an instance, its training views in order, filled up with -1.
         seen = torch.nonzero(~views.held_out)[:, 0]
         whose, order = views.instance[seen].sort(stable=True)
-        self.void = bool((views.labels == labels.VOID).any())
+        counts = class_counts(views.labels, seen)
+        held_out = class_counts(views.labels, torch.nonzero(views.held_out)[:, 0])
+        self.void = bool((counts + held_out)[labels.VOID])
+        self.rarity = class_rarity(counts, sampling)
+        # Of mapped views it would take as much memory as their labels.
+        self.density = None if views.mapped else densities(views.labels, self.rarity, sampling)
+        self.rarity = self.rarity.to(self.device)
         self.view_counts = torch.bincount(whose, minlength=len(views.names))
         self.fewest = int(self.view_counts.min())
         if self.fewest == 0:
@@ -167,28 +245,90 @@ class RaySampler:
 
     def draw(self, instances: Tensor, views: int, rays: int, generator: torch.Generator) -> RayBatch:
         """`views` different training views of each instance (I,), and `rays` rays of each of these."""
-        device = self.views.labels.device
-        scores = distributed.rand((len(instances), self.training_views.shape[1]), generator, device)
-        scores = scores.masked_fill(self.training_views[instances] < 0, 2.0)
-        chosen = scores.argsort(1)[:, : min(views, self.fewest)]
-        index = self.training_views[instances].gather(1, chosen)  # (I, V) views
-        flat = index.flatten()
-        pixels, weights = draw_pixels(self.density[flat], rays, self.sampling, generator)
-        size = self.views.size
+        drawn = self.choose(instances, views, generator)
+        return self.cast(drawn, self.read(drawn), rays, generator)
+
+    def choose(self, instances: Tensor, views: int, generator: torch.Generator) -> ViewDraw:
+        """The views of a draw."""
+        table = self.training_views[instances.to(self.training_views.device)].cpu()
+        scores = distributed.rand(table.shape, generator)
+        chosen = scores.masked_fill(table < 0, 2.0).argsort(1)[:, : min(views, self.fewest)]
+        return ViewDraw(instances, table.gather(1, chosen))
+
+    def read(self, drawn: ViewDraw) -> ViewRows:
+        """What is in the views of a draw: what takes time where they lie in files. Another thread may do it."""
+        flat = drawn.views.flatten().to(self.views.labels.device)
+        rows = ViewRows(
+            self.views.labels[flat].flatten(1),
+            self.views.depth[flat].flatten(1),
+            None if self.density is None else self.density[flat],
+            self.views.cam2world[flat],
+            self.views.intrinsics[self.views.instance[flat]],
+        )
+        return rows.pinned() if self.device.type == "cuda" and not flat.is_cuda else rows
+
+    def cast(self, drawn: ViewDraw, rows: ViewRows, rays: int, generator: torch.Generator) -> RayBatch:
+        """`rays` rays of each of the views, on the sampler's device."""
+        instances, rows, size = drawn.instances.to(self.device), rows.to(self.device), self.views.size
+        density = rows.density
+        if density is None:
+            density = densities(rows.labels.unflatten(1, (size, size)), self.rarity, self.sampling, self.void)
+        pixels, weights = draw_pixels(density, rays, self.sampling, generator)
         centres = torch.stack([pixels % size + 0.5, pixels // size + 0.5], -1) / size
-        cam2world = self.views.cam2world[flat]
-        intrinsics = self.views.intrinsics[self.views.instance[flat]]
-        directions = cameras.unproject(centres, intrinsics[:, None]) @ cam2world[:, :3, :3].transpose(1, 2)
+        cam2world = rows.cam2world
+        directions = cameras.unproject(centres, rows.intrinsics[:, None]) @ cam2world[:, :3, :3].transpose(
+            1, 2
+        )
         origins = cam2world[:, None, :3, 3].expand_as(directions)
         group = lambda value: value.reshape(len(instances), -1, *value.shape[2:])  # noqa: E731
         return RayBatch(
             instances,
             Rays(group(origins), group(directions)),
-            group(self.views.labels[flat].flatten(1).gather(1, pixels).long()),
-            group(self.views.depth[flat].flatten(1).gather(1, pixels).float()),
+            group(rows.labels.gather(1, pixels).long()),
+            group(rows.depth.gather(1, pixels).float()),
             group(weights / weights.mean()),
             self.void,
         )
+
+
+class RayBatches:
+    """Makes the rays of any step before `last`; the views of the next one are read ahead, in a thread.
+
+    Args:
+        schedule: the instances (I,) int64 of a step, on the CPU; depends on no earlier call.
+        views, rays: as of `RaySampler.draw`.
+        seed: of the draws, which come from generators on the CPU that are named after the step: they are the same on
+            every device.
+    """
+
+    def __init__(
+        self,
+        sampler: RaySampler,
+        schedule: Callable[[int], Tensor],
+        views: int,
+        rays: int,
+        seed: int,
+        last: int,
+    ):
+        self.sampler, self.schedule, self.views, self.rays = sampler, schedule, views, rays
+        self.seed, self.last = seed, last
+        self.pool = ThreadPoolExecutor(1)
+        self.next: tuple[int, ViewDraw, torch.Generator, Future] | None = None
+
+    def __call__(self, step: int) -> tuple[RayBatch, torch.Generator]:
+        """The rays of that step, and the generator of what else it draws."""
+        if self.next is None or self.next[0] != step:
+            self.next = self._begin(step)
+        _, drawn, generator, reading = self.next
+        rows = reading.result()
+        self.next = self._begin(step + 1) if step + 1 < self.last else None
+        batch = self.sampler.cast(drawn, rows, self.rays, generator)
+        return batch, generator
+
+    def _begin(self, step: int):
+        generator = torch_generator(self.seed, "sof step", step)
+        drawn = self.sampler.choose(self.schedule(step), self.views, generator)
+        return step, drawn, generator, self.pool.submit(self.sampler.read, drawn)
 
 
 def instance_schedule(seed: int, step: int, count: int, batch: int) -> Tensor:
@@ -208,10 +348,16 @@ def take_turns(seed: int, first: int, number: int, count: int) -> Tensor:
     return chosen
 
 
-def border_mask(label_maps: Tensor) -> Tensor:
-    """(T, H, W) bool: pixels with another class among their eight neighbours. Void borders nothing but background."""
+def border_mask(label_maps: Tensor, may_be_void: bool | None = None) -> Tensor:
+    """(T, H, W) bool: pixels with another class among their eight neighbours. Void borders nothing but background.
+
+    Args:
+        may_be_void: whether there may be void; None: it is looked for, for which the host waits for a GPU.
+    """
     void = label_maps == labels.VOID
-    if bool(void.any()):
+    if may_be_void is None:
+        may_be_void = bool(void.any())
+    if may_be_void:
         return _border(label_maps, void)
     padded = torch.nn.functional.pad(label_maps.float()[:, None], (1, 1, 1, 1), mode="replicate")
     highest = torch.nn.functional.max_pool2d(padded, 3, stride=1)
@@ -221,7 +367,7 @@ def border_mask(label_maps: Tensor) -> Tensor:
 
 def _border(label_maps: Tensor, void: Tensor) -> Tensor:
     """The outline of what is there, and borders between pixels of known classes: where void ends, no class does."""
-    outline = border_mask((label_maps != labels.BACKGROUND).to(torch.uint8))
+    outline = border_mask((label_maps != labels.BACKGROUND).to(torch.uint8), may_be_void=False)
     known = label_maps.float()[:, None].masked_fill(
         void[:, None], -1
     )  # void is VOID, above all, or below all
@@ -235,14 +381,34 @@ def pixel_density(label_maps: Tensor, counted: Tensor, sampling: RaySampling) ->
 
     `counted` are the label maps whose class areas say what is rare.
     """
+    return densities(
+        label_maps, class_rarity(class_counts(counted, torch.arange(len(counted))), sampling), sampling
+    )
+
+
+def class_counts(label_maps: Tensor, chosen: Tensor) -> Tensor:
+    """(256,) int64: how many pixels of those label maps of (T, H, W) that are chosen (N,) have each id."""
     # In parts, as ids of all views as numbers that can be counted would take four times their memory.
-    parts = (part.flatten().int() for part in counted.split(1024))
-    shares = sum(torch.bincount(part, minlength=labels.VOID + 1) for part in parts).double()
+    parts = (label_maps[part].flatten().int() for part in chosen.split(COUNTED_AT_ONCE))
+    counts = torch.zeros(labels.VOID + 1, dtype=torch.int64, device=label_maps.device)
+    return sum((torch.bincount(part, minlength=labels.VOID + 1) for part in parts), counts)
+
+
+def class_rarity(counts: Tensor, sampling: RaySampling) -> Tensor:
+    """(256,) float32 by id: how much more often pixels are drawn for their class, by `class_counts`; mean over pixels
+    1."""
+    shares = counts.double()
     # Void is of no class: it is neither rare nor common, and doesn't make others so.
     shares = shares[: labels.NUM_CLASSES] / shares[: labels.NUM_CLASSES].sum().clamp_min(1)
     rarity = torch.where(shares > 0, shares.clamp_min(1e-9) ** -sampling.rare_power, 0.0)
     rarity = (rarity / (rarity * shares).sum().clamp_min(1e-9)).float()  # mean over pixels 1
-    rarity = torch.cat([rarity, rarity.new_ones(labels.VOID + 1 - labels.NUM_CLASSES)])
+    return torch.cat([rarity, rarity.new_ones(labels.VOID + 1 - labels.NUM_CLASSES)])
+
+
+def densities(
+    label_maps: Tensor, rarity: Tensor, sampling: RaySampling, may_be_void: bool | None = None
+) -> Tensor:
+    """`pixel_density` by how rare classes are (`class_rarity`); `may_be_void` is as of `border_mask`."""
     uniform = 1 - sampling.border_share - sampling.rare_share
     if uniform < 0:
         raise ValueError("rays.border_share and rays.rare_share add up to more than 1")
@@ -250,7 +416,7 @@ def pixel_density(label_maps: Tensor, counted: Tensor, sampling: RaySampling) ->
         (len(label_maps), label_maps[0].numel()), dtype=torch.uint8, device=label_maps.device
     )
     for chunk in torch.arange(len(label_maps), device=label_maps.device).split(64):
-        border = border_mask(label_maps[chunk]).flatten(1).float()
+        border = border_mask(label_maps[chunk], may_be_void).flatten(1).float()
         border = border / border.mean(1, keepdim=True).clamp_min(1e-3)
         rare = rarity[label_maps[chunk].flatten(1).int()]
         mixed = uniform + sampling.border_share * border + sampling.rare_share * rare

@@ -54,6 +54,8 @@ UPPER_ONLY = (
 )  # fmt: skip
 # Heads are judged by how large these are only if they have them: none is as good as one of the usual size.
 OPTIONAL = ("mouth", "ear", "earring", "eyeglass", "necklace", "cloth", "hair", "hat")
+MAX_TRIES = 6  # draws for a head; if none of them is plausible, the best of them is taken
+JUDGED_AT_ONCE = 256  # heads whose views are in memory
 FEWEST = 5  # training heads that a range is made from; a statistic that fewer have is not judged
 
 
@@ -365,6 +367,43 @@ def score_space(
     return {name: value for name, value in figures.items() if not name.startswith("shift_")}
 
 
+class Candidates:
+    """The best heads so far, of some that are drawn until each is plausible.
+
+    Attributes:
+        codes: (N, Z).
+        p_values: (N,) of the heads; 0 where none was drawn yet.
+        drawn: how many were drawn for them.
+    """
+
+    def __init__(self, codes: Tensor):
+        """`codes` (N, Z) are overwritten."""
+        self.codes, self.drawn = codes, 0
+        self.score, self.p_values = np.full(len(codes), np.inf), np.zeros(len(codes))
+
+    @property
+    def wanted(self) -> np.ndarray:
+        """Indices of those that are not plausible."""
+        return np.flatnonzero(self.p_values <= LEVEL)
+
+    def take(self, tried: Tensor, score: np.ndarray, p_values: np.ndarray) -> None:
+        """Take those of the codes `tried` (W, Z), drawn for the W `wanted`, that score better."""
+        wanted = self.wanted
+        better = score < self.score[wanted]
+        self.codes[torch.from_numpy(wanted[better])] = tried[torch.from_numpy(better)]
+        self.score[wanted[better]], self.p_values[wanted[better]] = score[better], p_values[better]
+        self.drawn += len(tried)
+
+
+def judge_codes(
+    sof, reference: Reference, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE
+) -> tuple[np.ndarray, np.ndarray]:
+    """Scores and p-values (N,) of the heads of codes (N, Z), as of `Reference.judge`."""
+    found = [reference.judge(render_heads(sof, part, yaws, size)) for part in codes.split(JUDGED_AT_ONCE)]
+    scores, p_values = zip(*((one.score, one.p_value) for one in found))
+    return np.concatenate(scores), np.concatenate(p_values)
+
+
 @dataclass(frozen=True)
 class PlausibleSamples:
     """Codes (N, Z) with the p-values (N,) of their heads, and how many were drawn and judged for them."""
@@ -379,7 +418,7 @@ def sample_plausible(
     reference: Reference,
     count: int,
     generator: torch.Generator,
-    max_tries: int = 6,
+    max_tries: int = MAX_TRIES,
     yaws: tuple[float, ...] = YAWS,
     size: int = SIZE,
     **sampling,
@@ -393,17 +432,11 @@ def sample_plausible(
         max_tries: draws for a head; if none of them is plausible, the best of them is taken.
         sampling: method and its parameters, for `sofgan.sof.space.sample_codes`.
     """
-    codes = sof.codes.new_empty(count, sof.codes.shape[1])
-    score, p_values = np.full(count, np.inf), np.zeros(count)
-    drawn = 0
+    candidates = Candidates(sof.codes.new_empty(count, sof.codes.shape[1]))
     for _ in range(max_tries):
-        wanted = np.flatnonzero(p_values <= LEVEL)
+        wanted = candidates.wanted
         if len(wanted) == 0:
             break
         tried = sample_codes(sof, len(wanted), generator, **sampling)
-        scores = reference.judge(render_heads(sof, tried, yaws, size))
-        drawn += len(wanted)
-        better = scores.score < score[wanted]
-        codes[torch.from_numpy(wanted[better])] = tried[torch.from_numpy(better)]
-        score[wanted[better]], p_values[wanted[better]] = scores.score[better], scores.p_value[better]
-    return PlausibleSamples(codes, p_values, drawn)
+        candidates.take(tried, *judge_codes(sof, reference, tried, yaws, size))
+    return PlausibleSamples(candidates.codes, candidates.p_values, candidates.drawn)

@@ -13,10 +13,9 @@ from sofgan import cpu, distributed
 from sofgan.labels import BACKGROUND, VOID, colorize
 from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.progress import Stopwatch, Throughput
-from sofgan.seeds import torch_generator
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, SofLoss, TrainSof
-from sofgan.sof.data import RayBatch, RaySampler, ViewSet, instance_schedule, known_points
+from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_schedule, known_points
 from sofgan.sof.model import Sof, SofModel, new_model
 from sofgan.sof.precision import mixed_precision
 from sofgan.sof.render import render_cameras
@@ -161,6 +160,7 @@ def train_sof(
     its share of a step's instances; the first one alone validates, reports and saves.
 
     Args:
+        views: on the CPU; no more of them is brought to the device than a step is of.
         report: called with the step, its scalars and pictures whenever held-out views were looked at. Beside
             the curve's scalars it gets `train_seconds` since this call, without validation, reports and saving.
         clock: in seconds, for that.
@@ -177,8 +177,7 @@ def train_sof(
     watch = Stopwatch(clock)
     if distributed.rank() > 0:
         checkpoints = report = status = None
-    views = views.to(device)
-    sampler = RaySampler(views, config.rays)
+    sampler = RaySampler(views, config.rays, device)
     resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
     model, optimizer, first, curve = beginning(config, len(views.names), seed, device, start, resumed)
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -188,12 +187,18 @@ def train_sof(
     schedule = schedule or (lambda step, batch: instance_schedule(seed, step, len(views.names), batch))
     mine = distributed.share(batch_size)
     throughput = Throughput(config.steps, first)
+    batches = RayBatches(
+        sampler,
+        lambda step: schedule(step, batch_size),
+        config.views_per_instance,
+        config.rays_per_view,
+        seed,
+        config.steps,
+    )
 
     for step in range(first, config.steps):
         # Draw the rays of all processes, keep one's own.
-        generator = torch_generator(seed, "sof step", step)
-        instances = schedule(step, batch_size).to(device, non_blocking=True)
-        drawn = sampler.draw(instances, config.views_per_instance, config.rays_per_view, generator)
+        drawn, generator = batches(step)
 
         # One step of the optimiser.
         factor = warmup_cosine(step, config.steps, config.warmup_steps)
@@ -290,6 +295,7 @@ def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool 
     """Render held-out (or training) views and compare.
 
     Args:
+        views: anywhere; they are brought to the model one by one.
         limit: so many views, spread over the set; None: all.
 
     Returns:
@@ -300,21 +306,22 @@ def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool 
         index = index[torch.linspace(0, len(index) - 1, limit, device=index.device).long()]
     training = model.training
     model.eval()
-    confusion, shown = ConfusionMatrix(), []
+    confusion, shown, device = ConfusionMatrix(), [], model.codes.device
     every = max(1, len(index) // pictures)
 
     @torch.no_grad()
     def render(view: int) -> Tensor:
         instance = int(views.instance[view])
         representation = model.generate(model.codes[instance : instance + 1])
-        pose, intrinsics = views.cam2world[view : view + 1], views.intrinsics[instance]
+        pose, intrinsics = views.cam2world[view : view + 1].to(device), views.intrinsics[instance].to(device)
         return render_cameras(model, representation, pose, intrinsics, views.size).labels
 
     index = index.tolist()
-    for order, (view, rendered) in enumerate(zip(index, cpu.map_pieces(render, index, model.codes.device))):
-        confusion.update(rendered, views.labels[view])
+    for order, (view, rendered) in enumerate(zip(index, cpu.map_pieces(render, index, device))):
+        truth = views.labels[view].to(device)
+        confusion.update(rendered, truth)
         if order % every == 0 and len(shown) < pictures:
-            pair = torch.cat([views.labels[view], rendered], 0).cpu().numpy()
+            pair = torch.cat([truth, rendered], 0).cpu().numpy()
             shown.append(colorize(pair))
     model.train(training)
     return confusion, np.concatenate(shown, 1)

@@ -13,7 +13,7 @@ from stages.reporting import curves, graph, headlines, pictures, texts
 PHOTOS_SHOWN, PHOTO_PX = 12, 128
 BATCHES_SHOWN = 3
 CURVES_SHOWN = 6
-FIRST_PICTURES = {"siw": ("samples.png", "restyle.png", "sof_maps.png")}
+FIRST_PICTURES = {"siw": ("samples.png", "restyle.png")}
 # Columns of curves that are worth a look before the others, by what they contain.
 TELLING = ("miou", "fd_", "loss", "accuracy")
 
@@ -37,6 +37,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
         page.photos(),
         page.folder("field", "The occupancy field", "data/sof", "train_sof"),
         page.folder("inversion", "Heads behind label maps", "data/inverted", "invert_masks"),
+        page.folder("conditions", "Heads to be painted", "data/conditions", "sample_conditions"),
         page.folder("painting", "Painting, while it learned", "data/siw", "train_siw"),
     ]
     environment = jinja2.Environment(

@@ -61,6 +61,10 @@ DEFINITIONS = (
     ),
     (r"inversion_miou", "Fit of inverted label maps, one confusion over all of them."),
     (r"inversion_maps|maps", "How many label maps were inverted."),
+    (r"training_maps", "Label maps of sampled heads to train on."),
+    (r"evaluation_maps", "Those of other heads, to score by."),
+    (r"fov_degrees", "Field of view under which sampled heads are framed as the photos are."),
+    (r"camera_distance", "Of these cameras from the head, head units: the field's own."),
     (r"control_pictures", "How many painted portraits were parsed again."),
     (r"control_miou_frequent", "As control_miou, over classes that are frequent enough to be judged."),
     (r"control_miou", "Painted portraits parsed again, against the maps they were painted from."),
@@ -82,10 +86,10 @@ CAPTIONS = {
     "the field by a code that was fitted to other views.",
     "inverted/inversion.png": "From above: label maps of portraits, the field from the codes and cameras found, and "
     "the same heads from three new sides.",
+    "conditions/maps.png": "Label maps of heads sampled from the field, framed as the photos are: what is trained on.",
     "siw/samples.png": "While training: each row a label map, each column a style.",
     "siw/restyle.png": "Restyling a region: the map, one style, then another style in turn on skin, hair, cloth and "
     "background only, and that other style on all.",
-    "siw/sof_maps.png": "Label maps sampled from the field's space of heads, as the generator sees them in training.",
     "evaluation/grid.png": "Rows: geometries sampled from the field. Columns: styles, the same down a column.",
     "evaluation/samples.png": "Rows: geometries sampled from the field. Columns: styles, the same down a column.",
     "evaluation/turntable.png": "One sampled head from several sides; style and noise are fixed along a row.",

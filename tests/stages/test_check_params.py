@@ -1,6 +1,7 @@
 """All of params.yaml is checked before DVC removes anything."""
 
 import copy
+import json
 import os
 import shutil
 import sys
@@ -11,8 +12,8 @@ import yaml
 
 from sofgan.config import ConfigError
 from sofgan.files import write_json
-from stages import checks, params
-from stages.check_params import CHECKED
+from stages import check_params, checks, params
+from stages.check_params import CHECKED, WANTED
 
 ROOT = Path(__file__).parents[2]
 
@@ -101,7 +102,7 @@ def put(document: dict, key: str, value) -> None:
         ("train_shape_parser.score_every_steps", 0, "is at least 1"),
         ("train_siw.batch", 0, "is at least 1"),
         ("train_siw.kimg", float("inf"), "is a finite number"),
-        ("train_siw.framing.yaw_degrees", 181, "is within 0 and 180"),
+        ("sample_conditions.framing.yaw_degrees", 181, "is within 0 and 180"),
         ("train_siw.generator.resolution", 48, "is a power of two"),
         ("train_siw.discriminator.projected_size", 65, "is a multiple of 32"),
         ("train_siw.photo_sets", [], "has at least one entry"),
@@ -153,10 +154,6 @@ def test_values_out_of_their_range_are_told_with_what_is_allowed(whole, key, val
             {"train_siw.generator.encoder": "plain", "train_siw.generator.encoder_channels": []},
             "encoder_channels is not empty where",
         ),
-        (
-            {"train_siw.sof_maps": 0},
-            "train_siw: sof_maps is at least 1 where map_proportions has a share of sof",
-        ),
         ({"render_views.pitch_degrees": [25, -20]}, "pitch_degrees are the lowest and the highest"),
     ],
 )
@@ -195,6 +192,33 @@ def test_every_number_of_params_yaml_has_a_range():
         found += bare(getattr(importlib.import_module(module), name))
     # One of the sizes of the pictures, which another check knows; a logit, which is any number.
     assert sorted(set(found)) == ["FieldConfig.background_bias", "TrainSiw.growth"]
+
+
+@pytest.mark.parametrize(
+    "old, new, fault",
+    [
+        (
+            "\n  size_px: 128              # of the views",
+            "\n  size_px: 512 #",
+            "size_px lies between.*128.*not 512",
+        ),
+        ("\n  maps: 256", "\n  maps: 0", "sof a share, but sample_conditions.maps is 0"),
+        ("\n  sof_images: 100", "\n  sof_images: 101", "sof_images 101 are more"),
+    ],
+)
+def test_blocks_that_do_not_fit_each_other_are_named(tmp_path, old, new, fault):
+    path = changed(tmp_path, old, new)
+    assert list(checks.faults_of_blocks(path)) == []
+    with pytest.raises(ConfigError, match=fault):
+        checks.check_all(tmp_path)
+
+
+def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
+    path = changed(tmp_path, "\n  maps: 256", "\n  maps: 0")
+    path.write_text(path.read_text().replace("sof: 0.35}", "sof: 0}"))
+    monkeypatch.chdir(tmp_path)
+    check_params.main()
+    assert json.loads(WANTED.read_text()) == {"sof_maps": False}
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
@@ -274,6 +298,7 @@ def project(tmp_path, monkeypatch) -> Path:
             if not file.exists():
                 file.write_text('{"digest": "x"}')
     write_json(CHECKED, {"params.yaml": "valid"})
+    write_json(WANTED, {"sof_maps": True})
     # dvc runs stages by the Python that runs this, in the environment of tests.
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     with Repo.init(str(tmp_path), no_scm=True) as repo:

@@ -45,8 +45,9 @@ STAGES = [
     "import_photos",
     "train_parser",
     "parse_faces",
+    "train_siw",
 ]
-FIELD_STAGES = ["train_sof", "invert_masks", "train_siw", "evaluate"]
+FIELD_STAGES = ["train_sof", "invert_masks", "sample_conditions", "evaluate"]
 
 
 @pytest.mark.parametrize("stage", STAGES + FIELD_STAGES)

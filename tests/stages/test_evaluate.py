@@ -21,6 +21,7 @@ from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser, save_parser
 from sofgan.faces.store import PhotoStoreWriter
 from sofgan.metrics import shards
+from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, write_index, write_shard
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.framing import Framing
 from sofgan.siw.generator import Generator
@@ -88,7 +89,7 @@ def _models():
         resolution=16, label_size=16, start_size=8, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128,
         channel_max=8, encoder_channels=(8,), spade_sizes=(16, 16), spade_hidden=4, spade_max_size=8,
     )  # fmt: skip
-    save_siw("models/siw.pt", Siw(Generator(generator).requires_grad_(False), "cpu", Framing(20.0, 0.0)))
+    save_siw("models/siw.pt", Siw(Generator(generator).requires_grad_(False), "cpu", Framing(20.0, 0.0, 4.0)))
     save_parser("models/parser.pt", FaceParser(ParserConfig("unet", 32, 4)))
 
 
@@ -107,6 +108,19 @@ def _views_and_inversion():
     np.savez_compressed("data/inverted/inversion.npz", labels=truth, fitted=truth)
 
 
+def _conditions(folder, training=4, evaluation=7):
+    """Heads of which those to train on are all hair, and those to score by are random maps."""
+    folder.mkdir()
+    generator, sets = np.random.default_rng(2), {}
+    for name, count in ((TRAINING, training), (EVALUATION, evaluation)):
+        maps = generator.integers(0, 17, (count, 32, 32), dtype=np.uint8)
+        if name == TRAINING:
+            maps[:] = 10
+        poses = np.zeros((count, 4, 4))
+        sets[name] = [write_shard(folder, name, 0, maps, maps, poses, poses[:, 0])]
+    write_index(folder, Framing(20.0, 0.0, 4.0), 32, sets)
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -121,6 +135,7 @@ def project(tmp_path, monkeypatch):
     _stores()
     _models()
     _views_and_inversion()
+    _conditions(tmp_path / "data/conditions")
     yield tmp_path
     params._document.cache_clear()
     torch.set_num_threads(threads)
@@ -161,6 +176,13 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     first = [path.read_bytes() for path in written]
     evaluate.main()
     assert [path.read_bytes() for path in written] == first
+
+
+def test_sampled_heads_are_those_kept_from_training(project):
+    maps = Conditions("data/conditions").maps(EVALUATION).fetch(np.arange(6))
+    drawn = evaluate.sampled_maps(6, 16)
+    np.testing.assert_array_equal(drawn, maps[:, 1::2, 1::2])
+    assert len(evaluate.sampled_maps(100, 16)) == 7
 
 
 def test_two_threads_find_the_same_figures(project, monkeypatch):

@@ -46,7 +46,8 @@ def project(tmp_path) -> Path:
     for batch in ("a", "b"):
         write_png(tmp_path / f"data/views/{batch}/contact_sheet.png", sheet)
     noise = np.random.default_rng(0).integers(0, 256, (64, 128, 3), dtype=np.uint8)
-    for path in ("sof/held_out", "inverted/inversion", "siw/samples", "evaluation/grid", "evaluation/<new>"):
+    parts = ("sof/held_out", "inverted/inversion", "conditions/maps", "siw/samples")
+    for path in (*parts, "evaluation/grid", "evaluation/<new>"):
         write_png(tmp_path / f"data/{path}.png", np.concatenate([sheet[:, :128], noise]))
     frames = [Image.fromarray(np.roll(noise, 4 * i, 1)) for i in range(4)]
     frames += frames[-2:0:-1]
@@ -88,7 +89,7 @@ def test_page_is_whole_and_stands_alone(project):
     assert "0.789" in cards and "floor 72" in cards and "N: 500 a side" in cards
     assert "views" in text and "Label views" not in cards  # What was only counted is no score.
     assert "odd &lt;key&gt;" in text
-    assert text.count("<img") == 2 + 2 + 1 + 1 + 1 + 2 and 'data-frames="4"' in text
+    assert text.count("<img") == 2 + 2 + 1 + 1 + 1 + 1 + 2 and 'data-frames="4"' in text
     assert "evaluation/&lt;new&gt;.png" in text  # A picture that nobody described is shown by its name.
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert not re.findall(r"url\((?!data:)|@import|<link", text)

@@ -9,7 +9,15 @@ import yaml
 from stages import params as stage_params
 
 ROOT = Path(__file__).parents[2]
-STAGES = ("train_parser", "parse_faces", "train_sof", "invert_masks", "train_siw", "evaluate")
+STAGES = (
+    "train_parser",
+    "parse_faces",
+    "train_sof",
+    "invert_masks",
+    "sample_conditions",
+    "train_siw",
+    "evaluate",
+)
 
 
 class Told(Exception):

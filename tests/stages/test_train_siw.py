@@ -1,5 +1,7 @@
+import dataclasses
 import io
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -7,7 +9,9 @@ import torch
 import yaml
 from PIL import Image
 
+from sofgan.errors import InputError
 from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStoreWriter
+from sofgan.siw.conditions import EVALUATION, TRAINING, write_index, write_shard
 from sofgan.siw.framing import Framing
 from sofgan.siw.model import load_siw
 from stages import params as stage_params
@@ -19,8 +23,7 @@ BLOCK = {
     "path_length_weight": 2.0, "path_length_every": 0, "photo_sets": ["ffhq", "celebamask"], "share_fakes": True,
     "mix_by": "groups", "growth": [], "accumulate": 1, "augment_kimg": 0, "augment_target": 0.6,
     "compile": False, "scale_max": 1.2, "mirror": True, "ema_halflife_kimg": 1, "ema_rampup": 0.1,
-    "map_proportions": {"parsed": 0.4, "celebamask": 0.3, "sof": 0.3}, "memory_limit_gb": 1, "sof_maps": 3,
-    "framing": {},
+    "map_proportions": {"parsed": 0.4, "celebamask": 0.3, "sof": 0.3}, "memory_limit_gb": 1,
     "generator": {
         "resolution": 16, "label_size": 16, "start_size": 4, "z_dim": 8, "w_dim": 8, "mapping_layers": 2,
         "channel_base": 64, "channel_max": 8, "encoder_channels": [4, 8],
@@ -43,6 +46,14 @@ def write_store(path, count, photos, labels):
             )  # fmt: skip
 
 
+def write_conditions(folder, count):
+    """Maps of twice the size that they are cut to."""
+    folder.mkdir()
+    maps, poses = np.ones((count, 32, 32), np.uint8), np.zeros((count, 4, 4))
+    entries = [write_shard(folder, TRAINING, 0, maps, maps, poses, poses[:, 0])] if count else []
+    write_index(folder, Framing(20.0, 0.05, 7.7), 32, {TRAINING: entries, EVALUATION: []})
+
+
 @pytest.fixture
 def project(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -55,15 +66,7 @@ def project(tmp_path, monkeypatch):
     write_store(tmp_path / "data/photos/ffhq", 6, photos=True, labels=False)
     write_store(tmp_path / "data/photos/celebamask", 5, photos=True, labels=True)
     write_store(tmp_path / "data/labels/ffhq", 6, photos=False, labels=True)
-    (tmp_path / "models").mkdir()
-    (tmp_path / "models/sof_inverted.pt").write_bytes(b"a field")
-    monkeypatch.setattr(train_siw, "load_sof", lambda path, device: None)
-    monkeypatch.setattr(train_siw, "training_reference", lambda sof: None)
-    monkeypatch.setattr(train_siw, "portrait_framing", lambda *a: Framing(20.0, 0.05))
-    monkeypatch.setattr(
-        train_siw, "render_sof_maps",
-        lambda sof, reference, framing, config, count, size, seed, status: np.full((count, size, size), 1, np.uint8),
-    )  # fmt: skip
+    write_conditions(tmp_path / "data/conditions", 3)
     yield tmp_path
     stage_params._document.cache_clear()
     torch.set_num_threads(threads)
@@ -72,10 +75,9 @@ def project(tmp_path, monkeypatch):
 def test_stage_writes_model_samples_curves_and_metrics(project):
     train_siw.main()
     siw = load_siw("models/siw.pt")
-    assert siw.framing == Framing(20.0, 0.05) and siw.resolution == 16
+    assert siw.framing == Framing(20.0, 0.05, 7.7) and siw.resolution == 16
     assert np.asarray(Image.open("data/siw/samples.png")).shape == (48, 48, 3)
     assert np.asarray(Image.open("data/siw/restyle.png")).shape == (48, 112, 3)
-    assert (project / "data/siw/sof_maps.png").exists()
     lines = (project / "plots/train_siw.csv").read_text().splitlines()
     assert lines[0].startswith("kimg,") and len(lines) == 3
     figures = json.loads((project / "metrics/all/train_siw.json").read_text())
@@ -88,3 +90,31 @@ def test_held_out_photos_are_not_trained_on(project):
     params = stage_params.read_params("train_siw")
     assert [len(source) for source in train_siw._photos(params, 1)] == [5 + 4, 5 + 4]
     assert len(train_siw._maps(params, train_siw.MAPS["parsed"], 1)) == 5
+
+
+@pytest.mark.parametrize("share", [0.0, 0.3])
+def test_maps_of_the_field_are_needed_where_they_have_a_share(project, share):
+    shutil.rmtree(project / "data/conditions")
+    write_conditions(project / "data/conditions", 0)
+    document = yaml.safe_load((project / "params.yaml").read_text())
+    document["train_siw"] |= {
+        "kimg": 0.004,
+        "map_proportions": {"parsed": 0.5, "celebamask": 0, "sof": share},
+    }
+    (project / "params.yaml").write_text(yaml.safe_dump(document))
+    stage_params._document.cache_clear()
+    if share:
+        with pytest.raises(InputError, match="no maps to train on.*sof a share"):
+            train_siw.main()
+    else:
+        train_siw.main()
+        assert load_siw("models/siw.pt").framing.distance == 7.7
+
+
+def test_maps_are_kept_at_twice_the_size_that_is_seen_of_them_at_most(project):
+    params = stage_params.read_params("train_siw")
+    found = [
+        dataclasses.replace(params, generator=dataclasses.replace(params.generator, resolution=size)).map_size
+        for size in (8, 16, 512)
+    ]
+    assert found == [16, 32, 32]

@@ -32,8 +32,8 @@ def tiny_training():
             "r1_every": 2, "path_length_weight": 2.0, "path_length_every": 2, "photo_sets": ["ffhq"],
             "share_fakes": True, "growth": [], "accumulate": 1, "augment_kimg": 0,
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,
-            "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0, "sof_maps": 0,
-            "framing": {}, "generator": {}, "discriminator": {}, "report_every_kimg": 0.016, "sample_grid": [2, 2],
+            "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0,
+            "generator": {}, "discriminator": {}, "report_every_kimg": 0.016, "sample_grid": [2, 2],
             "autocast": False,
         }  # fmt: skip
         config = from_mapping(TrainSiw, values, "test")

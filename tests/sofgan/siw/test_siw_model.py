@@ -4,17 +4,17 @@ import torch
 
 from sofgan import cameras
 from sofgan.labels import EYE, HAIR, NUM_CLASSES, SKIN, U_LIP, LabelError
-from sofgan.siw.framing import WHOLE_BALL, Framing, face_anchors, field_anchors, match_framing
+from sofgan.siw.framing import Framing, face_anchors, field_anchors, match_framing, training_views
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, load_siw, save_siw, to_uint8
-from sofgan.siw.samples import restyle_strip, sample_grid, tile
+from sofgan.siw.samples import restyle_strip, sample_grid
 
 
 @pytest.fixture
 def siw(tiny, seeded):
     network = Generator(tiny())
     network.w_average.normal_()
-    return Siw(network.requires_grad_(False), "cpu", Framing(20.0, 0.1))
+    return Siw(network.requires_grad_(False), "cpu", Framing(20.0, 0.1, 7.7))
 
 
 def styles(siw, count, seed=0, psi=1.0):
@@ -92,24 +92,24 @@ def test_file_keeps_generator_and_framing_in_equal_bytes(siw, maps, tmp_path):
     save_siw(tmp_path / "b.pt", siw)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
     loaded = load_siw(tmp_path / "a.pt")
-    assert loaded.framing == Framing(20.0, 0.1) and loaded.resolution == 16
+    assert loaded.framing == Framing(20.0, 0.1, 7.7) and loaded.resolution == 16
     torch.testing.assert_close(loaded.paint(maps, styles(loaded, 1)), siw.paint(maps, styles(siw, 1)))
 
 
 def test_grids(siw, maps):
     assert sample_grid(siw, maps[:2], 3, 0).shape == (32, 64, 3)
     assert restyle_strip(siw, maps[:2], 0).shape == (32, 112, 3)
-    assert tile(np.zeros((5, 4, 4, 3), np.uint8), 2).shape == (12, 8, 3)
     assert to_uint8(torch.tensor([-1.0, 0.0, 2.0]).view(1, 3, 1, 1)).reshape(-1).tolist() == [0, 128, 255]
 
 
 def test_matched_framing_puts_eyes_and_mouth_where_photos_have_them():
     points = np.array([[0.0, 0.15, 0.75], [0.01, -0.25, 0.8]])
-    framing = match_framing(0.45, 0.72, points)
+    framing = match_framing(0.45, 0.72, points, 7.7)
+    assert np.linalg.norm(framing.cam2world(0.4, 0.2)[:3, 3] - [0, framing.target_y, 0]) == pytest.approx(7.7)
     image, _ = cameras.project(points, framing.cam2world(0.0, 0.0), framing.intrinsics)
     np.testing.assert_allclose(image[..., 1], [0.45, 0.72], atol=1e-6)
     with pytest.raises(ValueError, match="above the eyes"):
-        match_framing(0.45, 0.72, points[::-1])
+        match_framing(0.45, 0.72, points[::-1], 7.7)
 
 
 def test_anchors_are_found_in_maps_and_views():
@@ -121,7 +121,9 @@ def test_anchors_are_found_in_maps_and_views():
     with pytest.raises(ValueError, match="eyes and mouth"):
         face_anchors(labels[1:])
     depth = np.where(labels > 0, 3.0, 0.0)
-    points = field_anchors(labels, depth)
-    image, _ = cameras.project(points, WHOLE_BALL.cam2world(0.0, 0.0), WHOLE_BALL.intrinsics)
+    whole = training_views(cameras.intrinsics_from_fov(15.0), 7.7)
+    assert whole.fov_degrees == pytest.approx(15.0)
+    points = field_anchors(labels, depth, whole)
+    image, _ = cameras.project(points, whole.cam2world(0.0, 0.0), whole.intrinsics)
     np.testing.assert_allclose(image[..., 1], [0.45, 0.75], atol=1e-6)
-    np.testing.assert_allclose(points[:, 2], WHOLE_BALL.distance - 3.0, atol=1e-9)
+    np.testing.assert_allclose(points[:, 2], 7.7 - 3.0, atol=1e-9)

@@ -3,9 +3,9 @@ import numpy as np
 from sofgan import cameras
 from sofgan.labels import BACKGROUND, CLOTH, HAIR
 from sofgan.siw.framing import Framing
-from sofgan.siw.shoulders import CENTER, RADII, add_shoulders
+from sofgan.siw.shoulders import CENTER, RADII, add_shoulders, shoulder_depth
 
-FRAMING = Framing(40.0, -0.3)
+FRAMING = Framing(40.0, -0.3, 4.0)
 
 
 def test_shoulders_fill_background_below_the_head_alone():
@@ -36,3 +36,16 @@ def test_a_camera_that_looks_away_sees_none():
     pose = pose.copy()
     pose[:3, 3] += 20 * pose[:3, 2]  # beyond the head, looking on
     assert (add_shoulders(np.zeros((8, 8), np.uint8), pose, FRAMING.intrinsics) == BACKGROUND).all()
+
+
+def test_depth_is_where_rays_enter_the_ellipsoid():
+    pose = FRAMING.cam2world(0.5, 0.1)
+    origin, directions = cameras.rays(pose, FRAMING.intrinsics, 32, 32)
+    depth = shoulder_depth(pose, FRAMING.intrinsics, 32)
+    hit = depth > 0
+    assert 20 < hit.sum() < 32 * 32
+    points = (origin + depth[..., None] * directions)[hit]
+    np.testing.assert_allclose((((points - CENTER) / RADII) ** 2).sum(-1), 1, atol=1e-9)
+    # The near side: a little less deep is outside.
+    before = (origin + 0.99 * depth[..., None] * directions)[hit]
+    assert ((((before - CENTER) / RADII) ** 2).sum(-1) > 1).all()

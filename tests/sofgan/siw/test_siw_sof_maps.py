@@ -1,5 +1,6 @@
 """Framing of a stand-in field: a ball of skin with eyes and a mouth, drawn by projecting points."""
 
+import dataclasses
 from types import SimpleNamespace
 
 import numpy as np
@@ -8,19 +9,33 @@ import torch
 
 from sofgan import cameras
 from sofgan.labels import EYE, SKIN, U_LIP
+from sofgan.seeds import torch_generator
 from sofgan.siw import sof_maps
 from sofgan.siw.config import FramingConfig
-from sofgan.siw.framing import face_anchors
-from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, sample_heads, training_reference
+from sofgan.siw.framing import Framing, face_anchors
+from sofgan.siw.sof_maps import (
+    draw_view,
+    plan_views,
+    portrait_framing,
+    render_sof_maps,
+    sample_heads,
+    training_reference,
+)
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import Sof, new_model
 from sofgan.sof.space import sample_codes
 
+ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=200, reference_heads=8)
 PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
 
 
 class BallField:
     device = torch.device("cpu")
+    codes = torch.zeros(1, 4)
+
+    def __init__(self, radius, fov_degrees):
+        self.radius = radius
+        self.intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(fov_degrees)).float()
 
     def render(self, code, cam2world, intrinsics, size):
         origin, directions = cameras.rays(np.asarray(cam2world), np.asarray(intrinsics), size, size)
@@ -36,12 +51,10 @@ class BallField:
         return SimpleNamespace(labels=torch.from_numpy(labels), depth=torch.from_numpy(depth))
 
 
-@pytest.fixture
-def field(monkeypatch):
-    monkeypatch.setattr(
-        sof_maps, "sample_heads", lambda sof, reference, count, generator: torch.zeros(count, 4)
-    )
-    return BallField()
+@pytest.fixture(params=[(4.0, 29.0), (7.7, 15.0)])
+def field(monkeypatch, request):
+    monkeypatch.setattr(sof_maps, "sample_codes", lambda sof, count, generator: torch.zeros(count, 4))
+    return BallField(*request.param)
 
 
 def portraits():
@@ -53,7 +66,8 @@ def portraits():
 
 def test_views_of_the_field_are_framed_as_the_portraits(field):
     framing = portrait_framing(field, None, portraits(), 2, 0)
-    still = FramingConfig(yaw_degrees=0.0, pitch_degrees=0.0)
+    assert framing.distance == field.radius
+    still = dataclasses.replace(ANGLES, yaw_degrees=0.0, pitch_degrees=0.0)
     maps = render_sof_maps(field, None, framing, still, 2, 128, 0)
     assert maps.shape == (2, 128, 128) and maps.dtype == np.uint8
     np.testing.assert_allclose(face_anchors(maps), face_anchors(portraits()), atol=0.015)
@@ -62,12 +76,12 @@ def test_views_of_the_field_are_framed_as_the_portraits(field):
 def test_cameras_turn_within_their_ranges_and_are_seeded(field):
     framing = portrait_framing(field, None, portraits(), 1, 0)
     done = []
-    maps = render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 0, done.append)
+    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, done.append)
     assert done == [1, 2, 3, 4, 5, 6]
     assert len({view.tobytes() for view in maps}) == 6
-    np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 0))
-    assert not np.array_equal(maps, render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 1))
-    other = render_sof_maps(field, None, framing, FramingConfig(), 6, 32, 0, purpose="evaluation")
+    np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 0))
+    assert not np.array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 1))
+    other = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, purpose="evaluation")
     assert not np.array_equal(maps, other)
 
 
@@ -115,3 +129,41 @@ def test_heads_are_judged_by_those_of_training_if_they_are_enough():
     reference = training_reference(untrained([1] * 20 + [2] * 4))
     assert len(reference.scores) == 20
     assert training_reference(untrained([1] * 19 + [2] * 9)) is None
+
+
+FRAMING = Framing(25.0, 0.05, 4.0)
+
+
+def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
+    sof, judge = untrained([1] * 20), JudgeOfTwo()
+    alone = sample_heads(sof, judge, 4, torch_generator(5, "siw", "sof codes", "training"))
+    plan = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "none": 0}, 5)
+    np.testing.assert_array_equal(plan["training"].codes, alone.numpy())
+    assert len(plan["none"]) == 0
+
+    # Judged elsewhere, together: one head to train on is implausible, once.
+    asked = []
+
+    def judged(codes):
+        asked.append(len(codes))
+        p_values = np.ones(len(codes))
+        p_values[1:2] = len(asked) > 1
+        return 1 - p_values, p_values
+
+    both = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "evaluation": 3}, 5, judged)
+    assert asked == [7, 1]
+    np.testing.assert_array_equal(both["training"].codes, alone.numpy())
+    np.testing.assert_array_equal(both["training"].cam2world, plan["training"].cam2world)
+    plain = plan_views(sof, None, FRAMING, ANGLES, {"evaluation": 3}, 5)
+    np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
+    assert not np.array_equal(both["evaluation"].cam2world, plan["training"].cam2world[:3])
+
+
+def test_depth_of_a_view_is_the_heads_and_the_shoulders():
+    field, pose = BallField(4.0, 29.0), FRAMING.cam2world(0.2, 0.0)
+    wide = Framing(40.0, -0.4, 4.0)
+    labels, depth = draw_view(field, np.zeros(4), pose, wide, 48)
+    seen = field.render(None, pose, wide.intrinsics, 48)
+    head = seen.labels.numpy() > 0
+    np.testing.assert_allclose(depth[head], seen.depth.numpy()[head], rtol=1e-6)
+    assert ((depth > 0) == (labels > 0)).all() and ((labels > 0) & ~head).any()

@@ -181,6 +181,7 @@ TINY_TRAINING = TrainSof(
     validate_every_steps=150,
     validate_views=2,
     checkpoint_every_steps=1000,
+    memory_limit_gb=1.0,
     space_components=2,
     space_dimensions=3,
 )

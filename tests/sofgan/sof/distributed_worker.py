@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 
 import torch
@@ -33,6 +34,19 @@ def main() -> None:
         config = from_mapping(TrainSof, task["configs"]["default"], "default")
         model, curve = train_on(load_sof(task["previous"]), views, config, 0, device)
         results["warm"] = {"state": model.state_dict(), "curve": curve}
+        # From the first, whole and the same, also what holds no tensor.
+        given = {
+            "a": [torch.arange(6).reshape(2, 3).T, {"b": torch.tensor(2.5, dtype=torch.bfloat16)}],
+            "c": (None, torch.ones(0, 2), torch.tensor([True])),
+        }
+        results["given"] = distributed.from_first(given if distributed.rank() == 0 else None)
+        # What the first leaves on disk is there for the others.
+        left = Path(task["work"]) / "left"
+        with distributed.first_here_first():
+            if distributed.rank() == 0:
+                time.sleep(0.3)
+                left.write_text("here")
+            results["left"] = left.read_text()
         torch.save(results, Path(task["work"]) / f"rank{distributed.rank()}.pt")
 
 

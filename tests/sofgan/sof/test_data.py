@@ -179,6 +179,8 @@ def test_bad_files_are_named(tmp_path):
         ("size", {"labels": np.zeros((2, 9, 9), np.uint8)}, "square and of one size"),
         ("ids", {"labels": np.full((2, 8, 8), 99, np.uint8)}, "ids.npz"),
         ("poses", {"cam2world": good["cam2world"][:1]}, "disagree in shape"),
+        ("split", {"split": good["split"][:1]}, "disagree in shape"),
+        ("wide", {"labels": np.zeros((2, 8, 9), np.uint8)}, "wide.npz.*square"),
     ):
         write_npz(tmp_path / f"b/{name}.npz", **good | change)
         with pytest.raises(ValueError, match=message):

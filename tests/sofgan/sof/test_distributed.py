@@ -97,6 +97,40 @@ def test_the_first_process_alone_saves(configs, views_folder, two_processes):
     assert [row["loss"] for row in curve] == pytest.approx([row["loss"] for row in theirs], rel=2e-3)
 
 
+def test_what_the_first_holds_is_given_to_all(two_processes):
+    for results in two_processes[0]:
+        given = results["given"]
+        assert torch.equal(given["a"][0], torch.arange(6).reshape(2, 3).T)
+        nothing, empty, yes = given["c"]
+        assert nothing is None and empty.shape == (0, 2) and yes.tolist() == [True]
+        assert given["a"][1]["b"].dtype == torch.bfloat16 and given["a"][1]["b"].item() == 2.5
+        assert results["left"] == "here"
+
+
+def test_no_tensor_is_sent_in_one_piece_with_the_others(monkeypatch):
+    """A resume state is a gigabyte, which was copied as a whole onto each GPU."""
+    sent = []
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    monkeypatch.setattr(distributed.dist, "get_backend", lambda: "gloo")
+    monkeypatch.setattr(distributed.dist, "broadcast_object_list", lambda box: sent.append(len(box[0][0])))
+    monkeypatch.setattr(distributed.dist, "broadcast", lambda tensor, source: sent.append(tensor.nbytes))
+    state = {"a": torch.zeros(5000), "b": torch.zeros(3000)}
+    assert distributed.from_first(state) is state
+    assert sent[0] < 1000 and sent[1:] == [20000, 12000]
+
+
+def test_processes_wait_for_each_other_longer_than_nccl_would(monkeypatch):
+    asked = []
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    monkeypatch.setattr(
+        distributed.dist, "init_process_group", lambda *a, **how: asked.append(how["timeout"])
+    )
+    monkeypatch.setattr(distributed.dist, "destroy_process_group", lambda: None)
+    with distributed.process_group("cpu"):
+        pass
+    assert asked == [distributed.TIMEOUT] and 30 <= asked[0].total_seconds() / 60 <= 120
+
+
 def test_shares_cover_all_instances_once(monkeypatch):
     for world, count in ((1, 5), (2, 3), (3, 8), (4, 4)):
         monkeypatch.setattr(distributed, "world_size", lambda world=world: world)

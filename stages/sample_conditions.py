@@ -1,0 +1,86 @@
+"""Sample heads from the field's space, and draw what portraits of them show: conditions to train and to score on.
+
+Pieces go to Dask's workers where `runtime.cluster` says so, else to a process for each GPU, or to threads on the CPU.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from sofgan import cpu
+from sofgan.cpu import use_cpu
+from sofgan.faces.store import TRAIN, PhotoStore
+from sofgan.files import atomic_path, sha256_file, write_png
+from sofgan.gpus import DeviceProcesses, gpus
+from sofgan.processes import Mapper
+from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet
+from sofgan.siw.config import SampleConditions
+from sofgan.siw.sampling import FieldFile, write_conditions
+from sofgan.siw.sof_maps import portrait_framing, training_reference
+from stages.cluster import on_cluster
+from stages.entry import enter
+from stages.params import Runtime, read_params, runtime, seed
+from stages.tracking import stage_run
+
+FIELD, PHOTO_MAPS, OUT = Path("models/sof_inverted.pt"), Path("data/labels/ffhq"), Path("data/conditions")
+SHEET_MAPS, SHEET_COLUMNS = 48, 12  # maps on the contact sheet
+
+
+def main() -> None:
+    """The field after round 2 and the photos' label maps in; data/conditions out."""
+    params, machine = read_params("sample_conditions"), runtime()
+    use_cpu(machine.threads)
+    field = FieldFile(FIELD, sha256_file(FIELD), machine.device)
+    sof = field.load()
+    # Where none of the field's maps is trained on, only those are drawn that are scored. DVC knows of it by the file
+    # data/checks/wanted.json.
+    trained_on = params.maps if read_params("train_siw").uses("sof") else 0
+    counts = {TRAINING: trained_on, EVALUATION: params.evaluation_maps}
+    with stage_run("sample_conditions", params) as run, workers(machine) as spread:
+        run.status("heads to judge new ones by")
+        reference = training_reference(sof)
+        framing = portrait_framing(sof, reference, photo_maps(params), params.framing.reference_heads, seed())
+        with atomic_path(OUT) as folder:
+            folder.mkdir()
+            write_conditions(
+                folder, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run.status
+            )  # fmt: skip
+            shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
+            sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)
+            write_png(folder / "maps.png", sheet)
+        run.image("samples/maps", sheet)
+        run.final(
+            {
+                "training_maps": counts[TRAINING],
+                "evaluation_maps": counts[EVALUATION],
+                "fov_degrees": framing.fov_degrees,
+                "camera_distance": framing.distance,
+            }
+        )
+
+
+@contextlib.contextmanager
+def workers(machine: Runtime) -> Iterator[Mapper]:
+    """What maps pieces: a cluster, a process for each of several GPUs, or this process."""
+    cluster = on_cluster("sample_conditions", device=machine.device)
+    if cluster is not None:
+        yield cluster
+    elif devices := gpus(machine.device):
+        with DeviceProcesses(devices) as processes:
+            yield processes
+    else:
+        yield partial(cpu.map_pieces, device=machine.device)
+
+
+def photo_maps(params: SampleConditions) -> np.ndarray:
+    """Label maps (N, S, S) of photos, which heads are framed as."""
+    store = PhotoStore(PHOTO_MAPS)
+    places = np.flatnonzero(store.splits() == TRAIN)[: params.framing.reference_maps].tolist()
+    return np.stack([store.labels(place, params.size_px) for place in places])
+
+
+if __name__ == "__main__":
+    enter(main)

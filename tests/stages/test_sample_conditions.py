@@ -1,0 +1,105 @@
+"""The stage `sample_conditions` on a field that knows nothing: files, figures, and no work that nobody wants."""
+
+import contextlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from PIL import Image
+
+from sofgan import cameras, cpu
+from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStoreWriter
+from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions
+from sofgan.siw.framing import Framing
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import Sof, new_model, save_sof
+from stages import params as stage_params
+from stages import sample_conditions
+
+CONFIG = Path(__file__).parents[2] / "params.yaml"
+BLOCK = {
+    "maps": 5, "evaluation_maps": 2, "size_px": 16,
+    "framing": {"yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3, "reference_heads": 2},
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+    monkeypatch.setattr(sample_conditions, "portrait_framing", lambda *a: Framing(20.0, 0.05, 7.7))
+    threads = torch.get_num_threads()
+    with PhotoStoreWriter("data/labels/ffhq") as store:
+        for index in range(6):
+            split = HELD_OUT if index == 0 else TRAIN
+            store.add(str(index), None, np.full((32, 32), index, np.uint8), split)
+    field = FieldConfig(
+        code_size=8, channels=2, base_size=8, basis_size=4, basis=2, local_basis=0, decoder_hidden=8,
+        background_bias=0.0,
+    )  # fmt: skip
+    model = new_model(SofConfig(field, MarcherConfig()), 4, 1.0, 0)
+    poses = torch.from_numpy(cameras.orbit(np.zeros(1), np.zeros(1), 7.7)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(15.0)).float()
+    (tmp_path / "models").mkdir()
+    save_sof("models/sof_inverted.pt", Sof(model, list("abcd"), [1] * 4, {}, poses, intrinsics))
+    yield tmp_path
+    stage_params._document.cache_clear()
+    torch.set_num_threads(threads)
+
+
+def run(share=0.35, threads=1, **changes):
+    """What the stage leaves: every file, by name."""
+    train_siw = yaml.safe_load(CONFIG.read_text())["train_siw"]
+    train_siw["map_proportions"] = {"parsed": 0.5, "sof": share}
+    runtime = {"device": "cpu", "workers": 1, "threads": threads}
+    document = {
+        "seed": 0, "runtime": runtime, "sample_conditions": BLOCK | changes, "train_siw": train_siw
+    }  # fmt: skip
+    Path("params.yaml").write_text(yaml.safe_dump(document))
+    stage_params._document.cache_clear()
+    sample_conditions.main()
+    cpu.use_cpu(1)
+    return {path.name: path.read_bytes() for path in Path("data/conditions").iterdir()}
+
+
+def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
+    from sofgan.siw import conditions
+
+    monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
+    first = run()
+    assert len(first) == 2 * (3 + 1) + 2
+    assert run(threads=2) == first
+    store = Conditions("data/conditions")
+    assert (store.framing, store.size) == (Framing(20.0, 0.05, 7.7), 16)
+    assert [len(store.maps(name)) for name in (TRAINING, EVALUATION)] == [5, 2]
+    assert Image.open("data/conditions/maps.png").size == (12 * 16, 16)
+    figures = json.loads(Path("metrics/all/sample_conditions.json").read_text())
+    assert figures["training_maps"] == 5 and figures["camera_distance"] == 7.7
+
+
+@pytest.mark.parametrize("share, maps", [(0.0, 5), (0.35, 0)])
+def test_nothing_is_rendered_to_train_on_where_nobody_does(project, share, maps):
+    run(share=share, maps=maps)
+    store = Conditions("data/conditions")
+    assert [len(store.maps(name)) for name in (TRAINING, EVALUATION)] == [0, 2]
+    assert Image.open("data/conditions/maps.png").size == (12 * 16, 16)
+
+
+def test_heads_are_framed_as_the_photos_that_are_trained_on(project):
+    run()
+    maps = sample_conditions.photo_maps(stage_params.read_params("sample_conditions"))
+    assert maps[:, 0, 0].tolist() == [1, 2, 3] and maps.shape == (3, 16, 16)
+
+
+def test_each_of_several_gpus_has_a_process(project, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
+    run()
+    started = []
+    monkeypatch.setattr(sample_conditions, "DeviceProcesses", contextlib.nullcontext)
+    for device in ("cuda", "cuda:1"):
+        with sample_conditions.workers(stage_params.Runtime(device, 2, 1)) as workers:
+            started.append(workers)
+    assert started[0] == ["cuda:0", "cuda:1", "cuda:2"] and callable(started[1])
