@@ -10,7 +10,9 @@ class PhotoSource:
 
     Attributes:
         source: folder; its layout is recognised (`sofgan.faces.sources`).
-        held_out_share: share of photos kept from training, by the hash of their keys, 0..1.
+        held_out_share: share of people kept from all training, by the hash of who they are, between 0 and 1; where
+            the source does not tell people apart, of photos.
+        validation_share: share by which trainings choose their best state, and which none of them scores itself on.
         limit: photos at most; 0 takes all.
         align: `none` where photos are aligned already and stay as they are; `ffhq` cuts out the face as in FFHQ.
         align_size_px: side of what `ffhq` cuts out.
@@ -23,10 +25,16 @@ class PhotoSource:
     align: Literal["none", "ffhq"] = "none"
     align_size_px: int = 1024
     void_ids: tuple[int, ...] = ()
+    validation_share: float = 0.0
 
     def __post_init__(self) -> None:
-        if not 0 <= self.held_out_share < 1 or self.limit < 0:
-            raise ValueError("held_out_share is in [0, 1), limit at least 0")
+        if not 0 < self.held_out_share < 1 or not 0 <= self.validation_share < 1 - self.held_out_share:
+            raise ValueError(
+                "held_out_share is more than 0, as scores are of people that nothing was trained on; "
+                "validation_share is 0 or more, and both together less than 1"
+            )
+        if self.limit < 0:
+            raise ValueError("limit is at least 0")
         if not 16 <= self.align_size_px <= 4096:
             raise ValueError("align_size_px is within 16 and 4096")
         if not all(0 <= number <= 65535 for number in self.void_ids):
@@ -121,7 +129,7 @@ class TrainParser:
         dice_weight: of a soft Dice loss beside the cross-entropy.
         auxiliary_weight: of the auxiliary heads' cross-entropy.
         ema_halflife_images: of the averaged weights, which are the result.
-        score_every_steps: how often the held-out photos are scored; the best state is kept.
+        score_every_steps: how often the validation photos are scored; the best state is kept.
         patience: scorings without a better one before training stops; 0 never stops early.
         checkpoint_every_steps: how often a state to resume from is written.
     """

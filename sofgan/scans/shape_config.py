@@ -14,6 +14,7 @@ class TrainShapeParser:
     Attributes:
         people: generated people to learn from; 0 trains no parser, and such scans are refused.
         held_out_people: further people, to score on.
+        validation_people: and others again, by whom the best state is chosen.
         views_per_person: pictures of each.
         parser: what is trained.
         steps, batch, learning_rate, weight_decay, class_balance, dice_weight, auxiliary_weight, ema_halflife_images,
@@ -23,6 +24,7 @@ class TrainShapeParser:
 
     people: int
     held_out_people: int
+    validation_people: int
     views_per_person: int
     parser: ParserConfig
     steps: int
@@ -39,8 +41,10 @@ class TrainShapeParser:
     augmentation: Augmentation
 
     def __post_init__(self):
-        if self.people < 0 or min(self.held_out_people, self.views_per_person) < 1:
-            raise ValueError("people is at least 0, held_out_people and views_per_person at least 1")
+        if self.people < 0 or min(self.held_out_people, self.validation_people, self.views_per_person) < 1:
+            raise ValueError(
+                "people is at least 0, held_out_people, validation_people and views_per_person at least 1"
+            )
         if self.augmentation.rotation_degrees or self.augmentation.colour:
             raise ValueError(
                 "pictures of shapes can't be turned or recoloured: rotation_degrees and colour are 0"
@@ -53,6 +57,6 @@ class TrainShapeParser:
         shared = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("people", "held_out_people", "views_per_person")
+            if name not in ("people", "held_out_people", "validation_people", "views_per_person")
         }
         return TrainParser(pretrained=Pretrained(), patience=0, **shared)
