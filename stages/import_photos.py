@@ -30,6 +30,9 @@ def _source(name: str, params: ImportPhotos, run) -> Source:
     settings: PhotoSource = getattr(params, name)
     source = find_source(settings.source, settings.align == "ffhq", settings.void_ids)
     run.status(f"{name}: {source.folder} has the layout {source.layout}")
+    if source.people:
+        photos = sum(not entry.problem for entry in source.entries)
+        run.status(f"{name}: who is on {len(source.people)} of {photos} photos is known")
     if name == "celebamask" and not source.labelled:
         raise SourceError(
             f"{settings.source} holds photos without masks; docs/data.md has the layouts with masks"

@@ -32,7 +32,8 @@ def read_people(folders: Iterable[Path], names: Iterable[tuple[str, str]]) -> di
         names: (key, name relative to where the set's layout begins) of each photo.
 
     Raises:
-        PeopleError: a line of the file is no name with a person, or of the mapping no number with a name.
+        PeopleError: a line of the file is no name with a person, or of the mapping no number with a name, or the file
+            names none of the photos, which is a mistake.
     """
     file = _first(folders, IDENTITIES, CELEBA_IDENTITIES)
     if file is None:
@@ -47,6 +48,11 @@ def read_people(folders: Iterable[Path], names: Iterable[tuple[str, str]]) -> di
         person = next((people[one] for one in called if one in people), None)
         if person is not None:
             found[key] = person
+    if not found:
+        raise PeopleError(
+            f"{file} names none of the photos; a line has a photo's path, file name or key, and who is on it, and "
+            f"CelebA's own leads to CelebA-HQ's photos by a {CELEBA_HQ_MAPPING} beside it"
+        )
     return found
 
 
@@ -82,7 +88,7 @@ def _draw(person: str) -> float:
 
 def _celeba_names(file: Path) -> dict[str, str]:
     """CelebA's file names by CelebA-HQ's numbers: lines of number, CelebA's number, CelebA's name, below a head."""
-    rows = [line.split() for line in file.read_text(errors="replace").splitlines()[1:]]
+    rows = [line.split() for line in _text(file).splitlines()[1:]]
     if any(row and (len(row) < 3 or not row[0].isdecimal()) for row in rows):
         raise PeopleError(
             f"{file} has a line that is no number of CelebA-HQ, number of CelebA and name of CelebA"
@@ -90,8 +96,12 @@ def _celeba_names(file: Path) -> dict[str, str]:
     return {row[0].lstrip("0") or "0": row[2] for row in rows if row}
 
 
+def _text(file: Path) -> str:
+    return file.read_text(encoding="utf-8-sig", errors="replace")
+
+
 def _lines(file: Path, what: str) -> Iterable[tuple[str, str]]:
-    for number, line in enumerate(file.read_text(errors="replace").splitlines(), 1):
+    for number, line in enumerate(_text(file).splitlines(), 1):
         if not line.strip():
             continue
         parts = line.strip().rsplit(None, 1)  # A name may have spaces.

@@ -83,6 +83,10 @@ def test_people_are_named_by_path_name_or_key(tmp_path):
         "b/4": "dora",
     }
     assert read_people([tmp_path / "none", tmp_path], names[:1]) == {"a/1": "anna"}
+    with pytest.raises(PeopleError, match="names none of the photos"):
+        read_people([tmp_path], [("c", "c.png")])
+    (tmp_path / "identities.txt").write_bytes(b"\xef\xbb\xbfa/1.png anna\r\n")  # as Windows writes it
+    assert read_people([tmp_path], names) == {"a/1": "anna"}
     (tmp_path / "identities.txt").write_text("a/1.png anna\nnameless\n")
     with pytest.raises(PeopleError, match="line 2 is not a photo's name and who is on it: 'nameless'"):
         read_people([tmp_path], names)
