@@ -84,6 +84,7 @@ def compare(
         photos: of the photos that both are compared with.
         suffix: of the figures' names.
         kid_subset: pictures in a random subset of the kernel distance, at most.
+        seed: of the subsets.
 
     Returns:
         `fd_lite0<suffix>`, `kd_lite0<suffix>`, the same with `_floor` behind, and so on, and `n_a_side<suffix>`.

@@ -137,9 +137,8 @@ def _count_pairs(prediction, truth, num_classes: int) -> np.ndarray:
         return counts.reshape(num_classes, num_classes).cpu().numpy()
     truth, prediction = np.asarray(truth).reshape(-1), np.asarray(prediction).reshape(-1)
     counts = np.zeros((num_classes, num_classes), np.int64)
-    for start in range(
-        0, len(truth), BLOCK
-    ):  # Eight bytes a pixel of many maps at once would be many times the maps.
+    # Eight bytes a pixel of many maps at once would be many times the maps.
+    for start in range(0, len(truth), BLOCK):
         block = slice(start, start + BLOCK)
         counts += _count_block(prediction[block].astype(np.int64), truth[block].astype(np.int64), num_classes)
     return counts
