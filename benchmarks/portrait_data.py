@@ -15,8 +15,9 @@ from sofgan.faces.config import ParserConfig, TrainParser
 from sofgan.faces.images import decode_square
 from sofgan.faces.inference import InferenceParser
 from sofgan.faces.parser import FaceParser, load_parser, save_parser
+from sofgan.faces.people import split_people
 from sofgan.faces.sources import find_source, read_labels
-from sofgan.faces.store import PhotoStore, PhotoStoreWriter, held_out, resize_labels
+from sofgan.faces.store import PhotoStore, PhotoStoreWriter, resize_labels
 from sofgan.faces.train import train_parser
 from sofgan.files import atomic_path, sha256_file
 from sofgan.metrics.features import to_network_range
@@ -25,7 +26,7 @@ from sofgan.progress import Throughput
 CACHE = Path(".work/benchmarks")
 JUDGE = ParserConfig(arch="unet", size=64, width=16)
 JUDGE_STEPS, JUDGE_BATCH, JUDGE_RATE = 1200, 16, 2e-3
-HELD_OUT_SHARE = 0.125
+HELD_OUT_SHARE, VALIDATION_SHARE = 0.125, 0.05
 PARSED_AT_ONCE = 16
 
 
@@ -97,15 +98,19 @@ def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
         },
         "judge",
     )  # fmt: skip
-    key = json.dumps([[entry.name for entry in source.entries], str(params)])
-    file = CACHE / f"judge-{hashlib.sha256(key.encode()).hexdigest()[:12]}.pt"
+    key = json.dumps(
+        [[entry.name for entry in source.entries], str(params), HELD_OUT_SHARE, VALIDATION_SHARE]
+    )
+    name = f"judge-{hashlib.sha256(key.encode()).hexdigest()[:12]}"
+    file = CACHE / f"{name}.pt"
     if not file.is_file():
-        store = CACHE / "judge-photos"
+        store = CACHE / f"{name}-photos"
+        people = [source.people.get(entry.key, entry.key) for entry in source.entries]
+        splits = split_people(people, HELD_OUT_SHARE, VALIDATION_SHARE)
         if not store.is_dir():
             with PhotoStoreWriter(store) as writer:
-                for entry in source.entries:
-                    split = held_out(entry.key, HELD_OUT_SHARE)
-                    writer.add(entry.key, entry.file.read_bytes(), read_labels(entry), split=split)
+                for entry, person in zip(source.entries, people):
+                    writer.add(entry.key, entry.file.read_bytes(), read_labels(entry), split=splits[person])
         trained = train_parser(
             PhotoStore(store), params, 0, device=device,
             status=lambda line: print(f"\rjudge: {line}", end="", file=sys.stderr, flush=True),

@@ -121,7 +121,7 @@ class Judges:
             NetworkFeatures("fd_unet", outside.features, outside.config.size),
         ]
         self.parser = InferenceParser(load_parser(parser))
-        chosen = draw(len(data.photos), 2 * images, SEED, "reference")
+        chosen = draw(np.arange(len(data.photos)), 2 * images, SEED, "reference")
         photos = torch.cat(
             [self._small(data.photos[i : i + 256], resolution) for i in range(0, len(data.photos), 256)]
         )

@@ -32,7 +32,9 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("--fresh", action="store_true", help="drop your own changes of params.yaml")
     command.set_defaults(run=lambda chosen: profiles.run(chosen.name, chosen.fresh))
 
-    command = commands.add_parser("weights", help="fetch facexlib's official face parser and face detector")
+    command = commands.add_parser(
+        "weights", help="fetch facexlib's face parser and face detector, FID's network"
+    )
     command.add_argument("--arch", choices=sorted(weights.FILES), nargs="+", default=weights.DEFAULT)
     command.set_defaults(run=lambda chosen: weights.run(*chosen.arch))
 

@@ -25,6 +25,7 @@ from pipelines.demo import dvc
 from sofgan.config import ConfigError
 from sofgan.errors import UserError
 from sofgan.files import sha256_file
+from sofgan.metrics.config import INCEPTION, INCEPTION_SHA256
 from sofgan.views.gl_platform import PACKAGES, PLATFORM, settings
 from stages import checks, params, recovery, spool
 
@@ -141,7 +142,9 @@ def weights() -> Iterator[Line]:
 
 
 def weight_files(block: dict, name: str) -> Iterator[tuple[str, Path, str]]:
-    """(key, path, sha256) of every named weights file: mappings with `path` and `sha256`."""
+    """(key, path, sha256) of every named weights file: mappings with `path` and `sha256`, and FID's network."""
+    if block.get("inception_weights"):
+        yield f"{name}.inception_weights", Path(block["inception_weights"]), INCEPTION_SHA256
     if "path" in block and "sha256" in block:
         if block["path"]:
             yield name, Path(block["path"]), block["sha256"]
@@ -152,7 +155,7 @@ def weight_files(block: dict, name: str) -> Iterator[tuple[str, Path, str]]:
 
 
 def _weights_fix(path: Path) -> str:
-    if path.name.startswith("parsing_"):
+    if path.name.startswith("parsing_") or path.name == INCEPTION:
         return "python -m pipelines weights, or put the file there by hand"
     return "put the file there, or empty the path in params.yaml"
 

@@ -1,4 +1,5 @@
-"""`python -m pipelines weights`: facexlib's official face parser and face detector, where there is a network."""
+"""`python -m pipelines weights`: facexlib's official face parser and face detector, and the network of FID, where
+there is a way to them."""
 
 import os
 import shutil
@@ -10,6 +11,7 @@ from pathlib import Path
 
 from sofgan.faces import detection
 from sofgan.files import sha256_file
+from sofgan.metrics.config import INCEPTION_SHA256, INCEPTION_URL
 
 FOLDER = Path("data/weights")
 RELEASES = "https://github.com/xinntao/facexlib/releases/download"
@@ -24,8 +26,9 @@ FILES = {  # What it is to address, sha256.
     ),
     "detector": detection.DETECTOR[1:],
     "landmarks": detection.LANDMARKS[1:],
+    "inception": (INCEPTION_URL, INCEPTION_SHA256),
 }
-DEFAULT = ("bisenet", "detector", "landmarks")
+DEFAULT = ("bisenet", "detector", "landmarks", "inception")
 
 
 def run(*names: str) -> int:
@@ -49,7 +52,9 @@ def _get(name: str) -> int:
             )
             return 1
         print(f"{path} fetched")
-    if name in ("detector", "landmarks"):
+    if name == "inception":
+        print(f"In params.yaml, under evaluate: inception_weights: {path}")
+    elif name in ("detector", "landmarks"):
         print(f"In params.yaml, under import_photos: weights: {FOLDER}, and align: ffhq at a source to align")
     else:
         print(f"In params.yaml, under train_parser: pretrained: {{path: {path}, sha256: {sha256}}}")

@@ -7,6 +7,7 @@ from pathlib import Path
 from sofgan.config import ConfigError, read_yaml
 from sofgan.errors import UserError
 from sofgan.files import sha256_file
+from sofgan.metrics.config import INCEPTION_SHA256
 from stages import params
 from stages.lineage import read_lock
 from stages.recovery import maker
@@ -133,7 +134,8 @@ def _warm_start(root: Path, block) -> Iterator[str]:
 def _inception(root: Path, block) -> Iterator[str]:
     if block.inception_weights:
         path = block.inception_weights
-        yield from _file(root, "evaluate.inception_weights", path, "", "empty leaves FID out")
+        hint = "`python -m pipelines weights` fetches it; empty leaves FID out"
+        yield from _file(root, "evaluate.inception_weights", path, INCEPTION_SHA256, hint)
 
 
 def _file(root: Path, key: str, path: str, digest: str, hint: str) -> Iterator[str]:

@@ -1,5 +1,6 @@
 """Score everything that was trained, and draw what it makes."""
 
+import contextlib
 from functools import partial
 from pathlib import Path
 
@@ -9,18 +10,20 @@ from sofgan import cpu
 from sofgan.cpu import use_cpu
 from sofgan.curves import write_classes
 from sofgan.errors import InputError
-from sofgan.faces.store import PhotoStore
+from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
+from sofgan.gpus import DeviceProcesses, gpus
 from sofgan.metrics import portraits, restyling
 from sofgan.metrics.config import Evaluate
-from sofgan.metrics.features import to_network_range
+from sofgan.metrics.inception import check_inception
 from sofgan.metrics.segmentation import ConfusionMatrix, image_mean_iou
-from sofgan.metrics.shards import Judges, painted_features, photo_features
+from sofgan.metrics.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
+from sofgan.processes import Mapper
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.conditions import EVALUATION, Conditions
 from sofgan.siw.model import Siw, load_siw
-from sofgan.siw.samples import nearest, sample_grid
+from sofgan.siw.samples import sample_grid
 from sofgan.siw.sof_maps import sample_heads, training_reference
 from sofgan.sof.data import instance_name, read_views, view_files
 from sofgan.sof.model import Sof, load_sof
@@ -32,23 +35,29 @@ from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
 SIW, PARSER = Path("models/siw.pt"), Path("models/parser.pt")
+PHOTOS = {"ffhq": Path("data/photos/ffhq"), "celebamask": Path("data/photos/celebamask")}
 # In metrics/evaluation.json, of all figures; and the first of the distances that is measured.
 HEADLINE = {"control": "control_miou"}
 DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")
+FEWEST = 2  # photos of a side, as a Frechet distance needs
 
 
 def main() -> None:
     params, how = read_params("evaluate"), runtime()
     use_cpu(how.threads)
+    if params.inception_weights:
+        check_inception(params.inception_weights)  # now, not after hours of painting
     sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw(SIW, how.device)
     if siw.framing is None:
         raise InputError(f"{SIW} has no framing: train it by the stage train_siw")
+    stores = {name: PhotoStore(path) for name, path in PHOTOS.items()}
+    chosen = {name: sides(store, params.images, name) for name, store in stores.items()}
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
         reference = training_reference(sof)
-        drawn = sampled_maps(params.sof_images, siw.generator.config.label_size)
-        figures |= _score_portraits(siw, drawn, params, how.device, run)
-        _draw(sof, reference, siw, drawn, params, run)
+        heads = sampled_maps(params.sof_images, siw.generator.config.label_size)
+        figures |= _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
+        _draw(sof, reference, siw, heads, params, run)
         write_classes(
             "plots/evaluation_classes.csv",
             **{name: by_class(figures, f"{name}_iou_") for name in ("held_out_view", "control")},
@@ -56,10 +65,10 @@ def main() -> None:
         run.final(figures, "evaluation", headline=headline(figures))
 
 
-def sampled_maps(count: int, size: int) -> np.ndarray:
-    """Label maps (N, size, size) of sampled heads, N at most `count`: none of them was trained on."""
+def sampled_maps(count: int, size: int) -> SourceMaps:
+    """Label maps (size, size) of sampled heads, `count` at most: none of them was trained on."""
     maps = Conditions("data/conditions").maps(EVALUATION)
-    return nearest(maps.fetch(np.arange(min(count, len(maps)))), size)
+    return SourceMaps(maps, np.arange(min(count, len(maps))), size)
 
 
 def headline(figures: dict[str, float]) -> dict[str, str]:
@@ -95,60 +104,134 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
 
 
 def _score_portraits(
-    siw: Siw, drawn: np.ndarray, params: Evaluate, device: str, run: StageRun
+    siw: Siw, heads: Maps, chosen: dict, params: Evaluate, device: str, readers: int, run: StageRun
 ) -> dict[str, float]:
-    """Distances to real portraits, same-domain and cross-domain, their floor, and control."""
+    """Distances to real portraits and their floors, control, and what styles change.
+
+    All maps that are painted are of people, or of heads, that no training saw.
+    """
     inception = params.inception_weights
     digests = tuple(sha256_file(path) for path in (SIW, PARSER, inception) if path)
-    judges = Judges(SIW, PARSER, digests, tuple(params.extractors), inception, params.batch, device)
-    workers = on_cluster("evaluate", device=device)
-    if workers is None:
-        judges.load()  # once, before the threads that share them
-        workers = partial(cpu.map_pieces, device=device)
+    devices = gpus(device)
+    judges = Judges(
+        SIW, PARSER, digests, tuple(params.extractors), inception, params.batch, device,
+        readers=max(1, readers // max(1, len(devices))),
+    )  # fmt: skip
     if not params.inception_weights:
-        run.status("no Inception weights are given (evaluate.inception_weights): FID is left out")
-    stores = {name: PhotoStore(f"data/photos/{name}") for name in ("ffhq", "celebamask")}
-    maps = {"ffhq": PhotoStore("data/labels/ffhq"), "celebamask": stores["celebamask"]}
-    chosen = {name: portraits.draw(len(store), params.images, seed(), name) for name, store in stores.items()}
-    real = {}
-    for name, store in stores.items():
-        what = f"{len(chosen[name])} real photos of {name}"
-        run.status(f"features of {what}")
-        real[name] = photo_features(
-            store, chosen[name], siw.resolution, judges, workers, _teller(run, "features of", what)
-        )
-    size = drawn.shape[1]
-    labels = {
-        name: np.stack([store.labels(int(i), size) for i in chosen[name]]) for name, store in maps.items()
-    }
-    labels["sof"] = drawn
+        run.status("no Inception weights are named (evaluate.inception_weights): FID is left out")
+    with contextlib.ExitStack() as held:
+        workers = on_cluster("evaluate", device=device)
+        if workers is None and devices:
+            workers = held.enter_context(DeviceProcesses(devices))
+        if workers is None:
+            judges.load()  # once, before the threads that share them
+            workers = partial(cpu.map_pieces, device=device)
+        return _distances(siw, heads, chosen, params, judges, workers, run)
 
-    # Distances are of pictures painted from one set's maps against another set's photos (spec, section 7).
-    comparisons = {
-        "ffhq": [("", "ffhq")],
-        "celebamask": [("_celebamask_maps", "ffhq"), ("_celebamask", "celebamask")],
-        "sof": [("_sof_maps", "ffhq")],
-    }
-    control = ConfusionMatrix()
-    figures = portraits.floors(real["ffhq"], seed())
-    for name, pairs in comparisons.items():
-        what = f"{len(labels[name])} maps of {name}"
+
+def _distances(
+    siw: Siw, heads: Maps, chosen: dict, params: Evaluate, judges: Judges, workers: Mapper, run: StageRun
+) -> dict[str, float]:
+    """What `_score_portraits` gives, of the records that `sides` chose of each set."""
+    stores = {name: PhotoStore(path) for name, path in PHOTOS.items()}
+    map_stores = {"ffhq": PhotoStore("data/labels/ffhq"), "celebamask": stores["celebamask"]}
+    size, resolution = siw.generator.config.label_size, siw.resolution
+    real, maps, colors = {}, {"sof": heads}, {}
+    for name, store in stores.items():
+        for side, indices in chosen[name].items():
+            what = f"{len(indices)} {side} photos of {name}"
+            run.status(f"features of {what}")
+            held_ffhq = (name, side) == ("ffhq", "held-out")
+            real[name, side], found = photo_features(
+                store, indices, resolution, judges, workers, _teller(run, "features of", what),
+                StoreMaps(map_stores[name], indices, resolution) if held_ffhq else None,
+            )  # fmt: skip
+            colors |= found
+            if side == "held-out":
+                maps[name] = StoreMaps(map_stores[name], indices, size)
+
+    painted, control, figures = {}, ConfusionMatrix(), {}
+    for name, count in pictures(real, maps, params.images).items():
+        what = f"{count} pictures of {len(maps[name])} maps of {name}"
         run.status(f"painting {what}")
-        features, seen = painted_features(
-            labels[name], seed(), name, judges, workers, name == "ffhq", _teller(run, "painting", what)
+        painted[name], seen = painted_features(
+            maps[name], count, seed(), name, judges, workers, True, _teller(run, "painting", what)
         )
         control.merge(seen)
-        for suffix, against in pairs:
-            generator = numpy_generator(seed(), "evaluate", "kid", suffix)
-            figures |= portraits.distances(features, real[against], suffix, params.kid_subset, generator)
+        figures[f"control_miou_{name}"] = seen.miou()
+    run.status("distances")
+    figures |= compared(real, painted, len(maps["ffhq"]), params.kid_subset)
     run.status("how far styles reach")
-    photos = to_network_range(
-        np.stack([stores["ffhq"].image(int(i), siw.resolution) for i in chosen["ffhq"]])
-    )
-    photo_labels = np.stack([maps["ffhq"].labels(int(i), siw.resolution) for i in chosen["ffhq"]])
-    figures |= restyling.scores(siw, labels["celebamask"], photos, photo_labels, params.restyled_maps, seed())
+    restyled = range(min(params.restyled_maps, len(maps["celebamask"])))
+    few = np.stack([maps["celebamask"].labels(index) for index in restyled])
+    figures |= restyling.scores(siw, few, colors, params.batch, seed())
     figures |= portraits.control_scores(control, params.frequent_share)
-    return figures | {"control_pictures": sum(len(maps) for maps in labels.values())}
+    return figures | {"control_pictures": control.counts.sum() // resolution**2}
+
+
+def sides(store: PhotoStore, limit: int, name: str) -> dict[str, np.ndarray]:
+    """Records of a set that nothing was trained on, and others, `limit` of each at most.
+
+    Raises:
+        InputError: a side is too small for a distance.
+    """
+    held = store.splits() == HELD_OUT
+    found = {"held-out": np.flatnonzero(held), "training": np.flatnonzero(~held)}
+    for side, indices in found.items():
+        if len(indices) < FEWEST:
+            more = "more" if side == "held-out" else "less"
+            raise InputError(
+                f"{store.path} has {len(indices)} {side} photos, and a distance needs {FEWEST}: a "
+                f"held_out_share of import_photos.{name} that is {more}, or more photos"
+            )
+    return {side: portraits.draw(indices, limit, seed(), f"{name} {side}") for side, indices in found.items()}
+
+
+def pictures(real: dict, maps: dict[str, Maps], limit: int) -> dict[str, int]:
+    """How many pictures are painted from each set of maps: one of each, and of the FFHQ-like set's, where there are
+    more training photos, as many as these, in further styles."""
+    counts = {name: len(maps[name]) for name in ("ffhq", "celebamask", "sof")}
+    training = len(next(iter(real["ffhq", "training"].values())))
+    return counts | {"ffhq": max(counts["ffhq"], min(limit, training))}
+
+
+def compared(real: dict, painted: dict, held_out_maps: int, kid_subset: int) -> dict[str, float]:
+    """All distances with their floors (spec, section 7): of pictures of one set's held-out maps, against another set's
+    photos or its own, against photos that were trained on, which is the field's custom, and against others.
+
+    Args:
+        real: features by set and side.
+        painted: features by set; of the FFHQ-like one the first `held_out_maps` are of its held-out photos' maps.
+    """
+
+    def rows(features: dict, chosen) -> dict:
+        return {name: values[chosen] for name, values in features.items()}
+
+    ffhq, unseen = real["ffhq", "training"], real["ffhq", "held-out"]
+    own = rows(painted["ffhq"], slice(held_out_maps))
+    figures = {}
+    for suffix, *three in (
+        ("", own, unseen, ffhq),
+        ("_celebamask_maps", painted["celebamask"], unseen, ffhq),
+        (
+            "_celebamask",
+            painted["celebamask"],
+            real["celebamask", "held-out"],
+            real["celebamask", "training"],
+        ),
+        ("_sof_maps", painted["sof"], unseen, ffhq),
+    ):
+        figures |= portraits.compare(*three, suffix, kid_subset, seed())
+    # Maps of one half of the held-out photos, against the other half.
+    if held_out_maps >= 2 * FEWEST:
+        order = numpy_generator(seed(), "evaluate", "halves").permutation(held_out_maps)
+        one, other = np.sort(order[: held_out_maps // 2]), np.sort(order[held_out_maps // 2 :])
+        figures |= portraits.compare(
+            rows(own, one), rows(unseen, one), rows(unseen, other), "_held_out", kid_subset, seed()
+        )
+    if len(next(iter(painted["ffhq"].values()))) > held_out_maps:
+        figures |= portraits.compare_all(painted["ffhq"], ffhq, "_repeated")
+    return figures
 
 
 def _teller(run: StageRun, doing: str, what: str):
@@ -156,12 +239,12 @@ def _teller(run: StageRun, doing: str, what: str):
 
 
 def _draw(
-    sof: Sof, reference: Reference | None, siw: Siw, drawn: np.ndarray, params: Evaluate, run: StageRun
+    sof: Sof, reference: Reference | None, siw: Siw, heads: Maps, params: Evaluate, run: StageRun
 ) -> None:
     """Sample grid, turntable and its animation into data/evaluation."""
     rows, columns = params.grid
-    size = drawn.shape[1]
-    grid = sample_grid(siw, drawn[:rows], columns, seed())
+    size = siw.generator.config.label_size
+    grid = sample_grid(siw, np.stack([heads.labels(row) for row in range(rows)]), columns, seed())
     code = sample_heads(sof, reference, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
     w = style_rows(siw, params.turntable_styles, torch_generator(seed(), "evaluate", "turntable styles"))
     yaws = np.radians(params.turntable_yaws_degrees)

@@ -20,7 +20,7 @@ def main() -> None:
         sources = {name: _source(name, params, run) for name in ("ffhq", "celebamask")}
         for name, source in sources.items():
             result = _import(name, source, params, run)
-            counts = ("photos", "held_out", "left_out", "noted")
+            counts = ("photos", "held_out", "validation", "people", "left_out", "noted")
             figures |= {f"{name}_{count}": getattr(result, count) for count in counts}
         run.final(figures)
 
@@ -30,6 +30,9 @@ def _source(name: str, params: ImportPhotos, run) -> Source:
     settings: PhotoSource = getattr(params, name)
     source = find_source(settings.source, settings.align == "ffhq", settings.void_ids)
     run.status(f"{name}: {source.folder} has the layout {source.layout}")
+    if source.people:
+        photos = sum(not entry.problem for entry in source.entries)
+        run.status(f"{name}: who is on {len(source.people)} of {photos} photos is known")
     if name == "celebamask" and not source.labelled:
         raise SourceError(
             f"{settings.source} holds photos without masks; docs/data.md has the layouts with masks"
@@ -54,12 +57,19 @@ def _import(name: str, source: Source, params: ImportPhotos, run):
         store,
         min_side_px=params.min_side_px,
         held_out_share=settings.held_out_share,
+        validation_share=settings.validation_share,
         limit=settings.limit,
         workers=workers(),
         align=align,
         progress=show,
     )
     run.artifact(store / "report.csv")
+    for count, what in ((result.photos - result.held_out, "to train on"), (result.held_out, "held out")):
+        if not count:
+            raise SourceError(
+                f"{settings.source}: of {result.photos} photos that can be used none is {what}: there must be more, or "
+                "of more people"
+            )
     return result
 
 

@@ -8,7 +8,7 @@ import torch
 from sofgan import cameras
 from sofgan.config import to_mapping
 from sofgan.cpu import use_cpu
-from sofgan.faces.store import PhotoStore
+from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
 from sofgan.sof.code_prior import fit_prior
@@ -138,9 +138,12 @@ def fit_in_turns(
 
 
 def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
-    """Keys and label maps (M, S, S), spread over the store, where neighbours may show one person."""
+    """Keys and label maps (M, S, S), spread over the store, where neighbours may show one person; none that is held
+    out, since these heads become conditions of the generator's training."""
     store = PhotoStore("data/photos/celebamask")
-    chosen = np.unique(np.linspace(0, len(store) - 1, min(params.maps, len(store))).round().astype(int))
+    places = np.flatnonzero(store.splits() != HELD_OUT)
+    spread = np.linspace(0, len(places) - 1, min(params.maps, len(places)))
+    chosen = places[np.unique(spread.round().astype(int))]
     keys = [store.keys()[index] for index in chosen]
     return keys, torch.from_numpy(np.stack([store.labels(int(index), params.size) for index in chosen]))
 

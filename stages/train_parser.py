@@ -10,8 +10,8 @@ from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.cpu import use_cpu
 from sofgan.faces.parser import pretrained_parser, save_parser
-from sofgan.faces.store import PhotoStore
-from sofgan.faces.train import TrainedParser, held_out_photos, score_parser, sharers, train_parser
+from sofgan.faces.store import HELD_OUT, VALIDATION, PhotoStore
+from sofgan.faces.train import TrainedParser, photos_of, score_parser, sharers, train_parser
 from sofgan.files import atomic_path
 from sofgan.labels import NAMES
 from sofgan.metrics.segmentation import ConfusionMatrix, confusion_picture
@@ -35,9 +35,10 @@ def main() -> None:
     store = PhotoStore("data/photos/celebamask")
     with distributed.process_group(how.device) as device, stage_run("train_parser", params) as run:
         if params.pretrained.path:
+            run.status("official weights have seen all of CelebAMask-HQ: of it nothing is held out from them")
             parser = pretrained_parser(params.parser, params.pretrained.path, params.pretrained.sha256)
             parser = parser.to(device)
-            confusion, picture = score_parser(parser, held_out_photos(store, params.parser.size))
+            confusion, picture = score_parser(parser, photos_of(store, HELD_OUT, params.parser.size))
             run.image("samples/parser", picture)
             trained, states = TrainedParser(parser, 0, confusion, []), None
         else:
@@ -62,7 +63,7 @@ def main() -> None:
         if distributed.rank() > 0:
             return
         save_parser("models/parser.pt", trained.parser)
-        _write_table("plots/train_parser.csv", ["step", "loss", "miou"], trained.curve)
+        _write_table("plots/train_parser.csv", ["step", "loss", "validation_miou"], trained.curve)
         shares = trained.confusion.truth_shares()
         classes = [
             {"class": name, "iou": iou, "truth_share": shares[NAMES.index(name)]}
@@ -79,7 +80,8 @@ def main() -> None:
             {
                 "held_out_miou": trained.confusion.miou(),
                 "held_out_accuracy": trained.confusion.accuracy(),
-                "held_out_photos": int((store.splits() == 1).sum()),
+                "held_out_photos": int((store.splits() == HELD_OUT).sum()),
+                "validation_photos": 0 if states is None else int((store.splits() == VALIDATION).sum()),
                 "size_px": params.parser.size,
                 "best_step": trained.step,
                 **{f"iou_{row['class']}": row["iou"] for row in classes},

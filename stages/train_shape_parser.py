@@ -28,7 +28,7 @@ def main() -> None:
             write_bytes(MODEL, NO_PARSER)
             run.final({"people": 0})
             return
-        training, held_out = picture_people(
+        training, validation, held_out = picture_people(
             params,
             seed(),
             _elsewhere(spread("train_shape_parser")),
@@ -44,6 +44,7 @@ def main() -> None:
         states = Checkpoints(".work/train_shape_parser", fingerprint)
         trained = train_on_photos(
             training,
+            validation,
             held_out,
             params.training(),
             seed(),

@@ -12,7 +12,7 @@ from sofgan import distributed
 from sofgan.cpu import use_cpu
 from sofgan.curves import write_curve
 from sofgan.errors import InputError
-from sofgan.faces.store import TRAIN, PhotoStore
+from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.gpu import use_gpu
 from sofgan.siw.conditions import TRAINING, Conditions
@@ -90,7 +90,9 @@ def _photos(params: TrainSiw, workers: int):
     stores = {name: PhotoStore(PHOTOS[name]) for name in params.photo_sets}
     labels = {name: PhotoStore(MAPS[MAPS_OF[name]]) for name in params.photo_sets}
     places = [
-        (name, i) for name, store in stores.items() for i in np.flatnonzero(store.splits() == TRAIN).tolist()
+        (name, i)
+        for name, store in stores.items()
+        for i in np.flatnonzero(store.splits() != HELD_OUT).tolist()
     ]
     native = min(stores[places[0][0]].image(places[0][1]).shape[:2])
     size = min(2 * params.generator.resolution, max(native, params.generator.resolution))
@@ -110,7 +112,7 @@ def _photos(params: TrainSiw, workers: int):
 
 def _maps(params: TrainSiw, path: Path, workers: int):
     store = PhotoStore(path)
-    places = np.flatnonzero(store.splits() == TRAIN).tolist()
+    places = np.flatnonzero(store.splits() != HELD_OUT).tolist()
     return open_source(
         len(places), lambda i: store.labels(places[i], params.map_size), workers, params.memory_limit_gb
     )

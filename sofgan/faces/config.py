@@ -29,7 +29,9 @@ class PhotoSource:
 
     Attributes:
         source: folder; its layout is recognised (`sofgan.faces.sources`).
-        held_out_share: share of photos kept from training, by the hash of their keys, 0..1.
+        held_out_share: share of people kept from all training, by the hash of who they are, between 0 and 1; where
+            the source does not tell people apart, of photos.
+        validation_share: share by which trainings choose their best state, and which none of them scores itself on.
         limit: photos at most; 0 takes all.
         align: `none` where photos are aligned already and stay as they are; `ffhq` cuts out the face as in FFHQ.
         align_size_px: side of what `ffhq` cuts out.
@@ -37,11 +39,22 @@ class PhotoSource:
     """
 
     source: Annotated[str, A_PATH]
-    held_out_share: Annotated[float, from_to_below(0, 1)]
+    held_out_share: Annotated[
+        float,
+        Rule(
+            "is more than 0, as scores are of people that nothing was trained on, and below 1",
+            lambda share: 0 < share < 1,
+        ),
+    ]
     limit: Whole
     align: Literal["none", "ffhq"] = "none"
     align_size_px: Annotated[int, within(16, 4096)] = 1024
     void_ids: tuple[Annotated[int, within(0, 65535)], ...] = ()
+    validation_share: Annotated[float, from_to_below(0, 1)] = 0.0
+
+    def __post_init__(self) -> None:
+        if self.held_out_share + self.validation_share >= 1:
+            raise ValueError("held_out_share and validation_share together are less than 1")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,7 +150,7 @@ class TrainParser:
         dice_weight: of a soft Dice loss beside the cross-entropy.
         auxiliary_weight: of the auxiliary heads' cross-entropy.
         ema_halflife_images: of the averaged weights, which are the result.
-        score_every_steps: how often the held-out photos are scored; the best state is kept.
+        score_every_steps: how often the validation photos are scored; the best state is kept.
         patience: scorings without a better one before training stops; 0 never stops early.
         checkpoint_every_steps: how often a state to resume from is written.
     """

@@ -18,8 +18,9 @@ from sofgan.faces.images import PhotoError, encode_labels
 from sofgan.faces.inspection import inspect
 from sofgan.faces.listing import read_regular
 from sofgan.faces.parallel import ordered_map
+from sofgan.faces.people import split_people
 from sofgan.faces.sources import Entry, Source, SourceError, read_labels
-from sofgan.faces.store import HELD_OUT, PhotoStoreWriter, held_out
+from sofgan.faces.store import HELD_OUT, VALIDATION, PhotoStoreWriter
 from sofgan.files import write_bytes
 
 REPORT = "report.csv"
@@ -38,10 +39,13 @@ class ReportRow:
 
 @dataclasses.dataclass(frozen=True)
 class ImportResult:
-    """Counts of an import: `photos` in the store, of which `held_out`; `left_out`; `noted` in the report."""
+    """Counts of an import: `photos` in the store, of which `held_out` and `validation`; `people` on them, where the
+    source tells them apart, else 0; `left_out`; `noted` in the report."""
 
     photos: int
     held_out: int
+    validation: int
+    people: int
     left_out: int
     noted: int
     reasons: dict[str, int]
@@ -78,6 +82,7 @@ def import_photos(
     *,
     min_side_px: int,
     held_out_share: float,
+    validation_share: float = 0.0,
     limit: int = 0,
     workers: int = 1,
     align: Alignment | None = None,
@@ -90,7 +95,8 @@ def import_photos(
 
     Args:
         min_side_px: photos with a shorter side are left out.
-        held_out_share: share of photos whose split is `HELD_OUT`, chosen by the hash of their keys.
+        held_out_share, validation_share: of people whose photos' split is `HELD_OUT` or `VALIDATION`; a photo of
+            whom the source says nothing counts as one of its own (`split_people`).
         limit: stop after this many photos; 0 takes all.
         align: cut out the largest face of each photo; a photo without one is left out.
         progress: called with files done and files in all.
@@ -100,7 +106,10 @@ def import_photos(
     """
     rows: list[ReportRow] = []
     seen: dict[str, str] = {}
-    held = 0
+    people = [source.people.get(entry.key, entry.key) for entry in source.entries if not entry.problem]
+    shares = held_out_share, validation_share
+    splits = split_people(people, *shares) | (split_people(people[:limit], *shares) if limit else {})
+    sides, seen_people = Counter(), set()
     with PhotoStoreWriter(path) as writer, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL warns of what the report tells.
         reads = (
@@ -116,8 +125,10 @@ def import_photos(
                 rows.append(ReportRow(item.entry.name, item.entry.key, "left out", problem))
             else:
                 seen[item.digest] = item.entry.name
-                split = held_out(item.entry.key, held_out_share)
-                held += split == HELD_OUT
+                person = source.people.get(item.entry.key, item.entry.key)
+                split = splits[person]
+                sides[split] += 1
+                seen_people.add(person)
                 writer.add(item.entry.key, item.photo, item.labels, split)
                 if item.notes:
                     rows.append(ReportRow(item.entry.name, item.entry.key, "imported", "; ".join(item.notes)))
@@ -131,7 +142,15 @@ def import_photos(
             raise SourceError(f"{source.folder}: none of {len(source.entries)} files can be used: {common}")
         write_bytes(writer.folder / REPORT, _csv(rows))
         left_out = sum(row.status == "left out" for row in rows)
-        return ImportResult(len(writer), held, left_out, len(rows) - left_out, dict(reasons))
+        return ImportResult(
+            len(writer),
+            sides[HELD_OUT],
+            sides[VALIDATION],
+            len(seen_people) if source.people else 0,
+            left_out,
+            len(rows) - left_out,
+            dict(reasons),
+        )
 
 
 def _reads(source: Source, min_side_px: int, workers: int) -> Iterator[_Read]:

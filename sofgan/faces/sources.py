@@ -28,6 +28,7 @@ from sofgan.faces.listing import (
     read_regular,
     readable,
 )
+from sofgan.faces.people import PEOPLE_FILES, read_people
 from sofgan.labels import CELEBAMASK_NAMES, CELEBAMASK_TO_17, LabelError, remap, split_nose
 
 _OFFICIAL_PHOTOS, _OFFICIAL_MASKS, _PHOTOS_A_GROUP = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno", 2000
@@ -72,6 +73,7 @@ class Source:
         entries: all files, in natural order of their names (2 before 10).
         landmarks: FFHQ's metadata file, where the entries are its photos in the wild.
         void_ids: ids of merged masks that count as background.
+        people: who is on a photo, by its key, where the source tells.
     """
 
     folder: Path
@@ -80,6 +82,7 @@ class Source:
     entries: tuple[Entry, ...]
     landmarks: Path | None = None
     void_ids: tuple[int, ...] = ()
+    people: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def find_source(folder: str | Path, in_the_wild: bool = False, void_ids: tuple[int, ...] = ()) -> Source:
@@ -92,8 +95,9 @@ def find_source(folder: str | Path, in_the_wild: bool = False, void_ids: tuple[i
     Raises:
         SourceError: no such folder, no file in it, photos without their masks folder, or only photos in the wild
             where aligned ones are wanted.
+        PeopleError: a file that tells who is on the photos can't be read.
     """
-    folder = Path(folder)
+    folder = given = Path(folder)
     if not folder.is_dir():
         raise SourceError(f"{folder} is no folder: put the photos there, or change the source in params.yaml")
     try:
@@ -114,7 +118,10 @@ def find_source(folder: str | Path, in_the_wild: bool = False, void_ids: tuple[i
     if not entries:
         raise SourceError(f"{folder} holds no files")
     labelled = layout.startswith("celebamask")
-    return Source(folder, layout, labelled, tuple(_unique_keys(entries)), landmarks, tuple(void_ids))
+    telling = {folder / name for name in PEOPLE_FILES}  # are no photos, and no strays
+    entries = _unique_keys([entry for entry in entries if entry.file not in telling])
+    people = read_people((folder, given), [(entry.key, entry.name) for entry in entries if not entry.problem])
+    return Source(folder, layout, labelled, tuple(entries), landmarks, tuple(void_ids), people)
 
 
 def read_labels(entry: Entry, void_ids: tuple[int, ...] = ()) -> np.ndarray:

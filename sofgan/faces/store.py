@@ -29,7 +29,8 @@ SCHEMA = pa.schema(
 SHARD_PHOTOS = 512
 _BATCH_BYTES = 64 << 20
 _INDEX = "store.json"
-TRAIN, HELD_OUT = 0, 1
+# What is learned is learned from the first, chosen among by the third, and scored on the second alone.
+TRAIN, HELD_OUT, VALIDATION = 0, 1, 2
 
 
 class StoreError(UserError, ValueError):
@@ -98,7 +99,7 @@ class PhotoStore:
         return [key for batch in self._batches() for key in batch.column(0).to_pylist()]
 
     def splits(self) -> np.ndarray:
-        """The split of every record, (N,) uint8: 0 train, 1 held out."""
+        """The split of every record, (N,) uint8: 0 train, 1 held out, 2 validation."""
         parts = [batch.column(3).to_numpy(zero_copy_only=False) for batch in self._batches()]
         return np.concatenate(parts) if parts else np.zeros(0, np.uint8)
 
@@ -214,7 +215,7 @@ class PhotoStoreWriter:
             key: unique in the store.
             photo: the file's original bytes.
             labels: a 17-class map (H, W) uint8, or one encoded by `encode_labels`.
-            split: `TRAIN` or `HELD_OUT`.
+            split: `TRAIN`, `HELD_OUT` or `VALIDATION`.
 
         Raises:
             StoreError: the key is taken.

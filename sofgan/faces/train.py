@@ -15,7 +15,7 @@ from sofgan.faces.augment import Changes, apply_changes, draw_changes
 from sofgan.faces.config import TrainParser
 from sofgan.faces.parallel import ordered_map
 from sofgan.faces.parser import FaceParser
-from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStore
+from sofgan.faces.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore
 from sofgan.labels import NUM_CLASSES, colorize
 from sofgan.metrics.features import resize, to_network_range
 from sofgan.metrics.segmentation import ConfusionMatrix
@@ -73,8 +73,8 @@ class LabelledPhotos:
 
 @dataclasses.dataclass
 class TrainedParser:
-    """The best averaged weights, the step that gave them, their held-out score, and the curve: a row of
-    `step`, `loss` and `miou` a scoring."""
+    """The best averaged weights by validation photos, the step that gave them, their score on held-out ones, which
+    chose nothing, and the curve: a row of `step`, `loss` and `validation_miou` a scoring."""
 
     parser: FaceParser
     step: int
@@ -83,16 +83,19 @@ class TrainedParser:
 
 
 def train_parser(store: PhotoStore, config: TrainParser, seed: int, **options) -> TrainedParser:
-    """Train on the store's training photos, score on its held-out ones; `options` as of `train_on_photos`.
+    """Train on the store's training photos, choose by its validation photos, score on its held-out ones; `options` as
+    of `train_on_photos`.
 
     Raises:
-        ValueError: the store lacks maps, or has no photo to train on or to hold out.
+        InputError: the store lacks maps, or photos of a split.
     """
-    return train_on_photos(*_split(store, config.parser.size), config, seed, **options)
+    sides = [photos_of(store, split, config.parser.size) for split in (TRAIN, VALIDATION, HELD_OUT)]
+    return train_on_photos(*sides, config, seed, **options)
 
 
 def train_on_photos(
     training: LabelledPhotos,
+    validation: LabelledPhotos,
     held_out: LabelledPhotos,
     config: TrainParser,
     seed: int,
@@ -103,7 +106,7 @@ def train_on_photos(
     report: Report = lambda step, scalars, images: None,
     status: Callable[[str], None] = lambda text: None,
 ) -> TrainedParser:
-    """Train on labelled photos, score on held-out ones, keep the best state.
+    """Train on labelled photos, keep the state that is best on validation photos, and score it on held-out ones.
 
     Every step draws from a stream of its own, named by the step, so that a resumed training continues
     exactly. Among several processes (`sofgan.distributed`) each takes its share of a step's photos and of those that
@@ -157,12 +160,13 @@ def train_on_photos(
         if not on_gpu or step % GPU_STATUS_STEPS == 0:
             status(f"{clock.line('steps')}  loss {run.mean_loss():.3f}")
 
-        # Score the average on held-out photos and keep the best.
+        # Score the average on validation photos and keep the best.
         if step % config.score_every_steps == 0 or step == config.steps:
-            confusion, picture = score_parser(run.ema, held_out)
+            confusion, picture = score_parser(run.ema, validation)
             row = run.scored(step, confusion.miou())
+            scalars = {name: row[name] for name in ("loss", "validation_miou")}
             if first_process:
-                report(step, {"loss": row["loss"], "miou": row["miou"]}, {"samples/parser": picture})
+                report(step, scalars, {"samples/parser": picture})
         if checkpoints and first_process and step % config.checkpoint_every_steps == 0:
             checkpoints.save(step, run.state())
     batches.close()
@@ -256,7 +260,7 @@ class ParserTraining:
         return float(np.mean([float(loss) for loss in self.losses]))
 
     def scored(self, step: int, miou: float) -> dict[str, float]:
-        self.curve.append({"step": step, "loss": self.mean_loss(), "miou": miou})
+        self.curve.append({"step": step, "loss": self.mean_loss(), "validation_miou": miou})
         self.losses, self.stale = [], self.stale + 1
         if self.best is None or miou > self.best["miou"]:
             self.best = {"miou": miou, "step": step, "state": copy.deepcopy(self.ema.state_dict())}
@@ -389,26 +393,23 @@ def score_parser(
     return confusion, np.concatenate(columns, 1) if columns else np.zeros((0, 0, 3), np.uint8)
 
 
-def held_out_photos(store: PhotoStore, size: int) -> LabelledPhotos:
-    """The store's held-out photos with their maps.
+def photos_of(store: PhotoStore, split: int, size: int) -> LabelledPhotos:
+    """The photos of one split of a store with their maps.
 
     Raises:
         InputError: the store has no maps or no such photos.
     """
-    return _split(store, size)[1]
-
-
-def _split(store: PhotoStore, size: int) -> tuple[LabelledPhotos, LabelledPhotos]:
     if not store.has_labels():
         raise InputError(f"{store.path} has photos without label maps: a parser can't be trained on it")
-    splits = store.splits()
-    if not (splits == TRAIN).any() or not (splits == HELD_OUT).any():
-        raise InputError(
-            f"{store.path} has {(splits == TRAIN).sum()} photos to train on and {(splits == HELD_OUT).sum()} "
-            "held out: raise its held_out_share or add photos"
-        )
-    sides = [np.flatnonzero(splits == split) for split in (TRAIN, HELD_OUT)]
-    return LabelledPhotos(store, sides[0], size), LabelledPhotos(store, sides[1], size)
+    chosen = np.flatnonzero(store.splits() == split)
+    if not len(chosen):
+        told = {
+            TRAIN: "to train on: lower its held_out_share and validation_share",
+            HELD_OUT: "held out: raise its held_out_share",
+            VALIDATION: "to choose the best state by: raise its validation_share",
+        }
+        raise InputError(f"{store.path} has no photos {told[split]} under import_photos, or add photos")
+    return LabelledPhotos(store, chosen, size)
 
 
 def _plan(repeats: np.ndarray, batch: int, seed: int, start: int, steps: int) -> Iterator[np.ndarray]:

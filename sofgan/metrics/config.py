@@ -5,17 +5,22 @@ from typing import Annotated, Literal
 
 from sofgan.config import DISTINCT, NOT_EMPTY, Count, Share, Whole, at_least, within
 
+# The network of "FID" as torch-fidelity publishes it: name, address, digest.
+INCEPTION = "weights-inception-2015-12-05-6726825d.pth"
+INCEPTION_URL = f"https://github.com/toshas/torch-fidelity/releases/download/v0.2.0/{INCEPTION}"
+INCEPTION_SHA256 = "6726825d0af5f729cebd5821db510b11b1cfad8faad88a03f1befd49fb9129b2"
+
 
 @dataclasses.dataclass(frozen=True)
 class Evaluate:
     """`evaluate`.
 
     Attributes:
-        images: pictures a side of each distance, at most; the number used stands beside it.
+        images: pictures a side of each distance, at most; the number used stands beside it (`n_a_side`).
         sof_images: views of sampled heads among those that are painted, at most `images`.
         extractors: of the distances: `lite0`, `lite2`, `parser` (the trained parser's last features;
             of `lite_unet` they began as lite0's, so take another architecture to judge lite0 from outside).
-        inception_weights: file of FID's Inception network; empty leaves FID out.
+        inception_weights: file of FID's Inception network, without which the stage stops; empty leaves FID out.
         batch: pictures at once.
         kid_subset: size of the kernel distance's random subsets.
         frequent_share: `control_miou_frequent` runs over classes with at least this share of the pixels.

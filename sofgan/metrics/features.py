@@ -2,23 +2,18 @@
 
 An extractor's name is the name of its metric: `fd_lite0` is EfficientNet-lite0's pooled last convolution
 (1,280 numbers) of images resized to 96x96 (antialiased bilinear) and normalised with ImageNet's mean and
-deviation; `fd_lite2` the same of lite2 at 64x64. "FID" is the name of one extractor only, Inception-v3 with
-the weights of 2015-12-05.
+deviation; `fd_lite2` the same of lite2 at 64x64. "FID" is the name of one extractor only
+(`sofgan.metrics.inception`).
 """
 
 from collections.abc import Callable, Iterable
-from pathlib import Path
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from sofgan.errors import InputError, MissingInput
-from sofgan.files import sha256_file
 from sofgan.metrics.lite import FrozenLite
-
-_INCEPTION_SHA256 = "6726825d"  # As its published file name says.
 
 
 class LiteFeatures(nn.Module):
@@ -56,39 +51,6 @@ class NetworkFeatures(nn.Module):
         return self.function(resize(images, self.size))
 
 
-class InceptionFeatures(nn.Module):
-    """The 2,048 features of FID, by torch-fidelity from a weights file on disk.
-
-    Args:
-        weights: path of `weights-inception-2015-12-05-6726825d.pth`.
-
-    Raises:
-        MissingInput: there is no such file. Nothing is ever downloaded.
-        InputError: it is another file, whose distances would be no FID.
-    """
-
-    name = "fid"
-    dim = 2048
-
-    def __init__(self, weights: str | Path) -> None:
-        super().__init__()
-        if not Path(weights).is_file():
-            raise MissingInput(f"no Inception weights at {weights} (evaluate.inception_weights)")
-        if not sha256_file(weights).startswith(_INCEPTION_SHA256):
-            raise InputError(
-                f"{weights} is not FID's network: its sha256 begins otherwise than {_INCEPTION_SHA256}"
-            )
-        from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
-
-        self.net = FeatureExtractorInceptionV3(
-            "inception-v3-compat", ["2048"], feature_extractor_weights_path=str(weights)
-        )
-
-    def forward(self, images: Tensor) -> Tensor:
-        """(B, 3, H, W) in [-1, 1] to (B, 2048); it resizes to 299x299 itself, the TensorFlow way."""
-        return self.net((images * 127.5 + 128).clamp(0, 255).to(torch.uint8))[0]
-
-
 def resize(images: Tensor, size: int) -> Tensor:
     """Antialiased bilinear resize of (B, 3, H, W) to size x size; the images themselves if they fit."""
     if images.shape[-2:] == (size, size):
@@ -96,9 +58,9 @@ def resize(images: Tensor, size: int) -> Tensor:
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def to_network_range(images: np.ndarray) -> Tensor:
-    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1]."""
-    return torch.from_numpy(np.ascontiguousarray(images)).permute(0, 3, 1, 2).float() / 127.5 - 1
+def to_network_range(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1] on a device, to which bytes travel."""
+    return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
 @torch.inference_mode()

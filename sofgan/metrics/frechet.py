@@ -10,6 +10,8 @@ import numpy as np
 
 from sofgan.errors import InputError
 
+BLOCK = 4096  # features that are made float64 at a time
+
 
 class FeatureStatistics:
     """Mean and covariance of feature vectors, accumulated in float64; sets merge exactly (Chan et al.)."""
@@ -21,8 +23,11 @@ class FeatureStatistics:
 
     @classmethod
     def of(cls, features: np.ndarray) -> "FeatureStatistics":
-        """Statistics of (N, d) features."""
-        return cls(features.shape[1]).update(features)
+        """Statistics of (N, d) features, which are taken up in blocks: no second copy of all is made."""
+        statistics = cls(features.shape[1])
+        for start in range(0, len(features), BLOCK):
+            statistics.update(features[start : start + BLOCK])
+        return statistics
 
     def update(self, features: np.ndarray) -> "FeatureStatistics":
         """Add (N, d) features. Returns itself."""
@@ -89,8 +94,8 @@ def frechet_distance(features1: np.ndarray, features2: np.ndarray) -> float:
     Raises:
         ValueError: fewer than two vectors on a side, differing dimensions, or a value that is not finite.
     """
-    features1 = _checked(features1, features1.shape[-1])
-    features2 = _checked(features2, features1.shape[-1])
+    if features1.ndim != 2 or features1.shape[1:] != features2.shape[1:]:
+        raise ValueError(f"features of shapes {features1.shape} and {features2.shape} can't be compared")
     if min(len(features1), len(features2)) < 2:
         raise ValueError(
             f"a Frechet distance needs two vectors a side, not {len(features1)}, {len(features2)}"
@@ -98,6 +103,8 @@ def frechet_distance(features1: np.ndarray, features2: np.ndarray) -> float:
     if min(len(features1), len(features2)) >= features1.shape[1]:
         one, two = FeatureStatistics.of(features1), FeatureStatistics.of(features2)
         return gaussian_frechet(one.mean, one.covariance, two.mean, two.covariance)
+    features1 = _checked(features1, features1.shape[-1])
+    features2 = _checked(features2, features1.shape[-1])
     mean1, mean2 = features1.mean(0), features2.mean(0)
     scaled1 = (features1 - mean1) / np.sqrt(len(features1) - 1)
     scaled2 = (features2 - mean2) / np.sqrt(len(features2) - 1)
@@ -105,13 +112,6 @@ def frechet_distance(features1: np.ndarray, features2: np.ndarray) -> float:
     difference = mean1 - mean2
     distance = difference @ difference + (scaled1**2).sum() + (scaled2**2).sum() - 2 * cross
     return float(max(distance, 0.0))
-
-
-def real_floor(features: np.ndarray, generator: np.random.Generator) -> float:
-    """Distance between two random halves of one real set: what a perfect generator would score at N/2."""
-    order = generator.permutation(len(features))
-    half = len(features) // 2
-    return frechet_distance(features[order[:half]], features[order[half : 2 * half]])
 
 
 def _checked(features: np.ndarray, dim: int) -> np.ndarray:

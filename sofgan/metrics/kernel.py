@@ -36,12 +36,9 @@ def kernel_distance(
         subset_size: vectors a side in each subset; the smaller set's size where that is less.
     """
     size = min(subset_size, len(features1), len(features2))
-    features1, features2 = np.asarray(features1, np.float64), np.asarray(features2, np.float64)
-    values = [
-        squared_mmd(
-            features1[generator.choice(len(features1), size, replace=False)],
-            features2[generator.choice(len(features2), size, replace=False)],
-        )
-        for _ in range(subsets)
-    ]
+
+    def subset(features: np.ndarray) -> np.ndarray:
+        return features[generator.choice(len(features), size, replace=False)].astype(np.float64)
+
+    values = [squared_mmd(subset(features1), subset(features2)) for _ in range(subsets)]
     return float(np.mean(values)), float(np.std(values))

@@ -1,26 +1,22 @@
 """Scores of generated portraits: how far from real ones, and whether they show what their maps say."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from sofgan.faces.parser import FaceParser
-from sofgan.metrics.features import (
-    InceptionFeatures,
-    LiteFeatures,
-    NetworkFeatures,
-    extract,
-    to_network_range,
-)
-from sofgan.metrics.frechet import frechet_distance, real_floor
+from sofgan.metrics.features import LiteFeatures, NetworkFeatures
+from sofgan.metrics.frechet import frechet_distance
+from sofgan.metrics.inception import InceptionFeatures
 from sofgan.metrics.kernel import kernel_distance
 from sofgan.metrics.segmentation import ConfusionMatrix, frequent_classes
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.model import Siw
 
 KID_SUBSETS = 50
+SUBSETS = 4  # over which a Frechet distance is averaged, where a set has more pictures than are compared
 
 
 def make_extractors(
@@ -43,76 +39,94 @@ def make_extractors(
 
 
 def paint_all(
-    siw: Siw, labels: np.ndarray, seed: int, name: str, batch: int, first: int = 0, count: int | None = None
+    siw: Siw, labels: np.ndarray, seed: int, name: str, batch: int, first: int = 0
 ) -> Iterator[tuple[np.ndarray, Tensor]]:
     """Each map painted once, each with a style and noise of its own.
 
     Args:
         labels: (N, S, S) uint8.
-        name: of the set; seeds its styles.
-        first, count: the maps are those from `first` on of a set of so many, and painted as among all of them;
-            None: they are the set.
+        name: of the set; with a picture's number in it, it seeds the picture's style and noise.
+        first: number of the first map; painted as among all of them if it is a multiple of `batch`.
 
     Returns:
         Batches of maps (B, S, S) and pictures (B, 3, R, R) in [-1, 1].
     """
-    z = siw.sample_z(count or len(labels), torch_generator(seed, "evaluate", "styles", name))[first:]
     for start in range(0, len(labels), batch):
         maps = labels[start : start + batch]
-        seeds = range(first + start, first + start + len(maps))
-        images = siw.paint(maps, siw.map_styles(z[start : start + len(maps)]), noise_seed=seeds)
-        yield maps, images
+        numbers = range(first + start, first + start + len(maps))
+        streams = [torch_generator(seed, "evaluate", "styles", name, number) for number in numbers]
+        z = torch.cat([siw.sample_z(1, stream) for stream in streams])
+        yield maps, siw.paint(maps, siw.map_styles(z), noise_seed=numbers)
 
 
-def draw(count: int, limit: int, seed: int, name: str) -> np.ndarray:
-    """At most `limit` of `count` indices, drawn by the seed and the set's name, in rising order."""
-    order = numpy_generator(seed, "evaluate", "draw", name).permutation(count)
-    return np.sort(order[: min(limit, count)])
+def draw(candidates: np.ndarray, limit: int, seed: int, name: str) -> np.ndarray:
+    """At most `limit` of some indices, drawn by the seed and the set's name, in rising order."""
+    order = numpy_generator(seed, "evaluate", "draw", name).permutation(len(candidates))
+    return np.sort(np.asarray(candidates)[order[: min(limit, len(candidates))]])
 
 
-def real_features(
-    fetch: Callable[[int], np.ndarray], indices: np.ndarray, extractors, batch: int, device
-) -> dict[str, np.ndarray]:
-    """Features of real photos, `fetch(index)` (S, S, 3) uint8 at the generator's resolution."""
-    batches = (
-        to_network_range(np.stack([fetch(int(index)) for index in indices[start : start + batch]]))
-        for start in range(0, len(indices), batch)
-    )
-    return extract(batches, extractors, device)
-
-
-def distances(
-    generated: dict[str, np.ndarray],
-    real: dict[str, np.ndarray],
+def compare(
+    painted: dict[str, np.ndarray],
+    perfect: dict[str, np.ndarray],
+    photos: dict[str, np.ndarray],
     suffix: str,
     kid_subset: int,
-    generator: np.random.Generator,
+    seed: int,
 ) -> dict[str, float]:
-    """Frechet and kernel distance by every extractor, with both sides' N beside them.
+    """Distances of painted pictures from photos by every extractor, and floors at the same number of pictures.
+
+    Frechet distances grow where pictures are fewer, so a floor at another number says nothing: all three sets count as
+    many as the smallest has. Where a set has more, values are means over `SUBSETS` random subsets.
+
+    Args:
+        painted: features (N, d) by extractor.
+        perfect: of real photos that are none of `photos`: what nothing can be expected to beat.
+        photos: of the photos that both are compared with.
+        suffix: of the figures' names.
+        kid_subset: pictures in a random subset of the kernel distance, at most.
+        seed: of the subsets.
 
     Returns:
-        `fd_lite0<suffix>`, `kd_lite0<suffix>` and so on, `n_generated<suffix>`, `n_real<suffix>`. Distances at
-        different N, or of different extractors, are not comparable.
+        `fd_lite0<suffix>`, `kd_lite0<suffix>`, the same with `_floor` behind, and so on, and `n_a_side<suffix>`.
     """
-    values: dict[str, float] = {}
-    for name, features in generated.items():
-        values[f"{name}{suffix}"] = frechet_distance(features, real[name])
-        kernel = f"kd_{name.removeprefix('fd_')}" if name.startswith("fd_") else "kid"
-        values[f"{kernel}{suffix}"] = kernel_distance(
-            features, real[name], generator, KID_SUBSETS, kid_subset
-        )[0]
-        values[f"n_generated{suffix}"] = len(features)
-        values[f"n_real{suffix}"] = len(real[name])
+    sets = (painted, perfect, photos)
+    lengths = [len(next(iter(features.values()))) for features in sets]
+    n = min(lengths)
+    stream = numpy_generator(seed, "evaluate", "subsets", suffix)
+    rounds = [
+        [
+            np.arange(n) if length == n else np.sort(stream.choice(length, n, replace=False))
+            for length in lengths
+        ]
+        for _ in range(SUBSETS if max(lengths) > n else 1)
+    ]
+    values: dict[str, float] = {f"n_a_side{suffix}": n}
+    for name in painted:
+        kernel = numpy_generator(seed, "evaluate", "kid", suffix, name)
+        for end, side in (("", 0), ("_floor", 1)):
+            found = [frechet_distance(sets[side][name][rows[side]], photos[name][rows[2]]) for rows in rounds]
+            values[f"{name}{suffix}{end}"] = float(np.mean(found))
+            values[f"{_kernel_name(name)}{suffix}{end}"] = kernel_distance(
+                sets[side][name], photos[name], kernel, KID_SUBSETS, min(kid_subset, n)
+            )[0]
     return values
 
 
-def floors(real: dict[str, np.ndarray], seed: int) -> dict[str, float]:
-    """Distance of two halves of the real set by every extractor: what perfect pictures would score at N/2."""
-    values = {
-        f"{name}_floor": real_floor(features, numpy_generator(seed, "evaluate", "floor", name))
-        for name, features in real.items()
-    }
-    return values | {"n_floor": len(next(iter(real.values()))) // 2}
+def compare_all(
+    painted: dict[str, np.ndarray], photos: dict[str, np.ndarray], suffix: str
+) -> dict[str, float]:
+    """Frechet distances by every extractor of as many painted pictures as photos, where no floor can be had.
+
+    Returns:
+        `fd_lite0<suffix>` and so on, and `n_a_side<suffix>`.
+    """
+    n = min(len(next(iter(features.values()))) for features in (painted, photos))
+    values = {f"{name}{suffix}": frechet_distance(painted[name][:n], photos[name][:n]) for name in painted}
+    return values | {f"n_a_side{suffix}": n}
+
+
+def _kernel_name(name: str) -> str:
+    return f"kd_{name.removeprefix('fd_')}" if name.startswith("fd_") else "kid"
 
 
 class Control:

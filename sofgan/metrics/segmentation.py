@@ -10,6 +10,8 @@ import numpy as np
 
 from sofgan.labels import NAMES, NUM_CLASSES, VOID
 
+BLOCK = 1 << 20  # pixels that are counted at a time
+
 
 class ConfusionMatrix:
     """Counts of (truth, prediction) pairs, accumulated over label maps."""
@@ -133,8 +135,16 @@ def _count_pairs(prediction, truth, num_classes: int) -> np.ndarray:
         _check_range(prediction, truth, num_classes)
         counts = torch.bincount(truth * num_classes + prediction, minlength=num_classes**2)
         return counts.reshape(num_classes, num_classes).cpu().numpy()
-    truth = np.asarray(truth).reshape(-1).astype(np.int64)
-    prediction = np.asarray(prediction).reshape(-1).astype(np.int64)
+    truth, prediction = np.asarray(truth).reshape(-1), np.asarray(prediction).reshape(-1)
+    counts = np.zeros((num_classes, num_classes), np.int64)
+    # Eight bytes a pixel of many maps at once would be many times the maps.
+    for start in range(0, len(truth), BLOCK):
+        block = slice(start, start + BLOCK)
+        counts += _count_block(prediction[block].astype(np.int64), truth[block].astype(np.int64), num_classes)
+    return counts
+
+
+def _count_block(prediction: np.ndarray, truth: np.ndarray, num_classes: int) -> np.ndarray:
     known = truth != VOID
     if not known.all():
         prediction, truth = prediction[known], truth[known]

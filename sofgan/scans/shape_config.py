@@ -15,6 +15,7 @@ class TrainShapeParser:
     Attributes:
         people: generated people to learn from; 0 trains no parser, and such scans are refused.
         held_out_people: further people, to score on.
+        validation_people: and others again, by whom the best state is chosen.
         views_per_person: pictures of each.
         parser: what is trained.
         steps, batch, learning_rate, weight_decay, class_balance, dice_weight, auxiliary_weight, ema_halflife_images,
@@ -24,6 +25,7 @@ class TrainShapeParser:
 
     people: Whole
     held_out_people: Count
+    validation_people: Count
     views_per_person: Count
     parser: ParserConfig
     steps: Count
@@ -53,6 +55,6 @@ class TrainShapeParser:
         shared = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("people", "held_out_people", "views_per_person")
+            if name not in ("people", "held_out_people", "validation_people", "views_per_person")
         }
         return TrainParser(pretrained=Pretrained(), patience=0, **shared)

@@ -44,8 +44,8 @@ def picture_people(
     seed: int,
     workers: int | Mapper,
     report: Callable[[int, int], None] = lambda done, total: None,
-) -> tuple[Pictures, Pictures]:
-    """Views to train on and views of other people to score on.
+) -> tuple[Pictures, Pictures, Pictures]:
+    """Views to train on, views of other people to choose the best state by, and of others again to score on.
 
     Args:
         config: how many people and views.
@@ -53,7 +53,8 @@ def picture_people(
         workers: processes.
         report: called with people done and in all.
     """
-    total = config.people + config.held_out_people
+    scored = config.people + config.held_out_people
+    total = scored + config.validation_people
     task = partial(shape_views, seed=seed, views=config.views_per_person, size=config.parser.size)
     pictures, maps = [], []
     for made, labelled in map_in_processes(task, range(total), workers):
@@ -62,7 +63,7 @@ def picture_people(
         report(len(pictures), total)
     return tuple(
         Pictures(np.concatenate(pictures[part]), np.concatenate(maps[part]))
-        for part in (slice(config.people), slice(config.people, None))
+        for part in (slice(config.people), slice(scored, None), slice(config.people, scored))
     )
 
 

@@ -20,6 +20,7 @@ from sofgan.views.multiview import label_map
 from sofgan.views.process_renderer import process_renderer
 
 SETS = ("ffhq", "celebamask")
+PEOPLE = "identities.txt"  # who is on which photo, as `import_photos` reads it
 _LIGHT_DIRECTIONS = 20
 _LUMINANCE = np.array([0.2126, 0.7152, 0.0722])
 
@@ -60,8 +61,8 @@ def make_portraits(
     """Render both sets of portraits, of people who are in no scan batch and in no more than one set.
 
     Args:
-        folder: receives `ffhq/00000.png ...` and `celebamask/` in CelebAMask-HQ's official layout, each whole
-            or not at all; what else lies there stays.
+        folder: receives `ffhq/00000.png ...` and `celebamask/` in CelebAMask-HQ's official layout, each with
+            `identities.txt` and whole or not at all; what else lies there stays.
         config: how many and how.
         seed: of the run; the same seed writes the same bytes.
         workers: processes; a result does not depend on how many.
@@ -81,8 +82,9 @@ def make_portraits(
     done = 0
     with atomic_path(folder / SETS[0]) as first, atomic_path(folder / SETS[1]) as second:
         folders = dict(zip(SETS, (first, second)))
-        for made in folders.values():
+        for name, made in folders.items():
             made.mkdir()
+            (made / PEOPLE).write_text(_people(tasks, name))
         work = partial(_make_identity, folders=folders, config=config, seed=seed)
         for (name, _, count), shown in zip(tasks, map_in_processes(work, tasks, workers)):
             present += shown if name == "celebamask" else 0
@@ -96,6 +98,26 @@ def make_portraits(
     return figures | {f"has_{name}": float(n / masks) for name, n in zip(labels.NAMES, present)}
 
 
+def _people(tasks: list[tuple[str, int, int]], name: str) -> str:
+    """Lines of a set's photos and the people on them."""
+    return "".join(
+        f"{photo_name(name, number)} {_identity(name, first)}\n"
+        for of, first, count in tasks
+        if of == name
+        for number in range(first, first + count)
+    )
+
+
+def photo_name(name: str, number: int) -> str:
+    """The file name of a photo of a set."""
+    return f"{number:05d}.png" if name == "ffhq" else f"{number}.jpg"
+
+
+def _identity(name: str, first: int) -> str:
+    """A person's name, which keeps these people apart from those of the scan batches and of the other set."""
+    return f"{name}-{first:05d}"
+
+
 def _make_identity(
     task: tuple[str, int, int], folders: dict[str, Path], config: MakePortraits, seed: int
 ) -> np.ndarray:
@@ -103,8 +125,7 @@ def _make_identity(
     from sofgan.views.shading import make_head, sphere_directions
 
     name, first, count = task
-    # The name keeps these people apart from those of the scan batches and of the other set.
-    avatar = _avatar_model().build(f"{name}-{first:05d}", numpy_generator(seed, "portraits", name, first))
+    avatar = _avatar_model().build(_identity(name, first), numpy_generator(seed, "portraits", name, first))
     solid = tuple(part for part in avatar.parts if part.opacity >= 0.5)
     panes = tuple(part for part in avatar.parts if part.opacity < 0.5)
     head = make_head(solid, process_renderer(), sphere_directions(_LIGHT_DIRECTIONS))
@@ -114,7 +135,7 @@ def _make_identity(
             head, config, numpy_generator(seed, "portraits", name, "photo", number), panes
         )
         if name == "ffhq":
-            Image.fromarray(portrait.photo).save(folders[name] / f"{number:05d}.png")
+            Image.fromarray(portrait.photo).save(folders[name] / photo_name(name, number))
         else:
             write_celebamask(folders[name], number, portrait, config.jpeg_quality)
         present += np.bincount(np.unique(portrait.labels), minlength=labels.NUM_CLASSES)
@@ -257,7 +278,9 @@ def write_celebamask(folder: Path, number: int, portrait: Portrait, jpeg_quality
     photos, masks = folder / "CelebA-HQ-img", folder / "CelebAMask-HQ-mask-anno" / str(number // 2000)
     for made in (photos, masks):
         os.makedirs(made, exist_ok=True)
-    Image.fromarray(portrait.photo).save(photos / f"{number}.jpg", quality=jpeg_quality, subsampling=0)
+    Image.fromarray(portrait.photo).save(
+        photos / photo_name("celebamask", number), quality=jpeg_quality, subsampling=0
+    )
     for part, mask in celebamask_parts(portrait).items():
         Image.fromarray(mask.astype(np.uint8) * 255).save(masks / f"{number:05d}_{part}.png")
 

@@ -80,7 +80,7 @@ HEADLINES = (
         "train_parser",
         ("held_out_miou",),
         "Face parser, mIoU",
-        "on photos kept from training",
+        "on photos of people kept from training, which chose nothing",
         ("{n} photos", "held_out_photos"),
         "up",
         "parser",
@@ -129,7 +129,7 @@ HEADLINES = (
         "evaluate",
         ("control_miou",),
         "Control, mIoU",
-        "painted, then parsed again, against the map it was painted from",
+        "painted, then parsed again, against the map it was painted from: one that nothing was trained on",
         ("{n} pictures", "control_pictures"),
         "up",
         "control",
@@ -138,8 +138,8 @@ HEADLINES = (
         "evaluate",
         ("fid", "fd_lite0", "fd_lite2", "fd_parser"),
         "Portraits, {key}",
-        "generated against real",
-        ("{n} a side", "n_generated"),
+        "painted from maps kept from training, against photos that were trained on",
+        ("{n} a side", "n_a_side"),
         "down",
         "{key}",
         optional=True,
@@ -195,7 +195,7 @@ def rows(figures: dict[str, dict]) -> list[Row]:
             continue
         note = headline.note
         if (floor := values.get(f"{key}_floor")) is not None:
-            note += f"; floor {text_of(floor)}: halves of the real photos against each other"
+            note += f"; floor {text_of(floor)}: as many real photos, kept from training, against the same"
         if headline.better:
             note += f"; {BETTER[headline.better]}"
         found.append(

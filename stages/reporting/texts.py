@@ -4,21 +4,53 @@ import re
 
 # First pattern that matches the whole key, in order.
 DEFINITIONS = (
-    (r"fid.*", "Frechet inception distance: Inception-v3 of 2015-12-05, its own resize. Lower is better."),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_held_out_floor",
+        "The floor of that: one half of the held-out photos against the other.",
+    ),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_floor",
+        "The floor at the same N: as many real photos that nothing was trained on, in place of the painted pictures.",
+    ),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_held_out",
+        "Painted from maps of one half of the held-out FFHQ-like photos, against the other half of them.",
+    ),
+    (
+        r"(fid|fd_\w+?)_repeated",
+        "The first distance where maps are painted several times, in other styles, to as many as training photos: the "
+        "field's custom, without a floor, as there are not so many held-out photos.",
+    ),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask_maps",
+        "Painted from held-out maps of the CelebAMask-like set, against FFHQ-like photos that were trained on.",
+    ),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask",
+        "The same pictures against CelebAMask-like photos, none of them theirs.",
+    ),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_sof_maps",
+        "Painted from views of sampled heads, against FFHQ-like photos that were trained on.",
+    ),
+    (
+        r"fid",
+        "Frechet inception distance (Inception-v3 of 2015-12-05, its own resize): painted from held-out FFHQ-like "
+        "maps, against photos that were trained on. Lower is better.",
+    ),
     (r"kid.*", "Kernel inception distance, unbiased, over random subsets."),
     (
-        r"fd_(\w+?)_floor",
-        "The same distance between two halves of the real photos: what no generator can beat at this N.",
+        r"fd_lite0",
+        "Frechet distance of EfficientNet-lite0 features, painted from held-out FFHQ-like maps, against photos that "
+        "were trained on. No FID: another network.",
     ),
-    (r"kd_(\w+?)_floor", "The same kernel distance between two halves of the real photos."),
-    (
-        r"fd_lite0.*",
-        "Frechet distance of EfficientNet-lite0 features, generated against real. No FID: another network.",
-    ),
-    (r"fd_lite2.*", "Frechet distance of EfficientNet-lite2 features, generated against real."),
-    (r"fd_parser.*", "Frechet distance of the face parser's last features: a family of its own, in no loss."),
+    (r"fd_lite2", "The same by EfficientNet-lite2."),
+    (r"fd_parser", "The same by the face parser's last features: a family of its own, in no loss."),
     (r"kd_.*", "Kernel distance (polynomial, unbiased) of the same features."),
-    (r"n_generated.*|n_real.*|n_floor", "How many pictures a distance is of."),
+    (
+        r"n_a_side.*",
+        "How many pictures each side of the distances and of their floors has whose names end so.",
+    ),
     (
         r"held_out_view_miou",
         "Mean over classes of intersection over union, the final field on held-out views of scans.",
@@ -41,6 +73,10 @@ DEFINITIONS = (
     (r"plausible_novelty", "The same, but 0 for heads that are not plausible."),
     (r"diversity", "1 - mean IoU of two sampled heads; 0: one head again and again."),
     (r"held_out_miou", "Mean over classes of intersection over union on what was kept from training."),
+    (r"validation_photos", "Photos of other people by which the best state was chosen."),
+    (r"\w+_validation", "Photos by which trainings choose their best state."),
+    (r"\w+_held_out", "Photos of people that no stage trains on."),
+    (r"\w+_people", "People that the source tells apart; 0: it does not, and photos are split by name."),
     (r"training_view_miou", "The same on views that were trained on: the gap is what does not generalise."),
     (
         r"input_miou.*",
@@ -65,7 +101,16 @@ DEFINITIONS = (
     (r"evaluation_maps", "Those of other heads, to score by."),
     (r"fov_degrees", "Field of view under which sampled heads are framed as the photos are."),
     (r"camera_distance", "Of these cameras from the head, head units: the field's own."),
-    (r"control_pictures", "How many painted portraits were parsed again."),
+    (
+        r"control_pictures",
+        "How many painted portraits were parsed again, all of maps that nothing was trained on.",
+    ),
+    (
+        r"control_miou_ffhq",
+        "As control_miou, of held-out FFHQ-like photos' maps, which are the judging parser's own.",
+    ),
+    (r"control_miou_celebamask", "As control_miou, of held-out maps that were made by hand."),
+    (r"control_miou_sof", "As control_miou, of views of sampled heads."),
     (r"control_miou_frequent", "As control_miou, over classes that are frequent enough to be judged."),
     (r"control_miou", "Painted portraits parsed again, against the maps they were painted from."),
     (r"control_.*", "Agreement of painted portraits, parsed again, with their maps."),

@@ -9,6 +9,7 @@ import pytest
 
 from pipelines import batches, doctor
 from sofgan.files import sha256_file
+from sofgan.metrics.config import INCEPTION, INCEPTION_SHA256
 from stages import params
 
 CODE = Path(__file__).parents[2]
@@ -173,6 +174,10 @@ def test_weights_that_params_name(tmp_path):
     assert list(doctor.weight_files(block, "train_parser")) == [
         ("train_parser.pretrained", path, sha256_file(path))
     ]
+    assert list(doctor.weight_files({"inception_weights": ""}, "evaluate")) == []
+    (found,) = doctor.weight_files({"inception_weights": f"data/weights/{INCEPTION}"}, "evaluate")
+    assert found == ("evaluate.inception_weights", Path("data/weights", INCEPTION), INCEPTION_SHA256)
+    assert doctor._weights_fix(found[1]).startswith("python -m pipelines weights")
 
 
 def test_pipelines_never_import_torch():

@@ -282,7 +282,11 @@ def test_summary_shows_metrics_and_places(tmp_path):
     text = summary(tmp_path, [dvc_stages.Outcome("render@a", "cached", 0.5)], "run-1", "sqlite:///x")
     assert "| render@a | cached | 0.5 |" in text
     assert "| render_views | Label views | 2,000 | 96 scans | rendered around the scans |" in text
-    assert "| evaluate | Portraits, fd_lite0 | 313 | not given | generated against real; floor 300" in text
+    assert (
+        "| evaluate | Portraits, fd_lite0 | 313 | not given | painted from maps kept from training, against"
+        in text
+    )
+    assert "; floor 300: as many real photos, kept from training" in text
     assert "share" not in text and "not run yet" not in text  # Few figures, of what is there.
     assert "no report yet" in text and "no new run" in text
     text = summary(tmp_path, [], "run-1", "sqlite:///x", metrics=["evaluate"])

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 # No results depend on them, as dvc.yaml says of params and tracking.
 LEFT_OUT = {
     f"sofgan/{name}.py"
-    for name in ("config", "cpu", "device", "errors", "files", "processes", "progress", "seeds")
+    for name in ("config", "cpu", "device", "errors", "files", "gpus", "processes", "progress", "seeds")
 }
 
 

@@ -53,6 +53,11 @@ PARAMS = {
 }
 
 
+# Splits of the photos: 0 to train on, 1 held out, 2 to choose a state by.
+FFHQ = (1, 0, 0, 1, 0, 0, 1, 0, 1, 0, 0)
+CELEBAMASK = (0, 1, 2, 1, 0, 1, 1, 0, 1, 0)
+
+
 def _png(generator):
     import io
 
@@ -63,15 +68,15 @@ def _png(generator):
 
 def _stores():
     generator = np.random.default_rng(0)
-    for name, photos, maps, count in [
-        ("data/photos/ffhq", True, False, 8),
-        ("data/labels/ffhq", False, True, 8),
-        ("data/photos/celebamask", True, True, 5),
+    for name, photos, maps, splits in [
+        ("data/photos/ffhq", True, False, FFHQ),
+        ("data/labels/ffhq", False, True, FFHQ),
+        ("data/photos/celebamask", True, True, CELEBAMASK),
     ]:
         with PhotoStoreWriter(name) as writer:
-            for i in range(count):
+            for i, split in enumerate(splits):
                 labels = generator.integers(0, 17, (32, 32), dtype=np.uint8) if maps else None
-                writer.add(str(i), _png(generator) if photos else None, labels)
+                writer.add(str(i), _png(generator) if photos else None, labels, split)
 
 
 def _models():
@@ -145,21 +150,27 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     evaluate.main()
     written = [project / "metrics/all/evaluation.json", *sorted((project / "data/evaluation").iterdir())]
     figures = json.loads(written[0].read_text())
-    for suffix, generated, real in [
-        ("", 6, 6),
-        ("_celebamask_maps", 5, 6),
-        ("_celebamask", 5, 5),
-        ("_sof_maps", 6, 6),
+    # Each distance and its floor are of as many pictures: 4 of 11 FFHQ-like photos are held out, 5 of 10 with masks.
+    for suffix, count in [
+        ("", 4),
+        ("_celebamask_maps", 4),
+        ("_celebamask", 5),
+        ("_sof_maps", 4),
+        ("_held_out", 2),
     ]:
-        assert (figures[f"n_generated{suffix}"], figures[f"n_real{suffix}"]) == (generated, real)
-        assert figures[f"fd_parser{suffix}"] >= 0 and f"kd_parser{suffix}" in figures
-    assert figures["fd_parser_floor"] >= 0 and figures["n_floor"] == 3
+        assert figures[f"n_a_side{suffix}"] == count
+        for end in ("", "_floor"):
+            assert figures[f"fd_parser{suffix}{end}"] >= 0 and f"kd_parser{suffix}{end}" in figures
+    # Where there are more training photos than held-out maps, these are painted more than once: `images` are 6.
+    assert figures["n_a_side_repeated"] == 6 and figures["fd_parser_repeated"] >= 0
+    assert "fd_parser_repeated_floor" not in figures
     assert figures["inversion_miou"] == figures["inversion_image_miou"] == 1.0
     for name in ("held_out_view_miou", "control_miou", "control_miou_frequent", "control_accuracy"):
         assert 0 <= figures[name] <= 1
     assert figures["style_spread_hair"] >= 0
     # N of what the headline figures are of: the views that were scored, and all pictures that were parsed again.
     assert (figures["held_out_views"], figures["control_pictures"]) == (1, 6 + 5 + 6)
+    assert all(0 <= figures[f"control_miou_{name}"] <= 1 for name in ("ffhq", "celebamask", "sof"))
     few = json.loads((project / "metrics/evaluation.json").read_text())
     assert few == {"control": figures["control_miou"], "fd_parser": figures["fd_parser"]}
     table = list(csv.DictReader((project / "plots/evaluation_classes.csv").read_text().splitlines()))
@@ -181,8 +192,65 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
 def test_sampled_heads_are_those_kept_from_training(project):
     maps = Conditions("data/conditions").maps(EVALUATION).fetch(np.arange(6))
     drawn = evaluate.sampled_maps(6, 16)
-    np.testing.assert_array_equal(drawn, maps[:, 1::2, 1::2])
+    np.testing.assert_array_equal([drawn.labels(i) for i in range(len(drawn))], maps[:, 1::2, 1::2])
     assert len(evaluate.sampled_maps(100, 16)) == 7
+
+
+def test_only_what_nothing_was_trained_on_is_painted_and_scored(project, monkeypatch):
+    painted, featured = {}, []
+
+    def painted_features(maps, count, seed, name, *rest, original=evaluate.painted_features):
+        painted[name] = maps
+        return original(maps, count, seed, name, *rest)
+
+    def photo_features(store, indices, size, judges, workers, tell, maps, original=evaluate.photo_features):
+        featured.append((store.path.name, [store.key(i) for i in indices], maps))
+        return original(store, indices, size, judges, workers, tell, maps)
+
+    monkeypatch.setattr(evaluate, "painted_features", painted_features)
+    monkeypatch.setattr(evaluate, "photo_features", photo_features)
+    restyled = []
+    monkeypatch.setattr(evaluate.restyling, "scores", lambda siw, maps, *rest: restyled.append(maps) or {})
+    evaluate.main()
+    splits = {"ffhq": FFHQ, "celebamask": CELEBAMASK}
+    for name, side in splits.items():
+        held = [str(i) for i, split in enumerate(side) if split == 1]
+        assert [painted[name].store.key(i) for i in painted[name].indices] == held
+        one, other = [keys for of, keys, _ in featured if of == name]
+        assert one == held and not set(other) & set(held) and len(other) == min(6, len(side) - len(held))
+    assert [(name, maps.size) for name, _, maps in featured if maps] == [
+        ("ffhq", 16)
+    ]  # by the held-out photos' colours
+    expected = [painted["celebamask"].labels(i) for i in range(3)]
+    assert (restyled[0] == np.stack(expected)).all()
+
+
+def test_a_set_without_held_out_photos_is_told(project):
+    with PhotoStoreWriter("data/photos/ffhq") as writer:
+        for i in range(8):
+            writer.add(str(i), _png(np.random.default_rng(i)))
+    with pytest.raises(
+        UserError, match="0 held-out photos.*held_out_share of import_photos.ffhq that is more"
+    ):
+        evaluate.main()
+
+
+def test_weights_of_fid_that_are_named_must_be_there_before_anything_is_scored(project, monkeypatch):
+    def told(*arguments):
+        raise AssertionError("models are loaded")
+
+    monkeypatch.setattr(evaluate, "load_sof", told)
+    for content, fault in (
+        (None, "is not there: `python -m pipelines weights"),
+        (b"x", "is not weights-inception"),
+    ):
+        document = PARAMS | {"evaluate": PARAMS["evaluate"] | {"inception_weights": "inception.pth"}}
+        (project / "params.yaml").write_text(yaml.safe_dump(document))
+        params._document.cache_clear()
+        if content:
+            (project / "inception.pth").write_bytes(content)
+        with pytest.raises(UserError, match=fault):
+            evaluate.main()
 
 
 def test_two_threads_find_the_same_figures(project, monkeypatch):
@@ -215,6 +283,19 @@ def test_scans_that_were_not_trained_on_are_left_out(project):
     (project / "data/views/a/new.npz").unlink()
     evaluate.main()
     assert new == json.loads((project / "metrics/all/evaluation.json").read_text())["held_out_view_miou"]
+
+
+def test_two_processes_as_of_two_gpus_find_the_same_figures(project, monkeypatch):
+    """A device each, here names of the CPU's."""
+    document = PARAMS | {"evaluate": PARAMS["evaluate"] | {"batch": 2}}
+    (project / "params.yaml").write_text(yaml.safe_dump(document))
+    params._document.cache_clear()
+    found = []
+    for devices in ([], ["cpu:0", "cpu:0"]):
+        monkeypatch.setattr(evaluate, "gpus", lambda device, names=devices: names)
+        evaluate.main()
+        found.append((project / "metrics/all/evaluation.json").read_bytes())
+    assert found[0] == found[1]
 
 
 def test_a_field_of_other_scans_is_refused(project):

@@ -39,7 +39,7 @@ def figures() -> dict[str, dict]:
         "train_siw": {"kimg": 25000.0},
         "evaluation": {
             "held_out_view_miou": 0.82468875, "held_out_views": 96, "control_miou": 0.63486103,
-            "control_pictures": 700, "fd_lite0": 1313.20057498, "fd_lite0_floor": 311.9, "n_generated": 300,
+            "control_pictures": 700, "fd_lite0": 1313.20057498, "fd_lite0_floor": 311.9, "n_a_side": 300,
         },
     }  # fmt: skip
 
@@ -58,7 +58,7 @@ def test_each_figure_has_its_n_its_floor_and_what_it_is():
     assert of(found, "Control, mIoU").count == "700 pictures"
     distance = of(found, "Portraits, fd_lite0")
     assert (distance.text, distance.count, distance.short) == ("1,313", "300 a side", "fd_lite0")
-    assert "floor 312" in distance.note and distance.note.endswith("lower is better")
+    assert "floor 312: as many real photos" in distance.note and distance.note.endswith("lower is better")
     assert of(found, "Photos with masks").count == "not given"
     assert not [row for row in found if row.title == "Portraits and masks"]  # Not made, and not needed.
     inception = figures()

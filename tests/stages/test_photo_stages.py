@@ -26,8 +26,13 @@ PARAMS = {
     "runtime": {"device": "cpu", "workers": 2, "threads": 1},
     "import_photos": {
         "min_side_px": 16,
-        "ffhq": {"source": "raw/ffhq", "held_out_share": 0.0, "limit": 0},
-        "celebamask": {"source": "raw/celebamask", "held_out_share": 0.4, "limit": 0},
+        "ffhq": {"source": "raw/ffhq", "held_out_share": 0.2, "limit": 0},
+        "celebamask": {
+            "source": "raw/celebamask",
+            "held_out_share": 0.4,
+            "validation_share": 0.2,
+            "limit": 0,
+        },
     },
     "train_parser": {
         "parser": {"arch": "unet", "size": 32, "width": 4, "order": "17"},
@@ -87,12 +92,19 @@ def test_photos_to_label_maps(project, monkeypatch):
     assert labels.labels(0).shape == (32, 32) and labels.has_labels()
     figures = json.loads((project / "metrics/all/import_photos.json").read_text())
     assert (figures["ffhq_photos"], figures["ffhq_left_out"], figures["celebamask_photos"]) == (12, 1, 12)
+    assert (
+        figures["ffhq_held_out"] > 0 and figures["celebamask_validation"] > 0 and figures["ffhq_people"] == 0
+    )
     assert "broken.png" in (project / "data/photos/ffhq/report.csv").read_text()
     figures = json.loads((project / "metrics/all/train_parser.json").read_text())
     few = json.loads((project / "metrics/train_parser.json").read_text())
     assert few == {"parser": figures["held_out_miou"]}
-    held_out = int(PhotoStore("data/photos/celebamask").splits().sum())
-    assert 0 <= figures["held_out_miou"] <= 1 and figures["held_out_photos"] == held_out > 0
+    sides = PhotoStore("data/photos/celebamask").splits().tolist()
+    assert figures["held_out_photos"] == sides.count(1) > 0
+    assert figures["validation_photos"] == sides.count(2) > 0
+    assert 0 <= figures["held_out_miou"] <= 1
+    # Label maps are on their photos' side.
+    assert labels.splits().tolist() == photos.splits().tolist() and {0, 1} == set(labels.splits().tolist())
     assert (
         (project / "plots/train_parser_classes.csv")
         .read_text()
@@ -148,6 +160,22 @@ def test_a_stopped_training_goes_on_by_the_same_code_only(project, monkeypatch, 
     said = ".work/train_parser: a training stopped after step 4 is not gone on with: code.train_parser.py changed"
     assert run("second") == [f"{said}; the work starts anew"]
     assert len(steps) == 4 and not list(project.glob(".work/train_parser/*"))
+
+
+@pytest.mark.parametrize("share", [0.0, 1.0])
+def test_a_set_needs_photos_that_nothing_is_trained_on(project, share):
+    _change(project, held_out_share=share)
+    with pytest.raises(
+        UserError, match="held_out_share is more than 0, as scores are of people that nothing was"
+    ):
+        params.read_params("import_photos")
+
+
+def test_a_set_of_one_person_is_refused(project, monkeypatch):
+    (project / "raw/ffhq/identities.txt").write_text("".join(f"00000/{i:05d}.png me\n" for i in range(12)))
+    monkeypatch.setattr("sys.argv", ["import_photos"])
+    with pytest.raises(UserError, match="raw/ffhq: of 12 photos that can be used none is held out"):
+        import_photos.main()
 
 
 def test_a_labelled_source_without_masks_stops_with_a_sentence(project, monkeypatch):

@@ -70,7 +70,7 @@ def project(tmp_path) -> Path:
         "held_out_view_miou": 0.7891,
         "fd_lite0": 170.25,
         "fd_lite0_floor": 72.0,
-        "n_generated": 500,
+        "n_a_side": 500,
     }
     write_json(tmp_path / "metrics/all/evaluation.json", evaluation)
     write_json(tmp_path / "metrics/all/render_views/a.json", {"odd <key>": None, "views": 20})
@@ -179,9 +179,15 @@ def test_curves_survive_gaps_and_constants():
 def test_headlines_and_definitions_have_words():
     for headline in headlines.HEADLINES:
         assert headline.note and all(texts.definition(key) for key in headline.keys)
-    assert "another network" in texts.definition("fd_lite0_sof_maps") and "halves" in texts.definition(
-        "fd_lite0_floor"
-    )
+    assert "another network" in texts.definition("fd_lite0")
+    # Which side painted and real pictures are of is said of each distance.
+    assert "held-out" in texts.definition("fid") and "trained on" in texts.definition("fid")
+    assert "sampled heads" in texts.definition("fd_lite0_sof_maps")
+    assert "at the same N" in texts.definition("fd_lite0_sof_maps_floor")
+    assert "held-out maps of the CelebAMask-like set" in texts.definition("kd_lite2_celebamask_maps")
+    assert "none of them theirs" in texts.definition("fd_parser_celebamask")
+    assert "half" in texts.definition("kid_held_out") and "custom" in texts.definition("fid_repeated")
+    assert "The floor of that" in texts.definition("fd_parser_held_out_floor")
 
 
 def test_stage_writes_its_folder_whole(project, monkeypatch):

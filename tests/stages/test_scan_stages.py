@@ -40,7 +40,7 @@ def project(tmp_path, monkeypatch):
         "runtime": {"device": "cpu", "workers": 1, "threads": 1},
         "make_avatars": _DEFAULTS["make_avatars"] | {"scans_per_batch": 2},
         "train_shape_parser": _DEFAULTS["train_shape_parser"]
-        | {"held_out_people": 1, "views_per_person": 2, "steps": 2, "batch": 2}
+        | {"held_out_people": 1, "validation_people": 1, "views_per_person": 2, "steps": 2, "batch": 2}
         | {"parser": {"arch": "unet", "size": 32, "width": 4, "order": "17"}},
         "ingest_scans": _DEFAULTS["ingest_scans"],
         "render_views": _DEFAULTS["render_views"] | {"views_per_scan": 5, "held_out_views": 1, "size_px": 64},
@@ -194,9 +194,9 @@ def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, m
         # OpenGL and torch's training in one process would crash: pictures are drawn in others even where one works.
         assert (config.people, workers) == (1, 2)
         generator = np.random.default_rng(seed)
-        shape = 2 * config.views_per_person, 32, 32
+        shape = 3 * config.views_per_person, 32, 32
         maps = generator.integers(0, labels.NUM_CLASSES, shape).astype(np.uint8)
-        return tuple(Pictures(labels.colorize(one), one) for one in (maps[:2], maps[2:]))
+        return tuple(Pictures(labels.colorize(one), one) for one in np.split(maps, 3))
 
     monkeypatch.setattr(train_shape_parser, "picture_people", drawn)
     _run(train_shape_parser, monkeypatch)

@@ -6,10 +6,11 @@ import torch
 import torch.nn.functional as F
 
 from sofgan import cpu, shares
+from sofgan.faces import train
 from sofgan.faces.config import Augmentation, ParseFaces, ParserConfig, Pretrained, TrainParser
 from sofgan.faces.parser import save_parser
 from sofgan.faces.parsing import parse_store
-from sofgan.faces.store import PhotoStore, PhotoStoreWriter
+from sofgan.faces.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
 from sofgan.faces.train import (
     LabelledPhotos,
     ParserTraining,
@@ -55,7 +56,9 @@ def store(tmp_path_factory):
                 row, column = generator.integers(8, 24, 2)
                 labels[(rows - row) ** 2 + (columns - column) ** 2 < 60] = label
             photo = PALETTE[labels] + generator.integers(0, 8, (32, 32, 3), dtype=np.uint8)
-            writer.add(f"{i}", _png(photo), labels, split=int(i >= 15))
+            # The last five are held out, two before them choose the best state.
+            split = HELD_OUT if i >= 15 else VALIDATION if i >= 13 else TRAIN
+            writer.add(f"{i}", _png(photo), labels, split)
     return PhotoStore(path)
 
 
@@ -144,7 +147,33 @@ def test_it_stops_early_and_keeps_the_best(store):
     config = dataclasses.replace(CONFIG, steps=40, learning_rate=0.0, score_every_steps=2, patience=2)
     trained = train_parser(store, config, seed=0)
     assert len(trained.curve) < 20
-    assert trained.step == max(trained.curve, key=lambda row: row["miou"])["step"]
+    assert trained.step == max(trained.curve, key=lambda row: row["validation_miou"])["step"]
+
+
+def test_what_scores_a_parser_chooses_nothing(store, monkeypatch):
+    """The best step is that of validation photos, and the score that of held-out ones in it."""
+    seen, mious = [], iter([0.3, 0.9, 0.5])
+
+    class Scored:
+        def __init__(self, miou):
+            self.value = miou
+
+        def miou(self):
+            return self.value
+
+    def score(parser, photos):
+        seen.append(photos.indices.tolist())
+        return Scored(next(mious, -1.0)), np.zeros((1, 1, 3), np.uint8)
+
+    monkeypatch.setattr(train, "score_parser", score)
+    loaded = []
+    load = LabelledPhotos.load
+    monkeypatch.setattr(
+        LabelledPhotos, "load", lambda self, rows: loaded.extend(self.indices[list(rows)]) or load(self, rows)
+    )
+    trained = train_parser(store, CONFIG, seed=0)
+    assert trained.step == 8 and trained.confusion.miou() == -1.0
+    assert seen == [[13, 14]] * 3 + [[15, 16, 17, 18, 19]] and max(loaded) < 13
 
 
 def test_class_weights_and_dice():
@@ -182,8 +211,13 @@ def test_stores_without_maps_or_held_out_photos_are_refused(tmp_path):
         train_parser(PhotoStore(tmp_path / "bare"), CONFIG, 0)
     with PhotoStoreWriter(tmp_path / "one") as writer:
         writer.add("a", b"x", np.zeros((2, 2), np.uint8))
-    with pytest.raises(ValueError, match="held_out_share"):
+    with pytest.raises(ValueError, match="raise its validation_share"):
         train_parser(PhotoStore(tmp_path / "one"), CONFIG, 0)
+    with PhotoStoreWriter(tmp_path / "two") as writer:
+        for name, split in (("a", TRAIN), ("b", VALIDATION)):
+            writer.add(name, b"x", np.zeros((2, 2), np.uint8), split)
+    with pytest.raises(ValueError, match="raise its held_out_share"):
+        train_parser(PhotoStore(tmp_path / "two"), CONFIG, 0)
 
 
 def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, capsys):

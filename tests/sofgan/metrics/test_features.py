@@ -3,12 +3,12 @@ import pytest
 import torch
 
 from sofgan.metrics.features import (
-    InceptionFeatures,
     LiteFeatures,
     NetworkFeatures,
     extract,
     to_network_range,
 )
+from sofgan.metrics.inception import InceptionFeatures
 from sofgan.metrics.lite import FrozenLite
 
 
@@ -61,8 +61,8 @@ def test_network_features_resize_and_errors(tmp_path):
         extract([], [extractor])
     with pytest.raises(ValueError, match="lite7"):
         FrozenLite("lite7")
-    with pytest.raises(FileNotFoundError, match="Inception"):
+    with pytest.raises(FileNotFoundError, match="is not there: `python -m pipelines weights"):
         InceptionFeatures(tmp_path / "none.pth")
     (tmp_path / "other.pth").write_bytes(b"x")
-    with pytest.raises(ValueError, match="not FID's network"):
+    with pytest.raises(ValueError, match="is not weights-inception"):
         InceptionFeatures(tmp_path / "other.pth")

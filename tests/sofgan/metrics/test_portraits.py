@@ -9,15 +9,16 @@ from PIL import Image
 from sofgan.faces.config import ParserConfig
 from sofgan.faces.parser import FaceParser
 from sofgan.labels import HAIR
-from sofgan.metrics.features import NetworkFeatures, extract, to_network_range
+from sofgan.metrics.features import extract
+from sofgan.metrics.frechet import frechet_distance
 from sofgan.metrics.portraits import (
+    SUBSETS,
     Control,
-    distances,
+    compare,
+    compare_all,
     draw,
-    floors,
     make_extractors,
     paint_all,
-    real_features,
 )
 from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_rows
 from sofgan.siw.config import GeneratorConfig
@@ -55,7 +56,12 @@ def test_painting_depends_on_seed_and_set_alone(siw):
     again = torch.cat([images for _, images in paint_all(siw, maps, 0, "a", 5)])
     other = torch.cat([images for _, images in paint_all(siw, maps, 0, "b", 5)])
     assert one.shape == (5, 3, 16, 16) and torch.equal(one, again) and not torch.equal(one, other)
-    assert [len(labels) for labels, _ in paint_all(siw, maps, 0, "a", 2)] == [2, 2, 1]
+    batches = list(paint_all(siw, maps, 0, "a", 2))
+    assert [len(labels) for labels, _ in batches] == [2, 2, 1]
+    # A shard of the set is painted as among all of it, in the styles of its numbers.
+    (_, last), shard = batches[2], list(paint_all(siw, maps[4:], 0, "a", 2, first=4))
+    assert len(shard) == 1 and torch.equal(shard[0][1], last)
+    assert not torch.equal(list(paint_all(siw, maps[4:], 0, "a", 2))[0][1], last)
 
 
 def test_pictures_that_are_scored_have_noise_of_their_own(siw):
@@ -75,23 +81,55 @@ def test_pictures_that_are_scored_have_noise_of_their_own(siw):
 
 
 def test_draw_takes_each_once_and_is_stable():
-    indices = draw(50, 20, 0, "x")
-    assert len(set(indices.tolist())) == 20 and (np.diff(indices) > 0).all() and indices.max() < 50
-    assert (indices == draw(50, 20, 0, "x")).all() and (indices != draw(50, 20, 1, "x")).any()
-    assert draw(3, 20, 0, "x").tolist() == [0, 1, 2]
+    candidates = np.arange(100, 200, 2)
+    indices = draw(candidates, 20, 0, "x")
+    assert (
+        len(set(indices.tolist())) == 20 and (np.diff(indices) > 0).all() and set(indices) <= set(candidates)
+    )
+    assert (indices == draw(candidates, 20, 0, "x")).all() and (indices != draw(candidates, 20, 1, "x")).any()
+    assert draw(candidates[:3], 20, 0, "x").tolist() == [100, 102, 104]
 
 
-def test_distances_name_their_numbers():
-    generator = np.random.default_rng(0)
-    photos = generator.integers(0, 256, (40, 8, 8, 3), dtype=np.uint8)
-    extractor = NetworkFeatures("fd_patch", lambda x: x.reshape(len(x), -1)[:, :6], 8)
-    real = real_features(lambda i: photos[i], np.arange(40), [extractor], 16, "cpu")
-    np.testing.assert_allclose(real["fd_patch"], extract([to_network_range(photos)], [extractor])["fd_patch"])
-    values = distances({"fd_patch": real["fd_patch"][:30] + 1}, real, "_x", 10, generator)
-    assert set(values) == {"fd_patch_x", "kd_patch_x", "n_generated_x", "n_real_x"}
-    assert (values["n_generated_x"], values["n_real_x"]) == (30, 40) and values["fd_patch_x"] > 5
-    floor = floors(real, 0)
-    assert floor["n_floor"] == 20 and 0 <= floor["fd_patch_floor"] < values["fd_patch_x"]
+def _features(count, shift=0.0, seed=0):
+    return {"fd_patch": np.random.default_rng(seed).normal(shift, 1, (count, 6)).astype(np.float32)}
+
+
+def test_distance_and_floor_are_of_one_number_of_pictures():
+    """Each by hand: sets of one size are compared as they are."""
+    painted, perfect, photos = _features(30, 2.0, 1), _features(30, 0.0, 2), _features(30, 0.0, 3)
+    values = compare(painted, perfect, photos, "_x", 10, 0)
+    assert set(values) == {"n_a_side_x", "fd_patch_x", "fd_patch_x_floor", "kd_patch_x", "kd_patch_x_floor"}
+    one, two, three = (features["fd_patch"] for features in (painted, perfect, photos))
+    assert values["n_a_side_x"] == 30
+    assert values["fd_patch_x"] == pytest.approx(frechet_distance(one, three))
+    assert values["fd_patch_x_floor"] == pytest.approx(frechet_distance(two, three))
+    assert values["kd_patch_x_floor"] < values["kd_patch_x"]
+
+
+def test_a_perfect_painter_scores_the_floor_whatever_it_paints():
+    """Of as many pictures as the smallest set has: with all of each the distance of 400 would lie far below the floor
+    of 40."""
+    photos = _features(400, 0.0, 4)
+    values = compare(_features(400, 0.0, 5), _features(40, 0.0, 6), photos, "", 20, 0)
+    assert values["n_a_side"] == 40
+    alone = frechet_distance(_features(400, 0.0, 5)["fd_patch"], photos["fd_patch"])
+    assert values["fd_patch"] > 3 * alone
+    assert values["fd_patch"] == pytest.approx(values["fd_patch_floor"], rel=0.5)
+    # Of larger sets the mean over random subsets counts.
+    rng = np.random.default_rng(0)
+    painted = _features(400, 0.0, 5)["fd_patch"]
+    single = [
+        frechet_distance(painted[rng.choice(400, 40, False)], photos["fd_patch"][rng.choice(400, 40, False)])
+        for _ in range(50)
+    ]
+    assert abs(values["fd_patch"] - np.mean(single)) < 3 * np.std(single) / np.sqrt(SUBSETS)
+    assert compare(_features(400, 0.0, 5), _features(40, 0.0, 6), photos, "", 20, 0) == values
+
+
+def test_without_a_floor_all_are_compared():
+    values = compare_all(_features(50, 1.0, 1), _features(80, 0.0, 2), "_repeated")
+    expected = frechet_distance(_features(50, 1.0, 1)["fd_patch"], _features(80, 0.0, 2)["fd_patch"][:50])
+    assert values == {"n_a_side_repeated": 50, "fd_patch_repeated": pytest.approx(expected)}
 
 
 def test_control_compares_at_the_pictures_size():

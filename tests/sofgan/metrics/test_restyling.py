@@ -4,6 +4,7 @@ import torch
 
 from sofgan.labels import BACKGROUND, HAIR, SKIN
 from sofgan.metrics.restyling import leakage, region_colors, scores, spread, style_spread
+from sofgan.siw.samples import REGIONS
 
 
 class Painter:
@@ -60,9 +61,27 @@ def test_leakage_is_the_change_far_from_a_region_by_that_inside(maps):
     assert leakage(Painter(), np.full((2, 32, 32), SKIN, np.uint8), 0) is None
 
 
+def test_pictures_are_painted_in_batches(maps):
+    class Counting(Painter):
+        most = 0
+
+        def paint(self, labels, w):
+            self.most = max(self.most, len(labels))
+            return super().paint(labels, w)
+
+    for batch, most in ((None, 7), (3, 3)):
+        painter = Counting(0.2)
+        assert style_spread(painter, maps, 7, 0, batch) == pytest.approx(
+            style_spread(Painter(0.2), maps, 7, 0)
+        )
+        assert leakage(painter, maps, 0, batch=batch) == pytest.approx(leakage(Painter(0.2), maps, 0))
+        assert painter.most == most
+
+
 def test_scores_are_by_the_photos_spread(maps):
     photos = torch.where(torch.arange(4)[:, None, None, None] < 2, 0.5, -0.5).expand(4, 3, 32, 32)
-    found = scores(Painter(0.1), maps, photos, maps, 2, 0)
+    colors = {name: region_colors(photos, maps, classes) for name, classes in REGIONS.items()}
+    found = scores(Painter(0.1), maps[:2], colors, 5, 0)
     own = style_spread(Painter(0.1), maps[:2], 32, 0)
     assert found["style_spread_hair"] == pytest.approx(own["hair"] / (0.5 * 3**0.5))
     assert found["leakage_hair"] == pytest.approx(0.1, abs=0.01) and "style_spread_cloth" not in found

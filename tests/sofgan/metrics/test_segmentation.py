@@ -1,7 +1,11 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 import torch
 
+from sofgan.labels import VOID
+from sofgan.metrics import segmentation
 from sofgan.metrics.segmentation import (
     ConfusionMatrix,
     confusion_picture,
@@ -71,3 +75,17 @@ def test_shares_of_a_confusion_and_its_picture():
     assert picture.shape == (140, 140, 3) and picture.dtype == np.uint8
     corners = [picture[82 + 20 * row, 82 + 20 * column].tolist() for row, column in ((0, 0), (1, 1), (2, 2))]
     assert sum(corners[0]) < sum(corners[1]) < sum(corners[2]) == 765
+
+
+def test_many_maps_are_counted_in_blocks(monkeypatch):
+    """Eight bytes a pixel of all at once would be many times the maps."""
+    rng = np.random.default_rng(0)
+    truth, prediction = rng.integers(0, 17, (2, 60, 64, 64), dtype=np.uint8)
+    truth[3, :9] = VOID
+    expected = sum(ConfusionMatrix().update(p, t).counts for p, t in zip(prediction, truth))
+    monkeypatch.setattr(segmentation, "BLOCK", 5000)
+    tracemalloc.start()
+    found = ConfusionMatrix().update(prediction, truth).counts
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert (found == expected).all() and peak < truth.nbytes

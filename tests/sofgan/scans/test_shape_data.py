@@ -33,8 +33,9 @@ def _grid(count=20):
 
 def test_people_are_pictured_the_same_whoever_else_is():
     small = {"parser": _BLOCK["parser"] | {"size": 32}, "views_per_person": 3}
-    training, held_out = picture_people(_config(people=1, held_out_people=1, **small), 5, 1)
-    assert (len(training), len(held_out)) == (3, 3)
+    config = _config(people=1, held_out_people=1, validation_people=1, **small)
+    training, validation, held_out = picture_people(config, 5, 1)
+    assert (len(training), len(validation), len(held_out)) == (3, 3, 3)
     pictures, maps = training.load([0, 2])
     assert pictures.shape == (2, 32, 32, 3) and maps.shape == (2, 32, 32) and pictures.dtype == np.uint8
     assert (training.labels(2) == maps[1]).all()
@@ -47,6 +48,7 @@ def test_people_are_pictured_the_same_whoever_else_is():
     alone = shape_views(1, 5, 3, 32)
     assert (alone[0] == held_out.pictures).all() and (alone[1] == held_out.maps).all()
     assert not (held_out.pictures == training.pictures).all()
+    assert (validation.pictures == shape_views(2, 5, 3, 32)[0]).all()  # A third person's, of neither side.
 
 
 def test_hidden_brows_stay_in_the_labels():

@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from sofgan import labels
+from sofgan.faces.sources import find_source
 from sofgan.views.config import MakePortraits
 from sofgan.views.portraits import Portrait, celebamask_parts, make_portraits, photo_sheet, write_celebamask
 
@@ -33,7 +34,8 @@ def portraits(tmp_path_factory):
 
 def test_layout_is_that_of_the_two_sets(portraits):
     folder, figures = portraits
-    assert sorted(path.name for path in (folder / "ffhq").iterdir()) == ["00000.png", "00001.png"]
+    names = sorted(path.name for path in (folder / "ffhq").iterdir())
+    assert names == ["00000.png", "00001.png", "identities.txt"]
     photos = folder / "celebamask" / "CelebA-HQ-img"
     assert sorted(path.name for path in photos.iterdir()) == ["0.jpg", "1.jpg"]
     masks = folder / "celebamask" / "CelebAMask-HQ-mask-anno" / "0"
@@ -49,6 +51,13 @@ def test_layout_is_that_of_the_two_sets(portraits):
     assert figures["ffhq_photos"] == figures["celebamask_photos"] == 2
     assert figures["ffhq_identities"] == figures["celebamask_identities"] == 1
     assert figures["has_skin"] == 1
+
+
+def test_who_is_on_a_photo_is_told_as_the_import_reads_it(portraits):
+    folder, _ = portraits
+    assert find_source(folder / "ffhq").people == {"00000": "ffhq-00000", "00001": "ffhq-00000"}
+    people = find_source(folder / "celebamask").people
+    assert people == {"0": "celebamask-00000", "1": "celebamask-00000"}
 
 
 def test_masks_are_disjoint_sided_and_fit_the_photo(portraits):
