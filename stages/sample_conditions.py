@@ -12,7 +12,7 @@ import numpy as np
 
 from sofgan import cpu
 from sofgan.cpu import use_cpu
-from sofgan.faces.store import TRAIN, PhotoStore
+from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.gpus import DeviceProcesses, gpus
 from sofgan.processes import Mapper
@@ -78,7 +78,7 @@ def workers(machine: Runtime) -> Iterator[Mapper]:
 def photo_maps(params: SampleConditions) -> np.ndarray:
     """Label maps (N, S, S) of photos, which heads are framed as."""
     store = PhotoStore(PHOTO_MAPS)
-    places = np.flatnonzero(store.splits() == TRAIN)[: params.framing.reference_maps].tolist()
+    places = np.flatnonzero(store.splits() != HELD_OUT)[: params.framing.reference_maps].tolist()
     return np.stack([store.labels(place, params.size_px) for place in places])
 
 

@@ -9,6 +9,7 @@ from sofgan.config import (
     Count,
     Positive,
     Rate,
+    Rule,
     Share,
     Weight,
     Whole,
@@ -21,6 +22,12 @@ from sofgan.config import (
 # The least side in pixels that each network can halve as often as it does, at half of it where a training has a share
 # of such steps.
 LEAST_SIZES = {"lite_unet": 32, "parsenet": 32, "unet": 8, "bisenet": 8}
+
+
+HELD_OUT = Rule(
+    "is more than 0, as scores are of people that nothing was trained on, and below 1",
+    lambda share: 0 < share < 1,
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,13 +46,7 @@ class PhotoSource:
     """
 
     source: Annotated[str, A_PATH]
-    held_out_share: Annotated[
-        float,
-        Rule(
-            "is more than 0, as scores are of people that nothing was trained on, and below 1",
-            lambda share: 0 < share < 1,
-        ),
-    ]
+    held_out_share: Annotated[float, HELD_OUT]
     limit: Whole
     align: Literal["none", "ffhq"] = "none"
     align_size_px: Annotated[int, within(16, 4096)] = 1024

@@ -120,7 +120,7 @@ def put(document: dict, key: str, value) -> None:
         ("evaluate.turntable_yaws_degrees.2", 181, "is within -180 and 180"),
         ("evaluate.frequent_share", 2, "is within 0 and 1"),
         ("import_photos.ffhq.source", "", "is a path"),
-        ("import_photos.celebamask.held_out_share", 1, "is at least 0 and below 1"),
+        ("import_photos.celebamask.held_out_share", 1, "is more than 0, as scores are of people"),
         ("ingest_scans.texture_refinements", 20, "is within 0 and 6"),
         ("report.max_image_width_px", 0, "is at least 1"),
         ("runtime.workers", -1, "is within 0 and 4096"),
