@@ -33,8 +33,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-test: setup lint ## Lint and all tests.
-	@python -m pytest
+test: setup lint ## Lint and all tests, in a process a core; the longest files come first.
+	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 
 lint: setup
 	@ruff check . && ruff format --check --quiet .

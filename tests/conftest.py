@@ -12,6 +12,10 @@ from pathlib import Path
 import pytest
 import yaml
 
+# Tests that run beside each other (`make test`) have a core each: threads of OpenMP would wait for one another.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 # Triton, which torch's optimisers import, and Mesa's software OpenGL each bring an LLVM: in one process, as tests are,
 # triton's must come first, or the process crashes. (No stage draws and trains in one process.)
 with suppress(ImportError):
