@@ -32,7 +32,7 @@ def _grid(count=20):
 
 
 def test_people_are_pictured_the_same_whoever_else_is():
-    small = {"parser": _BLOCK["parser"] | {"size": 32}, "views_per_person": 3}
+    small = {"parser": _BLOCK["parser"] | {"size": 32}, "small_share": 0.0, "views_per_person": 3}
     config = _config(people=1, held_out_people=1, validation_people=1, **small)
     training, validation, held_out = picture_people(config, 5, 1)
     assert (len(training), len(validation), len(held_out)) == (3, 3, 3)
