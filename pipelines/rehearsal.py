@@ -44,7 +44,7 @@ CODE = Path(__file__).parents[1]
 HOST_LIMIT, DEVICE_LIMIT = 64e9, 24e9  # bytes of a process, and of a GPU
 DEVICE_RESERVE = 2e9  # of these, for CUDA itself, cuDNN's workspaces, and gaps between tensors
 BEARABLE = 5e11  # operations that a CPU does in some ten seconds
-STAGE_SECONDS = 600.0
+STAGE_SECONDS = 1800.0
 # Stages that `stages.rehearsing.needs` counts.
 COUNTED = ("train_parser", "parse_faces", "train_sof", "invert_masks", "train_siw", "evaluate")
 SETS = {"ffhq": 70_000, "celebamask": 30_000}  # photos, as published
@@ -224,8 +224,12 @@ def rehearse(
     (folder / "params.yaml").write_text(yaml.safe_dump(few, sort_keys=False))
     if faults := list(faults_of_blocks(folder / "params.yaml")):
         raise RehearsalError(f"{name}: " + "; ".join(faults))
-    graph = planned(folder, [])
+    graph = [stage for stage in planned(folder, []) if stage.command is not None]
     say(f"{name}:")
+    needed = {path for stage in graph for path in stage.needs}
+    for stage in [stage for stage in graph if is_spare(stage, needed)]:
+        notes.append(f"{stage.name}: left out, this profile does not use what it makes")
+        graph.remove(stage)
     _make_raw(few, graph, folder, notes)
     for note in notes:
         say(f"  {note}")
@@ -238,8 +242,6 @@ def rehearse(
                 say(f"  {line}")
 
     for stage in graph:
-        if stage.command is None:
-            continue
         heavy = paints(stage) and is_heavy(few, counts)
         key = _key(stage, few, document, keys, heavy)
         keys |= dict.fromkeys(stage.makes, key)
@@ -282,6 +284,12 @@ class Counts:
     def of(self, stage: str) -> dict:
         """What a stage needs; {} where that isn't counted."""
         return self.wait().get(stage, {}) if stage in COUNTED else {}
+
+
+def is_spare(stage: Planned, needed: set[str]) -> bool:
+    """Whether a stage makes raw data, in place of the user's own, that no stage needs."""
+    raw = [path for path in stage.makes if path.startswith("data/raw/")]
+    return bool(raw) and not any(_overlap(path, need) for path in stage.makes for need in needed)
 
 
 def paints(stage: Planned) -> bool:
@@ -418,7 +426,7 @@ def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str]) -
                     "train": train, "held_out": held_out, "share": share,
                 }
             )  # fmt: skip
-            notes.append(f"{settings['source']}: {train + held_out} invented photos stand in")
+            notes.append(f"{settings['source']}: {train + held_out * (share > 0)} invented photos stand in")
     if scans or photos:
         order = folder / "raw.json"
         order.write_text(json.dumps({"scans": scans, "photos": photos}))

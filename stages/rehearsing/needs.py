@@ -108,7 +108,7 @@ def train_sof(blocks: Blocks) -> dict:
     """A step of the field's training."""
     config = blocks.train_sof
     heads, rays = config.instances_per_step, config.views_per_instance * config.rays_per_view
-    held, each = _field_step(blocks, heads, rays, blocks.sets["scans"])
+    held, each = _field_step(_network_of(config), heads, rays, blocks.sets["scans"])
     return _need(held, each, config.steps, f"a step of {heads} heads by {rays} rays")
 
 
@@ -116,11 +116,13 @@ def invert_masks(blocks: Blocks) -> dict:
     """A step with the modules released: as one of the field's training on as many maps and rays."""
     config, field = blocks.invert_masks, blocks.train_sof
     maps = min(config.maps, blocks.sets["celebamask"])
-    held, each = _field_step(blocks, config.maps_per_step, config.rays_per_map, maps)
+    held, each = _field_step(_network_of(field), config.maps_per_step, config.rays_per_map, maps)
     steps = config.steps * (1 if config.preset == "paper" else -(-maps // config.maps_per_step))
     if config.rehearsal_instances:
         rays = field.views_per_instance * field.rays_per_view
-        more, rehearsed = _field_step(blocks, config.rehearsal_instances, rays, blocks.sets["scans"])
+        more, rehearsed = _field_step(
+            _network_of(field), config.rehearsal_instances, rays, blocks.sets["scans"]
+        )
         held = max(held, more)
     else:
         rehearsed = 0
@@ -128,12 +130,18 @@ def invert_masks(blocks: Blocks) -> dict:
     need = _need(held, each, steps + config.released_steps, of)
     need["operations"] += rehearsed * config.released_steps
     need["operations"] += (
-        2 * maps * config.size**2 * ray_operations(blocks)
+        2 * maps * config.size**2 * ray_operations(_network_of(blocks.train_sof))
     )  # each map drawn after either part
     return need
 
 
-def _field_step(blocks: Blocks, heads: int, rays: int, instances: int) -> tuple[float, int]:
+def _network_of(config):
+    """A field's training with what changes no step's needs left out, so that profiles are alike."""
+    return dataclasses.replace(config, steps=1, warm_start=type(config.warm_start)())
+
+
+@once
+def _field_step(config, heads: int, rays: int, instances: int) -> tuple[float, int]:
     """Bytes at the most, and operations, of a step of the field's training."""
     from unittest import mock
 
@@ -142,8 +150,6 @@ def _field_step(blocks: Blocks, heads: int, rays: int, instances: int) -> tuple[
     from sofgan.sof.data import RayBatch
     from sofgan.sof.model import new_model
     from sofgan.sof.rays import Rays
-
-    config = blocks.train_sof
 
     def mixed(*_args, **_options):
         return torch.autocast("cpu", **BFLOAT16)
@@ -168,13 +174,13 @@ def _field_step(blocks: Blocks, heads: int, rays: int, instances: int) -> tuple[
     return ledger.peak, ledger.operations
 
 
-def ray_operations(blocks: Blocks) -> float:
+@once
+def ray_operations(config) -> float:
     """Of one ray of a view of the field, all along it where the field is a volume."""
     from sofgan.sof.config import SofConfig
     from sofgan.sof.model import new_model
     from sofgan.sof.render import project_dense
 
-    config = blocks.train_sof
     with fake_tensors(), torch.no_grad(), Ledger() as ledger:
         model = new_model(SofConfig(config.field, config.marcher), 1, config.code_init_std, 0)
         made = model.generate(model.codes)
@@ -185,18 +191,26 @@ def ray_operations(blocks: Blocks) -> float:
 
 def train_siw(blocks: Blocks) -> dict:
     """Steps of the generator's training, plain and with either regulariser, and the pictures of a report."""
+    config = blocks.train_siw
+    # Of the parts of a step two do, the first of which leaves gradients.
+    parts, part = min(config.accumulate, 2), config.batch // config.accumulate
+    alike = {"kimg": 1.0, "ema_halflife_kimg": 1.0, "sof_maps": 1, "memory_limit_gb": 1.0, "growth": ()}
+    alike |= {"report_every_kimg": 1.0, "compile": False, "cooldown": 0.0}
+    held, each, plain = _generator_steps(
+        dataclasses.replace(config, batch=part * parts, accumulate=parts, **alike)
+    )
+    of = f"parts of {part} pictures of {config.generator.resolution} px in a step"
+    return _need(held, each, 1000 * config.kimg, of) | {"step": plain}
+
+
+@once
+def _generator_steps(config) -> tuple[float, float, float]:
+    """Bytes at the most, and operations a picture, of all kinds of steps as often as they come, and of a plain one."""
     from sofgan.siw.data import Batch
     from sofgan.siw.step import SiwTraining
 
-    config = blocks.train_siw
-    photos = config.kimg * 1000
-    # Of the parts of a step two do, the first of which leaves gradients.
-    parts = min(config.accumulate, 2)
-    part = config.batch // config.accumulate
-    config = dataclasses.replace(config, batch=part * parts, accumulate=parts, compile=False, growth=())
-    network, every = config.generator, (config.r1_every, config.path_length_every)
-    size, maps = network.resolution, network.label_size
-    shares = _shares_of_steps(*every)
+    size, maps = config.generator.resolution, config.generator.label_size
+    shares = _shares_of_steps(config.r1_every, config.path_length_every)
     with fake_tensors(), Ledger() as ledger:
         training = SiwTraining(config, 0, "cpu", config.autocast)
         batch = Batch(
@@ -205,19 +219,18 @@ def train_siw(blocks: Blocks) -> dict:
             torch.zeros(config.batch, maps, maps, dtype=torch.long),
         )
         total, plain = 0.0, 0
-        for step, share in sorted(
-            shares.items(), reverse=True
-        ):  # With most regularisers last: all states are there.
+        # Those with regularisers come last: then all states of optimisers are there.
+        for step, share in sorted(shares.items(), reverse=True):
             before = ledger.operations
             training.step(step, batch)
-            plain = plain or ledger.operations - before
-            total += share * (ledger.operations - before) / config.batch
+            done = ledger.operations - before
+            plain = min(plain, done) if plain else done
+            total += share * done / config.batch
         rows = config.sample_grid[0]
         with torch.no_grad():
             _paint(training.ema, rows, 1)
             _paint(training.ema, rows, 2)
-    need = _need(ledger.peak, total, photos, f"parts of {part} pictures of {size} px in a step")
-    return need | {"step": plain / config.batch}
+    return ledger.peak, total, plain / config.batch
 
 
 def _shares_of_steps(r1_every: int, path_length_every: int) -> dict[int, float]:
@@ -265,9 +278,13 @@ def evaluate(blocks: Blocks) -> dict:
     of = f"{at_once} pictures of {network.resolution} px painted at once"
     need = _need(held + ledger.peak, painted, sum(sides) + config.sof_images, of)
     need["operations"] += judged * (2 * sum(sides) + config.sof_images) + parsed * sides[0]
-    need["operations"] += config.sof_images * network.label_size**2 * ray_operations(blocks)
+    need["operations"] += (
+        config.sof_images * network.label_size**2 * ray_operations(_network_of(blocks.train_sof))
+    )
     views = config.held_out_views or blocks.sets["scans"] * blocks.render_views.held_out_views
-    need["operations"] += views * blocks.render_views.size_px**2 * ray_operations(blocks)
+    need["operations"] += (
+        views * blocks.render_views.size_px**2 * ray_operations(_network_of(blocks.train_sof))
+    )
     return need
 
 

@@ -10,8 +10,8 @@ the place of what.
 A table (of numpy or torch) whose first axis is one of `lengths` counts as often as that will be: the lengths are unlike
 other sizes. What stands in:
 
-- the field's views, where a field of two steps shows nothing: its own renderer draws a small view, then the label
-  views of a scan take its place, at the size that is asked for;
+- the field's views: its own renderer draws small ones, which are enlarged; where others look at a trained field, as one
+  of two steps shows nothing, the label views of a scan take their place;
 - the parser's maps, likewise: masks of the labelled photos;
 - a training step, a painted picture, a parser's look at 512 pixels, where a CPU can't bear them: the step is left to
   `stages.rehearsing.needs`, the others are done small and enlarged.
@@ -132,16 +132,20 @@ def watch_torch(notes: Notebook, _module) -> None:
     from torch.utils import _pytree
     from torch.utils._python_dispatch import TorchDispatchMode
 
+    def tables(values) -> list:
+        """Tensors with memory that can be looked at: not those that are packed for a library."""
+        if not isinstance(values, torch.Tensor):
+            tensors = [value for value in _pytree.tree_leaves(values) if isinstance(value, torch.Tensor)]
+        else:
+            tensors = [values]
+        return [tensor for tensor in tensors if tensor.layout == torch.strided]
+
     class Watch(TorchDispatchMode):
         def __torch_dispatch__(self, function, types, args=(), kwargs=None):
             out = function(*args, **(kwargs or {}))
-            made = [value for value in _pytree.tree_leaves(out) if isinstance(value, torch.Tensor)]
-            if made and any(value.dim() and value.shape[0] in notes.lengths for value in made):
-                given = {
-                    id(value.untyped_storage())
-                    for value in _pytree.tree_leaves((args, kwargs))
-                    if isinstance(value, torch.Tensor)
-                }
+            made = [tensor for tensor in tables(out) if tensor.dim() and tensor.shape[0] in notes.lengths]
+            if made:
+                given = {id(tensor.untyped_storage()) for tensor in tables((args, kwargs))}
                 for tensor in made:
                     storage = tensor.untyped_storage()
                     if id(storage) not in given and storage.nbytes() >= LEAST_BYTES:
@@ -185,6 +189,26 @@ def stand_in_field(notes: Notebook, module) -> None:
         return module.RenderedView(torch.from_numpy(labels), torch.from_numpy(depth), **more)
 
     module.Sof.render_views = render_views
+
+
+def stand_in_views(notes: Notebook, module) -> None:
+    """Views of the field are drawn small, and enlarged: a field of two steps is open everywhere, which takes long."""
+    import torch
+
+    own = module.render_cameras
+
+    def render_cameras(model, representation, cam2world, intrinsics, size, *rest, **options):
+        view = own(model, representation, cam2world, intrinsics, min(size, SEEN_SIZE), *rest, **options)
+        if size <= SEEN_SIZE:
+            return view
+        notes.instead[f"views of the field drawn at {SEEN_SIZE} pixels, and enlarged"] = None
+        places = torch.arange(size) * SEEN_SIZE // size
+        tables = {name: getattr(view, name) for name in ("labels", "depth", "probabilities", "normals")}
+        return module.RenderedView(
+            **{name: table if table is None else table[places][:, places] for name, table in tables.items()}
+        )
+
+    module.render_cameras = render_cameras
 
 
 def _check_distance(notes: Notebook, sof, poses) -> None:
@@ -285,6 +309,7 @@ ALWAYS = {
     "sofgan.siw.data": stand_in_sources,
     "sofgan.training": watch_torch,
     "sofgan.sof.model": stand_in_field,
+    "sofgan.sof.render": stand_in_views,
     "sofgan.faces.inference": stand_in_parsing,
     "sofgan.faces.parser": stand_in_parser,
 }
