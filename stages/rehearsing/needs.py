@@ -95,7 +95,7 @@ def parse_faces(blocks: Blocks) -> dict:
 
     config, parsing = blocks.train_parser.parser, blocks.parse_faces
     parser = FaceParser(config).eval().requires_grad_(False)
-    with fake_tensors(), Ledger() as ledger, torch.inference_mode(), torch.autocast("cpu", **BFLOAT16):
+    with fake_tensors(), Ledger() as ledger, torch.no_grad(), torch.autocast("cpu", **BFLOAT16):
         images = torch.zeros(parsing.batch, 3, config.size, config.size)
         parser.class_ids(images, parsing.label_size, parsing.mirror, parsing.scales)
     each = ledger.operations / parsing.batch
@@ -192,20 +192,21 @@ def ray_operations(config) -> float:
 def train_siw(blocks: Blocks) -> dict:
     """Steps of the generator's training, plain and with either regulariser, and the pictures of a report."""
     config = blocks.train_siw
-    # Of the parts of a step two do, the first of which leaves gradients.
-    parts, part = min(config.accumulate, 2), config.batch // config.accumulate
+    # One part stands for all of a step; of those that come after the first, gradients are there twice.
+    part, parted = config.batch // config.accumulate, config.accumulate > 1
     alike = {"kimg": 1.0, "ema_halflife_kimg": 1.0, "sof_maps": 1, "memory_limit_gb": 1.0, "growth": ()}
     alike |= {"report_every_kimg": 1.0, "compile": False, "cooldown": 0.0}
-    held, each, plain = _generator_steps(
-        dataclasses.replace(config, batch=part * parts, accumulate=parts, **alike)
-    )
+    alike |= {"batch": part, "accumulate": 1, "share_fakes": config.share_fakes and not parted}
+    held, each, plain, gradients = _generator_steps(dataclasses.replace(config, **alike))
+    held += gradients * parted
     of = f"parts of {part} pictures of {config.generator.resolution} px in a step"
     return _need(held, each, 1000 * config.kimg, of) | {"step": plain}
 
 
 @once
-def _generator_steps(config) -> tuple[float, float, float]:
-    """Bytes at the most, and operations a picture, of all kinds of steps as often as they come, and of a plain one."""
+def _generator_steps(config) -> tuple[float, float, float, float]:
+    """Bytes at the most; operations a picture, of all kinds of steps as often as they come, and of a plain one; bytes
+    of a network's gradients."""
     from sofgan.siw.data import Batch
     from sofgan.siw.step import SiwTraining
 
@@ -230,7 +231,8 @@ def _generator_steps(config) -> tuple[float, float, float]:
         with torch.no_grad():
             _paint(training.ema, rows, 1)
             _paint(training.ema, rows, 2)
-    return ledger.peak, total, plain / config.batch
+        networks = [sum(4 * value.numel() for value in own) for own in (training.learned, training.painted)]
+    return ledger.peak, total, plain / config.batch, max(networks)
 
 
 def _shares_of_steps(r1_every: int, path_length_every: int) -> dict[int, float]:
