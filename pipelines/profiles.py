@@ -225,7 +225,12 @@ def _profile(name: str, names: list[str]) -> dict:
     path = FOLDER / f"{name}.yaml"
     changes = parse(path.read_text(), path)
     base = changes.pop("base", None)
-    return merge(_profile(base, names), changes) if base else changes
+    if base is None:
+        return changes
+    others = [other for other in names if other != name]
+    if base not in others:
+        raise ProfileError(f"{path}: base: there is no profile {base!r} for it to change")
+    return merge(_profile(base, others), changes)
 
 
 def _git(*arguments: str) -> str:
