@@ -1,6 +1,7 @@
 """What a scan, a photo or a training step costs, and what 100,000 scans and FFHQ at 1024 pixels would: docs/scale.md.
 
     python -m benchmarks.scale [--scans 100000] [--photos 70000] [--cores 96] [--gpus 8]
+    python -m benchmarks.scale --profile paper [--cores 96] [--gpus 8]
 
 Measured here, one process with one thread: scans ingested and rendered (16 avatars), photos of 1024 pixels imported and
 parsed at 512 by facexlib's BiSeNet (16 drawn ones; its weights don't matter for the time), steps of the field's and
@@ -12,6 +13,11 @@ paper profile's at 1024 pixels on tensors without contents.
 Projected: all but the generator by cores that are as fast as this one; the generator by operations, at the rate that
 each GPU reached in StyleGAN2's published training (8 A100, 1024 pixels, 14.6 s for a thousand photos), whose operations
 are counted in the same way. No GPU was measured.
+
+With --profile: of each stage of that profile the most memory of a process and of a GPU, and hours. The host's memory
+is that of a rehearsal (`python -m pipelines rehearse`: all stages with few of everything), in which each table that
+grows with their number counts as often as there will be; the GPU's and operations are counted on tensors without
+contents. Status 1, and a sentence, where a stage needs more than 64 GB of a process or 24 GB of a GPU, or fails.
 """
 
 import argparse
@@ -25,6 +31,7 @@ import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -32,11 +39,10 @@ import torch
 import yaml
 from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils.flop_counter import flop_registry
 
-from pipelines import profiles
+from pipelines import profiles, rehearsal
 from sofgan.config import from_mapping
+from sofgan.counting import Ledger
 from sofgan.cpu import use_cpu
 from sofgan.faces.config import ParseFaces, ParserConfig
 from sofgan.faces.importing import import_photos
@@ -65,21 +71,9 @@ SOF_STEPS = 40
 FAKE_BATCH = 4
 RENDERED = 128, 512  # pixels
 SCANS_OF_DEMO = 96
-
-
-class Operations(TorchDispatchMode):
-    """Counts floating-point operations of matrix products and convolutions, forwards and backwards."""
-
-    def __init__(self):
-        super().__init__()
-        self.count = 0
-
-    def __torch_dispatch__(self, function, types, args=(), kwargs=None):
-        out = function(*args, **(kwargs or {}))
-        count = flop_registry.get(function._overloadpacket)
-        if count is not None:
-            self.count += count(*args, **(kwargs or {}), out_val=out)
-        return out
+A100_OPERATIONS = (
+    17.0e12  # a second, in StyleGAN2's published training at 1024 pixels: as printed without --profile
+)
 
 
 @functools.cache
@@ -90,7 +84,7 @@ def block(name: str, kind, profile: str = "demo"):
     ).stdout
     document = yaml.safe_load(text)
     if profile != "demo":
-        profiles.merge(document, yaml.safe_load(Path(f"profiles/{profile}.yaml").read_text()))
+        profiles.merge(document, profiles.of_name(profile))
     return from_mapping(kind, document[name], name)
 
 
@@ -143,9 +137,9 @@ def photos(folder: Path) -> dict[str, tuple[float, float]]:
         parse_store(PhotoStore(store), parser, maps, config, parser_sha256="", work=folder / "work")
 
     found["parse"] = timed(parse) / PHOTOS, size_of(maps) / PHOTOS
-    with torch.no_grad(), Operations() as operations:
+    with torch.no_grad(), Ledger() as operations:
         parser.class_ids(torch.zeros(1, 3, 512, 512), 512)
-    found["parse operations"] = operations.count, 0.0
+    found["parse operations"] = operations.operations, 0.0
     return found
 
 
@@ -156,9 +150,9 @@ def field(folder: Path) -> dict[str, float]:
     short = dataclasses.replace(config, steps=SOF_STEPS, validate_every_steps=SOF_STEPS)
     visits = SOF_STEPS * min(config.instances_per_step, len(views.names))
     seconds = timed(lambda: train_sof(views, short, 0, "cpu")) / visits
-    with Operations() as operations:
+    with Ledger() as operations:
         train_sof(views, short, 0, "cpu")
-    return {"seconds": seconds, "operations": operations.count / visits}
+    return {"seconds": seconds, "operations": operations.operations / visits}
 
 
 def generator(config: TrainSiw, fake: bool) -> float:
@@ -183,9 +177,9 @@ def generator(config: TrainSiw, fake: bool) -> float:
                 bool(number) and step % number == 0 for number in (config.r1_every, config.path_length_every)
             )
             if kind not in counted:
-                with Operations() as operations:
+                with Ledger() as operations:
                     training.step(step, batch)
-                counted[kind] = operations.count / FAKE_BATCH
+                counted[kind] = operations.operations / FAKE_BATCH
             total += counted[kind]
     return total / period
 
@@ -206,8 +200,11 @@ def main() -> int:
     parser.add_argument("--photos", type=int, default=70_000)
     parser.add_argument("--cores", type=int, default=96)
     parser.add_argument("--gpus", type=int, default=STYLEGAN2_PHOTOS_A_SECOND[0])
+    parser.add_argument("--profile", help="demo, or a file of profiles/: memory and hours of its stages")
     arguments = parser.parse_args()
     use_cpu(1)
+    if arguments.profile:
+        return of_profile(arguments.profile, arguments.cores, arguments.gpus)
     with tempfile.TemporaryDirectory() as work:
         folder = Path(work)
         a_photo = photos(folder)
@@ -220,6 +217,46 @@ def main() -> int:
     shown, reference = generator(paper, True), generator(stylegan2(paper), True)
     report(arguments, a_scan, a_photo, a_visit, demo, shown, reference, paper)
     return 0
+
+
+def of_profile(name: str, cores: int, gpus: int) -> int:
+    """Print what the stages of a profile need; returns 1 where one needs too much, or fails."""
+    document = rehearsal.document_of(name)
+    sets = rehearsal.set_sizes(document, Path.cwd())
+    # What a rehearsal says on the way goes to the terminal's other stream: this command's output is a table.
+    with rehearsal.rehearsals({name: document}, partial(print, file=sys.stderr)) as walks:
+        results = walks[name]()
+    with tempfile.TemporaryDirectory(prefix="sofgan-scale-") as work:
+        folder = Path(work)
+        units = {name: seconds for name, (seconds, _) in photos(folder).items()}
+        with one_thread_each(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+            units |= {name: seconds for name, (seconds, _) in pool.submit(scans, folder).result().items()}
+    by_core = {
+        "make_avatars": units["raw"] * sets["scans"],
+        "ingest_scans": units["ingest"] * sets["scans"],
+        "render_views": units[f"render {RENDERED[0]}"] * sets["scans"],
+        "import_photos": units["import"] * (sets["ffhq"] + sets["celebamask"]),
+    }
+    together = {
+        "train_sof": min(gpus, document["train_sof"]["instances_per_step"]),
+        "train_siw": from_mapping(TrainSiw, document["train_siw"], name).sharers(gpus),
+    }
+    print("| stage | memory of a process, GB | of a GPU, GB | hours | on | counted |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    for result in results:
+        stage, hours, where = result.stage.split("@")[0], "", ""
+        if result.operations:
+            count = together.get(stage, 1)
+            hours = f"{result.operations / A100_OPERATIONS / count / 3600:,.1f}"
+            where = f"{count} A100"
+        elif stage in by_core:
+            hours, where = f"{by_core[stage] / cores / 3600:,.2f}", f"{cores} cores"
+        host, device = (f"{size / 1e9:,.1f}" if size else "" for size in (result.host, result.device))
+        print(f"| {result.stage} | {host} | {device} | {hours} | {where} | {result.of} |")
+    faults = [f"{result.stage}: {fault}" for result in results for fault in result.faults]
+    if faults:
+        print(f"{name} would fail: {'; '.join(faults)}", file=sys.stderr)
+    return 1 if faults else 0
 
 
 def report(

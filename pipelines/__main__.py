@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines import batches, demo, doctor, metrics, profiles, services, weights
+from pipelines import batches, demo, doctor, metrics, profiles, rehearsal, services, weights
 from sofgan.errors import in_a_sentence
 
 
@@ -31,6 +31,14 @@ def main(arguments: list[str] | None = None) -> int:
     command.add_argument("name", nargs="?", help="demo, or a file of profiles/ (without it: list them)")
     command.add_argument("--fresh", action="store_true", help="drop your own changes of params.yaml")
     command.set_defaults(run=lambda chosen: profiles.run(chosen.name, chosen.fresh))
+
+    command = commands.add_parser(
+        "rehearse", help="a dry run of all stages with few of everything, and the memory that all will need"
+    )
+    command.add_argument(
+        "profiles", nargs="*", help="demo, or files of profiles/ (without: params.yaml here)"
+    )
+    command.set_defaults(run=lambda chosen: rehearsal.run(chosen.profiles))
 
     command = commands.add_parser(
         "weights", help="fetch facexlib's face parser and face detector, FID's network"

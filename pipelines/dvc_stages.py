@@ -40,6 +40,26 @@ def in_graph_order(root: Path, targets: list[str]) -> list[str]:
     Raises:
         StageFailed: there is no such stage, or dvc can't read its files.
     """
+    return [stage.name for stage in planned(root, targets)]
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A stage as dvc.yaml has it, or a .dvc file, which has no command. Paths are from the project's folder."""
+
+    name: str
+    command: str | None
+    needs: tuple[str, ...]  # files and folders that it depends on
+    params: tuple[str, ...]  # blocks and keys of params.yaml that it depends on
+    makes: tuple[str, ...]
+
+
+def planned(root: Path, targets: list[str]) -> list[Planned]:
+    """`in_graph_order`, with what dvc.yaml says of each stage.
+
+    Raises:
+        StageFailed: as of `in_graph_order`.
+    """
     import networkx
     from dvc.exceptions import DvcException
     from dvc.repo import Repo
@@ -47,10 +67,10 @@ def in_graph_order(root: Path, targets: list[str]) -> list[str]:
     try:
         with Repo(str(root)) as repo:
             graph = repo.index.graph  # From a stage to those it depends on.
+            described = {stage: _described(stage) for stage in graph}
     except DvcException as error:
         raise StageFailed(f"dvc: {sentence(error)}") from error
-    else:
-        names = {stage: getattr(stage, "name", None) or stage.addressing for stage in graph}
+    names = {stage: known.name for stage, known in described.items()}
     wanted = set(graph)
     if targets:
         starts = {stage for stage, name in names.items() if name in targets or name.split("@")[0] in targets}
@@ -63,7 +83,20 @@ def in_graph_order(root: Path, targets: list[str]) -> list[str]:
     # Where the graph leaves the order open: as in dvc.yaml, which dvc reads first to last.
     place = {stage: index for index, stage in enumerate(names)}
     order = networkx.lexicographical_topological_sort(graph.subgraph(wanted).reverse(), key=place.get)
-    return [names[stage] for stage in order]
+    return [described[stage] for stage in order]
+
+
+def _described(stage) -> Planned:
+    from dvc.dependency.param import ParamsDependency
+
+    named = [dep for dep in stage.deps if isinstance(dep, ParamsDependency)]
+    return Planned(
+        getattr(stage, "name", None) or stage.addressing,
+        stage.cmd,
+        tuple(dep.def_path for dep in stage.deps if dep not in named),
+        tuple(key for dep in named if dep.def_path == "params.yaml" for key in dep.params),
+        tuple(out.def_path for out in stage.outs),
+    )
 
 
 def run_stage(stage: str, root: Path, environment: dict[str, str], say: Callable[[str], None]) -> Outcome:

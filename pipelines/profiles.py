@@ -1,10 +1,10 @@
 """`python -m pipelines profile NAME`: params.yaml for another size of the whole.
 
 The params.yaml in git is the `demo` profile. `profiles/NAME.yaml` holds what another one changes: mappings are merged
-key by key, everything else (lists too) is replaced. The profile's name is kept in params.yaml as `profile:`. What you
-changed yourself (your batches, your photo folders) is found by comparing with what the command would have written,
-and put on top of the new profile. The demo file is taken from git, the newest version there that is one; outside of
-git from a copy that is made when the demo is left.
+key by key, everything else (lists too) is replaced. With `base: OTHER` it changes another profile, not the demo. The
+profile's name is kept in params.yaml as `profile:`. What you changed yourself (your batches, your photo folders) is
+found by comparing with what the command would have written, and put on top of the new profile. The demo file is taken
+from git, the newest version there that is one; outside of git from a copy that is made when the demo is left.
 """
 
 import copy
@@ -65,9 +65,7 @@ def _known() -> tuple[str, list[str]]:
 def _write(name: str, fresh: bool) -> int:
     current, names = _known()
     if name not in names:
-        near = difflib.get_close_matches(name, names, n=1)
-        hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"
-        raise ProfileError(f"no profile '{name}'{hint}")
+        raise _unknown(name, names)
     base = demo_text()
     text, own = switch(PARAMS.read_text(), base, _profile(current, names), _profile(name, names), name, fresh)
     check(text)
@@ -77,6 +75,18 @@ def _write(name: str, fresh: bool) -> int:
     if own:
         print("your own changes, kept: " + ", ".join(own) + "   (--fresh drops them)")
     return 0
+
+
+def of_name(name: str) -> dict:
+    """What a profile changes; {} for the demo.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    names = ["demo", *sorted(path.stem for path in FOLDER.glob("*.yaml"))]
+    if name not in names:
+        raise _unknown(name, names)
+    return _profile(name, names)
 
 
 def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -> tuple[str, list[str]]:
@@ -199,6 +209,12 @@ def parse(text: str, where) -> dict:
     return value if value is not None else {}
 
 
+def _unknown(name: str, names: list[str]) -> ProfileError:
+    near = difflib.get_close_matches(name, names, n=1)
+    hint = f"; did you mean '{near[0]}'?" if near else f"; there are: {', '.join(names)}"
+    return ProfileError(f"no profile '{name}'{hint}")
+
+
 def _profile(name: str, names: list[str]) -> dict:
     if name == "demo":
         return {}
@@ -207,7 +223,14 @@ def _profile(name: str, names: list[str]) -> dict:
             f"params.yaml is of a profile '{name}' that is not in profiles/; --fresh starts anew"
         )
     path = FOLDER / f"{name}.yaml"
-    return parse(path.read_text(), path)
+    changes = parse(path.read_text(), path)
+    base = changes.pop("base", None)
+    if base is None:
+        return changes
+    others = [other for other in names if other != name]
+    if base not in others:
+        raise ProfileError(f"{path}: base: there is no profile {base!r} for it to change")
+    return merge(_profile(base, others), changes)
 
 
 def _git(*arguments: str) -> str:

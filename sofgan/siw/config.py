@@ -176,7 +176,7 @@ class TrainSiw:
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
     # sizes that pictures grow through, each with its share of the run
     growth: tuple[tuple[int, Annotated[float, between(0, 1)]], ...]
-    accumulate: Count  # parts in which a step's batch is worked off, to save memory
+    accumulate: Count  # parts in which a step's batch is worked off, by all processes, to save memory
     augment_kimg: Weight  # thousand photos over which discriminator.residual_augment may rise by 1; 0: never
     # mean sign of the residual critic's verdicts on photos that it is held at
     augment_target: Annotated[float, within(-1, 1)]
@@ -220,8 +220,15 @@ class TrainSiw:
     def sharers(self, asked: int) -> int:
         """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes
         whole groups of the pictures that critics compare, and pairs where every second one's path length counts."""
-        unit = self.accumulate * self.inseparable
-        return next((count for count in range(asked, 1, -1) if self.batch % (count * unit) == 0), 1)
+
+        def can(count: int) -> bool:
+            return self.batch % (count * self.parts(count) * self.inseparable) == 0
+
+        return next((count for count in range(asked, 1, -1) if can(count)), 1)
+
+    def parts(self, processes: int) -> int:
+        """Parts in which each of so many processes works off its share of a batch: `accumulate` are all of theirs."""
+        return -(-self.accumulate // processes)
 
     @property
     def inseparable(self) -> int:

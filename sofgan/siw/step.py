@@ -130,7 +130,7 @@ class SiwTraining:
         w_mean = torch.zeros_like(self.generator.w_average)
         parts = list(self._parts(batch))
         # The generator may learn from the fakes that the critics learned from: painted once where they are kept.
-        keep = config.share_fakes and config.accumulate == 1
+        keep = config.share_fakes and config.parts(distributed.world_size()) == 1
         fakes = []
         self.critics.renormalize()
         tasks = [partial(self._learn_critics, part, step, keep) for part in parts]
@@ -195,7 +195,7 @@ class SiwTraining:
     def _parts(self, batch: Batch) -> Iterator[Part]:
         """This process's share of the step's batch, in pieces that are worked on at a time."""
         mine = distributed.share(self.config.batch)
-        count = (mine.stop - mine.start) // self.config.accumulate
+        count = (mine.stop - mine.start) // self.config.parts(distributed.world_size())
         for start in range(mine.start, mine.stop, count):
             for share in self._shares(count):
                 rows = slice(start + share.start, start + share.stop)
@@ -208,7 +208,8 @@ class SiwTraining:
 
     def _work_off(self, tasks: list[Callable[[], Result]]) -> Iterator[Result]:
         """Results of a task a part, in order; memory for one of the `accumulate` parts at a time."""
-        rows = self.config.batch // (distributed.world_size() * self.config.accumulate)
+        processes = distributed.world_size()
+        rows = self.config.batch // (processes * self.config.parts(processes))
         return cpu.map_pieces(lambda task: task(), tasks, self.device, len(self._shares(rows)))
 
     def _draws(self, step: int, purpose: str) -> torch.Generator:

@@ -81,6 +81,19 @@ def test_there_and_back_is_exact(project, capsys):
     assert (project / "params.yaml").read_text() == DEMO
 
 
+def test_a_profile_may_change_another(project, capsys):
+    (project / "profiles/large.yaml").write_text("base: paper\ntrain:\n  steps: 7\n  deep: {extra: 3}\n")
+    assert main(["profile", "large"]) == 0
+    train = profiles.parse((project / "params.yaml").read_text(), "params.yaml")["train"]
+    assert train["steps"] == 7 and train["rates"] == [1e-4]
+    assert train["deep"] == {"size": 64, "kind": "paper", "extra": 3}
+    assert main(["profile", "demo"]) == 0 and (project / "params.yaml").read_text() == DEMO
+    for base in ("nothing", "large"):
+        (project / "profiles/large.yaml").write_text(f"base: {base}\n")
+        assert main(["profile", "large"]) == 1
+        assert f"there is no profile '{base}' for it to change" in capsys.readouterr().err
+
+
 def test_own_changes_are_kept_and_named(project, capsys):
     own = DEMO.replace("[avatars-000]", "[mine-000, avatars-000]").replace(
         "kind: fast", "kind: fast, extra: 1"

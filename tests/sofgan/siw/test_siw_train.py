@@ -305,7 +305,13 @@ def test_processes_that_can_share_a_step_take_whole_groups(tiny_training, monkey
     demo = tiny_training(batch=8)
     assert demo.discriminator.minibatch_group == 4
     assert [demo.sharers(asked) for asked in (1, 2, 3, 8)] == [1, 2, 2, 2]
-    assert tiny_training(batch=32).sharers(8) == 8 and tiny_training(batch=32, accumulate=2).sharers(8) == 4
+    # Parts that save memory are those of all: where each process has one, nothing is left to divide.
+    assert [tiny_training(batch=32, accumulate=parts).sharers(8) for parts in (1, 2, 8)] == [8, 8, 8]
+    assert tiny_training(batch=32, accumulate=8).sharers(3) == 2
+    assert (
+        tiny_training(batch=32, accumulate=8).parts(8) == 1
+        and tiny_training(batch=32, accumulate=8).parts(3) == 3
+    )
     monkeypatch.setattr(distributed, "world_size", lambda: 8)
     with pytest.raises(ValueError, match="whole groups of 4"):
         SiwTraining(demo, 0, "cpu")

@@ -1,0 +1,581 @@
+"""`python -m pipelines rehearse [PROFILE...]`: all stages of a profile with everything real but how many.
+
+In a folder of its own, which is removed, and without DVC's cache or MLflow, the commands of dvc.yaml run in the
+graph's order with params.yaml of the profile, in which `FEW` says how many there are of what: two scans, a handful of
+photos, two steps. Sizes of pictures and networks stay the profile's own. Photos and scans that a profile expects of its
+user are invented ones, in the published layouts. Each stage is told of as ok, or with the sentence with which it stops,
+and with what it will need with all of everything: memory of the host from the tables that grow
+(`stages.rehearsing.run`), memory of a GPU by counting (`stages.rehearsing.needs`).
+
+A stage that does in two profiles the very same is run once.
+"""
+
+import hashlib
+import json
+import math
+import os
+import shlex
+import shutil
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from pipelines import profiles
+from pipelines.demo import environment
+from pipelines.dvc_stages import Planned, planned
+from sofgan.errors import UserError
+from stages import params
+from stages.checks import faults_of_blocks
+from stages.entry import MARK
+
+T = TypeVar("T")
+CODE = Path(__file__).parents[1]
+HOST_LIMIT, DEVICE_LIMIT = 64e9, 24e9  # bytes of a process, and of a GPU
+DEVICE_RESERVE = 2e9  # of these, for CUDA itself, cuDNN's workspaces, and gaps between tensors
+BEARABLE = 5e11  # operations that a CPU does in some ten seconds
+STAGE_SECONDS = 1800.0
+# Stages that `stages.rehearsing.needs` counts.
+COUNTED = ("train_parser", "parse_faces", "train_sof", "invert_masks", "train_siw", "evaluate")
+SETS = {"ffhq": 70_000, "celebamask": 30_000}  # photos, as published
+PAPER_SCANS = 122
+SCANS = 2
+PHOTOS = {"ffhq": (14, 4), "celebamask": (13, 2)}  # of a rehearsal, to train on and held out
+
+# How many a rehearsal has of what: keys of params.yaml, by their last names wherever they stand, or dotted. Whole
+# numbers are at most these; others, and lists, become these. Those of `GROWING` are unlike other sizes: by them
+# `stages.rehearsing.run` knows tables that grow with them.
+GROWING = {"images": 7, "sof_images": 5, "sof_maps": 10, "maps": 9}
+FEW = GROWING | {
+    # scans and photos
+    "scans_per_batch": SCANS, "ffhq_photos": 14, "celebamask_photos": 15, "photos_per_identity": 15,
+    "people": 2, "held_out_people": 1, "views_per_person": 2,
+    "views_per_scan": 3, "held_out_views": 1, "sheet_scans": 2, "sheet_views": 2, "limit": 0,
+    # steps, and what is looked at between them
+    "steps": 2, "fit_steps": 2, "encoder_steps": 2, "released_steps": 2, "warmup_steps": 1, "patience": 0,
+    "added_draws": 1, "score_every_steps": 1, "validate_every_steps": 1, "checkpoint_every_steps": 1,
+    "validate_views": 2,
+    # at once
+    "train_parser.batch": 2, "train_shape_parser.batch": 2, "parse_faces.batch": 4, "evaluate.batch": 4,
+    "instances_per_step": SCANS, "views_per_instance": 1, "rays_per_view": 64, "rays_per_map": 64, "maps_per_step": 3,
+    "rehearsal_instances": 1, "starts": 2, "blend": 2, "new_heads": 1, "held_out_instances": 1,
+    "reference_maps": 4, "reference_heads": 2,
+    # pictures and figures
+    "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
+    "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,
+}  # fmt: skip
+RUNTIME = {"device": "cpu", "workers": 1, "threads": 1, "cluster": "", "train_processes": 1}
+NETWORK_SCANS = "data/raw/scans"
+
+
+@dataclass
+class Result:
+    """How a stage went, and what it will need.
+
+    Attributes:
+        faults: sentences; none: it went well.
+        host, device: bytes with all of everything, of a process and of a GPU; None: not known, or no GPU is used.
+        operations: of all its work on a GPU.
+        instead: what was put in the place of what.
+        twin: the profile in which the very same was run.
+    """
+
+    stage: str
+    seconds: float = 0.0
+    faults: list[str] = field(default_factory=list)
+    host: float | None = None
+    device: float | None = None
+    operations: float = 0.0
+    of: str = ""
+    instead: list[str] = field(default_factory=list)
+    twin: str = ""
+
+
+class Done:
+    """What was run, by what it depends on: several rehearsals share it, whose own thread runs what none has run."""
+
+    def __init__(self):
+        self._known: dict[str, Future] = {}
+        self._lock = threading.Lock()
+
+    def get(self, key: str, work: Callable[[], T]) -> tuple[T, bool]:
+        """What the work gave, here or in the first of the rehearsals that asked, and whether that was here."""
+        with self._lock:
+            mine = key not in self._known
+            future = self._known.setdefault(key, Future())
+        if mine:
+            try:
+                future.set_result(work())
+            except BaseException as error:
+                future.set_exception(error)
+        return future.result(), mine
+
+
+def run(names: list[str]) -> int:
+    """Rehearse profiles, or params.yaml as it is; says how each stage went. Status 1 where one would fail.
+
+    Raises:
+        ProfileError: there is no such profile.
+        RehearsalError: a profile is not valid.
+    """
+    documents = {name: document_of(name) for name in names} if names else {"params.yaml": _own_document()}
+    failed = 0
+    with rehearsals(documents, _tell) as walks:
+        for results in walks.values():
+            failed += sum(bool(result.faults) for result in results())
+    if failed:
+        print(f"\n{failed} stage{'s' * (failed > 1)} would fail.")
+    return 1 if failed else 0
+
+
+@contextmanager
+def rehearsals(
+    documents: dict[str, dict], say: Callable[[str], None]
+) -> Iterator[dict[str, Callable[[], list[Result]]]]:
+    """Rehearse the params.yaml of several profiles, as many at once as there are cores.
+
+    Args:
+        documents: by the profile's name.
+        say: is told how each went: a stage at a time, of several profiles one profile after another.
+
+    Yields:
+        By name what waits for the results of its stages, and says them.
+    """
+    done = Done()
+    with (
+        tempfile.TemporaryDirectory(prefix="sofgan-rehearsal-") as work,
+        ThreadPoolExecutor(1 + params.cores()) as pool,
+    ):
+        files = {}
+        for name, document in documents.items():
+            files[name] = Path(work) / f"{name}.needs.yaml"
+            sets = {"sets": set_sizes(document, Path.cwd())}
+            files[name].write_text(yaml.safe_dump(document | sets, sort_keys=False))
+        counting = pool.submit(count_needs, list(files.values()))
+
+        def start(number: int, name: str) -> Callable[[], list[Result]]:
+            said: list[str] = []
+            tell = say if len(documents) == 1 else said.append
+            counts = Counts(counting, number)
+            walk = pool.submit(rehearse, name, documents[name], Path(work) / name, done, counts, tell)
+
+            def results() -> list[Result]:
+                found = walk.result()
+                if said:
+                    say("\n".join(said))
+                return found
+
+            return results
+
+        yield {name: start(number, name) for number, name in enumerate(documents)}
+
+
+def _tell(text: str) -> None:
+    print(text, flush=True)
+
+
+def document_of(name: str) -> dict:
+    """params.yaml of a profile, as `python -m pipelines profile NAME --fresh` writes it.
+
+    Raises:
+        ProfileError: there is no such profile.
+    """
+    base = profiles.demo_text()
+    changes = profiles.of_name(name)
+    return yaml.safe_load(profiles.switch(base, base, {}, changes, name, True)[0])
+
+
+def _own_document() -> dict:
+    return yaml.safe_load(profiles.read(profiles.PARAMS))
+
+
+def rehearse(
+    name: str,
+    document: dict,
+    folder: Path,
+    done: Done,
+    counts: "Counts",
+    say: Callable[[str], None],
+) -> list[Result]:
+    """All stages of a params.yaml, in a new folder.
+
+    Args:
+        done: stages that other rehearsals run; those that are run here are added.
+        counts: what its stages need, while it is being counted.
+        say: is told how each went.
+    """
+    few, notes = fewer(document), []
+    folder.mkdir(parents=True)
+    shutil.copyfile("dvc.yaml", folder / "dvc.yaml")
+    (folder / ".dvc").mkdir()
+    (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n    analytics = false\n")
+    sets = set_sizes(document, Path.cwd())
+    notes += _spare_weights(few, folder)
+    (folder / "params.yaml").write_text(yaml.safe_dump(few, sort_keys=False))
+    if faults := list(faults_of_blocks(folder / "params.yaml")):
+        raise RehearsalError(f"{name}: " + "; ".join(faults))
+    graph = [stage for stage in planned(folder, []) if stage.command is not None]
+    say(f"{name}:")
+    needed = {path for stage in graph for path in stage.needs}
+    for stage in [stage for stage in graph if is_spare(stage, needed)]:
+        notes.append(f"{stage.name}: left out, this profile does not use what it makes")
+        graph.remove(stage)
+    _make_raw(few, graph, folder, notes)
+    for note in notes:
+        say(f"  {note}")
+    keys, waiting, results, stopped = {}, [], [], set()
+
+    def tell() -> None:
+        while waiting and (waiting[0].stage not in COUNTED or counts.ready):
+            results.append(judged(waiting[0], counts.of(waiting.pop(0).stage)))
+            for line in lines(results[-1]):
+                say(f"  {line}")
+
+    for stage in graph:
+        heavy = paints(stage) and is_heavy(few, counts)
+        key = _key(stage, few, document, keys, heavy)
+        keys |= dict.fromkeys(stage.makes, key)
+        if lost := sorted(path for path in stage.needs if _within(path, stopped)):
+            result = Result(stage.name, faults=[f"not run: nothing made {', '.join(lost)}"])
+        else:
+            plan = partial(_run, stage, document, few, sets, heavy, folder)
+            (twin, source, result), own = done.get(key, lambda plan=plan: (name, folder, plan()))
+            if not own:
+                _take(stage, source, folder)
+                result = replace(result, twin=twin)
+        if any(not (folder / path).exists() for path in stage.makes):
+            stopped |= set(stage.makes)
+        waiting.append(result)
+        tell()
+    counts.wait()
+    tell()
+    return results
+
+
+class Counts:
+    """What the stages of one of several params.yaml need, see `count_needs`, while it may still be counted."""
+
+    def __init__(self, counting: Future, number: int):
+        self._counting, self._number = counting, number
+
+    @property
+    def ready(self) -> bool:
+        """Whether nothing is left to wait for."""
+        return self._counting.done()
+
+    def wait(self) -> dict[str, dict]:
+        """By stage.
+
+        Raises:
+            RehearsalError: it could not be counted.
+        """
+        return self._counting.result()[self._number]
+
+    def of(self, stage: str) -> dict:
+        """What a stage needs; {} where that isn't counted."""
+        return self.wait().get(stage, {}) if stage in COUNTED else {}
+
+
+def is_spare(stage: Planned, needed: set[str]) -> bool:
+    """Whether a stage makes raw data, in place of the user's own, that no stage needs."""
+    raw = [path for path in stage.makes if path.startswith("data/raw/")]
+    return bool(raw) and not any(_overlap(path, need) for path in stage.makes for need in needed)
+
+
+def paints(stage: Planned) -> bool:
+    """Whether a stage's script has to do with the generator."""
+    module = shlex.split(stage.command)[2].replace(".", "/")
+    return "sofgan.siw" in (CODE / f"{module}.py").read_text()
+
+
+def is_heavy(few: dict, counts: Counts) -> bool:
+    """Whether two steps of the generator's training are more than a CPU can bear, or can't be counted."""
+    return 2 * few["train_siw"]["batch"] * counts.of("train_siw").get("step", math.inf) > BEARABLE
+
+
+class RehearsalError(UserError, RuntimeError):
+    """There is nothing to rehearse: params.yaml, or what a rehearsal makes of it, is not valid."""
+
+
+def fewer(document: dict) -> dict:
+    """params.yaml of a rehearsal: the same with few of everything, see `FEW`."""
+    few = {block: _fewer(value, block, document) for block, value in document.items()}
+    few["runtime"] = document["runtime"] | RUNTIME
+    siw = few["train_siw"]
+    # Two steps of as many pictures as a critic compares, or a share of them is accumulated.
+    siw["batch"] = max(2, siw["discriminator"]["minibatch_group"])
+    siw["accumulate"] = 1
+    siw["kimg"] = 2 * siw["batch"] / 1000
+    siw["report_every_kimg"] = siw["kimg"] / 2
+    # What has no published layout of its own is looked for in this folder.
+    for settings in (few["import_photos"]["ffhq"], few["import_photos"]["celebamask"]):
+        if Path(settings["source"]).is_absolute():
+            settings["source"] = f"data/raw/{Path(settings['source']).name}"
+    few["train_sof"]["warm_start"] = few["train_sof"].get("warm_start", {}) | {"field": "", "sha256": ""}
+    return few
+
+
+def _fewer(value, name: str, document: dict):
+    if isinstance(value, dict):
+        return {key: _fewer(below, f"{name}.{key}", document) for key, below in value.items()}
+    few = FEW.get(name, FEW.get(name.rpartition(".")[2]))
+    if few is None or isinstance(value, str | bool):
+        return value
+    return min(value, few) if isinstance(value, int) and isinstance(few, int) else few
+
+
+def lengths_of(
+    stage: Planned, document: dict, few: dict, sets: dict[str, int]
+) -> dict[int, tuple[float, str]]:
+    """The few that stand for many in a stage: as many it will be, and of what."""
+    found = {}
+    for name, (train, held_out) in PHOTOS.items():
+        share = document["import_photos"][name]["held_out_share"]
+        found[train] = (sets[name] * (1 - share), f"photos of {name}")
+        if share:
+            found[train + held_out] = (sets[name], f"photos of {name}")
+    heads = SCANS + few["invert_masks"]["maps"]
+    maps = min(document["invert_masks"]["maps"], sets["celebamask"])
+    found[heads] = (sets["scans"] + maps, "heads of the field")
+    for block in stage.params:
+        for key, value in few[block].items() if isinstance(few.get(block), dict) else ():
+            if key in GROWING and value == GROWING[key]:
+                found[value] = (document[block][key], f"{block}.{key}")
+    return found
+
+
+def set_sizes(document: dict, root: Path) -> dict[str, int]:
+    """Photos of either set, and scans: those that stages make or that are here, else the published or the paper's."""
+    sizes = {}
+    for name, published in SETS.items():
+        settings = document["import_photos"][name]
+        made = settings["source"] == f"data/raw/portraits/{name}"
+        there = (
+            0
+            if made
+            else sum(1 for path in (root / settings["source"]).rglob("*") if path.suffix in PICTURES)
+        )
+        sizes[name] = document["make_portraits"][f"{name}_photos"] if made else there or published
+        if settings["limit"]:
+            sizes[name] = min(sizes[name], settings["limit"])
+    made = sum(batch in document["avatars"]["batches"] for batch in document["batches"])
+    sizes["scans"] = made * document["make_avatars"]["scans_per_batch"]
+    if made < len(document["batches"]):
+        sizes["scans"] += PAPER_SCANS
+    return sizes
+
+
+PICTURES = (".png", ".jpg", ".jpeg")
+
+
+def _spare_weights(few: dict, folder: Path) -> list[str]:
+    """Do without weights of others that are not here; what is left out is said."""
+    said, here = [], Path.cwd()
+    parser, evaluation = few["train_parser"], few["evaluate"]
+    if path := parser["pretrained"]["path"]:
+        if (here / path).is_file():
+            _link(here / path, folder / path)
+        else:
+            said.append(
+                f"missing: {path} (python -m pipelines weights): a parser of 17 classes is trained instead"
+            )
+            parser["pretrained"] = {"path": "", "sha256": ""}
+            parser["parser"]["order"] = "17"
+    if path := evaluation["inception_weights"]:
+        if (here / path).is_file():
+            _link(here / path, folder / path)
+        else:
+            said.append(f"missing: {path}: no FID in this rehearsal")
+            evaluation["inception_weights"] = ""
+    for name in ("ffhq", "celebamask"):
+        settings = few["import_photos"][name]
+        if settings.get("align", "none") != "none":
+            said.append(
+                f"{name}: photos of this rehearsal are aligned: finding faces in them is not rehearsed"
+            )
+            settings["align"] = "none"
+    return said
+
+
+def _link(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.symlink_to(source.resolve())
+
+
+def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str]) -> None:
+    """Scans and photos that no stage makes."""
+    made = {path for stage in graph for path in stage.makes}
+    scans = [batch for batch in few["batches"] if f"{NETWORK_SCANS}/{batch}" not in made]
+    photos = []
+    for name, (train, held_out) in PHOTOS.items():
+        settings = few["import_photos"][name]
+        if not _within(settings["source"], made):
+            share = settings["held_out_share"]
+            photos.append(
+                {
+                    "folder": settings["source"], "masks": name == "celebamask", "size": _photo_size(few),
+                    "train": train, "held_out": held_out, "share": share,
+                }
+            )  # fmt: skip
+            notes.append(f"{settings['source']}: {train + held_out * (share > 0)} invented photos stand in")
+    if scans or photos:
+        order = folder / "raw.json"
+        order.write_text(json.dumps({"scans": scans, "photos": photos}))
+        status, text = _python(["stages.rehearsing.raw", str(order)], folder)
+        if status:
+            raise RehearsalError(f"photos and scans to rehearse with could not be made: {_last(text)}")
+
+
+def _photo_size(few: dict) -> int:
+    """Pixels of a photo: as published where that matters, else what networks see."""
+    needed = max(few["import_photos"]["min_side_px"], 2 * few["train_siw"]["generator"]["resolution"])
+    return min(1024, max(needed, few["train_parser"]["parser"]["size"]))
+
+
+def count_needs(files: list[Path]) -> list[dict[str, dict]]:
+    """What `stages.rehearsing.needs` says of each params.yaml.
+
+    Raises:
+        RehearsalError: it could not count.
+    """
+    status, text = _python(["stages.rehearsing.needs", *map(str, files)], files[0].parent)
+    if status:
+        raise RehearsalError(f"what stages need could not be counted: {_last(text)}")
+    return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
+
+
+def _run(
+    stage: Planned, document: dict, few: dict, sets: dict[str, int], heavy: bool, folder: Path
+) -> Result:
+    """Run a stage's command in the folder."""
+    result = Result(stage.name)
+    if missing := [path for path in stage.needs if not (folder / path).exists() and not _is_code(path)]:
+        result.faults.append(f"nothing makes {', '.join(missing)}, which dvc.yaml says that it needs")
+        return result
+    words = shlex.split(stage.command)
+    if words[:2] != ["python", "-m"] or not words[2].startswith("stages."):
+        result.faults.append(f"its command is no stage's: {stage.command}")
+        return result
+    order = folder / f"{stage.name}.json"
+    order.write_text(json.dumps({"lengths": lengths_of(stage, document, few, sets), "heavy": heavy}))
+    began = time.monotonic()
+    status, text = _python(["stages.rehearsing.run", str(order), *words[2:]], folder)
+    result.seconds = time.monotonic() - began
+    if status:
+        result.faults.append(_last(text))
+    told = order.with_suffix(".told")
+    if told.is_file():
+        notes = json.loads(told.read_text())
+        result.faults += notes["faults"]
+        result.instead = notes["instead"]
+        result.host = notes["resident"] + notes["growing"]
+        if result.host > HOST_LIMIT:
+            largest = "; ".join(f"{text}: {size / 1e9:,.0f} GB" for size, text in notes["tables"][:2])
+            result.faults.append(
+                f"{result.host / 1e9:,.0f} GB of memory in a process, above {HOST_LIMIT / 1e9:.0f}: {largest}"
+            )
+    if not status and (unmade := [path for path in stage.makes if not (folder / path).exists()]):
+        result.faults.append(f"it ended well, but did not make {', '.join(unmade)}")
+    return result
+
+
+def judged(result: Result, known: dict) -> Result:
+    """A copy of a result with what was counted of its work on a GPU."""
+    result = replace(result)
+    if "fault" in known:
+        result.faults = [*result.faults, f"at its own sizes: {known['fault']}"]
+    elif known:
+        result.device = known["device"] + DEVICE_RESERVE
+        result.operations, result.of = known["operations"], known["of"]
+        if result.device > DEVICE_LIMIT:
+            sentence = f"{result.device / 1e9:.0f} GB of a GPU, above {DEVICE_LIMIT / 1e9:.0f}: {known['of']}"
+            result.faults = [*result.faults, sentence]
+    return result
+
+
+def lines(result: Result) -> list[str]:
+    """What is printed of a stage."""
+    how = "would fail" if result.faults else "ok"
+    took = f"as in {result.twin}" if result.twin else f"{result.seconds:.0f} s"
+    needs = f"{_gigabytes(result.host)} host" if result.host else ""
+    needs += f", {_gigabytes(result.device)} GPU" if result.device else ""
+    first = f"{result.stage:24} {how:10} {took:14} {needs}".rstrip()
+    return [
+        first,
+        *(f"    {fault}" for fault in result.faults),
+        *(f"    ({text})" for text in result.instead),
+    ]
+
+
+def _gigabytes(size: float) -> str:
+    return f"{size / 1e9:,.1f} GB"
+
+
+def _key(stage: Planned, few: dict, document: dict, keys: dict[str, str], heavy: bool) -> str:
+    """What a stage's run depends on: its command, its parameters, and the same of what made its inputs."""
+    made = sorted(path for path in keys if any(_overlap(path, need) for need in stage.needs))
+    raw = [few["import_photos"][name] for name in PHOTOS] if "import_photos" in stage.params else []
+    content = [
+        stage.command, {name: few.get(name) for name in stage.params}, [[path, keys[path]] for path in made],
+        {name: document.get(name) for name in stage.params}, raw, heavy, _photo_size(few) if raw else 0,
+    ]  # fmt: skip
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _take(stage: Planned, source: Path, target: Path) -> None:
+    """What a stage made elsewhere."""
+    for path in stage.makes:
+        (target / path).parent.mkdir(parents=True, exist_ok=True)
+        if (source / path).is_dir():
+            shutil.copytree(source / path, target / path, dirs_exist_ok=True)
+        elif (source / path).exists():
+            shutil.copyfile(source / path, target / path)
+
+
+def _within(path: str, folders) -> bool:
+    """Whether a path is one of those, or in one of them."""
+    return any(str(holder) in folders for holder in (Path(path), *Path(path).parents))
+
+
+def _overlap(one: str, other: str) -> bool:
+    return _within(one, {other}) or _within(other, {one})
+
+
+def _is_code(path: str) -> bool:
+    return path.split("/")[0] in ("stages", "sofgan") or path == "params.yaml"
+
+
+def _last(text: str) -> str:
+    """The sentence with which a process ended, or the last line of its traceback."""
+    said = [line for line in text.splitlines() if line.strip()] or ["it ended without a word"]
+    marked = [line for line in said if MARK in line]
+    return (marked or said)[-1].strip()
+
+
+def _python(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Status and output of `python -m ...` in a folder, apart from DVC and MLflow."""
+    variables = {
+        name: value
+        for name, value in environment().items()
+        if not name.startswith(("DVC_", "SOFGAN_", "MLFLOW_"))
+    }
+    variables |= {"SOFGAN_TRACKING": "off", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "1"}
+    variables["PYTHONPATH"] = os.pathsep.join([str(CODE), *filter(None, [variables.get("PYTHONPATH")])])
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments], cwd=folder, env=variables, text=True, errors="replace",
+            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=STAGE_SECONDS,
+        )  # fmt: skip
+    except subprocess.TimeoutExpired:
+        return 1, f"it did not end within {STAGE_SECONDS:.0f} s"
+    return done.returncode, done.stdout

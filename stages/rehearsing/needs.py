@@ -1,0 +1,340 @@
+"""Memory of a GPU and operations that stages need with params.yaml as it is, counted on tensors without contents.
+
+    python -m stages.rehearsing.needs params.yaml...
+
+Prints JSON, a line a file: by stage `device`, the bytes that it holds on the GPU at its worst moment, `operations` of
+all its work, `step`, those of one step (or picture), and `of`, what was counted. A stage that would fail has `fault`
+instead. Trainings run their own code on fake tensors: two steps of each kind, so that the optimisers' states are there.
+
+A stage is added by a function in `COUNTS`, which gets the blocks of params.yaml and the sizes of the data sets.
+"""
+
+import dataclasses
+import gc
+import json
+import math
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+import yaml
+
+from sofgan.config import ConfigError
+from sofgan.counting import Ledger, fake_tensors
+from sofgan.errors import sentence
+from stages import params
+
+RENDERED_SIZE = 32  # pixels of the view by which a ray's operations are counted
+BFLOAT16 = {"dtype": torch.bfloat16}
+
+
+def once(count: Callable) -> Callable:
+    """A count that is kept, by its arguments' text: profiles have most in common."""
+    kept: dict[str, object] = {}
+
+    def counted(*arguments):
+        key = repr(arguments)
+        if key not in kept:
+            kept[key] = count(*arguments)
+        return kept[key]
+
+    counted.__doc__ = count.__doc__
+    return counted
+
+
+class Blocks:
+    """Blocks of a params.yaml by name, and how many photos and scans there are."""
+
+    def __init__(self, path: Path):
+        self.path, self.document = path, yaml.safe_load(path.read_text())
+        self.sets = self.document.pop("sets", {})
+
+    def __getattr__(self, name: str):
+        return params.block_of(self.document[name], name, self.path)
+
+
+def train_parser(blocks: Blocks) -> dict:
+    """A step of the parser's training."""
+    from unittest import mock
+
+    from sofgan.faces.train import ParserTraining
+
+    config = blocks.train_parser
+    if config.pretrained.path:
+        return {"device": 0, "operations": 0, "step": 0, "of": "nothing: pretrained weights"}
+    training = ParserTraining.start(config, 0, "cpu")  # Its first weights are read from a file.
+    held = 2 * _bytes_of(training.parser)  # and their average
+    size, batch = config.parser.size, config.batch
+    with fake_tensors(), Ledger() as ledger, mock.patch("sofgan.faces.train.dice_loss", _dice_loss):
+        images = torch.zeros(batch, 3, size, size)
+        labels = torch.zeros(batch, size, size, dtype=torch.long)
+        weights = torch.zeros(17)
+        for _ in range(2):
+            ledger.operations = 0
+            training.optimizer.zero_grad(set_to_none=True)
+            training.learn(images, labels, weights, config)
+            training.optimizer.step()
+    return _need(
+        held + ledger.peak, ledger.operations, config.steps, f"a step of {batch} photos of {size} px"
+    )
+
+
+def _dice_loss(probabilities, labels):
+    """As `sofgan.faces.train.dice_loss`, of all classes, as which of them occur is not known here."""
+    import torch.nn.functional as F
+
+    truth = F.one_hot(labels, probabilities.shape[1]).movedim(-1, 1)
+    overlap = torch.where(truth.bool(), probabilities, 0.0).sum((0, 2, 3))
+    return (1 - 2 * overlap / (probabilities.sum((0, 2, 3)) + truth.sum((0, 2, 3)))).mean()
+
+
+def parse_faces(blocks: Blocks) -> dict:
+    """A batch of photos parsed."""
+    from sofgan.faces.parser import FaceParser
+
+    config, parsing = blocks.train_parser.parser, blocks.parse_faces
+    parser = FaceParser(config).eval().requires_grad_(False)
+    with fake_tensors(), Ledger() as ledger, torch.no_grad(), torch.autocast("cpu", **BFLOAT16):
+        images = torch.zeros(parsing.batch, 3, config.size, config.size)
+        parser.class_ids(images, parsing.label_size, parsing.mirror, parsing.scales)
+    each = ledger.operations / parsing.batch
+    of = f"{parsing.batch} photos at {config.size} px, maps of {parsing.label_size} px"
+    # A batch ahead is on its way.
+    return _need(2 * ledger.peak + _bytes_of(parser), each, blocks.sets["ffhq"], of)
+
+
+def train_sof(blocks: Blocks) -> dict:
+    """A step of the field's training."""
+    config = blocks.train_sof
+    heads, rays = config.instances_per_step, config.views_per_instance * config.rays_per_view
+    held, each = _field_step(_network_of(config), heads, rays, blocks.sets["scans"])
+    return _need(held, each, config.steps, f"a step of {heads} heads by {rays} rays")
+
+
+def invert_masks(blocks: Blocks) -> dict:
+    """A step with the modules released: as one of the field's training on as many maps and rays."""
+    config, field = blocks.invert_masks, blocks.train_sof
+    maps = min(config.maps, blocks.sets["celebamask"])
+    held, each = _field_step(_network_of(field), config.maps_per_step, config.rays_per_map, maps)
+    steps = config.steps * (1 if config.preset == "paper" else -(-maps // config.maps_per_step))
+    if config.rehearsal_instances:
+        rays = field.views_per_instance * field.rays_per_view
+        more, rehearsed = _field_step(
+            _network_of(field), config.rehearsal_instances, rays, blocks.sets["scans"]
+        )
+        held = max(held, more)
+    else:
+        rehearsed = 0
+    of = f"a step of {config.maps_per_step} maps by {config.rays_per_map} rays"
+    need = _need(held, each, steps + config.released_steps, of)
+    need["operations"] += rehearsed * config.released_steps
+    need["operations"] += (
+        2 * maps * config.size**2 * ray_operations(_network_of(blocks.train_sof))
+    )  # each map drawn after either part
+    return need
+
+
+def _network_of(config):
+    """A field's training with what changes no step's needs left out, so that profiles are alike."""
+    return dataclasses.replace(config, steps=1, warm_start=type(config.warm_start)())
+
+
+@once
+def _field_step(config, heads: int, rays: int, instances: int) -> tuple[float, int]:
+    """Bytes at the most, and operations, of a step of the field's training."""
+    from unittest import mock
+
+    from sofgan.sof import train
+    from sofgan.sof.config import SofConfig
+    from sofgan.sof.data import RayBatch
+    from sofgan.sof.model import new_model
+    from sofgan.sof.rays import Rays
+
+    def mixed(*_args, **_options):
+        return torch.autocast("cpu", **BFLOAT16)
+
+    with fake_tensors(), mock.patch.object(train, "mixed_precision", mixed), Ledger() as ledger:
+        model = new_model(SofConfig(config.field, config.marcher), instances, config.code_init_std, 0)
+        optimizer = train.make_optimizer(model, config)
+        learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
+        batch = RayBatch(
+            torch.zeros(heads, dtype=torch.long),
+            Rays(torch.zeros(heads, rays, 3), torch.ones(heads, rays, 3)),
+            torch.zeros(heads, rays, dtype=torch.long),
+            torch.zeros(heads, rays),
+            torch.zeros(heads, rays),
+        )
+        for _ in range(2):
+            ledger.operations = 0
+            optimizer.zero_grad(set_to_none=True)
+            draws = torch.Generator().manual_seed(0)
+            train.learn(learned, train.share_tasks(model, batch, config, True, draws, learned), "cpu")
+            optimizer.step()
+    return ledger.peak, ledger.operations
+
+
+@once
+def ray_operations(config) -> float:
+    """Of one ray of a view of the field, all along it where the field is a volume."""
+    from sofgan.sof.config import SofConfig
+    from sofgan.sof.model import new_model
+    from sofgan.sof.render import project_dense
+
+    with fake_tensors(), torch.no_grad(), Ledger() as ledger:
+        model = new_model(SofConfig(config.field, config.marcher), 1, config.code_init_std, 0)
+        made = model.generate(model.codes)
+        ledger.operations = 0
+        project_dense(model, made, torch.zeros(1, 4, 4), torch.ones(3, 3), RENDERED_SIZE)
+    return ledger.operations / RENDERED_SIZE**2
+
+
+def train_siw(blocks: Blocks) -> dict:
+    """Steps of the generator's training, plain and with either regulariser, and the pictures of a report."""
+    config = blocks.train_siw
+    # One part stands for all of a step; of those that come after the first, gradients are there twice.
+    part, parted = config.batch // config.accumulate, config.accumulate > 1
+    alike = {"kimg": 1.0, "ema_halflife_kimg": 1.0, "sof_maps": 1, "memory_limit_gb": 1.0, "growth": ()}
+    alike |= {"report_every_kimg": 1.0, "compile": False, "cooldown": 0.0}
+    alike |= {"batch": part, "accumulate": 1, "share_fakes": config.share_fakes and not parted}
+    held, each, plain, gradients = _generator_steps(dataclasses.replace(config, **alike))
+    held += gradients * parted
+    of = f"parts of {part} pictures of {config.generator.resolution} px in a step"
+    return _need(held, each, 1000 * config.kimg, of) | {"step": plain}
+
+
+@once
+def _generator_steps(config) -> tuple[float, float, float, float]:
+    """Bytes at the most; operations a picture, of all kinds of steps as often as they come, and of a plain one; bytes
+    of a network's gradients."""
+    from sofgan.siw.data import Batch
+    from sofgan.siw.step import SiwTraining
+
+    size, maps = config.generator.resolution, config.generator.label_size
+    shares = _shares_of_steps(config.r1_every, config.path_length_every)
+    with fake_tensors(), Ledger() as ledger:
+        training = SiwTraining(config, 0, "cpu", config.autocast)
+        batch = Batch(
+            torch.zeros(config.batch, 3, size, size),
+            torch.zeros(1 if config.share_fakes else 2, config.batch, maps, maps, dtype=torch.long),
+            torch.zeros(config.batch, maps, maps, dtype=torch.long),
+        )
+        total, plain = 0.0, 0
+        # Those with regularisers come last: then all states of optimisers are there.
+        for step, share in sorted(shares.items(), reverse=True):
+            before = ledger.operations
+            training.step(step, batch)
+            done = ledger.operations - before
+            plain = min(plain, done) if plain else done
+            total += share * done / config.batch
+        rows = config.sample_grid[0]
+        with torch.no_grad():
+            _paint(training.ema, rows, 1)
+            _paint(training.ema, rows, 2)
+        networks = [sum(4 * value.numel() for value in own) for own in (training.learned, training.painted)]
+    return ledger.peak, total, plain / config.batch, max(networks)
+
+
+def _shares_of_steps(r1_every: int, path_length_every: int) -> dict[int, float]:
+    """The number of a step of each kind, by which regularisers it has, and the share of steps of that kind."""
+    period = math.lcm(*(number for number in (r1_every, path_length_every) if number), 1)
+    kinds: dict[tuple[bool, ...], list[int]] = {}
+    for step in range(period):
+        kind = tuple(bool(number) and step % number == 0 for number in (r1_every, path_length_every))
+        kinds.setdefault(kind, []).append(step)
+    return {steps[0]: len(steps) / period for steps in kinds.values()}
+
+
+def evaluate(blocks: Blocks) -> dict:
+    """Pictures painted, a batch or a map in all styles, and judged."""
+    from sofgan.faces.parser import FaceParser
+    from sofgan.metrics import restyling
+    from sofgan.metrics.features import LiteFeatures
+    from sofgan.siw.generator import Generator
+
+    config, network = blocks.evaluate, blocks.train_siw.generator
+    parser = FaceParser(blocks.train_parser.parser).eval().requires_grad_(False)
+    side = parser.config.size
+    lites = [LiteFeatures(name).eval() for name in config.extractors if name != "parser"]
+    held = sum(map(_bytes_of, [parser, *lites]))
+    # Since `paint` takes all that it gets at once. Not in bfloat16.
+    at_once = max(config.batch, getattr(restyling, "STYLES", 0))
+    with fake_tensors(), torch.no_grad(), Ledger() as ledger:
+        generator = Generator(network)
+        _paint(generator, at_once, 1)
+        _paint(generator, min(config.restyled_maps, at_once), 2)
+        ledger.operations = 0
+        images = _paint(generator, config.batch, 1)
+        painted = ledger.operations / config.batch
+        ledger.operations = 0
+        for lite in lites:
+            lite(images)
+        if "parser" in config.extractors:
+            small = torch.nn.functional.interpolate(images, (side, side))
+            parser.features(small)
+        judged = ledger.operations / config.batch
+        parsed = ledger.operations
+        parser.class_ids(images, network.resolution)
+        parsed = (ledger.operations - parsed) / config.batch
+    sides = [min(config.images, blocks.sets[name]) for name in ("ffhq", "celebamask")]
+    of = f"{at_once} pictures of {network.resolution} px painted at once"
+    need = _need(held + ledger.peak, painted, sum(sides) + config.sof_images, of)
+    need["operations"] += judged * (2 * sum(sides) + config.sof_images) + parsed * sides[0]
+    need["operations"] += (
+        config.sof_images * network.label_size**2 * ray_operations(_network_of(blocks.train_sof))
+    )
+    views = config.held_out_views or blocks.sets["scans"] * blocks.render_views.held_out_views
+    need["operations"] += (
+        views * blocks.render_views.size_px**2 * ray_operations(_network_of(blocks.train_sof))
+    )
+    return need
+
+
+def _paint(generator, pictures: int, styles: int):
+    size = generator.config.label_size
+    maps, w = torch.zeros(pictures, 17, size, size), torch.zeros(pictures, styles, generator.config.w_dim)
+    weights = torch.zeros(pictures, styles, size, size) if styles > 1 else None
+    noise = [torch.zeros(1, 1, side, side) for side in generator.noise_sizes]
+    return generator.synthesize(maps, w, weights, noise)
+
+
+def _bytes_of(module: torch.nn.Module) -> int:
+    return sum(tensor.numel() * tensor.element_size() for tensor in (*module.parameters(), *module.buffers()))
+
+
+def _need(device: float, step: float, steps: float, of: str) -> dict:
+    return {"device": device, "operations": step * steps, "step": step, "of": of}
+
+
+COUNTS: dict[str, Callable[[Blocks], dict]] = {
+    "train_parser": train_parser,
+    "parse_faces": parse_faces,
+    "train_sof": train_sof,
+    "invert_masks": invert_masks,
+    "train_siw": train_siw,
+    "evaluate": evaluate,
+}
+
+
+def needs(path: Path) -> dict[str, dict]:
+    """What the stages need; those that need no GPU are left out. `ray` has the operations of a ray of the field."""
+    blocks, found = Blocks(path), {}
+    for name, count in COUNTS.items():
+        try:
+            found[name] = count(blocks)
+        except ConfigError:
+            raise
+        except Exception as error:  # Whatever it is, the stage would meet it too.
+            found[name] = {"fault": f"{type(error).__name__}: {sentence(error)}"}
+        gc.collect()
+    return found
+
+
+def main() -> None:
+    """Print the needs of each of the files, each as soon as it is counted."""
+    for path in sys.argv[1:]:
+        print(json.dumps(needs(Path(path))), flush=True)
+
+
+if __name__ == "__main__":
+    main()

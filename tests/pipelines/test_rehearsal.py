@@ -1,0 +1,209 @@
+"""A rehearsal: few of everything, valid in every profile, and told of as it will be with all of it."""
+
+import json
+from concurrent.futures import Future
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from pipelines import profiles, rehearsal
+from pipelines.dvc_stages import planned
+from pipelines.rehearsal import Counts, Done, Planned, Result
+from stages import params
+from stages.checks import faults_of_blocks
+
+ROOT = Path(__file__).parents[2]
+ALL = ["demo", *sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))]
+
+
+@pytest.fixture
+def in_project(monkeypatch):
+    """The working folder is the project; the demo is the params.yaml here."""
+    monkeypatch.chdir(ROOT)
+    monkeypatch.setattr(profiles, "demo_text", (ROOT / "params.yaml").read_text)
+
+
+def counts(**needs: dict) -> Counts:
+    """What was counted of stages by name."""
+    future = Future()
+    future.set_result([needs])
+    return Counts(future, 0)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_few_of_everything_is_valid_in_every_profile(in_project, tmp_path, name):
+    document = rehearsal.document_of(name)
+    few = rehearsal.fewer(document)
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(few))
+    assert list(faults_of_blocks(tmp_path / "params.yaml")) == []
+    # Networks, sizes of pictures and switches are the profile's own.
+    for block, key in (("train_siw", "generator"), ("train_siw", "discriminator"), ("train_sof", "field")):
+        assert few[block][key] == document[block][key]
+    assert few["parse_faces"]["label_size"] == document["parse_faces"]["label_size"]
+    siw = params.block_of(few["train_siw"], "train_siw", tmp_path / "params.yaml")
+    assert round(1000 * siw.kimg) == 2 * siw.batch and few["train_sof"]["steps"] == 2
+
+
+def test_every_few_is_a_key_of_some_profile(in_project):
+    """A key that was renamed is no longer few: the rehearsal would take hours."""
+    known = set()
+
+    def walk(value, name):
+        known.update((name, name.rpartition(".")[2]))
+        if isinstance(value, dict):
+            for key, below in value.items():
+                walk(below, f"{name}.{key}" if name else key)
+
+    for name in ALL:
+        walk(rehearsal.document_of(name), "")
+    assert set(rehearsal.FEW) <= known
+
+
+def test_paper_512_is_paper_but_for_its_size(in_project):
+    paper, smaller = rehearsal.document_of("paper"), rehearsal.document_of("paper-512")
+    changed = profiles.leaves(profiles.differences(paper, smaller))
+    assert set(changed) == {
+        "profile", "train_siw.kimg", "train_siw.accumulate", "train_siw.generator.resolution",
+    }  # fmt: skip
+    assert smaller["train_siw"]["generator"]["resolution"] == 512
+
+
+def test_lengths_stand_for_what_there_will_be(in_project):
+    document = rehearsal.document_of("paper")
+    few, sets = rehearsal.fewer(document), {"ffhq": 70_000, "celebamask": 30_000, "scans": 122}
+    stage = Planned("evaluate", "", (), ("seed", "evaluate"), ())
+    lengths = rehearsal.lengths_of(stage, document, few, sets)
+    assert lengths[7] == (50_000, "evaluate.images") and lengths[5] == (10_000, "evaluate.sof_images")
+    assert lengths[14] == (70_000, "photos of ffhq")
+    assert lengths[13] == (0.95 * 30_000, "photos of celebamask") and lengths[15][0] == 30_000
+    assert lengths[11] == (122 + 30_000, "heads of the field")
+    assert len({*rehearsal.GROWING.values()}) == len(rehearsal.GROWING)
+
+
+PROJECT = {
+    "check": {"cmd": "python -m stages.check_params", "deps": ["params.yaml"], "outs": ["data/check"]},
+    "one": {
+        "cmd": "python -m stages.make_portraits", "deps": ["data/check"], "params": ["make_portraits"],
+        "outs": ["data/one"],
+    },
+    "train_sof": {
+        "cmd": "python -m stages.train_sof", "deps": ["data/one"], "params": ["train_sof"], "outs": ["models/x"],
+    },
+    "last": {"cmd": "python -m stages.report", "deps": ["models/x"], "outs": ["report"]},
+}  # fmt: skip
+
+
+@pytest.fixture
+def project(in_project, tmp_path, monkeypatch):
+    """A graph of four stages whose processes do what a test says: by module, status, output and what is told."""
+    document = rehearsal.document_of("demo")
+    (tmp_path / "dvc.yaml").write_text(yaml.safe_dump({"stages": PROJECT}, sort_keys=False))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(rehearsal, "_make_raw", lambda *_: None)
+    ran, does = [], {}
+
+    def python(arguments, folder):
+        module, order = arguments[2], Path(arguments[1])
+        ran.append(module)
+        status, text, told = does.get(module, (0, "", {}))
+        plain = {"faults": [], "instead": [], "growing": 0.0, "tables": [], "resident": 1e9}
+        order.with_suffix(".told").write_text(json.dumps(plain | told))
+        stage = next(stage for stage in PROJECT.values() if stage["cmd"].endswith(module))
+        for out in stage["outs"] if status == 0 else ():
+            (folder / out).parent.mkdir(parents=True, exist_ok=True)
+            (folder / out).write_text("made")
+        return status, text
+
+    monkeypatch.setattr(rehearsal, "_python", python)
+    done = Done()
+
+    def rehearse(name="demo", needs=None, changes=None):
+        said = []
+        known = counts(
+            **(needs or {"train_sof": {"device": 1e9, "operations": 1.0, "step": 1.0, "of": "a step"}})
+        )
+        changed = profiles.merge(yaml.safe_load(yaml.safe_dump(document)), changes or {})
+        results = rehearsal.rehearse(name, changed, tmp_path / "work" / name, done, known, said.append)
+        return {result.stage: result for result in results}, "\n".join(said)
+
+    return SimpleNamespace(rehearse=rehearse, ran=ran, does=does)
+
+
+def test_stages_run_in_the_graphs_order_and_are_told_of(project):
+    results, said = project.rehearse()
+    assert list(results) == ["check", "one", "train_sof", "last"]
+    assert project.ran == [
+        "stages.check_params", "stages.make_portraits", "stages.train_sof", "stages.report",
+    ]  # fmt: skip
+    assert not any(result.faults for result in results.values())
+    assert results["train_sof"].device == 1e9 + rehearsal.DEVICE_RESERVE
+    assert "train_sof" in said and "ok" in said and "1.0 GB host, 3.0 GB GPU" in said
+
+
+def test_a_stage_that_stops_is_told_with_its_sentence_and_what_needs_it_is_not_run(project):
+    project.does["stages.make_portraits"] = (1, "one: error: no eyes\nand more\n", {})
+    results, said = project.rehearse()
+    assert results["one"].faults == ["one: error: no eyes"]
+    assert results["train_sof"].faults == ["not run: nothing made data/one"] and results["last"].faults
+    assert project.ran == ["stages.check_params", "stages.make_portraits"]
+    assert "would fail" in said and "one: error: no eyes" in said
+
+
+def test_memory_above_the_limits_is_a_fault_that_names_the_table(project):
+    told = {"growing": 84e9, "tables": [[84e9, "20,000 train_siw.sof_maps at x.py:3"]]}
+    project.does["stages.train_sof"] = (0, "", told)
+    needs = {"train_sof": {"device": 23e9, "operations": 1.0, "step": 1.0, "of": "a step of 8 heads"}}
+    results, _ = project.rehearse(needs=needs)
+    host, device = results["train_sof"].faults
+    assert "85 GB of memory in a process, above 64" in host and "20,000 train_siw.sof_maps at x.py:3" in host
+    assert device == "25 GB of a GPU, above 24: a step of 8 heads"
+
+
+def test_faults_that_a_stage_or_the_counting_found_are_told(project):
+    project.does["stages.train_sof"] = (0, "", {"faults": ["looks from 4.0"]})
+    results, _ = project.rehearse(needs={"train_sof": {"fault": "ValueError: no"}})
+    assert results["train_sof"].faults == ["looks from 4.0", "at its own sizes: ValueError: no"]
+
+
+def test_the_very_same_is_run_once_and_what_differs_again(project):
+    project.rehearse("demo")
+    del project.ran[:]
+    results, said = project.rehearse("other", changes={"train_sof": {"learning_rate": 0.5}})
+    assert project.ran == ["stages.train_sof", "stages.report"]
+    assert results["one"].twin == "demo" and "as in demo" in said
+
+
+def test_outs_that_are_not_made_are_a_fault(project, monkeypatch):
+    monkeypatch.setitem(PROJECT["last"], "outs", ["elsewhere"])
+    results, _ = project.rehearse()
+    assert results["last"].faults == ["it ended well, but did not make report"]
+
+
+def test_the_own_graph_is_planned_with_commands_and_paths(in_project, tmp_path):
+    few = rehearsal.fewer(rehearsal.document_of("real-mini"))
+    (tmp_path / ".dvc").mkdir()
+    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    (tmp_path / "params.yaml").write_text(yaml.safe_dump(few))
+    graph = {stage.name: stage for stage in planned(tmp_path, [])}
+    assert graph["ingest_scans@heads"].command == "python -m stages.ingest_scans --batch heads"
+    assert "data/raw/real/ffhq" in graph["import_photos"].needs
+    assert graph["train_siw"].params == ("seed", "train_siw") and "models/siw.pt" in graph["train_siw"].makes
+    order = list(graph)
+    assert order.index("train_sof") < order.index("invert_masks") < order.index("train_siw")
+
+
+def test_the_command_ends_with_1_where_a_stage_would_fail(in_project, monkeypatch, capsys):
+    monkeypatch.setattr(rehearsal, "count_needs", lambda files: [{} for _ in files])
+    faults = {"demo": [], "paper": ["too much"]}
+
+    def rehearse(name, *_):
+        return [Result("x", faults=faults[name])]
+
+    monkeypatch.setattr(rehearsal, "rehearse", rehearse)
+    assert rehearsal.run(["demo"]) == 0 and rehearsal.run(["demo", "paper"]) == 1
+    assert "1 stage would fail" in capsys.readouterr().out
+    with pytest.raises(profiles.ProfileError, match="did you mean 'paper'"):
+        rehearsal.run(["papre"])
