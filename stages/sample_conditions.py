@@ -12,6 +12,7 @@ import numpy as np
 
 from sofgan import cpu
 from sofgan.cpu import use_cpu
+from sofgan.errors import InputError
 from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.gpus import DeviceProcesses, gpus
@@ -76,9 +77,18 @@ def workers(machine: Runtime) -> Iterator[Mapper]:
 
 
 def photo_maps(params: SampleConditions) -> np.ndarray:
-    """Label maps (N, S, S) of photos, which heads are framed as."""
+    """Label maps (N, S, S) of photos, which heads are framed as.
+
+    Raises:
+        InputError: all photos are held out.
+    """
     store = PhotoStore(PHOTO_MAPS)
     places = np.flatnonzero(store.splits() != HELD_OUT)[: params.framing.reference_maps].tolist()
+    if not places:
+        raise InputError(
+            f"{PHOTO_MAPS} has no maps of photos to train on, which heads are framed as: lower "
+            "import_photos.ffhq.held_out_share, or add photos"
+        )
     return np.stack([store.labels(place, params.size_px) for place in places])
 
 

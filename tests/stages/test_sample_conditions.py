@@ -11,6 +11,7 @@ import yaml
 from PIL import Image
 
 from sofgan import cameras, cpu
+from sofgan.errors import InputError
 from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions
 from sofgan.siw.framing import Framing
@@ -92,6 +93,10 @@ def test_heads_are_framed_as_the_photos_that_are_trained_on(project):
     run()
     maps = sample_conditions.photo_maps(stage_params.read_params("sample_conditions"))
     assert maps[:, 0, 0].tolist() == [1, 2, 3] and maps.shape == (3, 16, 16)
+    with PhotoStoreWriter("data/labels/ffhq") as store:
+        store.add("0", None, np.zeros((32, 32), np.uint8), HELD_OUT)
+    with pytest.raises(InputError, match="held_out_share"):
+        sample_conditions.photo_maps(stage_params.read_params("sample_conditions"))
 
 
 def test_each_of_several_gpus_has_a_process(project, monkeypatch):
