@@ -172,7 +172,8 @@ def test_a_set_needs_photos_that_nothing_is_trained_on(project, share):
 
 
 def test_a_set_of_one_person_is_refused(project, monkeypatch):
-    (project / "raw/ffhq/identities.txt").write_text("".join(f"00000/{i:05d}.png me\n" for i in range(12)))
+    names = sorted(path.name for path in (project / "raw/ffhq/00000").iterdir())
+    (project / "raw/ffhq/identities.txt").write_text("".join(f"00000/{name} me\n" for name in names))
     monkeypatch.setattr("sys.argv", ["import_photos"])
     with pytest.raises(UserError, match="raw/ffhq: of 12 photos that can be used none is held out"):
         import_photos.main()
