@@ -33,7 +33,6 @@ from sofgan.config import from_mapping
 from sofgan.cpu import use_cpu
 from sofgan.files import write_png
 from sofgan.labels import colorize
-from sofgan.seeds import numpy_generator
 from sofgan.siw.model import load_siw, to_uint8
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import instance_name, read_views
@@ -67,7 +66,7 @@ def single_views(sof: Sof, folder: Path, count: int, known: bool) -> tuple[torch
     if not files:
         raise SystemExit(f"{folder}: no views of heads that the field {'knows' if known else 'has not seen'}")
     views = read_views(files[:count])
-    rng = numpy_generator(SEED, "single views")
+    rng = np.random.default_rng(SEED)
     chosen = [int(rng.choice(torch.nonzero(views.instance == i)[1:, 0])) for i in range(len(views.names))]
     return views.labels[chosen], views.cam2world[chosen, :3, 3]
 
