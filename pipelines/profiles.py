@@ -67,7 +67,7 @@ def _write(name: str, fresh: bool) -> int:
     if name not in names:
         raise _unknown(name, names)
     base = demo_text()
-    text, own = switch(PARAMS.read_text(), base, _profile(current, names), _profile(name, names), name, fresh)
+    text, own = switch(PARAMS.read_text(), base, changes_of(current, names), changes_of(name, names), name, fresh)
     check(text)
     write_bytes(KEPT_DEMO, base.encode())
     write_bytes(PARAMS, text.encode())
@@ -86,7 +86,7 @@ def of_name(name: str) -> dict:
     names = ["demo", *sorted(path.stem for path in FOLDER.glob("*.yaml"))]
     if name not in names:
         raise _unknown(name, names)
-    return _profile(name, names)
+    return changes_of(name, names)
 
 
 def switch(text: str, base: str, old: dict, new: dict, name: str, fresh: bool) -> tuple[str, list[str]]:
@@ -215,7 +215,8 @@ def _unknown(name: str, names: list[str]) -> ProfileError:
     return ProfileError(f"no profile '{name}'{hint}")
 
 
-def _profile(name: str, names: list[str]) -> dict:
+def changes_of(name: str, names: list[str]) -> dict:
+    """What a profile of profiles/ changes in the demo's params.yaml, with what its base changes; `names` are all."""
     if name == "demo":
         return {}
     if name not in names:
@@ -230,7 +231,7 @@ def _profile(name: str, names: list[str]) -> dict:
     others = [other for other in names if other != name]
     if base not in others:
         raise ProfileError(f"{path}: base: there is no profile {base!r} for it to change")
-    return merge(_profile(base, others), changes)
+    return merge(changes_of(base, others), changes)
 
 
 def _git(*arguments: str) -> str:
