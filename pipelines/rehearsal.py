@@ -128,6 +128,8 @@ def run(names: list[str]) -> int:
         ProfileError: there is no such profile.
         RehearsalError: a profile is not valid.
     """
+    if not Path("dvc.yaml").is_file():
+        raise RehearsalError("no dvc.yaml here: run this in the project's root")
     documents = {name: document_of(name) for name in names} if names else {"params.yaml": _own_document()}
     failed = 0
     with rehearsals(documents, _tell) as walks:
