@@ -67,7 +67,9 @@ def _write(name: str, fresh: bool) -> int:
     if name not in names:
         raise _unknown(name, names)
     base = demo_text()
-    text, own = switch(PARAMS.read_text(), base, changes_of(current, names), changes_of(name, names), name, fresh)
+    text, own = switch(
+        PARAMS.read_text(), base, changes_of(current, names), changes_of(name, names), name, fresh
+    )
     check(text)
     write_bytes(KEPT_DEMO, base.encode())
     write_bytes(PARAMS, text.encode())
