@@ -58,7 +58,7 @@ PHOTOS = {"ffhq": (14, 4), "celebamask": (13, 2)}  # of a rehearsal, to train on
 GROWING = {"images": 7, "sof_images": 5, "sof_maps": 10, "maps": 9}
 FEW = GROWING | {
     # scans and photos
-    "scans_per_batch": SCANS, "ffhq_photos": 14, "celebamask_photos": 15, "photos_per_identity": 15,
+    "scans_per_batch": SCANS, "ffhq_photos": 14, "celebamask_photos": 15, "photos_per_identity": 4,
     "people": 2, "held_out_people": 1, "views_per_person": 2,
     "views_per_scan": 3, "held_out_views": 1, "sheet_scans": 2, "sheet_views": 2, "limit": 0,
     # steps, and what is looked at between them
