@@ -46,7 +46,9 @@ DEVICE_RESERVE = 2e9  # of these, for CUDA itself, cuDNN's workspaces, and gaps 
 BEARABLE = 5e11  # operations that a CPU does in some ten seconds
 STAGE_SECONDS = 1800.0
 # Stages that `stages.rehearsing.needs` counts.
-COUNTED = ("train_parser", "parse_faces", "train_sof", "invert_masks", "train_siw", "evaluate")
+COUNTED = (
+    "train_parser", "parse_faces", "train_sof", "invert_masks", "sample_conditions", "train_siw", "evaluate",
+)  # fmt: skip
 SETS = {"ffhq": 70_000, "celebamask": 30_000}  # photos, as published
 PAPER_SCANS = 122
 SCANS = 2
@@ -55,7 +57,7 @@ PHOTOS = {"ffhq": (14, 4), "celebamask": (13, 2)}  # of a rehearsal, to train on
 # How many a rehearsal has of what: keys of params.yaml, by their last names wherever they stand, or dotted. Whole
 # numbers are at most these; others, and lists, become these. Those of `GROWING` are unlike other sizes: by them
 # `stages.rehearsing.run` knows tables that grow with them.
-GROWING = {"images": 7, "sof_images": 5, "sof_maps": 10, "maps": 9}
+GROWING = {"images": 7, "sof_images": 5, "evaluation_maps": 10, "maps": 9}
 FEW = GROWING | {
     # scans and photos
     "scans_per_batch": SCANS, "ffhq_photos": 14, "celebamask_photos": 15, "photos_per_identity": 4,
