@@ -21,7 +21,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
@@ -570,12 +570,17 @@ def _last(text: str) -> str:
 
 
 class Forks:
-    """Runs scripts in forks of one process, `stages.rehearsing.forked`; any thread may ask."""
+    """Runs scripts in forks of one process, `stages.rehearsing.forked`; any thread may ask.
 
-    def __init__(self, folder: Path):
+    Args:
+        folder: for their output.
+        libraries: that the process imports; none: its own choice.
+    """
+
+    def __init__(self, folder: Path, libraries: Sequence[str] = ()):
         self._folder, self._lock, self._waiting = folder, threading.Lock(), {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "stages.rehearsing.forked"], cwd=folder, env=_variables(), text=True,
+            [sys.executable, "-m", "stages.rehearsing.forked", *libraries], cwd=folder, env=_variables(), text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read)

@@ -1,7 +1,7 @@
 """One process that has imported the large libraries and forks itself for each script: they are imported once, not by
 each of a rehearsal's stages.
 
-    python -m stages.rehearsing.forked        # Linux
+    python -m stages.rehearsing.forked [LIBRARY...]        # Linux
 
 A line of JSON in, `{"number": 3, "module": "stages.x", "arguments": [], "folder": "/a", "output": "/a/x.log"}`, runs
 `python -m stages.x` in that folder; a line out, `{"number": 3, "status": 0}`, says how it ended. `{"kill": 3}` ends it
@@ -79,7 +79,7 @@ def become(request: dict) -> None:
 
 
 def main() -> None:
-    for name in LIBRARIES:
+    for name in sys.argv[1:] or LIBRARIES:
         importlib.import_module(name)
     if request := serve():
         become(request)
