@@ -77,6 +77,7 @@ FEW = GROWING | {
     "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
     "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,
 }  # fmt: skip
+PLANNING = threading.Lock()  # DVC is loaded when it is first asked, which two threads can't do at a time
 RUNTIME = {"device": "cpu", "workers": 1, "threads": 1, "cluster": "", "train_processes": 1}
 NETWORK_SCANS = "data/raw/scans"
 
@@ -230,7 +231,8 @@ def rehearse(
     (folder / "params.yaml").write_text(yaml.safe_dump(few, sort_keys=False))
     if faults := list(faults_of_blocks(folder / "params.yaml")):
         raise RehearsalError(f"{name}: " + "; ".join(faults))
-    graph = [stage for stage in planned(folder, []) if stage.command is not None]
+    with PLANNING:
+        graph = [stage for stage in planned(folder, []) if stage.command is not None]
     say(f"{name}:")
     needed = {path for stage in graph for path in stage.needs}
     for stage in [stage for stage in graph if is_spare(stage, needed)]:
