@@ -2,6 +2,8 @@
 
 import json
 import sys
+import threading
+import time
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -174,6 +176,22 @@ def test_the_very_same_is_run_once_and_what_differs_again(project):
     results, said = project.rehearse("other", changes={"train_sof": {"learning_rate": 0.5}})
     assert project.ran == ["stages.train_sof", "stages.report"]
     assert results["one"].twin == "demo" and "as in demo" in said
+
+
+def test_one_thread_at_a_time_asks_for_the_graph(project, monkeypatch):
+    """DVC fails where two do: "dvc.yaml validation failed"."""
+    asking, plan = threading.Semaphore(1), rehearsal.planned
+
+    def planned(folder, targets):
+        assert asking.acquire(blocking=False)
+        time.sleep(0.05)
+        asking.release()
+        return plan(folder, targets)
+
+    monkeypatch.setattr(rehearsal, "planned", planned)
+    with ThreadPoolExecutor(2) as pool:
+        walks = [pool.submit(project.rehearse, name) for name in ("demo", "other")]
+        assert all(len(walk.result()[0]) == 4 for walk in walks)
 
 
 def test_outs_that_are_not_made_are_a_fault(project, monkeypatch):
