@@ -33,9 +33,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of every profile.
+test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of the demo and the paper's profiles.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-	@python -m pipelines rehearse demo $(basename $(notdir $(wildcard profiles/*.yaml)))
+	@python -m pipelines rehearse demo paper paper-512
 
 lint: setup
 	@ruff check . && ruff format --check --quiet .

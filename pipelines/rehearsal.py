@@ -12,7 +12,6 @@ A stage that does in two profiles the very same is run once.
 
 import hashlib
 import json
-import math
 import os
 import shlex
 import shutil
@@ -21,8 +20,9 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -43,10 +43,13 @@ T = TypeVar("T")
 CODE = Path(__file__).parents[1]
 HOST_LIMIT, DEVICE_LIMIT = 64e9, 24e9  # bytes of a process, and of a GPU
 DEVICE_RESERVE = 2e9  # of these, for CUDA itself, cuDNN's workspaces, and gaps between tensors
-BEARABLE = 5e11  # operations that a CPU does in some ten seconds
+PAINTED_SIZE = 128  # pixels: a CPU paints no larger pictures, or steps of the training take it minutes
 STAGE_SECONDS = 1800.0
+TOO_LONG = f"it did not end within {STAGE_SECONDS:.0f} s"
 # Stages that `stages.rehearsing.needs` counts.
-COUNTED = ("train_parser", "parse_faces", "train_sof", "invert_masks", "train_siw", "evaluate")
+COUNTED = (
+    "train_parser", "parse_faces", "train_sof", "invert_masks", "sample_conditions", "train_siw", "evaluate",
+)  # fmt: skip
 SETS = {"ffhq": 70_000, "celebamask": 30_000}  # photos, as published
 PAPER_SCANS = 122
 SCANS = 2
@@ -55,7 +58,7 @@ PHOTOS = {"ffhq": (14, 4), "celebamask": (13, 2)}  # of a rehearsal, to train on
 # How many a rehearsal has of what: keys of params.yaml, by their last names wherever they stand, or dotted. Whole
 # numbers are at most these; others, and lists, become these. Those of `GROWING` are unlike other sizes: by them
 # `stages.rehearsing.run` knows tables that grow with them.
-GROWING = {"images": 7, "sof_images": 5, "sof_maps": 10, "maps": 9}
+GROWING = {"images": 7, "sof_images": 5, "evaluation_maps": 10, "maps": 9}
 FEW = GROWING | {
     # scans and photos
     "scans_per_batch": SCANS, "ffhq_photos": 14, "celebamask_photos": 15, "photos_per_identity": 4,
@@ -69,11 +72,12 @@ FEW = GROWING | {
     "train_parser.batch": 2, "train_shape_parser.batch": 2, "parse_faces.batch": 4, "evaluate.batch": 4,
     "instances_per_step": SCANS, "views_per_instance": 1, "rays_per_view": 64, "rays_per_map": 64, "maps_per_step": 3,
     "rehearsal_instances": 1, "starts": 2, "blend": 2, "new_heads": 1, "held_out_instances": 1,
-    "reference_maps": 4, "reference_heads": 2,
+    "reference_maps": 12, "reference_heads": 2,
     # pictures and figures
     "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
     "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,
 }  # fmt: skip
+PLANNING = threading.Lock()  # DVC is loaded when it is first asked, which two threads can't do at a time
 RUNTIME = {"device": "cpu", "workers": 1, "threads": 1, "cluster": "", "train_processes": 1}
 NETWORK_SCANS = "data/raw/scans"
 
@@ -156,6 +160,7 @@ def rehearsals(
     done = Done()
     with (
         tempfile.TemporaryDirectory(prefix="sofgan-rehearsal-") as work,
+        forks(Path(work)),
         ThreadPoolExecutor(1 + params.cores()) as pool,
     ):
         files = {}
@@ -226,7 +231,8 @@ def rehearse(
     (folder / "params.yaml").write_text(yaml.safe_dump(few, sort_keys=False))
     if faults := list(faults_of_blocks(folder / "params.yaml")):
         raise RehearsalError(f"{name}: " + "; ".join(faults))
-    graph = [stage for stage in planned(folder, []) if stage.command is not None]
+    with PLANNING:
+        graph = [stage for stage in planned(folder, []) if stage.command is not None]
     say(f"{name}:")
     needed = {path for stage in graph for path in stage.needs}
     for stage in [stage for stage in graph if is_spare(stage, needed)]:
@@ -244,7 +250,7 @@ def rehearse(
                 say(f"  {line}")
 
     for stage in graph:
-        heavy = paints(stage) and is_heavy(few, counts)
+        heavy = paints(stage) and is_heavy(few)
         key = _key(stage, few, document, keys, heavy)
         keys |= dict.fromkeys(stage.makes, key)
         if lost := sorted(path for path in stage.needs if _within(path, stopped)):
@@ -300,9 +306,9 @@ def paints(stage: Planned) -> bool:
     return "sofgan.siw" in (CODE / f"{module}.py").read_text()
 
 
-def is_heavy(few: dict, counts: Counts) -> bool:
-    """Whether two steps of the generator's training are more than a CPU can bear, or can't be counted."""
-    return 2 * few["train_siw"]["batch"] * counts.of("train_siw").get("step", math.inf) > BEARABLE
+def is_heavy(document: dict) -> bool:
+    """Whether the generator's training is more than a CPU can bear."""
+    return document["train_siw"]["generator"]["resolution"] > PAINTED_SIZE
 
 
 class RehearsalError(UserError, RuntimeError):
@@ -564,8 +570,85 @@ def _last(text: str) -> str:
     return (marked or said)[-1].strip()
 
 
-def _python(arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Status and output of `python -m ...` in a folder, apart from DVC and MLflow."""
+class Forks:
+    """Runs scripts in forks of one process, `stages.rehearsing.forked`; any thread may ask.
+
+    Args:
+        folder: for their output.
+        libraries: that the process imports; none: its own choice.
+    """
+
+    def __init__(self, folder: Path, libraries: Sequence[str] = ()):
+        self._folder, self._lock, self._waiting = folder, threading.Lock(), {}
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "stages.rehearsing.forked", *libraries], cwd=folder, env=_variables(), text=True,
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+        )  # fmt: skip
+        self._reader = threading.Thread(target=self._read)
+        self._reader.start()
+
+    def run(self, arguments: list[str], folder: Path) -> tuple[int, str]:
+        """Status and output of `python -m ...` in a folder."""
+        future = Future()
+        with self._lock:
+            number = len(self._waiting)
+            self._waiting[number] = future
+        output = self._folder / f"output-{number}"
+        module, *rest = arguments
+        request = {"number": number, "module": module, "arguments": rest, "folder": str(folder.resolve())}
+        self._ask(request | {"output": str(output)})
+        late = False
+        try:
+            status = future.result(STAGE_SECONDS)
+        except FutureTimeout:
+            late = True
+            self._ask({"kill": number})
+            status = future.result()
+        text = output.read_text(errors="replace") if output.is_file() else ""
+        output.unlink(missing_ok=True)
+        return (1, TOO_LONG) if late else (status, text)
+
+    def _ask(self, request: dict) -> None:
+        with self._lock:
+            self._process.stdin.write(json.dumps(request) + "\n")
+            self._process.stdin.flush()
+
+    def _read(self) -> None:
+        for line in self._process.stdout:
+            answer = json.loads(line)
+            self._waiting[answer["number"]].set_result(answer["status"])
+        with self._lock:
+            for future in self._waiting.values():
+                if not future.done():
+                    future.set_exception(RehearsalError("the process that runs the stages ended"))
+
+    def close(self) -> None:
+        """End it, and what it still runs."""
+        self._process.stdin.close()
+        self._reader.join()
+        self._process.wait()
+
+
+_forks: Forks | None = None  # While there is a rehearsal
+
+
+@contextmanager
+def forks(folder: Path) -> Iterator[None]:
+    """Have stages forked from one process where that is known to work: each begins seconds sooner."""
+    global _forks
+    if sys.platform != "linux":
+        yield
+        return
+    _forks = Forks(folder)
+    try:
+        yield
+    finally:
+        _forks.close()
+        _forks = None
+
+
+def _variables() -> dict[str, str]:
+    """The environment of stages: apart from DVC and MLflow."""
     variables = {
         name: value
         for name, value in environment().items()
@@ -573,11 +656,18 @@ def _python(arguments: list[str], folder: Path) -> tuple[int, str]:
     }
     variables |= {"SOFGAN_TRACKING": "off", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "1"}
     variables["PYTHONPATH"] = os.pathsep.join([str(CODE), *filter(None, [variables.get("PYTHONPATH")])])
+    return variables
+
+
+def _python(arguments: list[str], folder: Path) -> tuple[int, str]:
+    """Status and output of `python -m ...` in a folder."""
+    if _forks is not None:
+        return _forks.run(arguments, folder)
     try:
         done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=folder, env=variables, text=True, errors="replace",
+            [sys.executable, "-m", *arguments], cwd=folder, env=_variables(), text=True, errors="replace",
             stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=STAGE_SECONDS,
         )  # fmt: skip
     except subprocess.TimeoutExpired:
-        return 1, f"it did not end within {STAGE_SECONDS:.0f} s"
+        return 1, TOO_LONG
     return done.returncode, done.stdout

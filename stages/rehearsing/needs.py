@@ -25,7 +25,7 @@ from sofgan.counting import Ledger, fake_tensors
 from sofgan.errors import sentence
 from stages import params
 
-RENDERED_SIZE = 32  # pixels of the view by which a ray's operations are counted
+RENDERED_SIZE, LARGER_SIZE = 32, 48  # pixels of the views by which a ray's needs are counted
 BFLOAT16 = {"dtype": torch.bfloat16}
 
 
@@ -56,13 +56,21 @@ class Blocks:
 
 def train_parser(blocks: Blocks) -> dict:
     """A step of the parser's training."""
+    config = blocks.train_parser
+    if config.pretrained.path:
+        return {"device": 0, "operations": 0, "step": 0, "of": "nothing: pretrained weights"}
+    held, each = _parser_step(dataclasses.replace(config, steps=1, checkpoint_every_steps=1))
+    of = f"a step of {config.batch} photos of {config.parser.size} px"
+    return _need(held, each, config.steps, of)
+
+
+@once
+def _parser_step(config) -> tuple[float, int]:
+    """Bytes at the most, and operations, of a step of the parser's training."""
     from unittest import mock
 
     from sofgan.faces.train import ParserTraining
 
-    config = blocks.train_parser
-    if config.pretrained.path:
-        return {"device": 0, "operations": 0, "step": 0, "of": "nothing: pretrained weights"}
     training = ParserTraining.start(config, 0, "cpu")  # Its first weights are read from a file.
     held = 2 * _bytes_of(training.parser)  # and their average
     size, batch = config.parser.size, config.batch
@@ -75,9 +83,7 @@ def train_parser(blocks: Blocks) -> dict:
             training.optimizer.zero_grad(set_to_none=True)
             training.learn(images, labels, weights, config)
             training.optimizer.step()
-    return _need(
-        held + ledger.peak, ledger.operations, config.steps, f"a step of {batch} photos of {size} px"
-    )
+    return held + ledger.peak, ledger.operations
 
 
 def _dice_loss(probabilities, labels):
@@ -91,17 +97,23 @@ def _dice_loss(probabilities, labels):
 
 def parse_faces(blocks: Blocks) -> dict:
     """A batch of photos parsed."""
+    config, parsing = blocks.train_parser.parser, blocks.parse_faces
+    held, each = _parsing(config, parsing)
+    of = f"{parsing.batch} photos at {config.size} px, maps of {parsing.label_size} px"
+    return _need(held, each, blocks.sets["ffhq"], of)
+
+
+@once
+def _parsing(config, parsing) -> tuple[float, float]:
+    """Bytes at the most, and operations a photo, of a batch of photos parsed."""
     from sofgan.faces.parser import FaceParser
 
-    config, parsing = blocks.train_parser.parser, blocks.parse_faces
     parser = FaceParser(config).eval().requires_grad_(False)
     with fake_tensors(), Ledger() as ledger, torch.no_grad(), torch.autocast("cpu", **BFLOAT16):
         images = torch.zeros(parsing.batch, 3, config.size, config.size)
         parser.class_ids(images, parsing.label_size, parsing.mirror, parsing.scales)
-    each = ledger.operations / parsing.batch
-    of = f"{parsing.batch} photos at {config.size} px, maps of {parsing.label_size} px"
     # A batch ahead is on its way.
-    return _need(2 * ledger.peak + _bytes_of(parser), each, blocks.sets["ffhq"], of)
+    return 2 * ledger.peak + _bytes_of(parser), ledger.operations / parsing.batch
 
 
 def train_sof(blocks: Blocks) -> dict:
@@ -130,7 +142,7 @@ def invert_masks(blocks: Blocks) -> dict:
     need = _need(held, each, steps + config.released_steps, of)
     need["operations"] += rehearsed * config.released_steps
     need["operations"] += (
-        2 * maps * config.size**2 * ray_operations(_network_of(blocks.train_sof))
+        2 * maps * config.size**2 * ray_operations(blocks.train_sof)
     )  # each map drawn after either part
     return need
 
@@ -174,19 +186,44 @@ def _field_step(config, heads: int, rays: int, instances: int) -> tuple[float, i
     return ledger.peak, ledger.operations
 
 
-@once
 def ray_operations(config) -> float:
     """Of one ray of a view of the field, all along it where the field is a volume."""
+    return _field_view(config.field, config.marcher, RENDERED_SIZE)[1]
+
+
+def view_bytes(config, size: int) -> float:
+    """At the most, for a view of the field of that size, which is drawn in chunks: by those of two small ones."""
+    small, larger = (
+        _field_view(config.field, config.marcher, side)[0] for side in (RENDERED_SIZE, LARGER_SIZE)
+    )
+    rays = [side**2 - RENDERED_SIZE**2 for side in (size, LARGER_SIZE)]
+    return small + (larger - small) * max(0.0, rays[0] / rays[1])
+
+
+@once
+def _field_view(field, marcher, size: int) -> tuple[float, float]:
+    """Bytes at the most, and operations a ray, of a view of the field, all along its rays where it is a volume."""
     from sofgan.sof.config import SofConfig
     from sofgan.sof.model import new_model
     from sofgan.sof.render import project_dense
 
     with fake_tensors(), torch.no_grad(), Ledger() as ledger:
-        model = new_model(SofConfig(config.field, config.marcher), 1, config.code_init_std, 0)
+        model = new_model(SofConfig(field, marcher), 1, 1.0, 0)
         made = model.generate(model.codes)
         ledger.operations = 0
-        project_dense(model, made, torch.zeros(1, 4, 4), torch.ones(3, 3), RENDERED_SIZE)
-    return ledger.operations / RENDERED_SIZE**2
+        project_dense(model, made, torch.zeros(1, 4, 4), torch.ones(3, 3), size)
+    return ledger.peak, ledger.operations / size**2
+
+
+def sample_conditions(blocks: Blocks) -> dict:
+    """A view of a sampled head, drawn as large as it is kept; heads are judged by smaller ones."""
+    from sofgan.siw.sof_maps import JUDGED
+
+    config, network = blocks.sample_conditions, blocks.train_sof
+    maps = config.evaluation_maps + (config.maps if blocks.train_siw.uses("sof") else 0)
+    rays = config.size_px**2 + len(JUDGED["yaws"]) * JUDGED["size"] ** 2
+    of = f"a view of {config.size_px} px"
+    return _need(view_bytes(network, config.size_px), rays * ray_operations(network), maps, of)
 
 
 def train_siw(blocks: Blocks) -> dict:
@@ -194,7 +231,7 @@ def train_siw(blocks: Blocks) -> dict:
     config = blocks.train_siw
     # One part stands for all of a step; of those that come after the first, gradients are there twice.
     part, parted = config.batch // config.accumulate, config.accumulate > 1
-    alike = {"kimg": 1.0, "ema_halflife_kimg": 1.0, "sof_maps": 1, "memory_limit_gb": 1.0, "growth": ()}
+    alike = {"kimg": 1.0, "ema_halflife_kimg": 1.0, "growth": (), "memory_limit_gb": 1.0}
     alike |= {"report_every_kimg": 1.0, "compile": False, "cooldown": 0.0}
     alike |= {"batch": part, "accumulate": 1, "share_fakes": config.share_fakes and not parted}
     held, each, plain, gradients = _generator_steps(dataclasses.replace(config, **alike))
@@ -246,48 +283,53 @@ def _shares_of_steps(r1_every: int, path_length_every: int) -> dict[int, float]:
 
 
 def evaluate(blocks: Blocks) -> dict:
-    """Pictures painted, a batch or a map in all styles, and judged."""
+    """Pictures painted and judged, a batch at a time."""
+    config, network = blocks.evaluate, blocks.train_siw.generator
+    # Those of the grid and of the turntable are few, and painted in one go.
+    few = config.grid[0], len(config.turntable_yaws_degrees), config.turntable_frames
+    at_once, mixed = max(config.batch, *few), min(config.restyled_maps, config.batch)
+    parser, lites = blocks.train_parser.parser, tuple(config.extractors)
+    held, painted, judged, parsed = _judging(network, parser, lites, config.batch, at_once, mixed)
+    sides = [min(config.images, blocks.sets[name]) for name in ("ffhq", "celebamask")]
+    of = f"{at_once} pictures of {network.resolution} px painted at once"
+    need = _need(held, painted, sum(sides) + config.sof_images, of)
+    need["operations"] += (judged + parsed) * (sum(sides) + config.sof_images) + judged * sum(sides)
+    views = config.held_out_views or blocks.sets["scans"] * blocks.render_views.held_out_views
+    need["operations"] += views * blocks.render_views.size_px**2 * ray_operations(blocks.train_sof)
+    return need
+
+
+@once
+def _judging(network, seen_by, names, batch: int, at_once: int, mixed: int) -> tuple[float, ...]:
+    """Bytes at the most; operations of a picture that is painted, of its features, and of its parsed map.
+
+    Args:
+        names: of the extractors.
+        at_once, mixed: pictures painted together, in one style and in two.
+    """
     from sofgan.faces.parser import FaceParser
-    from sofgan.metrics import restyling
     from sofgan.metrics.features import LiteFeatures
     from sofgan.siw.generator import Generator
 
-    config, network = blocks.evaluate, blocks.train_siw.generator
-    parser = FaceParser(blocks.train_parser.parser).eval().requires_grad_(False)
-    side = parser.config.size
-    lites = [LiteFeatures(name).eval() for name in config.extractors if name != "parser"]
+    parser = FaceParser(seen_by).eval().requires_grad_(False)
+    lites = [LiteFeatures(name).eval() for name in names if name != "parser"]
     held = sum(map(_bytes_of, [parser, *lites]))
-    # Since `paint` takes all that it gets at once. Not in bfloat16.
-    at_once = max(config.batch, getattr(restyling, "STYLES", 0))
     with fake_tensors(), torch.no_grad(), Ledger() as ledger:
         generator = Generator(network)
-        _paint(generator, at_once, 1)
-        _paint(generator, min(config.restyled_maps, at_once), 2)
+        if at_once > batch:
+            _paint(generator, at_once, 1)
+        _paint(generator, mixed, 2)
         ledger.operations = 0
-        images = _paint(generator, config.batch, 1)
-        painted = ledger.operations / config.batch
-        ledger.operations = 0
+        images = _paint(generator, batch, 1)
+        painted, ledger.operations = ledger.operations / batch, 0
         for lite in lites:
             lite(images)
-        if "parser" in config.extractors:
-            small = torch.nn.functional.interpolate(images, (side, side))
-            parser.features(small)
-        judged = ledger.operations / config.batch
-        parsed = ledger.operations
+        if "parser" in names:
+            parser.features(torch.nn.functional.interpolate(images, (seen_by.size,) * 2))
+        judged, ledger.operations = ledger.operations / batch, 0
         parser.class_ids(images, network.resolution)
-        parsed = (ledger.operations - parsed) / config.batch
-    sides = [min(config.images, blocks.sets[name]) for name in ("ffhq", "celebamask")]
-    of = f"{at_once} pictures of {network.resolution} px painted at once"
-    need = _need(held + ledger.peak, painted, sum(sides) + config.sof_images, of)
-    need["operations"] += judged * (2 * sum(sides) + config.sof_images) + parsed * sides[0]
-    need["operations"] += (
-        config.sof_images * network.label_size**2 * ray_operations(_network_of(blocks.train_sof))
-    )
-    views = config.held_out_views or blocks.sets["scans"] * blocks.render_views.held_out_views
-    need["operations"] += (
-        views * blocks.render_views.size_px**2 * ray_operations(_network_of(blocks.train_sof))
-    )
-    return need
+        parsed = ledger.operations / batch
+    return held + ledger.peak, painted, judged, parsed
 
 
 def _paint(generator, pictures: int, styles: int):
@@ -311,6 +353,7 @@ COUNTS: dict[str, Callable[[Blocks], dict]] = {
     "parse_faces": parse_faces,
     "train_sof": train_sof,
     "invert_masks": invert_masks,
+    "sample_conditions": sample_conditions,
     "train_siw": train_siw,
     "evaluate": evaluate,
 }

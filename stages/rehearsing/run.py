@@ -34,6 +34,7 @@ import numpy as np
 SEEN_SIZE = 16  # pixels of the view that the field's own renderer draws
 FAR = 0.15  # share of the training's distances by which a camera may be nearer or farther
 PARSED_SIZE = 128  # pixels at which a large parser looks
+SHARD_VIEWS = 4  # conditions in a shard, in place of many
 LEAST_BYTES = 1 << 10  # of a table that is counted
 MAKERS = ("stack", "concatenate", "empty", "zeros", "ones", "full", "repeat", "tile", "array", "asarray")
 
@@ -306,7 +307,13 @@ def stand_in_sources(notes: Notebook, module) -> None:
     module.open_source = open_source
 
 
+def stand_in_shards(notes: Notebook, module) -> None:
+    """Shards of conditions stay one of several: no table of a shard is as long as their set."""
+    module.SHARD_VIEWS = SHARD_VIEWS
+
+
 ALWAYS = {
+    "sofgan.siw.conditions": stand_in_shards,
     "sofgan.siw.data": stand_in_sources,
     "sofgan.training": watch_torch,
     "sofgan.sof.model": stand_in_field,

@@ -11,7 +11,8 @@ import numpy as np
 import torch
 import yaml
 
-from pipelines import profiles
+from pipelines import profiles, rehearsal
+from sofgan.siw import conditions
 from stages.rehearsing import needs, run
 
 ROOT = Path(__file__).parents[2]
@@ -89,6 +90,14 @@ def test_a_set_is_kept_in_memory_if_all_of_it_would_be():
     assert asked == [0.002, 2.0]
 
 
+def test_shards_of_conditions_are_none_of_the_lengths(monkeypatch):
+    """A shard as long as its set would count as the whole set: 20,000 views held at once that never are."""
+    monkeypatch.setattr(conditions, "SHARD_VIEWS", conditions.SHARD_VIEWS)
+    run.stand_in_shards(notebook(), conditions)
+    for count in rehearsal.GROWING.values():
+        assert not {len(shard) for shard in conditions.shards(count)} & {*rehearsal.GROWING.values()}
+
+
 def blocks(tmp_path, **changes) -> needs.Blocks:
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     for name, values in changes.items():
@@ -121,3 +130,31 @@ def test_parts_of_a_batch_save_memory_of_the_generators_training(tmp_path):
     assert parts["of"] == "parts of 4 pictures of 32 px in a step"
     assert parts["device"] < 0.8 * whole["device"]
     assert np.isclose(parts["operations"], whole["operations"], rtol=0.02)
+
+
+def test_conditions_need_as_many_operations_as_there_are_views(tmp_path):
+    few = needs.sample_conditions(blocks(tmp_path, sample_conditions={"maps": 10, "evaluation_maps": 10}))
+    many = needs.sample_conditions(blocks(tmp_path, sample_conditions={"maps": 30, "evaluation_maps": 10}))
+    assert few["of"] == "a view of 128 px" and many["operations"] == 2 * few["operations"]
+    unused = {"parsed": 1.0, "celebamask": 0.0, "sof": 0.0}
+    changes = {"sample_conditions": {"evaluation_maps": 10}, "train_siw": {"map_proportions": unused}}
+    assert needs.sample_conditions(blocks(tmp_path, **changes))["operations"] == few["operations"] / 2
+    larger = needs.sample_conditions(blocks(tmp_path, sample_conditions={"size_px": 256}))
+    assert few["device"] < larger["device"] < 4 * few["device"]
+
+
+def test_pictures_are_judged_a_batch_at_a_time(tmp_path):
+    """All 32 styles of a map at once would be more than a GPU of 24 GB holds at 1024 pixels."""
+    few = {
+        "batch": 2,
+        "grid": [1, 1],
+        "turntable_frames": 2,
+        "turntable_yaws_degrees": [0.0],
+        "extractors": ["lite0"],
+    }
+    found = needs.evaluate(blocks(tmp_path, evaluate=few))
+    assert found["of"] == "2 pictures of 64 px painted at once"
+    larger = needs.evaluate(blocks(tmp_path, evaluate=few | {"batch": 8}))
+    assert larger["device"] > 1.5 * found["device"] and np.isclose(larger["step"], found["step"])
+    frames = needs.evaluate(blocks(tmp_path, evaluate=few | {"turntable_frames": 8}))
+    assert frames["of"] == "8 pictures of 64 px painted at once" and frames["device"] > 1.5 * found["device"]
