@@ -174,7 +174,7 @@ def _named(text: str, path: Path, root: Path) -> Iterator[Path]:
         asset = path.parent / text
         if asset.is_file() and asset.suffix not in (".py", ".pyc"):
             yield asset
-        elif asset.is_dir() and not any(asset.rglob("*.py")):
+        elif asset.is_dir() and asset.name != "__pycache__" and not any(asset.rglob("*.py")):
             yield from (file for file in sorted(asset.rglob("*")) if file.is_file())
 
 

@@ -92,7 +92,8 @@ def main():
     if name == "recipe":
         name = f"{words.pop()}_recipe"
     params = yaml.load(Path("params.yaml").read_text(), yaml.CSafeLoader) | {"item": {"batch": "".join(words)}}
-    stage = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"][name]
+    stages = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"]
+    stage = stages[name]
     source = [path for dep in stage["deps"] for path in files(filled(dep, params))]
     seen = [hashlib.md5(path.read_bytes()).hexdigest() for path in source]
     seen += [Path(file).read_text() for block in stage.get("params", []) if isinstance(block, dict) for file in block]
@@ -104,7 +105,10 @@ def main():
             if kind == "plots":
                 write(path, "step,kimg\\n0,0\\n")
             elif path.suffix == ".json":
-                write(path, json.dumps({"digest": digest, "files": len(source)}))
+                # Values that parameters of other stages are read from it.
+                asked = {key: True for other in stages.values() for block in other.get("params", [])
+                         if isinstance(block, dict) for key in block.get(str(path)) or ()}
+                write(path, json.dumps({"digest": digest, "files": len(source)} | asked))
             elif path.suffix:
                 write(path, digest)
             else:

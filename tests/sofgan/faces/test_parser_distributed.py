@@ -12,7 +12,7 @@ from sofgan.config import from_mapping
 from sofgan.errors import InputError
 from sofgan.faces.config import TrainParser
 from sofgan.faces.images import encode_labels
-from sofgan.faces.store import PhotoStore, PhotoStoreWriter
+from sofgan.faces.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
 from sofgan.faces.train import own_rows, sharers, train_parser
 from sofgan.labels import NUM_CLASSES, PALETTE
 from sofgan.training import Checkpoints
@@ -28,12 +28,13 @@ CONFIG = {
 
 @pytest.fixture
 def work(tmp_path):
-    """A folder with a store of 14 photos to train on and 20 held out, more than one process scores at a time."""
+    """A folder with a store of 14 photos to train on, 20 held out and 20 to validate by, more than one process scores at a time."""
     generator = np.random.default_rng(0)
     with PhotoStoreWriter(tmp_path / "store") as writer:
-        for i in range(34):
+        for i in range(54):
+            split = TRAIN if i < 14 else HELD_OUT if i < 34 else VALIDATION
             labels = generator.integers(0, NUM_CLASSES, (4, 4), dtype=np.uint8).repeat(4, 0).repeat(4, 1)
-            writer.add(f"{i}", _png(PALETTE[labels]), encode_labels(labels), split=int(i >= 14))
+            writer.add(f"{i}", _png(PALETTE[labels]), encode_labels(labels), split=split)
     return tmp_path
 
 

@@ -133,7 +133,7 @@ def test_a_constant_is_4_pixels_wide_whatever_the_encoder_makes(tiny):
 
 def test_negative_limits_and_starts_are_refused():
     for name in ("spade_gain", "spade_start", "to_rgb_start"):
-        with pytest.raises(ConfigError, match=f"{name} is 0 or more"):
+        with pytest.raises(ConfigError, match=f"{name} is at least 0"):
             from_mapping(GeneratorConfig, {"label_size": 64, name: -0.1}, "test")
 
 

@@ -3,6 +3,7 @@ import dataclasses
 import pytest
 import torch
 
+from sofgan.config import ConfigError, from_mapping
 from sofgan.files import sha256_file
 from sofgan.sof.config import WarmStart
 from sofgan.sof.data import instance_schedule, read_views, view_files
@@ -181,5 +182,5 @@ def test_parameters_out_of_range_are_refused():
         {"added_share": 1.0},
         {"added_draws": -1},
     ):
-        with pytest.raises(ValueError, match="warm_start"):
-            WarmStart(**wrong)
+        with pytest.raises(ConfigError, match=f"warm_start.{next(iter(wrong))} is "):
+            from_mapping(WarmStart, wrong, "warm_start")
