@@ -33,9 +33,8 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of the demo and the paper's profiles.
+test: setup lint ## Lint and all tests, in a process a core; the longest files come first.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-	@python -m pipelines rehearse demo paper paper-512
 
 lint: setup
 	@ruff check . && ruff format --check --quiet .

@@ -47,7 +47,7 @@ def cluster(tmp_path_factory):
                 dashboard_address="127.0.0.1:0",
             )
         with dask:
-            end = time.monotonic() + 120
+            end = time.monotonic() + 300
             while not _answers(f"{environment['PREFECT_API_URL']}/health"):
                 assert time.monotonic() < end and server.poll() is None, log.read_text()
                 time.sleep(0.2)

@@ -28,7 +28,7 @@ CONFIG = {
 
 @pytest.fixture
 def work(tmp_path):
-    """A folder with a store of 14 photos to train on, 20 held out and 20 to validate by, more than one process scores at a time."""
+    """A folder with a store of 14 photos to train on, 20 held out and 20 to validate by: two processes' shares."""
     generator = np.random.default_rng(0)
     with PhotoStoreWriter(tmp_path / "store") as writer:
         for i in range(54):
