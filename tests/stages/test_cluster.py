@@ -211,9 +211,9 @@ def test_a_cluster_without_a_server_says_what_to_do(here, monkeypatch):
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
     # Prefect may have read its settings while another test's server was named.
-    with temporary_settings(restore_defaults={PREFECT_API_URL}):
-        with pytest.raises(clusters.ClusterError, match="set PREFECT_API_URL"):
-            clusters.spread("x")
+    unset = temporary_settings(restore_defaults={PREFECT_API_URL})
+    with unset, pytest.raises(clusters.ClusterError, match="set PREFECT_API_URL"):
+        clusters.spread("x")
 
 
 def test_a_server_that_workers_elsewhere_can_not_reach_is_refused(here, monkeypatch):
