@@ -108,7 +108,7 @@ def main():
                 # Values that parameters of other stages are read from it.
                 asked = {key: True for other in stages.values() for block in other.get("params", [])
                          if isinstance(block, dict) for key in block.get(str(path)) or ()}
-                write(path, json.dumps({"digest": digest, "files": len(source)} | asked))
+                write(path, json.dumps(asked | {"digest": digest, "files": len(source)}))
             elif path.suffix:
                 write(path, digest)
             else:
