@@ -155,6 +155,6 @@ def test_pictures_are_judged_a_batch_at_a_time(tmp_path):
     found = needs.evaluate(blocks(tmp_path, evaluate=few))
     assert found["of"] == "2 pictures of 64 px painted at once"
     larger = needs.evaluate(blocks(tmp_path, evaluate=few | {"batch": 8}))
-    assert larger["device"] > 1.5 * found["device"] and np.isclose(larger["step"], found["step"])
+    assert larger["device"] > 1.3 * found["device"] and np.isclose(larger["step"], found["step"])
     frames = needs.evaluate(blocks(tmp_path, evaluate=few | {"turntable_frames": 8}))
-    assert frames["of"] == "8 pictures of 64 px painted at once" and frames["device"] > 1.5 * found["device"]
+    assert frames["of"] == "8 pictures of 64 px painted at once" and frames["device"] > 1.3 * found["device"]
