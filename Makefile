@@ -33,8 +33,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-test: setup lint ## Lint and all tests, in a process a core; the longest files come first.
+test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of the demo.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
+	@python -m pipelines rehearse demo
 
 lint: setup
 	@ruff check . && ruff format --check --quiet .
