@@ -1,9 +1,7 @@
 """The Prefect flows: `rebuild`, `render-batch` and `ablate`. DVC is the cache, Prefect the eyes and hands."""
 
-import functools
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 from prefect import flow, task
@@ -12,34 +10,18 @@ from prefect.cache_policies import NO_CACHE
 from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
-from prefect.states import Failed
 
 from pipelines import batches, dvc_stages, gpu_shares
 from pipelines.dvc_stages import Outcome
 from pipelines.summary import batch_tables, experiments_table, summary
-from sofgan.errors import UserError, debugging, sentence
 from stages import spool
+from stages.cluster import in_a_state
 
 OPTIONS = {"persist_result": False, "log_prints": True}
 
 
-def ends_in_a_sentence(body: Callable) -> Callable:
-    """A flow or task whose user errors become its failed state, without Prefect's traceback in the log."""
-
-    @functools.wraps(body)
-    def run(*arguments, **named):
-        try:
-            return body(*arguments, **named)
-        except UserError as error:
-            if debugging():
-                raise
-            return Failed(message=sentence(error), data=error)
-
-    return run
-
-
 @task(cache_policy=NO_CACHE, task_run_name="{stage}", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def stage_task(stage: str, root: Path, environment: dict[str, str]) -> Outcome:
     """One stage, its output streamed into the task's log."""
     outcome = dvc_stages.run_stage(stage, root, environment, print)
@@ -48,7 +30,7 @@ def stage_task(stage: str, root: Path, environment: dict[str, str]) -> Outcome:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="add {source}", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def register_task(source: str, name: str | None, root: Path, warm_start: bool) -> batches.Batch:
     """Scans from anywhere become a batch of the project."""
     batch = batches.add(root, source, name, warm_start)
@@ -59,7 +41,7 @@ def register_task(source: str, name: str | None, root: Path, warm_start: bool) -
 
 
 @task(cache_policy=NO_CACHE, task_run_name="score {batch}", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def score_task(batch: str, root: Path, environment: dict[str, str]) -> None:
     """How odd the batch's scans look beside those of the others."""
     command = [sys.executable, "-m", "stages.score_batch", "--batch", batch]
@@ -68,7 +50,7 @@ def score_task(batch: str, root: Path, environment: dict[str, str]) -> None:
 
 
 @task(cache_policy=NO_CACHE, task_run_name="{name}", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def experiment_task(name: str, changes: list[str], root: Path, gpus: list[str]) -> Outcome:
     """One experiment in a folder of its own, whatever of it is not in DVC's cache; on those GPUs, where any are
     named."""
@@ -78,7 +60,7 @@ def experiment_task(name: str, changes: list[str], root: Path, gpus: list[str]) 
 
 
 @flow(name="rebuild", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def rebuild(
     targets: list[str] | None = None,
     retries: int = 0,
@@ -104,7 +86,7 @@ def rebuild(
 
 
 @flow(name="render-batch", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def render_batch(
     source: str,
     name: str | None = None,
@@ -139,7 +121,7 @@ def render_batch(
 
 
 @flow(name="watch-batches", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def watch_batches(
     folder: str = "data/incoming", settled_minutes: float = 5.0, fine_tune: bool = False
 ) -> list[str]:
@@ -183,7 +165,7 @@ def watch_batches(
 
 
 @flow(name="ablate", **OPTIONS)
-@ends_in_a_sentence
+@in_a_state
 def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
     """Run experiments beside each other and compare them; the workspace stays as it is.
 

@@ -38,7 +38,7 @@ class ProfileError(UserError, ValueError):
 
 @contextmanager
 def locked(root: Path) -> Iterator[None]:
-    """Alone, among the processes of this machine, to change params.yaml."""
+    """A lock of params.yaml: one process of this machine at a time may change it."""
     (root / LOCK).parent.mkdir(exist_ok=True)
     with open(root / LOCK, "w") as file:
         fcntl.flock(file, fcntl.LOCK_EX)

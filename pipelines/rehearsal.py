@@ -282,7 +282,7 @@ class Counts:
         return self._counting.done()
 
     def wait(self) -> dict[str, dict]:
-        """By stage.
+        """What each stage needs, by its name.
 
         Raises:
             RehearsalError: it could not be counted.

@@ -187,7 +187,7 @@ def _field_step(config, heads: int, rays: int, instances: int) -> tuple[float, i
 
 
 def ray_operations(config) -> float:
-    """Of one ray of a view of the field, all along it where the field is a volume."""
+    """Operations of one ray of a view of the field, all along it where the field is a volume."""
     return _field_view(config.field, config.marcher, RENDERED_SIZE)[1]
 
 

@@ -50,7 +50,7 @@ def make_photos(folder: Path, masks: bool, size: int, train: int, held_out: int,
 
 
 def _split(number: int, masks: bool, share: float) -> int:
-    """Of the photo of that number, by the key that the stage will give it."""
+    """The split of the photo of that number, by the key that the stage will give it."""
     return held_out(str(number) if masks else f"{number // 1000 * 1000:05d}/{number:05d}", share)
 
 

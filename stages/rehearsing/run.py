@@ -55,7 +55,7 @@ class Notebook:
         self._lock = threading.RLock()
 
     def weigh(self, shape: tuple[int, ...]) -> float:
-        """By how much a table of that shape counts."""
+        """The factor by which a table of that shape counts."""
         if not shape or shape[0] not in self.lengths:
             return 1.0
         factor = self.lengths[shape[0]][0] / shape[0]
