@@ -30,14 +30,7 @@ import yaml
 from sofgan.seeds import numpy_generator
 
 CODE = Path(__file__).parents[1]
-STAGES = (
-    "check_params",
-    "ingest_scans_recipe",
-    "ingest_scans",
-    "render_views_recipe",
-    "render_views",
-    "batch_metrics",
-)
+STAGES = ("code", "ingest_scans", "render_views", "batch_metrics")
 VIEWS = {"views_per_scan": 4, "held_out_views": 1, "size_px": 32}
 NO_OP_SECONDS, MORE = 5.0, 1.2
 ROUNDS = 7
@@ -93,9 +86,9 @@ class Project:
         params["render_views"] |= VIEWS
         (root / "params.yaml").write_text(yaml.safe_dump(params))
         shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
-        (root / "models").mkdir()
-        (root / "models/parser.pt").write_bytes(b"scans with labels need none")
-        (root / "models/shape_parser.pt").write_bytes(b"")
+        (root / "models/parsers").mkdir(parents=True)
+        (root / "models/parsers/photos.pt").write_bytes(b"scans with labels need none")
+        (root / "models/parsers/shapes.pt").write_bytes(b"")
         self.run("dvc", "init", "--quiet", "--no-scm")
         return self
 

@@ -46,7 +46,7 @@ def portrait_arguments(description: str) -> argparse.ArgumentParser:
     )
     parser.add_argument("--photos", type=Path, nargs="+", required=True)
     parser.add_argument("--masks", type=Path, required=True)
-    parser.add_argument("--parser", type=Path, default=Path("models/parser.pt"))
+    parser.add_argument("--parser", type=Path, default=Path("models/parsers/photos.pt"))
     parser.add_argument("--images", type=int, default=2000)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu")

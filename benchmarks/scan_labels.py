@@ -1,6 +1,6 @@
 """How well labels of scans without any are found: avatars with their labels hidden, against their true label views.
 
-    python -m benchmarks.scan_labels [--scans 24] [--parser models/parser.pt] [--named hair,eye,... | --shape] [--check]
+    python -m benchmarks.scan_labels [--scans 24] [--parser FILE] [--named hair,eye,... | --shape] [--check]
 
 Each avatar of the demo's batch is written again with its colours alone, turned by random axes (half of them by any
 angle about up as well) and in a random unit. It is ingested with nothing said about it, and rendered with the labels
@@ -9,7 +9,7 @@ views together; under --check it must be 0.6 at least, and no face may be missed
 few avatars whose face is cut away must be refused.
 
 With `--named hair,eye,eyeglass,hat,cloth` parts of these classes keep their names and all else is called "head", as in
-avatars of games; mIoU must then be 0.85. With --shape colours are hidden too, the parser is `models/shape_parser.pt`,
+avatars of games; mIoU must then be 0.85. With --shape colours are hidden too, the parser is `models/parsers/shapes.pt`,
 and the figure of the check is the mean over the classes of a face (`FACE`), which must be 0.55 at least.
 """
 
@@ -55,7 +55,9 @@ def main() -> None:
     parser.add_argument(
         "--batch", default="data/raw/scans/avatars-000", help="avatars as make_avatars writes them"
     )
-    parser.add_argument("--parser", help="default: models/parser.pt, with --shape models/shape_parser.pt")
+    parser.add_argument(
+        "--parser", help="default: models/parsers/photos.pt, with --shape models/parsers/shapes.pt"
+    )
     hidden = parser.add_mutually_exclusive_group()
     hidden.add_argument("--named", default="", help="classes, with commas, whose parts keep their names")
     hidden.add_argument("--shape", action="store_true", help="hide colours too")
@@ -65,8 +67,8 @@ def main() -> None:
     options = parser.parse_args()
     named = tuple(labels.NAMES.index(name) for name in options.named.split(",") if name)
     config, views = read_params("ingest_scans"), read_params("render_views")
-    of_shape = ScanParser(options.parser or "models/shape_parser.pt") if options.shape else None
-    scan_parser = ScanParser(options.parser or "models/parser.pt", of_shape=of_shape)
+    of_shape = ScanParser(options.parser or "models/parsers/shapes.pt") if options.shape else None
+    scan_parser = ScanParser(options.parser or "models/parsers/photos.pt", of_shape=of_shape)
     paths = sorted(path for path in Path(options.batch).iterdir() if path.suffix in (".glb", ".obj"))
     picked = [paths[i] for i in numpy_generator(0, "scan_labels").permutation(len(paths))[: options.scans]]
     total, turns, units, missed, seconds, rows = ConfusionMatrix(), [], 0, 0, 0.0, []

@@ -1,6 +1,6 @@
 """Distance to real portraits against seconds and photos shown: the default generator's training and the paper's.
 
-    python -m benchmarks.siw_convergence --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parser.pt
+    python -m benchmarks.siw_convergence --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parsers/photos.pt
         [--recipes default paper] [--change name:key=value[,key=value]] [--base default] [--seconds 240] [--looks 4]
         [--seed 0 [1 2]] [--threads 2] [--cpu-seconds] [--check SECONDS] [--curves FILE.csv] [--pictures DIR]
 

@@ -1,6 +1,6 @@
 """The generator at 128 pixels on real photos, trained as long as it takes and stopped as often as needed.
 
-    python -m benchmarks.siw_showcase --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parser.pt
+    python -m benchmarks.siw_showcase --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parsers/photos.pt
         --field .work/benchmarks/field-300.pt [--threads 2] [--pictures docs/images]
         [--images 2000]
 

@@ -5,7 +5,7 @@ import os
 import sys
 from pathlib import Path
 
-from pipelines import batches, demo, doctor, metrics, profiles, rehearsal, services, weights
+from pipelines import batches, demo, doctor, metrics, profiles, rehearsal, services, status, weights
 from sofgan.errors import in_a_sentence
 
 
@@ -26,6 +26,9 @@ def main(arguments: list[str] | None = None) -> int:
         "metrics", help="the headline figures of all stages, a line each with its N"
     )
     command.set_defaults(run=lambda chosen: metrics.run())
+
+    command = commands.add_parser("status", help="which stages would run, and what made each of them stale")
+    command.set_defaults(run=lambda chosen: status.run())
 
     command = commands.add_parser("profile", help="write params.yaml for a profile, your own changes kept")
     command.add_argument("name", nargs="?", help="demo, or a file of profiles/ (without it: list them)")

@@ -1,26 +1,41 @@
-"""The code that a stage runs: which files, and a digest that comments, blank lines, layout and docstrings don't change.
+"""The code that each stage runs, and all of params.yaml checked: data/code/<stage>.json, which that stage depends on.
 
-Files are found from the stage's script through all imports of this repository's packages, late ones too. A string that
-names a module (`sofgan.sof.config:TrainSof`) imports it; one that names a file or folder beside its module, other than
-Python's, is an asset: shaders, templates. Code of packages that are installed is not looked at.
+Each file lists what a stage runs, found from its script through all imports of this repository's packages, late ones
+too, with a digest a file that comments, blank lines, layout and docstrings don't change. DVC runs a stage again where
+its list changed, and `git diff data/code` names the file that did it. A string that names a module
+(`sofgan.sof.config:TrainSof`) imports it; one that names a file or folder beside its module, other than Python's, is an
+asset: shaders, templates. Installed packages are not looked at.
+
+DVC removes what a stage made before it runs the stage, so a mistake in params.yaml that is found in there has cost the
+last result. This stage comes before all others and stops at any mistake.
 """
 
 import ast
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
-from sofgan.files import sha256_file
+import yaml
+
+from sofgan.files import sha256_file, write_bytes
+from sofgan.siw.config import TrainSiw
+from stages import checks
+from stages.entry import enter
+from stages.params import block_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sofgan", "stages")
+CODE = Path("data/code")
+# Earlier versions of what is in data/code, by md5, as dvc.lock names them: for `python -m pipelines status`.
+EARLIER = Path(".work/code")
 # Where a stage runs, what it is called with (DVC compares the values), and who is told of it: no out depends on these.
 LEFT_OUT = frozenset(
     f"{name}.py"
     for name in (
+        "stages/checks",
         "stages/cluster",
         "stages/code",
         "stages/entry",
@@ -33,21 +48,86 @@ LEFT_OUT = frozenset(
         "sofgan/progress",
     )
 )
+
+
+def _blocks(*names: str) -> Callable[[dict], dict]:
+    return lambda document: {name: document[name] for name in names}
+
+
+def _train_siw(document: dict) -> TrainSiw:
+    return block_of(document["train_siw"], "train_siw", Path("params.yaml"))
+
+
+# What else makes a stage run again, in its file's digest. A stage of a batch depends on its digest alone: DVC writes
+# what a stage depends on into dvc.lock once for each batch, and reads and writes the whole file whenever a stage ends.
+# sample_conditions knows of train_siw whether maps are wanted to train on; how large their share is changes no map.
+VALUES: dict[str, Callable[[dict], dict]] = {
+    "ingest_scans": _blocks("ingest_scans"),
+    "render_views": _blocks("seed", "render_views"),
+    "sample_conditions": lambda document: {"training_maps": _train_siw(document).uses("sof")},
+}
 MODULE_NAME = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?::\w+)?")
 ASSET_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
 
 
-def code_files(stage: str, root: Path = ROOT) -> list[Path]:
+def main() -> None:
+    """params.yaml and the code in; a file a stage of dvc.yaml out. MLflow is told of mistakes only."""
+    checks.check_all(Path.cwd())
+    write_lists(ROOT, Path.cwd())
+
+
+def write_lists(code: Path, folder: Path) -> None:
+    """Write data/code of a project's folder.
+
+    Args:
+        code: where dvc.yaml and the code that its stages run are.
+        folder: the project's, with params.yaml.
+    """
+    document = yaml.safe_load((folder / "params.yaml").read_text())
+    scripts, known = scripts_of(code / "dvc.yaml"), {}
+    for name, script in scripts.items():
+        values = VALUES[name](document) if name in VALUES else {}
+        content = {"files": code_digests(script, code, known)} | ({"params": values} if values else {})
+        digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
+        _write(folder, f"{name}.json", {"digest": digest} | content)
+    for path in (folder / CODE).glob("*.json"):
+        if path.stem not in scripts:
+            path.unlink()
+
+
+def scripts_of(dvc_file: Path) -> dict[str, str]:
+    """Name of the script under stages/ by stage of dvc.yaml, of all but this one."""
+    stages = yaml.safe_load(dvc_file.read_text())["stages"]
+    found = {name: re.search(r"python -m stages\.(\w+)", stage["cmd"]) for name, stage in stages.items()}
+    return {name: match[1] for name, match in found.items() if match and match[1] != "code"}
+
+
+def _write(folder: Path, name: str, content: dict) -> None:
+    """Write a stage's file where it changed, and keep the version before."""
+    path = folder / CODE / name
+    text = (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
+    before = path.read_bytes() if path.is_file() else text
+    if before != text:
+        write_bytes(
+            folder / EARLIER / f"{hashlib.md5(before, usedforsecurity=False).hexdigest()}.json", before
+        )
+    if before != text or not path.is_file():
+        write_bytes(path, text)
+
+
+def code_files(stage: str, root: Path = ROOT, known: dict[Path, list[Path]] | None = None) -> list[Path]:
     """Files that a stage runs, relative to the repository, sorted.
 
     Args:
         stage: name of its script in `stages/`.
         root: the repository.
+        known: what modules need, by path, shared by several calls; while they last no file may change.
 
     Raises:
         FileNotFoundError: there is no such script.
     """
     found: set[Path] = set()
+    known = {} if known is None else known
     left = [root / "stages" / f"{stage}.py"]
     while left:
         path = left.pop()
@@ -55,25 +135,29 @@ def code_files(stage: str, root: Path = ROOT) -> list[Path]:
             continue
         found.add(path)
         if path.suffix == ".py":
-            left += _needed(path, root)
+            if path not in known:
+                known[path] = list(dict.fromkeys(_needed(path, root)))
+            left += known[path]
     return sorted(path.relative_to(root) for path in found)
 
 
-def code_digests(stage: str, root: Path = ROOT) -> dict[str, str]:
-    """Digest of each file that a stage runs, by its path in the repository; see `code_digest`."""
-    return {path.as_posix(): file_digest(root / path) for path in code_files(stage, root)}
-
-
-def code_digest(stage: str, root: Path = ROOT) -> str:
-    """Digest (sha256, hex) of what a stage runs: another one where its outs may be others."""
-    return hashlib.sha256(json.dumps(code_digests(stage, root), sort_keys=True).encode()).hexdigest()
+def code_digests(
+    stage: str, root: Path = ROOT, known: dict[Path, list[Path]] | None = None
+) -> dict[str, str]:
+    """Digest of each file that a stage runs, by its path in the repository; see `code_files` and `file_digest`."""
+    return {path.as_posix(): file_digest(root / path) for path in code_files(stage, root, known)}
 
 
 def file_digest(path: Path) -> str:
     """Digest (sha256, hex) of a file; of Python's, of its statements without docstrings."""
     if path.suffix != ".py":
         return sha256_file(path)
-    return hashlib.sha256(_normal_form(_tree(path)).encode()).hexdigest()
+    return _tree_digest(path, path.stat().st_mtime_ns)
+
+
+@cache
+def _tree_digest(path: Path, changed: int) -> str:
+    return hashlib.sha256(_normal_form(_parsed(path, changed)).encode()).hexdigest()
 
 
 def _tree(path: Path) -> ast.Module:
@@ -189,3 +273,7 @@ def _files(name: str, root: Path) -> list[Path]:
         return []
     packages = (root.joinpath(*parts[:count], "__init__.py") for count in range(1, len(parts)))
     return [own, *(package for package in packages if package.is_file())]
+
+
+if __name__ == "__main__":
+    enter(main)

@@ -34,7 +34,7 @@ from stages.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking import StageRun, stage_run
 
-SIW, PARSER = Path("models/siw.pt"), Path("models/parser.pt")
+SIW, PARSER = Path("models/siw.pt"), Path("models/parsers/photos.pt")
 PHOTOS = {"ffhq": Path("data/photos/ffhq"), "celebamask": Path("data/photos/celebamask")}
 # In metrics/evaluation.json, of all figures; and the first of the distances that is measured.
 HEADLINE = {"control": "control_miou"}

@@ -28,7 +28,7 @@ def main() -> None:
             params,
             spread("ingest_scans", batch),
             report=lambda done, total: run.status(f"{done}/{total} scans"),
-            parser=ScanParser("models/parser.pt", device(), of_shape=_shape_parser()),
+            parser=ScanParser("models/parsers/photos.pt", device(), of_shape=_shape_parser()),
         )
         run.artifact(scans / "report.csv")
         run.metrics(figures)  # stages.batch_metrics brings those of all batches together.
@@ -36,7 +36,7 @@ def main() -> None:
 
 def _shape_parser() -> ScanParser | None:
     """That of train_shape_parser, which leaves a few bytes where none is wanted."""
-    path = Path("models/shape_parser.pt")
+    path = Path("models/parsers/shapes.pt")
     return ScanParser(path, device()) if path.is_file() and path.stat().st_size > len(NO_PARSER) else None
 
 

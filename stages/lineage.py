@@ -19,7 +19,7 @@ def read_lock(folder: Path) -> dict[str, dict]:
 
 
 def hashes(stage: dict) -> Iterator[tuple[str, str, str]]:
-    """(`dep` or `out`, path, hash) of a stage in dvc.lock: md5 of files and folders, the digest of a recipe."""
+    """(`dep` or `out`, path, hash) of a stage in dvc.lock: md5 of files and folders, the digest of code."""
     for path, values in stage.get("params", {}).items():
         if "digest" in values:
             yield "dep", path, values["digest"]
@@ -36,8 +36,8 @@ def declared(folder: Path, lock: dict[str, dict]) -> list[str]:
     if not path.is_file():
         return list(lock)
     order = list((yaml.safe_load(path.read_text()) or {}).get("stages", {}))
-    # The check makes nothing, and so no run.
-    known = [name for name in lock if name.split("@")[0] in order and name != "check_params"]
+    # The list of code is no data, and so no run's.
+    known = [name for name in lock if name.split("@")[0] in order and name != "code"]
     return sorted(known, key=lambda name: order.index(name.split("@")[0]))
 
 

@@ -12,7 +12,7 @@ from stages.entry import enter
 from stages.params import read_params, runtime
 from stages.tracking import stage_run
 
-PARSER = Path("models/parser.pt")
+PARSER = Path("models/parsers/photos.pt")
 PICTURED = 12
 
 

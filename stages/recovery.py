@@ -9,10 +9,6 @@ import yaml
 
 from stages.lineage import read_lock
 
-# Of check_params: there is nothing in them to be got back.
-CHECKED = "data/checks/params.json"
-WANTED = "data/checks/wanted.json"
-
 
 def advice(stage: str | None, folder: Path | None = None) -> str | None:
     """The sentence that tells how to get back what dvc.lock has of a stage and the folder has no more; None, where
@@ -47,7 +43,7 @@ def kept_outs(folder: Path, stages: list[str] | None = None) -> list[str]:
     outs = [
         out for name in (lock if stages is None else stages) for out in lock.get(name, {}).get("outs", [])
     ]
-    outs = [out for out in outs if out.get("md5") and out["path"] not in (CHECKED, WANTED)]
+    outs = [out for out in outs if out.get("md5")]
     missing = [out for out in outs if not (folder / out["path"]).exists()]
     uncached = _uncached(folder) if missing else []
     missing = [out for out in missing if not any(pattern.fullmatch(out["path"]) for pattern in uncached)]

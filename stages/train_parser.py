@@ -62,7 +62,7 @@ def main() -> None:
             )
         if distributed.rank() > 0:
             return
-        save_parser("models/parser.pt", trained.parser)
+        save_parser("models/parsers/photos.pt", trained.parser)
         _write_table("plots/train_parser.csv", ["step", "loss", "validation_miou"], trained.curve)
         shares = trained.confusion.truth_shares()
         classes = [

@@ -18,7 +18,7 @@ from stages.entry import enter
 from stages.params import read_params, runtime, seed
 from stages.tracking import stage_run
 
-MODEL = "models/shape_parser.pt"
+MODEL = "models/parsers/shapes.pt"
 
 
 def main() -> None:

@@ -10,7 +10,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-import yaml
+
+from stages.code import scripts_of
 
 # Tests that run beside each other (`make test`) have a core each: threads of OpenMP would wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -62,19 +63,14 @@ def real_files(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="session")
 def stand_ins() -> Callable[[Path], None]:
-    """Puts small scripts in the place of all stages' code, which make what dvc.yaml says of what it says."""
+    """Puts this project's code into a project, with small scripts in the place of all stages but `code`, which make
+    what dvc.yaml says of what it says."""
 
     def put(root: Path) -> None:
-        stages = yaml.safe_load((root / "dvc.yaml").read_text())["stages"]
-        code = {
-            dep for stage in stages.values() for dep in stage["deps"] if dep.startswith(("sofgan", "stages"))
-        }
-        for path in (root / (dep if dep.endswith(".py") else f"{dep}/__init__.py") for dep in sorted(code)):
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(
-                "from stages.stand_in import main\n\nmain()\n" if path.parent.name == "stages" else ""
-            )
-        (root / "stages/__init__.py").touch()  # So that these are not looked for elsewhere.
+        for package in ("sofgan", "stages"):
+            shutil.copytree(CODE / package, root / package, ignore=shutil.ignore_patterns("__pycache__"))
+        for script in scripts_of(root / "dvc.yaml").values():
+            (root / f"stages/{script}.py").write_text("from stages.stand_in import main\n\nmain()\n")
         (root / "stages/stand_in.py").write_text(_STAND_IN)
 
     return put
@@ -89,8 +85,6 @@ import yaml
 
 def main():
     name, words = Path(sys.argv[0]).stem, [word for word in sys.argv[1:] if word != "--batch"]
-    if name == "recipe":
-        name = f"{words.pop()}_recipe"
     params = yaml.load(Path("params.yaml").read_text(), yaml.CSafeLoader) | {"item": {"batch": "".join(words)}}
     stages = yaml.load(Path("dvc.yaml").read_text(), yaml.CSafeLoader)["stages"]
     stage = stages[name]
@@ -112,7 +106,8 @@ def main():
             elif path.suffix:
                 write(path, digest)
             else:
-                for scan in source if words and name != "make_avatars" else [Path("made")]:
+                of_batch = [path for dep in stage["deps"] if "${item." in dep for path in files(filled(dep, params))]
+                for scan in of_batch or [Path("made")]:
                     write(path / f"{scan.stem}.npz", f"{scan} {digest}")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import yaml
 
-CHECK = "check_params"
+CODE = "code"
 BOX_WIDTH, BOX_HEIGHT, COLUMN, ROW = 166, 40, 198, 62
 
 
@@ -18,7 +18,7 @@ def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, 
         params: params.yaml, for `${...}` in its paths.
     """
     stages = yaml.safe_load(dvc_file.read_text())["stages"]
-    stages.pop(CHECK, None)  # No data flows from it.
+    stages.pop(CODE, None)  # No data flows from it.
     makes = {name: _paths(stage, ("outs", "metrics"), params) for name, stage in stages.items()}
     uses = {name: _paths(stage, ("deps", "params"), params) for name, stage in stages.items()}
     edges = {

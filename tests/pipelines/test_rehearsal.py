@@ -86,7 +86,7 @@ def test_lengths_stand_for_what_there_will_be(in_project):
 
 
 PROJECT = {
-    "check": {"cmd": "python -m stages.check_params", "deps": ["params.yaml"], "outs": ["data/check"]},
+    "check": {"cmd": "python -m stages.code", "deps": ["params.yaml"], "outs": ["data/check"]},
     "one": {
         "cmd": "python -m stages.make_portraits", "deps": ["data/check"], "params": ["make_portraits"],
         "outs": ["data/one"],
@@ -138,7 +138,7 @@ def test_stages_run_in_the_graphs_order_and_are_told_of(project):
     results, said = project.rehearse()
     assert list(results) == ["check", "one", "train_sof", "last"]
     assert project.ran == [
-        "stages.check_params", "stages.make_portraits", "stages.train_sof", "stages.report",
+        "stages.code", "stages.make_portraits", "stages.train_sof", "stages.report",
     ]  # fmt: skip
     assert not any(result.faults for result in results.values())
     assert results["train_sof"].device == 1e9 + rehearsal.DEVICE_RESERVE
@@ -150,7 +150,7 @@ def test_a_stage_that_stops_is_told_with_its_sentence_and_what_needs_it_is_not_r
     results, said = project.rehearse()
     assert results["one"].faults == ["one: error: no eyes"]
     assert results["train_sof"].faults == ["not run: nothing made data/one"] and results["last"].faults
-    assert project.ran == ["stages.check_params", "stages.make_portraits"]
+    assert project.ran == ["stages.code", "stages.make_portraits"]
     assert "would fail" in said and "one: error: no eyes" in said
 
 

@@ -25,13 +25,7 @@ from sofgan.files import sha256_file
 from sofgan.scans.avatars.batch import make_batch
 
 CODE = Path(__file__).parents[2]
-STAGES = (
-    "check_params",
-    "ingest_scans",
-    "render_views",
-    "batch_metrics",
-    "train_sof",
-)  # and the first two's recipes
+STAGES = ("code", "ingest_scans", "render_views", "batch_metrics", "train_sof")
 TINY_FIELD = {
     "field": {"channels": 2, "base_size": 8, "basis_size": 4, "basis": 2, "local_basis": 0, "warp_size": 0}
     | {"initial_size": 2, "decoder_hidden": 4},
@@ -67,20 +61,19 @@ def project(tmp_path_factory, real_files) -> Path:
     for folder in ("pipelines", "sofgan", "stages"):
         shutil.copytree(CODE / folder, root / folder, ignore=shutil.ignore_patterns("__pycache__"))
     stages = yaml.safe_load((CODE / "dvc.yaml").read_text())["stages"]
-    stages = {name: stage for name, stage in stages.items() if name.removesuffix("_recipe") in STAGES}
-    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": stages}))
+    (root / "dvc.yaml").write_text(yaml.safe_dump({"stages": {name: stages[name] for name in STAGES}}))
     params = yaml.safe_load((CODE / "params.yaml").read_text())
     params["batches"] = ["first"]
     params["runtime"] = {"device": "cpu", "workers": 1, "threads": 1}
     params["render_views"] |= {"views_per_scan": 3, "held_out_views": 1, "size_px": 32}
     params["train_sof"] = merge(params["train_sof"], TINY_FIELD)
     (root / "params.yaml").write_text(yaml.safe_dump(params))
-    (root / "models").mkdir()
-    (root / "models/parser.pt").write_bytes(b"scans with labels need none")
-    (root / "models/shape_parser.pt").write_bytes(b"")
+    (root / "models/parsers").mkdir(parents=True)
+    (root / "models/parsers/photos.pt").write_bytes(b"scans with labels need none")
+    (root / "models/parsers/shapes.pt").write_bytes(b"")
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
-    dvc(root, "add", "-q", "data/raw/scans/first", "models/parser.pt", "models/shape_parser.pt")
+    dvc(root, "add", "-q", "data/raw/scans/first", "models/parsers/photos.pt", "models/parsers/shapes.pt")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SOFGAN_TRACKING", raising=False)
         dvc(root, "repro", "-q")
@@ -227,7 +220,7 @@ def test_experiments_run_beside_each_other(project, up):
     assert done.returncode == 0, done.stdout + done.stderr
     assert {"four", "small"} <= task_runs().keys()
     assert fingerprint(project / "data/views/first") == before
-    made = {f"render_views{of}" for of in ("_recipe", " first", " april-scans")} | {"batch_metrics"}
+    made = {f"render_views{of}" for of in (" first", " april-scans")} | {"batch_metrics"}
     shown = dvc(project, "exp", "show", "--csv")
     assert "four" in shown and "small" in shown
     for name in experiments:

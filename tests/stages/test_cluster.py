@@ -64,7 +64,7 @@ def project(tmp_path_factory) -> Path:
         "size_px": 32,
     }
     (root / "params.yaml").write_text(yaml.safe_dump(document))
-    save_parser(root / "models/parser.pt", FaceParser(ParserConfig("unet", 16, 4)))
+    save_parser(root / "models/parsers/photos.pt", FaceParser(ParserConfig("unet", 16, 4)))
     generator = np.random.default_rng(0)
     with PhotoStoreWriter(root / "data/photos/ffhq") as writer:
         for index in range(PHOTOS):

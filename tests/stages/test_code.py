@@ -1,11 +1,17 @@
 """The code that a stage runs: found through imports, and told apart by what it does, not by what is said beside it."""
 
 import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
 import yaml
 
-from stages.code import PACKAGES, ROOT, code_digest, code_digests, code_files
+from stages.code import PACKAGES, ROOT, VALUES, code_digests, code_files, scripts_of
 
 STAGES = sorted(
     path.stem for path in (ROOT / "stages").glob("*.py") if "enter(main)" in path.read_text(encoding="utf-8")
@@ -62,7 +68,7 @@ def test_files_are_found_through_imports_names_and_assets(project):
 
 def test_what_is_written_beside_the_code_changes_no_digest(project):
     root, files, write = project
-    before = code_digest("paint", root)
+    before = code_digests("paint", root)
     layers = files["sofgan/siw/layers.py"]
     for text in (
         layers.replace("Layers.", "Other words."),
@@ -71,11 +77,11 @@ def test_what_is_written_beside_the_code_changes_no_digest(project):
         layers + '"""At its end."""\n',
     ):
         write({"sofgan/siw/layers.py": text})
-        assert code_digest("paint", root) == before
+        assert code_digests("paint", root) == before
     write({"sofgan/siw/kinds.py": files["sofgan/siw/kinds.py"].replace("Pixels", "In pixels")})
     write({"sofgan/siw/unused.py": "X = 1\n", "sofgan/other.py": "X = 1\n", "sofgan/siw/other.txt": "x"})
     write({"stages/params.py": "import sofgan.siw\n"})
-    assert code_digest("paint", root) == before
+    assert code_digests("paint", root) == before
 
 
 @pytest.mark.parametrize(
@@ -92,27 +98,23 @@ def test_what_is_written_beside_the_code_changes_no_digest(project):
 )
 def test_what_the_code_does_changes_the_digest_of_its_file(project, name, old, new):
     root, files, write = project
-    before, whole = code_digests("paint", root), code_digest("paint", root)
+    before = code_digests("paint", root)
     write({name: files[name].replace(old, new)})
     after = code_digests("paint", root)
     assert {path for path in before if before[path] != after[path]} == {name}
-    assert code_digest("paint", root) != whole
     write(files)
-    assert code_digest("paint", root) == whole
+    assert code_digests("paint", root) == before
 
 
-def test_stages_run_what_dvc_knows_and_more():
-    """The lists of dvc.yaml are kept by hand; what they leave out decides some results all the same."""
-    graph = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
-    for stage in ("train_parser", "train_siw", "make_avatars", "render_views", "report"):
-        found = {path.as_posix() for path in code_files(stage)}
-        listed = graph.get(f"{stage}_recipe", graph[stage])["deps"]
-        code = {name for name in listed if name.endswith(".py") and name != "stages/recipe.py"}
-        assert code <= found
+def test_stages_run_what_their_results_depend_on():
     assert "sofgan/seeds.py" in found_by("train_siw") & found_by("train_parser") & found_by("render_views")
+    assert "sofgan/files.py" in found_by("make_avatars") & found_by("report")
     assert "sofgan/views/shaders/faces.frag" in found_by("make_portraits") - found_by("train_siw")
     assert "stages/reporting/page.html" in found_by("report")
     assert not found_by("train_siw") & {"stages/params.py", "stages/tracking.py", "sofgan/faces/train.py"}
+    assert [name for name in STAGES if "sofgan/sof/model.py" in found_by(name)] == [
+        "evaluate", "invert_masks", "sample_conditions", "train_sof",
+    ]  # fmt: skip
 
 
 def found_by(stage: str) -> set[str]:
@@ -148,3 +150,94 @@ def test_a_training_by_other_code_starts_anew_and_says_why(project, capsys):
     states().save(1, {"x": 1})
     assert len(list((root / "states").iterdir())) == 2  # The old state and its fingerprint are gone.
     assert states().latest()[0] == 1 and capsys.readouterr().err == ""
+
+
+GRAPH = yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"]
+
+
+@pytest.mark.parametrize("stage", sorted(GRAPH.keys() - {"code"}))
+def test_a_stage_depends_on_its_own_list_of_code_and_on_no_file_of_code(stage):
+    own = f"data/code/{stage}.json"
+    listed = [
+        *GRAPH[stage]["deps"],
+        *(block for block in GRAPH[stage].get("params", []) if isinstance(block, dict)),
+    ]
+    assert (own in listed) != ({own: ["digest"]} in listed)
+    assert not [dep for dep in listed if isinstance(dep, str) and dep.startswith(("sofgan", "stages"))]
+    assert not [dep for dep in listed if isinstance(dep, str) and dep.startswith("data/code/") and dep != own]
+    # By the digest alone it must know of its parameters too.
+    if {own: ["digest"]} in listed:
+        assert VALUES[stage](yaml.safe_load((ROOT / "params.yaml").read_text())).keys() >= {stage}
+
+
+@pytest.mark.parametrize("stage", sorted(GRAPH))
+def test_a_stage_that_writes_figures_has_them_as_an_out(stage):
+    script = ROOT / f"stages/{scripts_of(ROOT / 'dvc.yaml').get(stage, 'code')}.py"
+    paths = {
+        next(iter(out)) if isinstance(out, dict) else out
+        for kind in ("outs", "metrics")
+        for out in GRAPH[stage].get(kind, [])
+    }
+    figures = {path for path in paths if path.startswith("metrics/all/")}
+    assert bool(figures) == ("run.final(" in script.read_text()), figures
+    # What `dvc metrics` shows is a part of all figures, under the same file name.
+    headlines = {path for path in paths - figures if path.startswith("metrics/")}
+    assert {path.replace("metrics/", "metrics/all/", 1) for path in headlines} <= figures
+
+
+def dvc(folder: Path, *arguments: str) -> str:
+    command = [sys.executable, "-m", "dvc", *arguments]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory, real_files, stand_ins) -> Path:
+    """This project's graph and code, its stages' scripts replaced, brought up to date."""
+    root = Path(shutil.copytree(real_files, tmp_path_factory.mktemp("code") / "project"))
+    stand_ins(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        dvc(root, "repro", "-q")
+        yield root
+
+
+def change(root: Path, name: str, old: str, new: str) -> None:
+    text = (root / name).read_text()
+    assert old in text
+    (root / name).write_text(text.replace(old, new, 1))
+
+
+def test_dvc_runs_again_what_runs_the_code_that_changed(made):
+    """The stand-ins run no code of sofgan; one reads a constant of it."""
+    stand_in = made / "stages/render_views.py"
+    stand_in.write_text("from sofgan import seeds\n" + stand_in.read_text())
+    assert ran(made)[:2] == ["code", "render_views@avatars-000"]
+    change(made, "sofgan/seeds.py", '"""', '"""Said otherwise. ')
+    change(made, "sofgan/seeds.py", "\n\n\n", "\n\n\n# A comment.\n")
+    assert ran(made) == ["code"]
+    change(made, "sofgan/seeds.py", "\n\n\n", "\n\n\nA_NEW_CONSTANT = 1\n\n\n")
+    again = ran(made)
+    assert again[:2] == ["code", "render_views@avatars-000"] and "make_avatars@avatars-000" not in again
+    assert "up to date" in dvc(made, "status")
+
+
+def test_parameters_of_batches_are_in_their_digest(made):
+    change(made, "params.yaml", "held_out_views: 4", "held_out_views: 3")
+    assert ran(made)[:2] == ["code", "render_views@avatars-000"]
+    (made / "data/code/render_views.json").unlink()  # Of a clone that lacks it.
+    assert [stage for stage in ran(made) if stage != "code"] == []
+
+
+def test_what_is_in_the_lock_for_a_batch_is_short(made):
+    """Whatever the code, a batch's stages are some twenty lines each: dvc reads and writes all of them at each."""
+    lock = yaml.safe_load((made / "dvc.lock").read_text())["stages"]
+    names = ("ingest_scans@avatars-000", "render_views@avatars-000")
+    assert len(yaml.safe_dump({name: lock[name] for name in names}).splitlines()) < 42
+
+
+def ran(root: Path) -> list[str]:
+    """Stages that `dvc repro` runs."""
+    return re.findall(r"Running stage '([^']+)'", dvc(root, "repro"))

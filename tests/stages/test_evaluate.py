@@ -95,7 +95,7 @@ def _models():
         channel_max=8, encoder_channels=(8,), spade_sizes=(16, 16), spade_hidden=4, spade_max_size=8,
     )  # fmt: skip
     save_siw("models/siw.pt", Siw(Generator(generator).requires_grad_(False), "cpu", Framing(20.0, 0.0, 4.0)))
-    save_parser("models/parser.pt", FaceParser(ParserConfig("unet", 32, 4)))
+    save_parser("models/parsers/photos.pt", FaceParser(ParserConfig("unet", 32, 4)))
 
 
 def _views_and_inversion():

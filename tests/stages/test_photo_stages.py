@@ -122,7 +122,7 @@ def test_photos_to_label_maps(project, monkeypatch):
     assert not any((project / ".work").rglob("*.pt")) and not any((project / ".work").rglob("*.arrow"))
 
     # The same inputs give the same bytes.
-    first = {path: path.read_bytes() for path in [*project.glob("models/*"), *project.glob("data/*/*/*")]}
+    first = {path: path.read_bytes() for path in [*project.glob("models/*/*"), *project.glob("data/*/*/*")]}
     for stage in (import_photos, train_parser, parse_faces):
         stage.main()
     assert len(first) == 1 + 3 + 3 + 2

@@ -161,10 +161,10 @@ def test_the_trained_parser_is_asked_for_scans_without_labels_alone(project, mon
     )
     assert done.returncode == 0, done.stderr
     assert reasons()["avatar_0000.glb"] == ""
-    assert "no parser at models/parser.pt" in reasons()["bare.ply"]
+    assert "no parser at models/parsers/photos.pt" in reasons()["bare.ply"]
     # An untrained one finds no face: its refusal tells that it was asked.
     torch.manual_seed(0)
-    save_parser("models/parser.pt", FaceParser(ParserConfig("unet", 32, 4)))
+    save_parser("models/parsers/photos.pt", FaceParser(ParserConfig("unet", 32, 4)))
     _run(ingest_scans, monkeypatch, "--batch", "some")
     assert "face found" in reasons()["bare.ply"] and "`front` in scan.yaml" in reasons()["bare.ply"]
     figures = json.loads((project / "data/scans/some/figures.json").read_text())
@@ -181,7 +181,7 @@ def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, m
     raw.mkdir(parents=True)
     (raw / "bare.stl").write_bytes(trimesh.creation.icosphere(2).export(file_type="stl"))
     _run(train_shape_parser, monkeypatch)
-    assert (project / "models/shape_parser.pt").read_bytes() == b"none\n"
+    assert (project / "models/parsers/shapes.pt").read_bytes() == b"none\n"
     assert json.loads((project / "metrics/all/train_shape_parser.json").read_text()) == {"people": 0}
     assert "`train_shape_parser: people` above 0" in reason()
 

@@ -1,7 +1,6 @@
 """All of params.yaml is checked before DVC removes anything."""
 
 import copy
-import json
 import os
 import shutil
 import sys
@@ -11,9 +10,7 @@ import pytest
 import yaml
 
 from sofgan.config import ConfigError
-from sofgan.files import write_json
-from stages import check_params, checks, params
-from stages.check_params import CHECKED, WANTED
+from stages import checks, code, params
 
 ROOT = Path(__file__).parents[2]
 
@@ -218,8 +215,8 @@ def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
     path = changed(tmp_path, "\n  maps: 256", "\n  maps: 0")
     path.write_text(path.read_text().replace("sof: 0.35}", "sof: 0}"))
     monkeypatch.chdir(tmp_path)
-    check_params.main()
-    assert json.loads(WANTED.read_text()) == {"sof_maps": False}
+    checks.check_all(tmp_path)
+    assert code.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": False}
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):
@@ -299,8 +296,7 @@ def project(tmp_path, monkeypatch) -> Path:
             file.parent.mkdir(parents=True, exist_ok=True)
             if not file.exists():
                 file.write_text('{"digest": "x"}')
-    write_json(CHECKED, {"params.yaml": "valid"})
-    write_json(WANTED, {"sof_maps": True})
+    code.write_lists(tmp_path, tmp_path)
     # dvc runs stages by the Python that runs this, in the environment of tests.
     monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
     with Repo.init(str(tmp_path), no_scm=True) as repo:
@@ -318,7 +314,7 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, cap
         # Whatever is asked for, the check comes first: it is among what every stage needs.
         import networkx
 
-        check = names.pop("check_params")
+        check = names.pop("code")
         assert len(names) >= 15
         for name, stage in names.items():
             assert check in networkx.descendants(graph, stage), name
@@ -328,20 +324,20 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, cap
     }
     assert len(before) == 5
     changed(project, "\n  kimg:", "\n  kimgs:")
-    with Repo(str(project)) as repo, pytest.raises(ReproductionError, match="check_params"):
+    with Repo(str(project)) as repo, pytest.raises(ReproductionError, match="code"):
         repo.reproduce(targets=["train_siw"])
-    assert "check_params: error: params.yaml: train_siw: unknown key 'kimgs'" in capfd.readouterr().err
+    assert "code: error: params.yaml: train_siw: unknown key 'kimgs'" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
-    assert (project / "data/siw/file").is_file() and not CHECKED.exists()
+    assert (project / "data/siw/file").is_file() and (project / "data/code/train_siw.json").is_file()
 
     changed(project, "workers: 0", "workers: 1")  # No stage reads it as a parameter.
     with Repo(str(project)) as repo:
-        assert [stage.addressing for stage in repo.reproduce()] == ["check_params"]
+        assert [stage.addressing for stage in repo.reproduce()] == ["code"]
 
 
 def test_reading_all_needs_no_torch():
     import subprocess
 
-    code = "import sys; from stages import checks, check_params; sys.exit('torch' in sys.modules)"
+    code = "import sys; from stages import checks, code; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert set(checks.FILES) <= set(params.BLOCKS)

@@ -1,0 +1,126 @@
+"""`python -m pipelines status`: which stages `dvc repro` would run, and what made each stale."""
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+from pipelines import demo
+from pipelines.dvc_stages import Planned, StageFailed, planned
+from stages.code import CODE, EARLIER
+from stages.lineage import read_lock
+
+
+def run() -> int:
+    """Bring the lists of code up to date, then print stale stages in graph order. Returns the exit status."""
+    root = Path.cwd()
+    done = subprocess.run(
+        demo.dvc("repro", "--quiet", "code"), cwd=root, env=demo.environment(), stdout=subprocess.DEVNULL
+    )
+    if done.returncode:
+        print("params.yaml or the code could not be read; the message is above", file=sys.stderr)
+        return done.returncode
+    reasons = stale(root)
+    for stage, found in reasons.items():
+        for line, reason in enumerate(found):
+            print(f"{'' if line else stage:28} {reason}")
+    if not reasons:
+        print("Everything is up to date.")
+    return 0
+
+
+def stale(root: Path) -> dict[str, list[str]]:
+    """Why each stale stage would run, in graph order; stages that only wait for such a one say which.
+
+    Raises:
+        StageFailed: dvc can't read its files.
+    """
+    from dvc.exceptions import DvcException
+    from dvc.repo import Repo
+
+    try:
+        with Repo(str(root)) as repo:
+            told = repo.status()
+    except DvcException as error:
+        raise StageFailed(f"dvc: {error}") from error
+    lock, found = read_lock(root), {}
+    for stage in planned(root, []):
+        own = [
+            reason
+            for entry in told.get(stage.name, [])
+            for reason in _reasons(stage.name, entry, lock.get(stage.name, {}), root)
+        ]
+        # What another stage is to make anew is no reason of its own.
+        waits = _makers(stage, found)
+        if own or waits:
+            found[stage.name] = (own, stage, waits)
+    return {name: own or [f"after {', '.join(waits)}"] for name, (own, _, waits) in found.items()}
+
+
+def _makers(stage: Planned, found: dict) -> list[str]:
+    """Names of stale stages whose outs a stage needs."""
+    return [
+        name
+        for name, (_, maker, _) in found.items()
+        if any(_touch(made, need) for made in maker.makes for need in stage.needs)
+    ]
+
+
+def _touch(one: str, other: str) -> bool:
+    """Whether two paths are the same, or one holds the other."""
+    parts, others = Path(one).parts, Path(other).parts
+    length = min(len(parts), len(others))
+    return parts[:length] == others[:length]
+
+
+def _reasons(stage: str, entry: dict | str, locked: dict, root: Path) -> Iterator[str]:
+    """Sentences for what `dvc status` says of a stage."""
+    if isinstance(entry, str):
+        yield entry
+        return
+    for path, how in entry.get("changed deps", {}).items():
+        if path == f"{CODE.as_posix()}/{stage.split('@')[0]}.json":
+            yield from _code_reasons(root / path, locked, path, root)
+        elif isinstance(how, dict):
+            yield from (f"{key}: {change}" for key, change in how.items())
+        else:
+            yield f"{path}: {how}"
+    yield from (
+        f"{path}: {how}, though this stage makes it" for path, how in entry.get("changed outs", {}).items()
+    )
+
+
+def _code_reasons(path: Path, locked: dict, name: str, root: Path) -> Iterator[str]:
+    """Names of the files and parameters by which a list of code differs from that of the stage's last run."""
+    if not locked:
+        yield "has not run yet"
+        return
+    before, now = _version(locked, name, root), json.loads(path.read_text())
+    if before is None:
+        yield "its code changed (this machine has no list of what it was)"
+        return
+    for kind, mark in (("files", ""), ("params", "params.yaml: ")):
+        old, new = before.get(kind, {}), now.get(kind, {})
+        for key in sorted({*old, *new}):
+            if key not in new:
+                yield f"{mark}{key} is not used any more"
+            elif key not in old:
+                yield f"{mark}{key} is new"
+            elif old[key] != new[key]:
+                yield f"{mark}{key} changed"
+
+
+def _version(locked: dict, name: str, root: Path) -> dict | None:
+    """The list of code that dvc.lock names, by its md5 or by the digest in it."""
+    for dep in locked.get("deps", []):
+        path = root / EARLIER / f"{dep.get('md5')}.json"
+        if dep["path"] == name and path.is_file():
+            return json.loads(path.read_text())
+    digest = locked.get("params", {}).get(name, {}).get("digest")
+    if digest:
+        for path in (root / EARLIER).glob("*.json"):
+            content = json.loads(path.read_text())
+            if content["digest"] == digest:
+                return content
+    return None
