@@ -7,9 +7,9 @@ import shutil
 import sys
 from pathlib import Path
 
+from sofgan.avatars.batch import make_batch
 from sofgan.config import to_mapping
 from sofgan.files import atomic_path
-from sofgan.scans.avatars.batch import make_batch
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.views.multiview import render_batch
 from stages.params import read_params

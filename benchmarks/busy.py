@@ -5,7 +5,7 @@
 Each line is one kind of work of params.yaml on made-up data: whole training steps of the generator, gradients of the
 parser and of the field, and pictures painted and judged, as the stages do them. Each is measured two ways, each in
 processes of its own: `openmp` does a step at once, by so many threads of OpenMP (--threads, 0: one a core); `pieces` in
-shares that as many threads of one core each work off (`sofgan.cpu`). Both are measured on the machine as it is, and
+shares that as many threads of one core each work off (`sofgan.runtime`). Both are measured on the machine as it is, and
 beside one process that does nothing but count; ways and loads take turns, and the fastest of --rounds counts, which
 other work disturbs least. With `--check` the exit status is 1 where `pieces` are slower than 0.6 of their idle speed
 beside the other process, or slower than `openmp` on the idle machine.
@@ -25,16 +25,16 @@ import torch
 import yaml
 
 from benchmarks.siw import random_batch
-from sofgan import cpu, shares
+from sofgan import runtime, shares
 from sofgan.config import from_mapping
-from sofgan.faces.config import TrainParser
-from sofgan.faces.train import ParserTraining
 from sofgan.labels import NUM_CLASSES
-from sofgan.metrics.lite import FrozenLite
+from sofgan.networks.efficientnet import FrozenLite
+from sofgan.parsing.config import TrainParser
+from sofgan.parsing.train import ParserTraining
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw
-from sofgan.siw.step import SiwTraining
+from sofgan.siw.training_step import SiwTraining
 from sofgan.sof.config import SofConfig, TrainSof
 from sofgan.sof.data import RayBatch
 from sofgan.sof.model import new_model
@@ -113,7 +113,7 @@ def evaluate(block: dict) -> Work:
         lite(siw.paint(labels[rows].repeat(16, 1).repeat(16, 2), w[rows]))
 
     def step(_: int) -> None:
-        for _ in cpu.map_pieces(piece, pieces):
+        for _ in runtime.map_pieces(piece, pieces):
             pass
 
     return step, PAINTED
@@ -124,7 +124,7 @@ WORK = {"train_siw": train_siw, "train_parser": train_parser, "train_sof": train
 
 def speed(name: str, way: str, threads: int, seconds: float) -> float:
     """What a kind of work gets done a second, in this process."""
-    cpu.use_cpu(threads if way == "pieces" else 1)
+    runtime.use_cpu(threads if way == "pieces" else 1)
     if way == "openmp":
         torch.set_num_threads(threads)
         shares.MOST_SHARES = 1

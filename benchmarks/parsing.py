@@ -32,13 +32,13 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.functional import normalize
 
-from sofgan.faces.config import ParseFaces, ParserConfig
-from sofgan.faces.images import decode_labels, decode_square, encode_labels
-from sofgan.faces.networks import BiSeNetParser
-from sofgan.faces.parser import FaceParser, load_parser, pretrained_parser, save_parser
-from sofgan.faces.parsing import parse_store
-from sofgan.faces.store import PhotoStore, PhotoStoreWriter
 from sofgan.labels import BISENET_NAMES, BISENET_TO_17, split_nose
+from sofgan.parsing.config import ParseFaces, ParserConfig
+from sofgan.parsing.networks import BiSeNetParser
+from sofgan.parsing.parse_store import parse_store
+from sofgan.parsing.parser import FaceParser, load_parser, pretrained_parser, save_parser
+from sofgan.photos.decoding import decode_labels, decode_square, encode_labels
+from sofgan.photos.store import PhotoStore, PhotoStoreWriter
 from sofgan.seeds import derive_seed, numpy_generator
 
 REQUIRED_RATIO, CLOSE_MARGIN, ALLOWED_DIFFERENCE = 1.5, 1e-4, 1e-6

@@ -26,8 +26,8 @@ import yaml
 
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
 from sofgan.labels import NUM_CLASSES
+from sofgan.runtime import use_cpu
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.generator import Generator, random_noise
 from sofgan.siw.losses import path_length_penalty

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sofgan.faces.store import HELD_OUT, PhotoStore, PhotoStoreWriter, held_out
+from sofgan.photos.store import HELD_OUT, PhotoStore, PhotoStoreWriter, held_out
 
 ALLOWED_MS, ALLOWED_FILES = 1.0, 1000
 LABELS = b"label map"

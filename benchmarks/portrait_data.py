@@ -11,16 +11,16 @@ import numpy as np
 import torch
 
 from sofgan.config import from_mapping, to_mapping
-from sofgan.faces.config import ParserConfig, TrainParser
-from sofgan.faces.images import decode_square
-from sofgan.faces.inference import InferenceParser
-from sofgan.faces.parser import FaceParser, load_parser, save_parser
-from sofgan.faces.people import split_people
-from sofgan.faces.sources import find_source, read_labels
-from sofgan.faces.store import PhotoStore, PhotoStoreWriter, resize_labels
-from sofgan.faces.train import train_parser
 from sofgan.files import atomic_path, sha256_file
-from sofgan.metrics.features import to_network_range
+from sofgan.images import to_network_range
+from sofgan.parsing.config import ParserConfig, TrainParser
+from sofgan.parsing.fast.inference import InferenceParser
+from sofgan.parsing.parser import FaceParser, load_parser, save_parser
+from sofgan.parsing.train import train_parser
+from sofgan.photos.decoding import decode_square
+from sofgan.photos.layouts import find_source, read_labels
+from sofgan.photos.people import split_people
+from sofgan.photos.store import PhotoStore, PhotoStoreWriter, resize_labels
 from sofgan.progress import Throughput
 
 CACHE = Path(".work/benchmarks")

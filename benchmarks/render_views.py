@@ -21,11 +21,11 @@ import numpy as np
 import pyrender
 
 from sofgan import cameras, labels
+from sofgan.avatars.model import AvatarModel
 from sofgan.errors import in_a_sentence
-from sofgan.scans.avatars.model import AvatarModel
+from sofgan.rendering.process_renderer import process_renderer
+from sofgan.rendering.renderer import label_map
 from sofgan.seeds import numpy_generator
-from sofgan.views.multiview import label_map
-from sofgan.views.process_renderer import process_renderer
 
 REQUIRED_RATIO, ALLOWED_DIFFERENCE = 1.3, 1 / 200
 

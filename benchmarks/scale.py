@@ -41,23 +41,23 @@ from PIL import Image
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from pipelines import profiles, rehearsal
+from sofgan.avatars.batch import make_batch
 from sofgan.config import from_mapping
 from sofgan.counting import Ledger
-from sofgan.cpu import use_cpu
-from sofgan.faces.config import ParseFaces, ParserConfig
-from sofgan.faces.importing import import_photos
-from sofgan.faces.parser import FaceParser
-from sofgan.faces.parsing import parse_store
-from sofgan.faces.sources import find_source
-from sofgan.faces.store import PhotoStore
-from sofgan.processes import one_thread_each
-from sofgan.scans.avatars.batch import make_batch
+from sofgan.parallel import one_thread_each
+from sofgan.parsing.config import ParseFaces, ParserConfig
+from sofgan.parsing.parse_store import parse_store
+from sofgan.parsing.parser import FaceParser
+from sofgan.photos.importing import import_photos
+from sofgan.photos.layouts import find_source
+from sofgan.photos.store import PhotoStore
+from sofgan.runtime import use_cpu
 from sofgan.scans.config import IngestScans
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.seeds import numpy_generator
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
-from sofgan.siw.step import SiwTraining
+from sofgan.siw.training_step import SiwTraining
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import read_views
 from sofgan.sof.train import train_sof

@@ -27,19 +27,19 @@ from PIL import Image
 from sofgan import cameras, labels
 from sofgan.errors import in_a_sentence
 from sofgan.files import write_png
-from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.rendering.process_renderer import process_renderer
+from sofgan.rendering.renderer import label_map
 from sofgan.scans.config import IngestScans
-from sofgan.scans.cutting import clip_to_ball
 from sofgan.scans.face_frame import axis_rotations, rotation_angle
+from sofgan.scans.head_space import METRES, Orientation
 from sofgan.scans.ingestion import ingest_scan
 from sofgan.scans.labelling import label_scan
-from sofgan.scans.normalising import METRES, Orientation
+from sofgan.scans.mesh_ops import clip_to_ball, middles
 from sofgan.scans.reading import ScanError, read_scan
-from sofgan.scans.scan_parser import ScanParser
-from sofgan.scans.triangles import middles
+from sofgan.scans.unlabelled.scan_parser import ScanParser
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import numpy_generator
-from sofgan.views.multiview import contact_sheet, label_map, sample_cameras
-from sofgan.views.process_renderer import process_renderer
+from sofgan.views.multiview import contact_sheet, sample_cameras
 from stages.params import read_params
 
 WANTED_MIOU, WANTED_MIOU_NAMED, WANTED_FACE_MIOU, WORST_TURN_DEGREES = 0.6, 0.85, 0.55, 20.0

@@ -35,14 +35,15 @@ import yaml
 from torch import Tensor
 
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
 from sofgan.labels import NUM_CLASSES
+from sofgan.runtime import use_cpu
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
-from sofgan.siw.generator import Generator, StyledConv, ToRGB
+from sofgan.siw.generator import Generator
 from sofgan.siw.mixing import class_weights, one_hot
 from sofgan.siw.operators import GAIN, EqualConv2d, leaky_relu, upsample2
-from sofgan.siw.step import SiwTraining
+from sofgan.siw.styled_conv import StyledConv, ToRGB
+from sofgan.siw.training_step import SiwTraining
 
 CYCLE = 16  # steps after which all lazy regularisers have had their turn
 FASTER, FASTER_128, FLAT = 2.0, 2.5, 1.1

@@ -18,7 +18,7 @@ are painted by the averaged generator, each with one style, and compared with as
 EfficientNet-lite0's and lite2's features and of a parser's that was trained from nothing
 (`portrait_data.outside_judge`), outside the family of the discriminator's; control, the mean IoU of parsing the first
 320 pictures again against their maps, over frequent classes; the spread of regions' colours over styles by the
-photos' own, and leakage of restyled hair (`sofgan.metrics.restyling`). The first row is two halves of the photos
+photos' own, and leakage of restyled hair (`sofgan.evaluation.restyling`). The first row is two halves of the photos
 against each other. With `--check SECONDS` the default trains for that many seconds only, and the exit status is 1
 unless it is then, with each seed, as near by all three as the paper's recipe after all of --seconds.
 """
@@ -39,20 +39,21 @@ import yaml
 from benchmarks.portrait_data import Portraits, load_portraits, outside_judge, portrait_arguments
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
-from sofgan.faces.inference import InferenceParser
-from sofgan.faces.parser import load_parser
+from sofgan.evaluation.portraits import Control, draw, paint_all
+from sofgan.evaluation.restyling import leakage, region_colors, spread, style_spread
 from sofgan.files import atomic_path, write_png
-from sofgan.metrics.features import LiteFeatures, NetworkFeatures, extract, to_network_range
-from sofgan.metrics.frechet import frechet_distance
-from sofgan.metrics.portraits import Control, draw, paint_all
-from sofgan.metrics.restyling import leakage, region_colors, spread, style_spread
+from sofgan.images import to_network_range
+from sofgan.parsing.fast.inference import InferenceParser
+from sofgan.parsing.parser import load_parser
 from sofgan.progress import Stopwatch
+from sofgan.runtime import use_cpu
+from sofgan.scores.features import LiteFeatures, NetworkFeatures, extract
+from sofgan.scores.frechet import frechet_distance
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.model import Siw
-from sofgan.siw.samples import REGIONS, restyle_strip, sample_grid
-from sofgan.siw.step import SiwTraining
+from sofgan.siw.sheets import REGIONS, restyle_strip, sample_grid
+from sofgan.siw.training_step import SiwTraining
 
 SEED = 0
 FREQUENT_SHARE = 0.005

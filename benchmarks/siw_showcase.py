@@ -25,18 +25,18 @@ from benchmarks.portrait_data import CACHE, load_portraits, portrait_arguments
 from benchmarks.siw_convergence import GRID, SEED, Judges, line
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
-from sofgan.curves import write_curve
+from sofgan.evaluation.turntable import turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_png
-from sofgan.metrics.turntable import turntable_labels, turntable_rows
+from sofgan.runtime import use_cpu
 from sofgan.seeds import torch_generator
+from sofgan.siw.condition_views import portrait_framing, render_sof_maps, sample_heads, training_reference
 from sofgan.siw.config import SampleConditions, TrainSiw
 from sofgan.siw.data import ArraySource
 from sofgan.siw.model import save_siw
-from sofgan.siw.samples import restyle_strip, sample_grid
-from sofgan.siw.sof_maps import portrait_framing, render_sof_maps, sample_heads, training_reference
+from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.train import train
-from sofgan.sof.model import Sof, load_sof
+from sofgan.sof.sof import Sof, load_sof
+from sofgan.training import write_curve
 
 REFERENCE_MAPS = 400
 TURNTABLE_DEGREES = (-30, -15, 0, 15, 30)

@@ -36,8 +36,8 @@ from PIL import Image, ImageDraw, ImageFont
 from benchmarks.avatar_views import SEED, avatar_views
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
 from sofgan.files import write_png
+from sofgan.runtime import use_cpu
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.train import train_sof

@@ -25,19 +25,19 @@ from benchmarks.avatar_views import SEED, avatar_views
 from benchmarks.sof_quality import HEADS, NEW_HEADS
 from sofgan import cameras
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
-from sofgan.faces.sources import find_source, read_labels
 from sofgan.files import write_png
 from sofgan.labels import colorize
-from sofgan.metrics.segmentation import ConfusionMatrix
-from sofgan.sof.code_prior import fit_prior
+from sofgan.photos.layouts import find_source, read_labels
+from sofgan.runtime import use_cpu
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import read_views
-from sofgan.sof.encoder import angle_errors, train_encoder
-from sofgan.sof.invert import Inversion, Rehearsal, invert, join, part, release, resize_maps
-from sofgan.sof.model import load_sof
+from sofgan.sof.inversion.code_prior import fit_prior
+from sofgan.sof.inversion.invert import Inversion, Rehearsal, invert, join, part, release, resize_maps
+from sofgan.sof.inversion.map_encoder import angle_errors, train_encoder
+from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.render import render_cameras
-from sofgan.sof.single_views import frontal_views, score_other_views
+from sofgan.sof.sof import load_sof
 from sofgan.sof.train import validate
 
 LEAST_INPUT, LEAST_OTHER, LEAST_MASKS, MOST_SECONDS = 0.78, 0.66, 0.7, 30.0

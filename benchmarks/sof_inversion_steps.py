@@ -30,15 +30,15 @@ from benchmarks.avatar_views import SEED
 from benchmarks.sof_inversion import mask_maps
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
 from sofgan.files import write_png
 from sofgan.labels import colorize
+from sofgan.runtime import use_cpu
 from sofgan.siw.model import load_siw, to_uint8
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import instance_name, read_views
-from sofgan.sof.invert import Inversion
-from sofgan.sof.model import Sof, load_sof
-from sofgan.sof.paper_inversion import invert_in_turns
+from sofgan.sof.inversion.invert import Inversion
+from sofgan.sof.inversion.paper_inversion import invert_in_turns
+from sofgan.sof.sof import Sof, load_sof
 
 FIGURE_STEPS = (1000, 6000, 14000)
 VISIT_SHARES = (0.1, 0.4, 1.0)

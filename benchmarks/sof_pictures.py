@@ -8,7 +8,7 @@ Writes into --out:
     sof_truth.png    held-out views, rows in turn what was rendered from the scan and what the field draws
     sof_samples.png  new heads, a row each, from five cameras
     sof_walk.png     a walk from one head of training to another
-    sof_volume.png   one head as a volume: each class' probability (`sofgan.sof.volume_picture`)
+    sof_volume.png   one head as a volume: each class' probability (`sofgan.apps.volume_picture`)
     sof_mesh.png     that head as a mesh, shaded, from --yaw-degrees
 
 and the mesh itself to --mesh, which is no picture for the documentation.
@@ -22,17 +22,17 @@ import numpy as np
 
 from benchmarks.sof_space import samples_picture, walk_picture
 from sofgan import cameras
+from sofgan.apps.mesh import HeadMesh, extract_mesh, save_glb
+from sofgan.apps.volume_picture import volume_picture
 from sofgan.errors import in_a_sentence
 from sofgan.files import write_png
 from sofgan.labels import colorize
+from sofgan.rendering.process_renderer import process_renderer
+from sofgan.rendering.renderer import barycentric
 from sofgan.sof.data import read_views
-from sofgan.sof.mesh import HeadMesh, extract_mesh, save_glb
-from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import fit_reference, render_heads
+from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
-from sofgan.sof.volume_picture import volume_picture
-from sofgan.views.process_renderer import process_renderer
-from sofgan.views.renderer import barycentric
 
 TRUTH_ROWS, TRUTH_COLUMNS = 2, 8
 SAMPLES = 6

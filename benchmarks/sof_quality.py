@@ -20,16 +20,15 @@ import yaml
 
 from benchmarks.avatar_views import SEED, avatar_views
 from sofgan.config import from_mapping, to_mapping
-from sofgan.cpu import use_cpu
-from sofgan.curves import write_curve
 from sofgan.files import write_png
-from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.runtime import use_cpu
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, score_codes
-from sofgan.sof.model import save_sof
+from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
-from sofgan.training import Checkpoints
+from sofgan.training import Checkpoints, write_curve
 
 HEADS, NEW_HEADS = ("field-300", 300), ("field-new", 16)  # batches and their sizes
 WORST_CLASS = 0.6

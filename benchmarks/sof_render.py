@@ -23,12 +23,12 @@ import numpy as np
 import torch
 
 from sofgan import cameras
-from sofgan.cpu import use_cpu
-from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.apps.baked import bake
+from sofgan.runtime import use_cpu
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import numpy_generator
-from sofgan.sof.baked import bake
-from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.render import SAMPLES, picture, project_dense, render_cameras
+from sofgan.sof.sof import Sof, load_sof
 
 REQUIRED_RATIO, ALLOWED_LOSS = 8.0, 0.005
 SIZES = (128, 256)

@@ -24,11 +24,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from sofgan.apps.attributes import Direction, avatar_attributes, fit_directions, read_parameters
 from sofgan.files import write_png
 from sofgan.labels import colorize
 from sofgan.seeds import torch_generator
-from sofgan.sof.attributes import Direction, avatar_attributes, fit_directions, read_parameters
-from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import (
     Reference,
     fit_reference,
@@ -36,7 +35,8 @@ from sofgan.sof.plausibility import (
     sample_plausible,
     summarise,
 )
-from sofgan.sof.space import fit_mixture, interpolate, sample_codes, sample_mixture, shape_features
+from sofgan.sof.sampling import fit_mixture, interpolate, sample_codes, sample_mixture, shape_features
+from sofgan.sof.sof import Sof, load_sof
 
 WANTED_PLAUSIBLE, WANTED_CALIBRATION, ALLOWED_NOISE = 0.5, 0.9, 0.1
 DIRICHLET_4 = {"method": "dirichlet", "bases": 4, "concentration": 1.0}

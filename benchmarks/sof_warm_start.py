@@ -19,7 +19,7 @@ import yaml
 
 from benchmarks.avatar_views import SEED, avatar_views
 from sofgan.config import from_mapping
-from sofgan.cpu import use_cpu
+from sofgan.runtime import use_cpu
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, with_codes

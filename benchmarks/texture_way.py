@@ -20,9 +20,9 @@ from scipy.ndimage import distance_transform_edt
 from sofgan import labels
 from sofgan.scans.labelling import label_by_texture
 from sofgan.scans.materials import read_pixels
+from sofgan.scans.mesh_ops import area_vectors
 from sofgan.scans.reading import RawScan, read_scan
-from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
-from sofgan.scans.triangles import area_vectors
+from sofgan.scans.texture_orientation import TURNED_ABOVE, turning_score
 
 _SIZE = 768
 _UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])

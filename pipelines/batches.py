@@ -29,7 +29,7 @@ from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
 from pipelines.profiles import locked
 from sofgan.errors import UserError
 from sofgan.files import sha256_file, write_bytes
-from sofgan.scans.listing import files_in, find_scans, is_litter, none_found
+from sofgan.scans.folder import files_in, find_scans, is_litter, none_found
 
 RAW = Path("data/raw/scans")
 VIEWS = Path("data/views")

@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 
 from sofgan.config import ConfigError
-from stages import spool
-from stages.checks import faults_of_blocks
+from stages.params_checks import faults_of_blocks
+from stages.tracking import spool
 
 MIRROR_SECONDS = 20.0  # How long MLflow may take to hold what the last stage wrote.
 

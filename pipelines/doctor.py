@@ -25,9 +25,11 @@ from pipelines.demo import dvc
 from sofgan.config import ConfigError
 from sofgan.errors import UserError
 from sofgan.files import sha256_file
-from sofgan.metrics.config import INCEPTION, INCEPTION_SHA256
-from sofgan.views.gl_platform import PACKAGES, PLATFORM, settings
-from stages import checks, params, recovery, spool
+from sofgan.rendering.gl_platform import PACKAGES, PLATFORM, settings
+from sofgan.scores.inception_weights import INCEPTION, INCEPTION_SHA256
+from stages import params, params_checks, paths
+from stages.execution import recovery
+from stages.tracking import spool
 
 NEEDED_PYTHON = (3, 11)
 NEEDED_GIGABYTES = 5
@@ -104,7 +106,7 @@ def torch() -> Iterator[Line]:
 
 def labels() -> Iterator[Line]:
     """A cube of labels, drawn as the stages draw."""
-    status, output = call([sys.executable, "-m", "pipelines.label_cube"])
+    status, output = call([sys.executable, "-m", "pipelines.doctor_gl"])
     said = last_line(output)
     if status == 0:
         yield Line("ok", f"OpenGL draws a label cube {said}")
@@ -247,8 +249,8 @@ def parameters() -> Iterator[Line]:
     """params.yaml, every block of it."""
     path = params.params_file()
     try:
-        faults = list(checks.faults_of_blocks(path))
-        faults = faults or list(checks.faults_of_files(path.parent))
+        faults = list(params_checks.faults_of_blocks(path))
+        faults = faults or list(params_checks.faults_of_files(path.parent))
     except (UserError, ImportError) as error:
         faults = [str(error)]
     for fault in faults:
@@ -288,8 +290,8 @@ def data() -> Iterator[Line]:
             yield Line("FIX", f"batch {batch}: {raw} is not there", fix)
             continue
         found = seen_in(raw, batch) if raw.is_dir() else f"batch '{batch}': no raw files"
-        scans = len(list(Path("data/scans", batch).glob("*.npz")))
-        views = len(list(Path("data/views", batch).glob("*.npz")))
+        scans = len(list((paths.SCANS / batch).glob("*.npz")))
+        views = len(list((paths.VIEWS / batch).glob("*.npz")))
         text = f"{found}; {scans} scans ingested, {views} rendered"
         yield Line("ok", text + ("" if views else "; dvc repro makes the rest"))
 

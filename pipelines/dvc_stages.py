@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pipelines import demo
 from sofgan.errors import UserError, sentence
-from stages.entry import MARK
+from stages.execution.entry import MARK
 
 LEASH = Path(__file__).with_name("leash.py")
 DVC_MARK = "ERROR: "  # how dvc begins the line that says what is wrong

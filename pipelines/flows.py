@@ -14,8 +14,8 @@ from prefect.runtime import flow_run
 from pipelines import batches, dvc_stages, gpu_shares
 from pipelines.dvc_stages import Outcome
 from pipelines.summary import batch_tables, experiments_table, summary
-from stages import spool
-from stages.cluster import in_a_state
+from stages.execution.dask_shards import in_a_state
+from stages.tracking import spool
 
 OPTIONS = {"persist_result": False, "log_prints": True}
 

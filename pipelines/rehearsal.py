@@ -5,7 +5,7 @@ graph's order with params.yaml of the profile, in which `FEW` says how many ther
 photos, two steps. Sizes of pictures and networks stay the profile's own. Photos and scans that a profile expects of its
 user are invented ones, in the published layouts. Each stage is told of as ok, or with the sentence with which it stops,
 and with what it will need with all of everything: memory of the host from the tables that grow
-(`stages.rehearsing.run`), memory of a GPU by counting (`stages.rehearsing.needs`).
+(`stages.execution.rehearsing.run`), memory of a GPU by counting (`stages.execution.rehearsing.needs`).
 
 A stage that does in two profiles the very same is run once.
 """
@@ -36,8 +36,8 @@ from pipelines.demo import environment
 from pipelines.dvc_stages import Planned, planned
 from sofgan.errors import UserError
 from stages import params
-from stages.checks import faults_of_blocks
-from stages.entry import MARK
+from stages.execution.entry import MARK
+from stages.params_checks import faults_of_blocks
 
 T = TypeVar("T")
 CODE = Path(__file__).parents[1]
@@ -46,7 +46,7 @@ DEVICE_RESERVE = 2e9  # of these, for CUDA itself, cuDNN's workspaces, and gaps 
 PAINTED_SIZE = 128  # pixels: a CPU paints no larger pictures, or steps of the training take it minutes
 STAGE_SECONDS = 1800.0
 TOO_LONG = f"it did not end within {STAGE_SECONDS:.0f} s"
-# Stages that `stages.rehearsing.needs` counts.
+# Stages that `stages.execution.rehearsing.needs` counts.
 COUNTED = (
     "train_parser", "parse_faces", "train_sof", "invert_masks", "sample_conditions", "train_siw", "evaluate",
 )  # fmt: skip
@@ -57,7 +57,7 @@ PHOTOS = {"ffhq": (14, 4), "celebamask": (13, 2)}  # of a rehearsal, to train on
 
 # How many a rehearsal has of what: keys of params.yaml, by their last names wherever they stand, or dotted. Whole
 # numbers are at most these; others, and lists, become these. Those of `GROWING` are unlike other sizes: by them
-# `stages.rehearsing.run` knows tables that grow with them.
+# `stages.execution.rehearsing.run` knows tables that grow with them.
 GROWING = {"images": 7, "sof_images": 5, "evaluation_maps": 10, "maps": 9}
 FEW = GROWING | {
     # scans and photos
@@ -439,7 +439,7 @@ def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str]) -
     if scans or photos:
         order = folder / "raw.json"
         order.write_text(json.dumps({"scans": scans, "photos": photos}))
-        status, text = _python(["stages.rehearsing.raw", str(order)], folder)
+        status, text = _python(["stages.execution.rehearsing.raw", str(order)], folder)
         if status:
             raise RehearsalError(f"photos and scans to rehearse with could not be made: {_last(text)}")
 
@@ -451,12 +451,12 @@ def _photo_size(few: dict) -> int:
 
 
 def count_needs(files: list[Path]) -> list[dict[str, dict]]:
-    """What `stages.rehearsing.needs` says of each params.yaml.
+    """What `stages.execution.rehearsing.needs` says of each params.yaml.
 
     Raises:
         RehearsalError: it could not count.
     """
-    status, text = _python(["stages.rehearsing.needs", *map(str, files)], files[0].parent)
+    status, text = _python(["stages.execution.rehearsing.needs", *map(str, files)], files[0].parent)
     if status:
         raise RehearsalError(f"what stages need could not be counted: {_last(text)}")
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
@@ -477,7 +477,7 @@ def _run(
     order = folder / f"{stage.name}.json"
     order.write_text(json.dumps({"lengths": lengths_of(stage, document, few, sets), "heavy": heavy}))
     began = time.monotonic()
-    status, text = _python(["stages.rehearsing.run", str(order), *words[2:]], folder)
+    status, text = _python(["stages.execution.rehearsing.run", str(order), *words[2:]], folder)
     result.seconds = time.monotonic() - began
     if status:
         result.faults.append(_last(text))
@@ -571,7 +571,7 @@ def _last(text: str) -> str:
 
 
 class Forks:
-    """Runs scripts in forks of one process, `stages.rehearsing.forked`; any thread may ask.
+    """Runs scripts in forks of one process, `stages.execution.rehearsing.forked`; any thread may ask.
 
     Args:
         folder: for their output.
@@ -581,7 +581,8 @@ class Forks:
     def __init__(self, folder: Path, libraries: Sequence[str] = ()):
         self._folder, self._lock, self._waiting = folder, threading.Lock(), {}
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "stages.rehearsing.forked", *libraries], cwd=folder, env=_variables(), text=True,
+            [sys.executable, "-m", "stages.execution.rehearsing.forked", *libraries], cwd=folder, env=_variables(),
+            text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE,
         )  # fmt: skip
         self._reader = threading.Thread(target=self._read)

@@ -18,11 +18,12 @@ from pathlib import Path
 
 from pipelines import demo
 from sofgan.errors import UserError
+from stages import paths
 
 HOST = "127.0.0.1"
 POOL, QUEUE = "gpu-pool", "dvc"  # the queue runs one flow at a time
 WORKER = f"up-{socket.gethostname()}"
-LOGS = Path(".work/services")
+LOGS = paths.WORK / "services"
 PID = LOGS / "up.pid"
 READY_SECONDS = 120.0
 STOP_SECONDS = 15.0
@@ -103,7 +104,9 @@ def running(root: Path, prefect_port: int, mlflow_port: int) -> Iterator[dict[st
         command = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
         services["prefect-server"] = _start(root, "prefect-server", command, environment)
         if not uri:
-            from stages.mlflow_runs import make_database  # Seconds, while Prefect's server starts.
+            from stages.tracking.mlflow_runs import (
+                make_database,  # Seconds, while Prefect's server starts.
+            )
 
             make_database(root / "mlflow.db")
             command = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port)]

@@ -8,8 +8,9 @@ from pathlib import Path
 
 from pipelines import demo
 from pipelines.dvc_stages import Planned, StageFailed, planned
-from stages.code import CODE, EARLIER
-from stages.lineage import read_lock
+from stages import paths
+from stages.code import EARLIER
+from stages.tracking.lineage import read_lock
 
 
 def run() -> int:
@@ -80,7 +81,7 @@ def _reasons(stage: str, entry: dict | str, locked: dict, root: Path) -> Iterato
         yield entry
         return
     for path, how in entry.get("changed deps", {}).items():
-        if path == f"{CODE.as_posix()}/{stage.split('@')[0]}.json":
+        if path == f"{paths.CODE.as_posix()}/{stage.split('@')[0]}.json":
             yield from _code_reasons(root / path, locked, path, root)
         elif isinstance(how, dict):
             yield from (f"{key}: {change}" for key, change in how.items())

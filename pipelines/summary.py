@@ -9,8 +9,8 @@ from pipelines.batches import ODDITIES, SCORES
 from pipelines.dvc_stages import Outcome
 from sofgan.files import FIGURES
 from stages.batch_metrics import STAGES as BATCH_STAGES
+from stages.paths import METRICS
 from stages.reporting.headlines import read_figures, rows
-from stages.tracking import METRICS
 
 
 def summary(

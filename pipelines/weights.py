@@ -9,9 +9,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from sofgan.faces import detection
 from sofgan.files import sha256_file
-from sofgan.metrics.config import INCEPTION_SHA256, INCEPTION_URL
+from sofgan.photos import detection
+from sofgan.scores.inception_weights import INCEPTION_SHA256, INCEPTION_URL
 
 FOLDER = Path("data/weights")
 RELEASES = "https://github.com/xinntao/facexlib/releases/download"

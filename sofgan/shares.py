@@ -1,4 +1,4 @@
-"""A step of a training in shares, which threads work off (`sofgan.cpu`): who gets what, and how it is added up.
+"""A step of a training in shares, which threads work off (`sofgan.runtime`): who gets what, and how it is added up.
 
 The shares depend on no machine and are added in their order, so the result is the same by however many threads.
 """

@@ -3,19 +3,18 @@
 A metrics file for each batch would make two tables of a hundred rows of fifty batches, and `dvc.lock` longer for each.
 """
 
-from pathlib import Path
-
 import numpy as np
 
 from sofgan.files import FIGURES, read_json
-from stages.entry import enter
+from stages import paths
+from stages.execution.entry import enter
 from stages.params import batches
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
 # By stage: its folder, and which of its figures are counts; of the rest, means, the first count is the weight.
 STAGES = {
-    "ingest_scans": (Path("data/scans"), ("scans_usable", "scans_rejected")),
-    "render_views": (Path("data/views"), ("views", "scans")),
+    "ingest_scans": (paths.SCANS, ("scans_usable", "scans_rejected")),
+    "render_views": (paths.VIEWS, ("views", "scans")),
 }
 
 

@@ -22,31 +22,24 @@ import yaml
 
 from sofgan.files import sha256_file, write_bytes
 from sofgan.siw.config import TrainSiw
-from stages import checks
-from stages.entry import enter
+from stages import params_checks, paths
+from stages.execution.entry import enter
 from stages.params import block_of
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = ("sofgan", "stages")
-CODE = Path("data/code")
 # Earlier versions of what is in data/code, by md5, as dvc.lock names them: for `python -m pipelines status`.
-EARLIER = Path(".work/code")
+EARLIER = paths.WORK / "code"
 # Where a stage runs, what it is called with (DVC compares the values), and who is told of it: no out depends on these.
-LEFT_OUT = frozenset(
-    f"{name}.py"
-    for name in (
-        "stages/checks",
-        "stages/cluster",
-        "stages/code",
-        "stages/entry",
-        "stages/params",
-        "stages/recovery",
-        "stages/together",
-        "stages/tracking",
-        "sofgan/device",
-        "sofgan/errors",
-        "sofgan/progress",
-    )
+LEFT_OUT = (
+    "sofgan/errors.py",
+    "sofgan/progress.py",
+    "stages/code.py",
+    "stages/execution/",
+    "stages/params.py",
+    "stages/params_checks.py",
+    "stages/paths.py",
+    "stages/tracking/",
 )
 
 
@@ -72,7 +65,7 @@ ASSET_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")
 
 def main() -> None:
     """params.yaml and the code in; a file a stage of dvc.yaml out. MLflow is told of mistakes only."""
-    checks.check_all(Path.cwd())
+    params_checks.check_all(Path.cwd())
     write_lists(ROOT, Path.cwd())
 
 
@@ -90,7 +83,7 @@ def write_lists(code: Path, folder: Path) -> None:
         content = {"files": code_digests(script, code, known)} | ({"params": values} if values else {})
         digest = hashlib.sha256(json.dumps(content, sort_keys=True).encode()).hexdigest()
         _write(folder, f"{name}.json", {"digest": digest} | content)
-    for path in (folder / CODE).glob("*.json"):
+    for path in (folder / paths.CODE).glob("*.json"):
         if path.stem not in scripts:
             path.unlink()
 
@@ -104,7 +97,7 @@ def scripts_of(dvc_file: Path) -> dict[str, str]:
 
 def _write(folder: Path, name: str, content: dict) -> None:
     """Write a stage's file where it changed, and keep the version before."""
-    path = folder / CODE / name
+    path = folder / paths.CODE / name
     text = (json.dumps(content, indent=1, sort_keys=True) + "\n").encode()
     before = path.read_bytes() if path.is_file() else text
     if before != text:
@@ -131,7 +124,7 @@ def code_files(stage: str, root: Path = ROOT, known: dict[Path, list[Path]] | No
     left = [root / "stages" / f"{stage}.py"]
     while left:
         path = left.pop()
-        if path in found or path.relative_to(root).as_posix() in LEFT_OUT:
+        if path in found or path.relative_to(root).as_posix().startswith(LEFT_OUT):
             continue
         found.add(path)
         if path.suffix == ".py":

@@ -2,40 +2,36 @@
 
 import contextlib
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from sofgan import cpu
-from sofgan.cpu import use_cpu
-from sofgan.curves import write_classes
 from sofgan.errors import InputError
-from sofgan.faces.store import HELD_OUT, PhotoStore
+from sofgan.evaluation import portraits, restyling
+from sofgan.evaluation.config import Evaluate
+from sofgan.evaluation.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
+from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
-from sofgan.gpus import DeviceProcesses, gpus
-from sofgan.metrics import portraits, restyling
-from sofgan.metrics.config import Evaluate
-from sofgan.metrics.inception import check_inception
-from sofgan.metrics.segmentation import ConfusionMatrix, image_mean_iou
-from sofgan.metrics.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
-from sofgan.metrics.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
-from sofgan.processes import Mapper
+from sofgan.parallel import DeviceProcesses, Mapper, gpus
+from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.runtime import map_pieces, use_cpu
+from sofgan.scores.inception import check_inception
+from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.siw.condition_views import sample_heads, training_reference
 from sofgan.siw.conditions import EVALUATION, Conditions
 from sofgan.siw.model import Siw, load_siw
-from sofgan.siw.samples import sample_grid
-from sofgan.siw.sof_maps import sample_heads, training_reference
+from sofgan.siw.sheets import sample_grid
 from sofgan.sof.data import instance_name, read_views, view_files
-from sofgan.sof.model import Sof, load_sof
 from sofgan.sof.plausibility import Reference
+from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
-from stages.cluster import on_cluster
-from stages.entry import enter
+from sofgan.training import write_classes
+from stages import paths
+from stages.execution.dask_shards import on_cluster
+from stages.execution.entry import enter
 from stages.params import batches, read_params, runtime, seed
-from stages.tracking import StageRun, stage_run
+from stages.tracking.run import StageRun, stage_run
 
-SIW, PARSER = Path("models/siw.pt"), Path("models/parsers/photos.pt")
-PHOTOS = {"ffhq": Path("data/photos/ffhq"), "celebamask": Path("data/photos/celebamask")}
 # In metrics/evaluation.json, of all figures; and the first of the distances that is measured.
 HEADLINE = {"control": "control_miou"}
 DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")
@@ -47,10 +43,10 @@ def main() -> None:
     use_cpu(how.threads)
     if params.inception_weights:
         check_inception(params.inception_weights)  # now, not after hours of painting
-    sof, siw = load_sof("models/sof_inverted.pt", how.device), load_siw(SIW, how.device)
+    sof, siw = load_sof(paths.SOF_INVERTED, how.device), load_siw(paths.SIW, how.device)
     if siw.framing is None:
-        raise InputError(f"{SIW} has no framing: train it by the stage train_siw")
-    stores = {name: PhotoStore(path) for name, path in PHOTOS.items()}
+        raise InputError(f"{paths.SIW} has no framing: train it by the stage train_siw")
+    stores = {name: PhotoStore(path) for name, path in paths.PHOTOS.items()}
     chosen = {name: sides(store, params.images, name) for name, store in stores.items()}
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
@@ -59,7 +55,7 @@ def main() -> None:
         figures |= _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
         _draw(sof, reference, siw, heads, params, run)
         write_classes(
-            "plots/evaluation_classes.csv",
+            paths.PLOTS / "evaluation_classes.csv",
             **{name: by_class(figures, f"{name}_iou_") for name in ("held_out_view", "control")},
         )
         run.final(figures, "evaluation", headline=headline(figures))
@@ -67,7 +63,7 @@ def main() -> None:
 
 def sampled_maps(count: int, size: int) -> SourceMaps:
     """Label maps (size, size) of sampled heads, `count` at most: none of them was trained on."""
-    maps = Conditions("data/conditions").maps(EVALUATION)
+    maps = Conditions(paths.CONDITIONS).maps(EVALUATION)
     return SourceMaps(maps, np.arange(min(count, len(maps))), size)
 
 
@@ -84,13 +80,13 @@ def by_class(figures: dict[str, float], prefix: str) -> dict[str, float]:
 
 def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, float]:
     """The field after both rounds on held-out views of its scans, and the fit of the inverted maps."""
-    files = {instance_name(path): path for path in view_files("data/views", batches())}
+    files = {instance_name(path): path for path in view_files(paths.VIEWS, batches())}
     if not files.keys() >= set(sof.training_names):
         raise InputError("models/sof_inverted.pt was trained on other scans than data/views holds")
     views = read_views([files[name] for name in sof.training_names])  # in the order of their codes
     run.status("held-out views")
     confusion, _ = validate(sof.model, views.to(sof.device), params.held_out_views or None)
-    with np.load("data/inverted/inversion.npz") as inversion:
+    with np.load(paths.INVERTED / "inversion.npz") as inversion:
         truth, fitted = inversion["labels"], inversion["fitted"]
     fit = ConfusionMatrix().update(fitted, truth)
     return {
@@ -111,10 +107,10 @@ def _score_portraits(
     All maps that are painted are of people, or of heads, that no training saw.
     """
     inception = params.inception_weights
-    digests = tuple(sha256_file(path) for path in (SIW, PARSER, inception) if path)
+    digests = tuple(sha256_file(path) for path in (paths.SIW, paths.PHOTO_PARSER, inception) if path)
     devices = gpus(device)
     judges = Judges(
-        SIW, PARSER, digests, tuple(params.extractors), inception, params.batch, device,
+        paths.SIW, paths.PHOTO_PARSER, digests, tuple(params.extractors), inception, params.batch, device,
         readers=max(1, readers // max(1, len(devices))),
     )  # fmt: skip
     if not params.inception_weights:
@@ -125,7 +121,7 @@ def _score_portraits(
             workers = held.enter_context(DeviceProcesses(devices))
         if workers is None:
             judges.load()  # once, before the threads that share them
-            workers = partial(cpu.map_pieces, device=device)
+            workers = partial(map_pieces, device=device)
         return _distances(siw, heads, chosen, params, judges, workers, run)
 
 
@@ -133,8 +129,8 @@ def _distances(
     siw: Siw, heads: Maps, chosen: dict, params: Evaluate, judges: Judges, workers: Mapper, run: StageRun
 ) -> dict[str, float]:
     """What `_score_portraits` gives, of the records that `sides` chose of each set."""
-    stores = {name: PhotoStore(path) for name, path in PHOTOS.items()}
-    map_stores = {"ffhq": PhotoStore("data/labels/ffhq"), "celebamask": stores["celebamask"]}
+    stores = {name: PhotoStore(path) for name, path in paths.PHOTOS.items()}
+    map_stores = {"ffhq": PhotoStore(paths.PARSED), "celebamask": stores["celebamask"]}
     size, resolution = siw.generator.config.label_size, siw.resolution
     real, maps, colors = {}, {"sof": heads}, {}
     for name, store in stores.items():
@@ -251,7 +247,7 @@ def _draw(
     views = turntable_labels(sof, code, siw.framing, yaws, size)
     frames = np.linspace(yaws.min(), yaws.max(), max(2, params.turntable_frames))
     table = turntable_rows(siw, views, w)
-    with atomic_path("data/evaluation") as folder:
+    with atomic_path(paths.EVALUATION) as folder:
         folder.mkdir()
         write_png(folder / "grid.png", grid)
         write_png(folder / "turntable.png", table)

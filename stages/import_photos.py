@@ -2,15 +2,15 @@
 
 from pathlib import Path
 
-from sofgan.faces.alignment import FaceFinder, FfhqLandmarks
-from sofgan.faces.config import ImportPhotos, PhotoSource
-from sofgan.faces.detection import FaceDetector, check_weights
-from sofgan.faces.importing import Alignment, import_photos
-from sofgan.faces.sources import Source, SourceError, find_source
+from sofgan.photos.alignment import FaceFinder, FfhqLandmarks
+from sofgan.photos.config import ImportPhotos, PhotoSource
+from sofgan.photos.detection import FaceDetector, check_weights
+from sofgan.photos.importing import Alignment, import_photos
+from sofgan.photos.layouts import Source, SourceError, find_source
 from sofgan.progress import Throughput
-from stages.entry import enter
+from stages.execution.entry import enter
 from stages.params import read_params, runtime, workers
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
 
 def main() -> None:

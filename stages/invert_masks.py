@@ -7,28 +7,29 @@ import torch
 
 from sofgan import cameras
 from sofgan.config import to_mapping
-from sofgan.cpu import use_cpu
-from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
-from sofgan.sof.code_prior import fit_prior
+from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.runtime import use_cpu
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
-from sofgan.sof.dealt_inversion import SofFile, invert_dealt
-from sofgan.sof.encoder import train_encoder
-from sofgan.sof.invert import Inversion, Rehearsal, extend, invert, join, part, release
-from sofgan.sof.model import Sof, load_sof, save_sof
-from sofgan.sof.paper_inversion import invert_in_turns
-from sofgan.sof.single_views import frontal_views, score_other_views
+from sofgan.sof.inversion.code_prior import fit_prior
+from sofgan.sof.inversion.device_groups import SofFile, invert_dealt
+from sofgan.sof.inversion.invert import Inversion, Rehearsal, extend, invert, join, part, release
+from sofgan.sof.inversion.map_encoder import train_encoder
+from sofgan.sof.inversion.paper_inversion import invert_in_turns
+from sofgan.sof.inversion.scores import frontal_views, score_other_views
+from sofgan.sof.sof import Sof, load_sof, save_sof
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
-from stages.cluster import over_devices
+from stages import paths
 from stages.code import code_digests
-from stages.entry import enter
+from stages.execution.dask_shards import over_devices
+from stages.execution.entry import enter
 from stages.params import batches, read_params, runtime, seed
-from stages.tracking import StageRun, stage_run
+from stages.tracking.run import StageRun, stage_run
 
-SOF = Path("models/sof.pt")
+SOF = paths.SOF
 SHOWN = 8
 NEW_YAWS = (-0.5, 0.0, 0.5)  # radians of the new views shown
 HEADLINE = {"masks": "input_miou"}  # in metrics/invert_masks.json: of all figures
@@ -99,7 +100,7 @@ def fit_in_groups(
     file = SofFile(SOF, fingerprint["inputs"][str(SOF)], device)
 
     def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> Inversion:
-        states.append(Checkpoints(f".work/invert_masks/{name}", fingerprint | {"part": name}))
+        states.append(Checkpoints(paths.WORK / f"invert_masks/{name}", fingerprint | {"part": name}))
         if len(label_maps) > params.maps_per_step:
             with over_devices("invert_masks", device) as mapper:
                 if mapper is not None:
@@ -115,7 +116,7 @@ def fit_in_groups(
         frozen = join(frozen, fit("new_heads", frontal, known_framing=True))
     if not params.released_steps:
         return frozen, frozen, states
-    states.append(Checkpoints(".work/invert_masks/released", fingerprint))
+    states.append(Checkpoints(paths.WORK / "invert_masks/released", fingerprint))
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, training)
     told = (run.status, run.report)
     return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], *told), states
@@ -131,7 +132,7 @@ def fit_in_turns(
     run: StageRun,
 ) -> Fitted:
     """Masks and frontal maps of new heads together by the paper's preset, each visited as often."""
-    states = Checkpoints(".work/invert_masks/turns", fingerprint)
+    states = Checkpoints(paths.WORK / "invert_masks/turns", fingerprint)
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, how[1])
     pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run.status, run.report)
     return *pair, [states]
@@ -140,7 +141,7 @@ def fit_in_turns(
 def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
     """Keys and label maps (M, S, S), spread over the store, where neighbours may show one person; none that is held
     out, since these heads become conditions of the generator's training."""
-    store = PhotoStore("data/photos/celebamask")
+    store = PhotoStore(paths.PHOTOS["celebamask"])
     places = np.flatnonzero(store.splits() != HELD_OUT)
     spread = np.linspace(0, len(places) - 1, min(params.maps, len(places)))
     chosen = places[np.unique(spread.round().astype(int))]
@@ -150,7 +151,7 @@ def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
 
 def known_and_new_views(sof: Sof, new_heads: int) -> tuple[ViewSet, ViewSet | None]:
     """Views of the field's heads, in the order of its codes, and of at most `new_heads` others."""
-    files = {instance_name(path): path for path in view_files("data/views", batches())}
+    files = {instance_name(path): path for path in view_files(paths.VIEWS, batches())}
     known = [files.pop(name) for name in sof.training_names]
     new: list[Path] = list(files.values())[:new_heads]
     return read_views(known), read_views(new) if new else None
@@ -167,7 +168,7 @@ def new_head_scores(found: Inversion, views: ViewSet, suffix: str) -> dict[str, 
 def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: StageRun) -> None:
     """The field with the new codes, what was found, and a picture: map, fit and new views from above to below."""
     extended = extend(sof, found, [f"celebamask/{key}" for key in keys], seed())
-    save_sof("models/sof_inverted.pt", extended)
+    save_sof(paths.SOF_INVERTED, extended)
     shown = slice(min(SHOWN, len(keys)))
     poses = cameras.orbit(np.array(NEW_YAWS), np.zeros(len(NEW_YAWS)), sof.radius)
     columns = [
@@ -182,7 +183,7 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
     ]
     picture = colorize(np.concatenate(columns, 1))
     cam2world, intrinsics = found.cameras()
-    with atomic_path("data/inverted") as folder:
+    with atomic_path(paths.INVERTED) as folder:
         folder.mkdir()
         write_npz(
             folder / "inversion.npz",

@@ -1,14 +1,14 @@
 """A batch of the embedded default: head-and-shoulder scans of invented people, as users' raw scans look."""
 
 import argparse
-from pathlib import Path
 
+from sofgan.avatars.batch import batch_figures, make_batch
 from sofgan.files import atomic_path
-from sofgan.scans.avatars.batch import batch_figures, make_batch
-from stages.cluster import spread
-from stages.entry import enter
+from stages import paths
+from stages.execution.dask_shards import spread
+from stages.execution.entry import enter
 from stages.params import read_params, seed
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     params = read_params("make_avatars")
     with (
         stage_run("make_avatars", params, item=batch) as run,
-        atomic_path(Path("data/raw/scans") / batch) as folder,
+        atomic_path(paths.RAW_SCANS / batch) as folder,
     ):
         parameters = make_batch(
             folder,

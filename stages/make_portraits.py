@@ -1,14 +1,13 @@
 """Two sets of portrait photos of generated people, one of them with masks: the embedded FFHQ and CelebAMask-HQ."""
 
-from pathlib import Path
-
-from sofgan.views.portraits import make_portraits, photo_sheet
-from stages.cluster import spread
-from stages.entry import enter
+from sofgan.avatars.portraits import make_portraits, photo_sheet
+from stages import paths
+from stages.execution.dask_shards import spread
+from stages.execution.entry import enter
 from stages.params import read_params, seed
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
-FOLDER = Path("data/raw/portraits")
+FOLDER = paths.PORTRAITS
 
 
 def main() -> None:

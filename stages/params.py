@@ -19,23 +19,23 @@ from sofgan.config import (
     read_yaml,
     within,
 )
-from sofgan.device import check_device, resolve_device
+from sofgan.runtime import check_device, resolve_device
 
 # Where each block's dataclass lives. None of these modules imports torch: `pipelines` checks all blocks.
 BLOCKS = {
-    "make_avatars": "sofgan.scans.config:MakeAvatars",
-    "make_portraits": "sofgan.views.config:MakePortraits",
-    "train_shape_parser": "sofgan.scans.shape_config:TrainShapeParser",
+    "make_avatars": "sofgan.avatars.config:MakeAvatars",
+    "make_portraits": "sofgan.avatars.config:MakePortraits",
+    "train_shape_parser": "sofgan.scans.unlabelled.config:TrainShapeParser",
     "ingest_scans": "sofgan.scans.config:IngestScans",
     "render_views": "sofgan.views.config:RenderViews",
-    "import_photos": "sofgan.faces.config:ImportPhotos",
-    "train_parser": "sofgan.faces.config:TrainParser",
-    "parse_faces": "sofgan.faces.config:ParseFaces",
+    "import_photos": "sofgan.photos.config:ImportPhotos",
+    "train_parser": "sofgan.parsing.config:TrainParser",
+    "parse_faces": "sofgan.parsing.config:ParseFaces",
     "train_sof": "sofgan.sof.config:TrainSof",
     "invert_masks": "sofgan.sof.config:InvertMasks",
     "sample_conditions": "sofgan.siw.config:SampleConditions",
     "train_siw": "sofgan.siw.config:TrainSiw",
-    "evaluate": "sofgan.metrics.config:Evaluate",
+    "evaluate": "sofgan.evaluation.config:Evaluate",
     "report": "stages.params:Report",
     "runtime": "stages.params:Runtime",
     "avatars": "stages.params:AvatarBatches",
@@ -59,9 +59,13 @@ class Runtime:
 
     device: str  # auto, cpu, cuda or cuda:N
     workers: Processes  # processes of a stage; 0: one a core
-    threads: Processes  # of one process on the CPU, each at a piece of the work (sofgan.cpu); 0: one a core
-    cluster: str = ""  # where shards of a stage are worked off (stages.cluster); empty: in its own processes
-    train_processes: Processes = 1  # that train together, see stages.together; 0: one a GPU
+    threads: (
+        Processes  # of one process on the CPU, each at a piece of the work (sofgan.runtime); 0: one a core
+    )
+    cluster: str = (
+        ""  # of Dask, for shards of a stage (stages.execution.dask_shards); empty: its own processes
+    )
+    train_processes: Processes = 1  # that train together, see stages.execution.train_together; 0: one a GPU
 
     def __post_init__(self):
         check_device(self.device)

@@ -1,16 +1,16 @@
 """Label maps and depths of every scan of one batch, from cameras around the head."""
 
 import argparse
-from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from sofgan.views.multiview import render_batch
-from stages.cluster import spread
-from stages.entry import enter
+from stages import paths
+from stages.execution.dask_shards import spread
+from stages.execution.entry import enter
 from stages.params import read_params, seed
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
 
 def main() -> None:
@@ -18,10 +18,10 @@ def main() -> None:
     parser.add_argument("--batch", required=True, help="folder under data/scans")
     batch = parser.parse_args().batch
     params = read_params("render_views")
-    views = Path("data/views") / batch
+    views = paths.VIEWS / batch
     with stage_run("render_views", params, item=batch) as run:
         figures = render_batch(
-            Path("data/scans") / batch,
+            paths.SCANS / batch,
             views,
             params,
             seed(),

@@ -3,10 +3,10 @@
 from pathlib import Path
 
 from sofgan.files import atomic_path
-from stages.entry import enter
+from stages.execution.entry import enter
 from stages.params import batches, read_params
 from stages.reporting.page import build
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
 
 def main() -> None:

@@ -6,27 +6,25 @@ Pieces go to Dask's workers where `runtime.cluster` says so, else to a process f
 import contextlib
 from collections.abc import Iterator
 from functools import partial
-from pathlib import Path
 
 import numpy as np
 
-from sofgan import cpu
-from sofgan.cpu import use_cpu
 from sofgan.errors import InputError
-from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_png
-from sofgan.gpus import DeviceProcesses, gpus
-from sofgan.processes import Mapper
+from sofgan.parallel import DeviceProcesses, Mapper, gpus
+from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.runtime import map_pieces, use_cpu
+from sofgan.siw.condition_shards import FieldFile, write_conditions
+from sofgan.siw.condition_views import portrait_framing, training_reference
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet
 from sofgan.siw.config import SampleConditions
-from sofgan.siw.sampling import FieldFile, write_conditions
-from sofgan.siw.sof_maps import portrait_framing, training_reference
-from stages.cluster import on_cluster
-from stages.entry import enter
+from stages import paths
+from stages.execution.dask_shards import on_cluster
+from stages.execution.entry import enter
 from stages.params import Runtime, read_params, runtime, seed
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
-FIELD, PHOTO_MAPS, OUT = Path("models/sof_inverted.pt"), Path("data/labels/ffhq"), Path("data/conditions")
+FIELD, PHOTO_MAPS, OUT = paths.SOF_INVERTED, paths.PARSED, paths.CONDITIONS
 SHEET_MAPS, SHEET_COLUMNS = 48, 12  # maps on the contact sheet
 
 
@@ -73,7 +71,7 @@ def workers(machine: Runtime) -> Iterator[Mapper]:
         with DeviceProcesses(devices) as processes:
             yield processes
     else:
-        yield partial(cpu.map_pieces, device=machine.device)
+        yield partial(map_pieces, device=machine.device)
 
 
 def photo_maps(params: SampleConditions) -> np.ndarray:

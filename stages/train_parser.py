@@ -8,19 +8,20 @@ from pathlib import Path
 
 from sofgan import distributed
 from sofgan.config import to_mapping
-from sofgan.cpu import use_cpu
-from sofgan.faces.parser import pretrained_parser, save_parser
-from sofgan.faces.store import HELD_OUT, VALIDATION, PhotoStore
-from sofgan.faces.train import TrainedParser, photos_of, score_parser, sharers, train_parser
 from sofgan.files import atomic_path
 from sofgan.labels import NAMES
-from sofgan.metrics.segmentation import ConfusionMatrix, confusion_picture
+from sofgan.parsing.parser import pretrained_parser, save_parser
+from sofgan.parsing.train import TrainedParser, photos_of, score_parser, sharers, train_parser
+from sofgan.photos.store import HELD_OUT, VALIDATION, PhotoStore
+from sofgan.runtime import use_cpu
+from sofgan.scores.segmentation import ConfusionMatrix, confusion_picture
 from sofgan.training import Checkpoints
+from stages import paths
 from stages.code import code_digests
-from stages.entry import enter
+from stages.execution.entry import enter
+from stages.execution.train_together import train_together
 from stages.params import read_params, runtime, seed
-from stages.together import train_together
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
 HEADLINE = {"parser": "held_out_miou"}  # in metrics/train_parser.json: of these figures
 
@@ -32,7 +33,7 @@ def main() -> None:
     )
     how = runtime()
     use_cpu(how.threads)
-    store = PhotoStore("data/photos/celebamask")
+    store = PhotoStore(paths.PHOTOS["celebamask"])
     with distributed.process_group(how.device) as device, stage_run("train_parser", params) as run:
         if params.pretrained.path:
             run.status("official weights have seen all of CelebAMask-HQ: of it nothing is held out from them")
@@ -49,7 +50,7 @@ def main() -> None:
                 "device": how.device,
                 "code": code_digests("train_parser"),
             }
-            states = Checkpoints(".work/train_parser", fingerprint)
+            states = Checkpoints(paths.WORK / "train_parser", fingerprint)
             trained = train_parser(
                 store,
                 params,
@@ -62,16 +63,18 @@ def main() -> None:
             )
         if distributed.rank() > 0:
             return
-        save_parser("models/parsers/photos.pt", trained.parser)
-        _write_table("plots/train_parser.csv", ["step", "loss", "validation_miou"], trained.curve)
+        save_parser(paths.PHOTO_PARSER, trained.parser)
+        _write_table(paths.PLOTS / "train_parser.csv", ["step", "loss", "validation_miou"], trained.curve)
         shares = trained.confusion.truth_shares()
         classes = [
             {"class": name, "iou": iou, "truth_share": shares[NAMES.index(name)]}
             for name, iou in trained.confusion.per_class().items()
         ]
-        _write_table("plots/train_parser_classes.csv", ["class", "iou", "truth_share"], classes)
+        _write_table(paths.PLOTS / "train_parser_classes.csv", ["class", "iou", "truth_share"], classes)
         _write_table(
-            "plots/train_parser_confusion.csv", ["truth", "prediction", "share"], _cells(trained.confusion)
+            paths.PLOTS / "train_parser_confusion.csv",
+            ["truth", "prediction", "share"],
+            _cells(trained.confusion),
         )
         for table in ("classes", "confusion"):
             run.artifact(f"plots/train_parser_{table}.csv")

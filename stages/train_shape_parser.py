@@ -4,21 +4,22 @@ A file that says so where none is wanted (`train_shape_parser: people` is 0): mo
 """
 
 from sofgan.config import to_mapping
-from sofgan.cpu import use_cpu
-from sofgan.faces.parser import save_parser
-from sofgan.faces.train import train_on_photos
 from sofgan.files import write_bytes
-from sofgan.processes import Mapper
-from sofgan.scans.shape_config import NO_PARSER
-from sofgan.scans.shape_data import picture_people
+from sofgan.parallel import Mapper
+from sofgan.parsing.parser import save_parser
+from sofgan.parsing.train import train_on_photos
+from sofgan.runtime import use_cpu
+from sofgan.scans.unlabelled.config import NO_PARSER
+from sofgan.scans.unlabelled.shape_data import picture_people
 from sofgan.training import Checkpoints
-from stages.cluster import spread
+from stages import paths
 from stages.code import code_digests
-from stages.entry import enter
+from stages.execution.dask_shards import spread
+from stages.execution.entry import enter
 from stages.params import read_params, runtime, seed
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
-MODEL = "models/parsers/shapes.pt"
+MODEL = paths.SHAPE_PARSER
 
 
 def main() -> None:
@@ -41,7 +42,7 @@ def main() -> None:
             "device": how.device,
             "code": code_digests("train_shape_parser"),
         }
-        states = Checkpoints(".work/train_shape_parser", fingerprint)
+        states = Checkpoints(paths.WORK / "train_shape_parser", fingerprint)
         trained = train_on_photos(
             training,
             validation,

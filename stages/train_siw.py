@@ -9,29 +9,27 @@ from pathlib import Path
 import numpy as np
 
 from sofgan import distributed
-from sofgan.cpu import use_cpu
-from sofgan.curves import write_curve
 from sofgan.errors import InputError
-from sofgan.faces.store import HELD_OUT, PhotoStore
 from sofgan.files import atomic_path, sha256_file, write_png
-from sofgan.gpu import use_gpu
+from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.conditions import TRAINING, Conditions
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import open_source
 from sofgan.siw.model import Siw, save_siw
-from sofgan.siw.samples import nearest, restyle_strip, sample_grid
+from sofgan.siw.sheets import nearest, restyle_strip, sample_grid
 from sofgan.siw.train import train
+from sofgan.training import write_curve
+from stages import paths
 from stages.code import code_digests
-from stages.entry import enter
+from stages.execution.entry import enter
+from stages.execution.train_together import train_together
 from stages.params import read_params, runtime, seed
-from stages.together import train_together
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 
-PHOTOS = {"ffhq": Path("data/photos/ffhq"), "celebamask": Path("data/photos/celebamask")}
-MAPS = {"parsed": Path("data/labels/ffhq"), "celebamask": Path("data/photos/celebamask")}
+MAPS = {"parsed": paths.PARSED, "celebamask": paths.PHOTOS["celebamask"]}
 MAPS_OF = {"ffhq": "parsed", "celebamask": "celebamask"}  # a set of photos: its own maps
-CONDITIONS = Path("data/conditions")
-STATE = Path(".work/train_siw")
+STATE = paths.WORK / "train_siw"
 HEADLINE = {"kimg": "kimg"}  # in metrics/train_siw.json: of all figures
 
 
@@ -47,7 +45,7 @@ def main() -> None:
         photos, photo_labels = _photos(params, machine.workers)
         used = {name: path for name, path in MAPS.items() if params.uses(name)}
         maps = {name: _maps(params, path, machine.workers) for name, path in used.items()}
-        conditions = Conditions(CONDITIONS)
+        conditions = Conditions(paths.CONDITIONS)
         if params.uses("sof"):
             maps["sof"] = _sof_maps(conditions)
         grid_labels = _grid_labels(maps, params)
@@ -75,19 +73,19 @@ def main() -> None:
 
 def _save(siw: Siw, rows: list[dict[str, float]], grid_labels: np.ndarray, params: TrainSiw, run):
     """Write what the stage leaves."""
-    save_siw("models/siw.pt", siw)
-    with atomic_path("data/siw") as folder:
+    save_siw(paths.SIW, siw)
+    with atomic_path(paths.SIW_PICTURES) as folder:
         folder.mkdir()
         write_png(folder / "samples.png", sample_grid(siw, grid_labels, params.sample_grid[1], seed()))
         write_png(folder / "restyle.png", restyle_strip(siw, grid_labels, seed()))
-    write_curve("plots/train_siw.csv", rows)
+    write_curve(paths.PLOTS / "train_siw.csv", rows)
     last = {name: value for name, value in rows[-1].items() if name != "kimg"}
     run.final({"kimg": rows[-1]["kimg"], **last}, headline=HEADLINE)
 
 
 def _photos(params: TrainSiw, workers: int):
     """Photos of all sets, and their own label maps in the same order."""
-    stores = {name: PhotoStore(PHOTOS[name]) for name in params.photo_sets}
+    stores = {name: PhotoStore(paths.PHOTOS[name]) for name in params.photo_sets}
     labels = {name: PhotoStore(MAPS[MAPS_OF[name]]) for name in params.photo_sets}
     places = [
         (name, i)
@@ -129,7 +127,7 @@ def _sof_maps(conditions: Conditions):
 
 
 def _indexes() -> list[Path]:
-    return [path / "store.json" for path in sorted({*PHOTOS.values(), *MAPS.values()})]
+    return [path / "store.json" for path in sorted({*paths.PHOTOS.values(), *MAPS.values()})]
 
 
 def _grid_labels(maps: dict, params: TrainSiw) -> np.ndarray:

@@ -4,34 +4,33 @@ On N GPUs of one machine: `runtime.train_processes: N`. They train as one does, 
 With `warm_start` it goes on from an earlier field, for fewer steps.
 """
 
-from pathlib import Path
-
 import torch
 
 from sofgan import distributed
 from sofgan.config import to_mapping
-from sofgan.cpu import use_cpu
-from sofgan.curves import write_classes, write_curve
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
+from sofgan.runtime import use_cpu
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances, view_files
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.mapped_views import forget_views, open_views
-from sofgan.sof.model import SofModel, save_sof
+from sofgan.sof.model import SofModel
 from sofgan.sof.plausibility import score_space
+from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import load_previous, train_on
-from sofgan.training import Checkpoints
+from sofgan.training import Checkpoints, write_classes, write_curve
+from stages import paths
 from stages.code import code_digests
-from stages.entry import enter
+from stages.execution.entry import enter
+from stages.execution.train_together import train_together
 from stages.params import batches, read_params, runtime, seed
-from stages.together import train_together
-from stages.tracking import StageRun, stage_run
+from stages.tracking.run import StageRun, stage_run
 
 SAMPLES = 64  # new heads by which the space is scored
 SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of their views
-MAPPED = Path(".work/train_sof/views")  # files of views that don't fit into memory
+MAPPED = paths.WORK / "train_sof/views"  # files of views that don't fit into memory
 HEADLINE = {
     "field": "held_out_miou",
     "new_head": "new_head_miou",
@@ -44,7 +43,7 @@ def main() -> None:
     train_together("stages.train_sof", lambda asked: min(asked, shared))
     machine = runtime()
     use_cpu(machine.threads)
-    everyone = view_files("data/views", batches())
+    everyone = view_files(paths.VIEWS, batches())
     files, new_files = split_instances(everyone, params.held_out_instances, seed())
     previous = None
     if params.warm_start.field:
@@ -61,7 +60,7 @@ def main() -> None:
         "inputs": inputs,
         "code": code_digests("train_sof"),
     }
-    checkpoints = Checkpoints(".work/train_sof", fingerprint)
+    checkpoints = Checkpoints(paths.WORK / "train_sof", fingerprint)
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
         views = open_views(files, list(inputs.values()), params.memory_limit_gb, MAPPED)
         how = (views, params, seed(), device, checkpoints, run.report, run.status)
@@ -83,8 +82,8 @@ def save_and_score(
 ) -> None:
     """Write what the stage leaves. `new_heads` are those that were not trained on; None: there are none."""
     sof = finish(model, views, params, seed())
-    save_sof("models/sof.pt", sof)
-    write_curve("plots/train_sof.csv", curve)
+    save_sof(paths.SOF, sof)
+    write_curve(paths.PLOTS / "train_sof.csv", curve)
 
     # Views of known heads: those held out, and some that were trained on.
     held_out, picture = validate(model, views, None)
@@ -109,13 +108,13 @@ def save_and_score(
         scores |= {"new_heads": len(new_heads.names), "new_head_miou": fit.miou()}
         scores |= {f"new_head_iou_{name}": value for name, value in fit.per_class().items()}
         classes["new_head_iou"] = fit.per_class()
-    write_classes("plots/train_sof_classes.csv", **classes)
+    write_classes(paths.PLOTS / "train_sof_classes.csv", **classes)
 
     # New heads that are sampled.
     run.status(f"judging {SAMPLES} sampled heads")
     scores |= score_space(sof, SAMPLES, torch_generator(seed(), "sof samples"), **SAMPLE_VIEWS)
 
-    with atomic_path("data/sof") as folder:
+    with atomic_path(paths.SOF_PICTURES) as folder:
         folder.mkdir()
         for name, picture in pictures.items():
             write_png(folder / f"{name}.png", picture)

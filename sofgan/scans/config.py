@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from typing import Annotated
 
-from sofgan.config import Count, Positive, Share, within
+from sofgan.config import Positive, Share, within
 from sofgan.scans.labelling import class_id
 
 Refinements = Annotated[int, within(0, 6)]  # each makes four triangles of one
@@ -41,10 +41,3 @@ class IngestScans:
             except re.error as error:
                 raise ValueError(f"the rule '{pattern}' is no regular expression: {error}") from error
             class_id(label)
-
-
-@dataclass(frozen=True)
-class MakeAvatars:
-    """How many scans `make_avatars` makes; the run's seed and the batch's name decide which people they are."""
-
-    scans_per_batch: Count

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from sofgan import labels
-from sofgan.scans.triangles import area_vectors, middles
+from sofgan.scans.mesh_ops import area_vectors, middles
 
 NOSE = (labels.R_NOSE, labels.L_NOSE)
 MOUTH = (labels.MOUTH, labels.U_LIP, labels.L_LIP)

@@ -6,7 +6,7 @@ import numpy as np
 
 from sofgan import labels
 from sofgan.scans.face_cues import BARE, MOUTH, NOSE
-from sofgan.scans.triangles import area_vectors, middles
+from sofgan.scans.mesh_ops import area_vectors, middles
 
 # Glasses hide the eyes, and sit before them: by this share of the distance to the mouth, on generated avatars.
 _GLASSES = (labels.EYE, labels.EYEGLASS)

@@ -5,7 +5,7 @@ from scipy.spatial import cKDTree
 
 from sofgan import labels
 from sofgan.scans.face_cues import BARE, MOUTH, NOSE
-from sofgan.scans.triangles import area_vectors, middles
+from sofgan.scans.mesh_ops import area_vectors, middles
 
 _POINTS = 200  # of the eyes, spread over them: what is looked at
 _STRAY = 0.04  # of the eyes' area: less of it, somewhere else, is a mistake of the labels

@@ -12,17 +12,17 @@ from sofgan import labels
 from sofgan.config import from_mapping, read_yaml
 from sofgan.errors import MissingInput, UserError
 from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_npz
-from sofgan.processes import Mapper, map_in_processes
+from sofgan.parallel import Mapper, map_in_processes
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
+from sofgan.scans.folder import ScanFile, find_scans, none_found
+from sofgan.scans.head_space import Orientation, likely_unit, to_head_space
 from sofgan.scans.labelling import Labelled, NoLabels, OffPalette, label_scan
-from sofgan.scans.listing import ScanFile, find_scans, none_found
 from sofgan.scans.materials import read_pixels
-from sofgan.scans.normalising import Orientation, likely_unit, to_head_space
+from sofgan.scans.mesh_ops import area_vectors, middles
+from sofgan.scans.orientation import Standing, standing_of_labels
 from sofgan.scans.reading import RawScan, ScanError, read_scan
-from sofgan.scans.scan_parser import ScanParser
-from sofgan.scans.standing import Standing, standing_of_labels
-from sofgan.scans.triangles import area_vectors, middles
+from sofgan.scans.unlabelled.scan_parser import ScanParser
 
 # What the name of a segmentation texture has after its scan's, before the suffix of its format: the first is taken.
 SEGMENTATION = "_seg"
@@ -252,11 +252,11 @@ def _search_face(
     scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None
 ) -> Standing | None:
     """How a scan stands by the face that its colours show; None where they show none, or it has none."""
-    from sofgan.scans.colored_views import has_colors
+    from sofgan.scans.unlabelled.colored_views import has_colors
 
     if parser is None or not has_colors(scan):
         return None
-    from sofgan.scans.parsed_labels import standing_of_colors
+    from sofgan.scans.unlabelled.parsed_labels import standing_of_colors
 
     return standing_of_colors(scan, orientation, parser, config.parsing)
 
@@ -270,7 +270,7 @@ def _parse(
     may_be: np.ndarray | None = None,
 ):
     # Who has labelled scans only needs no OpenGL.
-    from sofgan.scans.colored_views import has_colors
+    from sofgan.scans.unlabelled.colored_views import has_colors
 
     missing = sorted({material.missing for material in scan.materials} - {""})
     gone = f"its texture {missing[0]} is not there or can't be read" if missing else ""
@@ -280,7 +280,7 @@ def _parse(
             raise ScanError(f"{lacking}; {gone or NO_SHAPE_PARSER}")
     if parser is None:
         raise ScanError(f"{lacking}; it has colours, but there is no parser")
-    from sofgan.scans.parsed_labels import label_unlabelled
+    from sofgan.scans.unlabelled.parsed_labels import label_unlabelled
 
     try:
         return label_unlabelled(scan, orientation, parser, config.parsing, may_be)

@@ -11,7 +11,7 @@ import numpy as np
 
 from sofgan import labels
 from sofgan.scans.reading import RawScan, ScanError
-from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
+from sofgan.scans.texture_orientation import TURNED_ABOVE, turning_score
 
 # What a rule may give besides the 17 classes: a nose that is to be split, lips of which nothing says which is which,
 # a part that is skin and whatever else of a head has no part of its own, one that may be anything, and parts to leave

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 import trimesh
 
-from sofgan.scans.cutting import subdivide
 from sofgan.scans.gltf import read_gltf
 from sofgan.scans.materials import CLEAR_BELOW, Beside, Material, material_of
+from sofgan.scans.mesh_ops import subdivide
 from sofgan.scans.ply import check_stl, known_names
 from sofgan.scans.raw_parts import RawPart, ScanError, color_bytes, unique_names
 from sofgan.scans.wavefront import read_obj

@@ -14,7 +14,7 @@ import numpy as np
 from sofgan.errors import UserError
 from sofgan.files import atomic_path, read_json, sha256_file, write_json, write_npz
 from sofgan.labels import colorize
-from sofgan.siw.framing import Framing
+from sofgan.siw.portrait_camera import Framing
 
 TRAINING, EVALUATION = "training", "evaluation"  # sets of maps; they show different heads
 SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and at most 8 MiB of depth

@@ -11,9 +11,9 @@ from torch import Tensor
 from sofgan.config import from_mapping, to_mapping
 from sofgan.labels import NUM_CLASSES, check_ids
 from sofgan.siw.config import GeneratorConfig
-from sofgan.siw.framing import Framing
 from sofgan.siw.generator import Generator, fixed_noise
 from sofgan.siw.mixing import one_hot, two_style_weights
+from sofgan.siw.portrait_camera import Framing
 from sofgan.training import load_model, save_model
 
 

@@ -14,8 +14,8 @@ from sofgan.progress import Throughput
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batches
 from sofgan.siw.model import Siw
-from sofgan.siw.samples import restyle_strip, sample_grid
-from sofgan.siw.step import SiwTraining
+from sofgan.siw.sheets import restyle_strip, sample_grid
+from sofgan.siw.training_step import SiwTraining
 from sofgan.training import Checkpoints
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]

@@ -12,8 +12,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan.metrics.segmentation import ConfusionMatrix
 from sofgan.progress import Throughput
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import RaySampler, ViewSet

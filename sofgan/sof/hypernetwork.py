@@ -1,9 +1,15 @@
 """The paper's hypernetwork: a code in, the weights of the scene representation Phi out (eq. 4)."""
 
 import math
+from contextlib import nullcontext
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
+
+from sofgan.sof.config import FieldConfig
+from sofgan.sof.field import Field, Representation
+from sofgan.sof.precision import wide_layers
 
 
 def _kaiming(linear: nn.Linear, gain: float = 1.0) -> nn.Linear:
@@ -48,3 +54,40 @@ class Hypernetwork(nn.Module):
 
     def forward(self, codes: Tensor) -> list[tuple[Tensor, Tensor]]:
         return [layer(codes) for layer in self.layers]
+
+
+class HyperField(Field):
+    """The paper's: a four-layer Phi with layer norm, every weight of it made from the code, and a classifier."""
+
+    def __init__(self, config: FieldConfig):
+        super().__init__()
+        self.feature_size = config.phi_hidden
+        sizes = [3] + [config.phi_hidden] * config.phi_layers
+        self.hypernetwork = Hypernetwork(config.code_size, config.hyper_hidden, sizes)
+        hidden = []
+        for _ in range(config.head_hidden):
+            linear = nn.Linear(config.phi_hidden, config.phi_hidden)
+            nn.init.kaiming_normal_(linear.weight, nonlinearity="relu")
+            hidden += [linear, nn.LayerNorm(config.phi_hidden), nn.ReLU()]
+        self.head = nn.Sequential(*hidden, nn.Linear(config.phi_hidden, config.num_classes))
+
+    def generate(self, codes: Tensor) -> Representation:
+        made = {}
+        for index, (weight, bias) in enumerate(self.hypernetwork(codes)):
+            made[f"weight{index}"], made[f"bias{index}"] = weight, bias
+        return made
+
+    def features(self, representation: Representation, points: Tensor) -> Tensor:
+        values = points
+        for index in range(len(representation) // 2):
+            weight, bias = representation[f"weight{index}"], representation[f"bias{index}"]
+            # The first layer reads coordinates, in full precision.
+            with wide_layers() if index else nullcontext():
+                values = torch.baddbmm(bias[:, None], values, weight.transpose(1, 2))
+            values = F.relu(F.layer_norm(values.to(points), values.shape[-1:]))
+        return values
+
+    def classify(self, features: Tensor) -> Tensor:
+        with wide_layers():
+            features = self.head[:-1](features)
+        return self.head[-1](features.to(self.head[-1].weight))

@@ -1,20 +1,27 @@
 """A trained or trainable semantic occupancy field: its modules, codes and file."""
 
-import dataclasses
-from dataclasses import dataclass
-from pathlib import Path
-
 import torch
 from torch import Tensor, nn
 
-from sofgan.config import from_mapping, to_mapping
 from sofgan.seeds import derive_seed
-from sofgan.sof.config import SofConfig
-from sofgan.sof.field import Representation, build_field
-from sofgan.sof.occupancy import FieldInstance, Occupancy, find_occupancy
-from sofgan.sof.ray_marcher import build_marcher
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.field import Field, Representation
+from sofgan.sof.hypernetwork import HyperField
+from sofgan.sof.lstm_marcher import LstmMarcher
+from sofgan.sof.occupancy import FieldInstance
 from sofgan.sof.rays import Projection, Rays
-from sofgan.training import load_model, save_model
+from sofgan.sof.triplane import TriplaneField
+from sofgan.sof.volume_marcher import VolumeMarcher
+
+
+def build_field(config: FieldConfig) -> Field:
+    """The field that the configuration names, freshly initialised from torch's global generator."""
+    return {"hyper": HyperField, "triplane": TriplaneField}[config.kind](config)
+
+
+def build_marcher(config: MarcherConfig, feature_size: int) -> nn.Module:
+    """The marcher that the configuration names."""
+    return VolumeMarcher(config) if config.kind == "volume" else LstmMarcher(config, feature_size)
 
 
 class SofModel(nn.Module):
@@ -51,183 +58,3 @@ def new_model(config: SofConfig, instances: int, code_std: float, seed: int) -> 
 def field_instance(model: SofModel, representation: Representation) -> FieldInstance:
     """The head that a representation of one instance stands for."""
     return FieldInstance(model.field, representation, model.config.field.num_classes)
-
-
-@dataclass(frozen=True)
-class RenderedView:
-    """One rendered view: labels (H, W) uint8, camera depth (H, W) float32 with 0 where nothing is hit, and
-    where asked for class probabilities (H, W, K) float32 and outward unit normals (H, W, 3) float32 along the
-    world's axes, 0 where nothing is hit."""
-
-    labels: Tensor
-    depth: Tensor
-    probabilities: Tensor | None = None
-    normals: Tensor | None = None
-
-
-@dataclass(frozen=True)
-class PreparedCode:
-    """A code made ready for many views: its representation, and where it is solid (of a volume field)."""
-
-    representation: Representation
-    occupancy: Occupancy | None
-
-
-@dataclass
-class Sof:
-    """A trained field with its named codes.
-
-    `rounds` says for each code whether it comes from multi-view training (1) or from inverting a single
-    label map (2). `space` are the arrays of the sampling space (see `sofgan.sof.space`). `poses` (T, 4, 4) and
-    `intrinsics` (3, 3) are those of the training views: cameras from which the field was seen.
-    """
-
-    model: SofModel
-    instance_names: list[str]
-    rounds: list[int]
-    space: dict[str, Tensor]
-    poses: Tensor
-    intrinsics: Tensor
-    _features: tuple[list, list, Tensor] | None = dataclasses.field(
-        default=None, init=False, repr=False, compare=False
-    )
-
-    @property
-    def config(self) -> SofConfig:
-        """The model's configuration."""
-        return self.model.config
-
-    @property
-    def codes(self) -> Tensor:
-        """(N, Z) codes of all instances, without gradient."""
-        return self.model.codes.detach()
-
-    @property
-    def training_names(self) -> list[str]:
-        """Names of the instances of round 1 that the field was trained on."""
-        return [name for name, number in zip(self.instance_names, self.rounds) if number == 1]
-
-    @property
-    def training_codes(self) -> Tensor:
-        """(N1, Z) codes of these instances."""
-        return self.codes[torch.tensor(self.rounds, device=self.device) == 1]
-
-    @property
-    def radius(self) -> float:
-        """Mean distance of the training cameras from the head's centre, head units."""
-        return float(self.poses[:, :3, 3].norm(dim=-1).mean())
-
-    @property
-    def device(self) -> torch.device:
-        """Where the model lies."""
-        return self.model.codes.device
-
-    def features(self) -> Tensor:
-        """(N, F) `sofgan.sof.space.shape_features` of all codes; kept until a parameter of the model is another."""
-        from sofgan.sof.space import shape_features
-
-        parameters = list(
-            self.model.parameters()
-        )  # Kept too, so that no later one gets the address of one of them.
-        state = [(id(parameter), parameter._version) for parameter in parameters]
-        if self._features is None or self._features[0] != state:
-            self._features = state, parameters, shape_features(self.generate, self.codes)
-        return self._features[2]
-
-    def generate(self, codes: Tensor) -> Representation:
-        """Representations of codes (Z,) or (B, Z), without gradient, to be kept between views."""
-        with torch.no_grad():
-            return self.model.generate(codes.reshape(-1, codes.shape[-1]).to(self.device))
-
-    def prepare(self, code) -> PreparedCode:
-        """A code (Z,), or what `generate` returned for one, ready for many views: each is then faster."""
-        representation = code if isinstance(code, dict) else self.generate(torch.as_tensor(code))
-        if self.config.marcher.kind != "volume":
-            return PreparedCode(representation, None)
-        instance = field_instance(self.model, representation)
-        return PreparedCode(representation, find_occupancy(instance, device=self.device))
-
-    def render(
-        self,
-        code,
-        cam2world,
-        intrinsics,
-        size: int = 128,
-        probabilities: bool = False,
-        *,
-        orthographic: bool = False,
-        normals: bool = False,
-    ) -> RenderedView:
-        """One view of one code (Z,) from cam2world (4, 4) with intrinsics (3, 3); arrays or tensors.
-
-        Args:
-            code: (Z,), or what `generate` or `prepare` returned for one.
-            size: pixels along a side.
-            probabilities, normals: whether the view has them; normals take about as long as the rest.
-            orthographic: the intrinsics are an orthographic camera's (see `sofgan.cameras`).
-        """
-        cam2world = torch.as_tensor(cam2world, dtype=torch.float32)
-        return self.render_views(
-            code, cam2world[None], intrinsics, size, probabilities, orthographic=orthographic, normals=normals
-        )[0]
-
-    def render_views(
-        self,
-        code,
-        cam2world,
-        intrinsics,
-        size: int = 128,
-        probabilities: bool = False,
-        *,
-        orthographic: bool = False,
-        normals: bool = False,
-    ) -> list[RenderedView]:
-        """Views of one code from cam2world (V, 4, 4) with intrinsics (3, 3) or (V, 3, 3); see `render`."""
-        from sofgan.sof.render import render_cameras
-
-        prepared = code if isinstance(code, PreparedCode) else self.prepare(code)
-        cam2world = torch.as_tensor(cam2world, dtype=torch.float32, device=self.device)
-        intrinsics = torch.as_tensor(intrinsics, dtype=torch.float32, device=self.device)
-        return [
-            render_cameras(
-                self.model,
-                prepared.representation,
-                pose[None],
-                own_intrinsics,
-                size,
-                probabilities,
-                occupancy=prepared.occupancy,
-                orthographic=orthographic,
-                normals=normals,
-            )
-            for pose, own_intrinsics in zip(cam2world, intrinsics.expand(len(cam2world), 3, 3))
-        ]
-
-
-def save_sof(path: str | Path, sof: Sof) -> None:
-    """Write model, codes, names and sampling space; equal fields are equal bytes."""
-    state = {f"model.{name}": value for name, value in sof.model.state_dict().items()}
-    state |= {f"space.{name}": value for name, value in sof.space.items()}
-    state |= {"views.poses": sof.poses, "views.intrinsics": sof.intrinsics}
-    config = {
-        "sof": to_mapping(sof.config),
-        "instance_names": list(sof.instance_names),
-        "rounds": list(sof.rounds),
-    }
-    save_model(path, state, config)
-
-
-def load_sof(path: str | Path, device: str | torch.device = "cpu") -> Sof:
-    """The field that `save_sof` wrote, ready to render.
-
-    Raises:
-        FileNotFoundError: the file is not there.
-        ConfigError: it is of another kind.
-    """
-    state, config = load_model(path, device)
-    model = SofModel(from_mapping(SofConfig, config.get("sof", {}), str(path)), len(config["instance_names"]))
-    model.load_state_dict({k.removeprefix("model."): v for k, v in state.items() if k.startswith("model.")})
-    space = {k.removeprefix("space."): v for k, v in state.items() if k.startswith("space.")}
-    model = model.to(device).eval().requires_grad_(False)
-    poses, intrinsics = state["views.poses"], state["views.intrinsics"]
-    return Sof(model, config["instance_names"], config["rounds"], space, poses, intrinsics)

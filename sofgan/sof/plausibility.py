@@ -15,8 +15,8 @@ import torch
 from scipy import ndimage
 from torch import Tensor
 
-from sofgan import cameras, cpu, labels
-from sofgan.sof.space import sample_codes
+from sofgan import cameras, labels, runtime
+from sofgan.sof.sampling import sample_codes
 
 YAWS = (-0.6, 0.0, 0.6)  # radians
 SIZE = 128  # pixels of the views
@@ -65,9 +65,9 @@ def judging_cameras(radius: float, yaws: tuple[float, ...] = YAWS) -> np.ndarray
 
 
 def render_heads(sof, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE) -> np.ndarray:
-    """Label maps (N, V, size, size) uint8 of codes (N, Z) of a `sofgan.sof.model.Sof` from the judging cameras."""
+    """Label maps (N, V, size, size) uint8 of codes (N, Z) of a `sofgan.sof.sof.Sof` from the judging cameras."""
     poses = judging_cameras(sof.radius, yaws)
-    heads = cpu.map_pieces(
+    heads = runtime.map_pieces(
         lambda code: sof.render_views(code, poses, sof.intrinsics, size), codes, codes.device
     )
     return np.stack([np.stack([view.labels.cpu().numpy() for view in views]) for views in heads])
@@ -353,7 +353,7 @@ def score_space(
     """`summarise`, without the shifts, of `count` samples of the default method against the training heads.
 
     Args:
-        sof: a `sofgan.sof.model.Sof`.
+        sof: a `sofgan.sof.sof.Sof`.
         generator: on the CPU.
 
     Returns:
@@ -426,11 +426,11 @@ def sample_plausible(
     """Codes of new heads, implausible ones drawn again.
 
     Args:
-        sof: a `sofgan.sof.model.Sof`.
+        sof: a `sofgan.sof.sof.Sof`.
         reference: from cameras at the same `yaws` and of the same `size`.
         generator: on the CPU.
         max_tries: draws for a head; if none of them is plausible, the best of them is taken.
-        sampling: method and its parameters, for `sofgan.sof.space.sample_codes`.
+        sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
     """
     candidates = Candidates(sof.codes.new_empty(count, sof.codes.shape[1]))
     for _ in range(max_tries):

@@ -2,15 +2,15 @@
 ray by ray."""
 
 import math
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan.sof import volume
+from sofgan.sof import volume_marcher
 from sofgan.sof.field import Representation
-from sofgan.sof.model import RenderedView, SofModel, field_instance
+from sofgan.sof.model import SofModel, field_instance
 from sofgan.sof.occupancy import CLOSED, Instance, Occupancy, find_occupancy, in_chunks
 from sofgan.sof.rays import Projection, Rays, ball_interval, camera_rays
 from sofgan.sof.surface import (
@@ -33,6 +33,26 @@ CLASS_DEPTH = 0.005  # head units behind the surface: there a ray's classes are 
 RAYS_PER_CHUNK = 512  # of dense views: memory that stays in caches
 
 
+@dataclass(frozen=True)
+class RenderedView:
+    """One rendered view: labels (H, W) uint8, camera depth (H, W) float32 with 0 where nothing is hit, and
+    where asked for class probabilities (H, W, K) float32 and outward unit normals (H, W, 3) float32 along the
+    world's axes, 0 where nothing is hit."""
+
+    labels: Tensor
+    depth: Tensor
+    probabilities: Tensor | None = None
+    normals: Tensor | None = None
+
+
+@dataclass(frozen=True)
+class PreparedCode:
+    """A code made ready for many views: its representation, and where it is solid (of a volume field)."""
+
+    representation: Representation
+    occupancy: Occupancy | None
+
+
 def coarse_range(model: SofModel, representation: Representation, cam2world: Tensor, intrinsics: Tensor):
     """Where surfaces may lie, from a coarse view of one camera.
 
@@ -42,7 +62,7 @@ def coarse_range(model: SofModel, representation: Representation, cam2world: Ten
     """
     rays = camera_rays(cam2world[:, None], intrinsics, COARSE_SIZE)
     near, far, hit = ball_interval(rays)
-    depths = volume.stratified(near, far, COARSE_SAMPLES, None)
+    depths = volume_marcher.stratified(near, far, COARSE_SAMPLES, None)
     logits = model.field.logits(representation, rays.at(depths).flatten(1, 2)).float()
     log_empty = logits.log_softmax(-1)[..., 0].unflatten(1, depths.shape[1:])  # (1, N, S)
     solid = (1 - log_empty.exp() > COARSE_OPEN) & hit[..., None]
@@ -81,7 +101,7 @@ def project_occupied(
     spacing = 2 / SAMPLES
     distances = nearest + (torch.arange(SAMPLES, device=length.device) + 0.5) * spacing
     needed = _needed_samples(occupancy, cam2world, intrinsics, size, orthographic, distances)
-    logs = length.new_full((len(length), instance.num_classes), volume.LOG_FLOOR)
+    logs = length.new_full((len(length), instance.num_classes), volume_marcher.LOG_FLOOR)
     logs[:, 0] = 0
     index = torch.nonzero(needed.flatten())[:, 0]
     if len(index) == 0:
@@ -114,7 +134,7 @@ def project_occupied(
         points = rays.origins[seen] + place[:, None] * rays.directions[seen]
         logs[seen, 1:] = opacity[seen].log()[:, None] + in_chunks(instance.log_classes, points)
     logs[:, 0] = torch.where(opacity > SEEN_OPACITY, log_passed, 0.0)
-    return Projection(logs.clamp_min(volume.LOG_FLOOR)[None], depth[None], opacity[None])
+    return Projection(logs.clamp_min(volume_marcher.LOG_FLOOR)[None], depth[None], opacity[None])
 
 
 def _needed_samples(occupancy, cam2world, intrinsics, size, orthographic, distances) -> Tensor:
@@ -179,7 +199,7 @@ def project_dense(
     samples: int = SAMPLES,
     orthographic: bool = False,
 ) -> Projection:
-    """One view by `samples` samples along every ray (volume), or the marcher's own walk: the plain twin."""
+    """One view by `samples` samples along every ray (volume_marcher), or the marcher's own walk: the plain twin."""
     rays = camera_rays(cam2world[:, None], intrinsics, size, orthographic)
     parts = []
     for chunk in torch.arange(size * size, device=cam2world.device).split(RAYS_PER_CHUNK):
@@ -193,12 +213,12 @@ def project_dense(
 
 def _chord(model: SofModel, representation: Representation, rays: Rays, samples: int) -> Projection:
     near, far, hit = ball_interval(rays)
-    depths = volume.stratified(near, far, samples, None)
+    depths = volume_marcher.stratified(near, far, samples, None)
     logits = model.field.logits(representation, rays.at(depths).flatten(1, 2)).float()
     logs = logits.log_softmax(-1).unflatten(1, depths.shape[1:])
-    seen = volume.composite(logs, depths)
+    seen = volume_marcher.composite(logs, depths)
     seen = Projection(seen.log_probabilities, surface_depth(logs[..., 0], depths), seen.opacity)
-    return volume.pass_missed(seen, hit)
+    return volume_marcher.pass_missed(seen, hit)
 
 
 @torch.no_grad()

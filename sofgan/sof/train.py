@@ -6,20 +6,21 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan import cpu, distributed
-from sofgan.labels import BACKGROUND, VOID, colorize
-from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan import distributed, runtime
+from sofgan.labels import colorize
 from sofgan.progress import Stopwatch, Throughput
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.shares import add_gradients, share_slices
-from sofgan.sof.config import SofConfig, SofLoss, TrainSof
-from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_schedule, known_points
-from sofgan.sof.model import Sof, SofModel, new_model
+from sofgan.sof.config import SofConfig, TrainSof
+from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_schedule
+from sofgan.sof.losses import sof_loss
+from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.precision import mixed_precision
 from sofgan.sof.render import render_cameras
-from sofgan.sof.space import fit_mixture, shape_features
+from sofgan.sof.sampling import fit_mixture, shape_features
+from sofgan.sof.sof import Sof
 from sofgan.training import Checkpoints, warmup_cosine
 
 Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
@@ -28,75 +29,6 @@ LearnTask = Callable[[], tuple[Sequence[Tensor | None], dict[str, Tensor]]]
 LEAST_SHARE = 2  # instances that a thread takes: of fewer, calls cost more than the work
 
 Schedule = Callable[[int, int], Tensor]  # the instances (I,) int64 of a step, from its number and I
-
-
-LEAST_SOLID = 1e-7  # chance that a ray of a void pixel is stopped: keeps the loss of a sure mistake finite
-
-
-def weighted_cross_entropy(
-    log_probabilities: Tensor, classes: Tensor, weights: Tensor, void: bool = False
-) -> Tensor:
-    """Mean over rays of weight times negative log probability (…, K) of the class (…).
-
-    Where `void` says that classes may be VOID, such a ray is judged by whether it meets anything: by the negative log
-    probability that it isn't background. Its classes have no influence, and get no gradient.
-    """
-    return -(weights * picked_classes(log_probabilities, classes, void)).mean()
-
-
-def picked_classes(log_probabilities: Tensor, classes: Tensor, void: bool) -> Tensor:
-    """Log probability (…) of the class of each ray, see `weighted_cross_entropy`."""
-    if not void:
-        return log_probabilities.gather(-1, classes[..., None])[..., 0]
-    unknown = classes == VOID
-    picked = log_probabilities.gather(-1, classes.masked_fill(unknown, BACKGROUND)[..., None])[..., 0]
-    # Only of unknown ones: the gradient of a logarithm of 0 would be none, also where it is left out.
-    log_empty = torch.where(unknown, log_probabilities[..., BACKGROUND], -1.0)
-    solid = (-torch.expm1(log_empty)).clamp_min(LEAST_SOLID).log()
-    return torch.where(unknown, solid, picked)
-
-
-def point_cross_entropy(logits: Tensor, classes: Tensor, void: bool) -> Tensor:
-    """Negative log probability (P,) of the class (P,) by logits (P, K); where it is VOID, of not being background.
-
-    There the background's logit alone gets a gradient: which class the point is stays open.
-    """
-    if not void:
-        return F.cross_entropy(logits, classes, reduction="none")
-    unknown = classes == VOID
-    each = F.cross_entropy(logits, classes.masked_fill(unknown, BACKGROUND), reduction="none")
-    others = logits[:, 1:].logsumexp(-1).detach()
-    return torch.where(unknown, F.softplus(logits[:, BACKGROUND] - others), each)
-
-
-def sof_loss(
-    model: SofModel, batch: RayBatch, config: TrainSof, project: bool, generator: torch.Generator
-) -> tuple[Tensor, dict[str, Tensor]]:
-    """The loss of a batch and its terms. Where `project` is False only points are judged."""
-    weights: SofLoss = config.loss
-    codes = model.codes[batch.instances]
-    representation = model.generate(codes)
-    terms = {"code": codes.square().mean()}
-    total = weights.code * terms["code"]
-    if weights.roughness:
-        terms["roughness"] = model.field.roughness(representation)
-        total = total + weights.roughness * terms["roughness"]
-    if weights.points and config.marcher.kind == "volume":
-        points, classes = known_points(batch, config.rays, generator)
-        logits = model.field.logits(representation, points.flatten(1, 2)).float()
-        each = point_cross_entropy(logits.flatten(0, 1), classes.flatten(), batch.void)
-        terms["points"] = (each.reshape(classes.shape).mean(-1) * batch.weights).mean()
-        total = total + (weights.points if project else 1.0) * terms["points"]
-    if project:
-        projection = model.project(representation, batch.rays, generator, batch.depth)
-        terms["cross_entropy"] = weighted_cross_entropy(
-            projection.log_probabilities, batch.labels, batch.weights, batch.void
-        )
-        total = total + weights.cross_entropy * terms["cross_entropy"]
-        if weights.negative_depth:
-            terms["negative_depth"] = projection.depth.clamp_max(0).square().mean()
-            total = total + weights.negative_depth * terms["negative_depth"]
-    return total, terms
 
 
 def share_tasks(
@@ -133,7 +65,7 @@ def share_tasks(
 def learn(parameters: list[Tensor], tasks: list[LearnTask], device: str | torch.device) -> dict[str, Tensor]:
     """Work off pieces of a step: the parameters get the sums of their gradients; the sums of their scalars."""
     sums: dict[str, Tensor] = {}
-    for gradients, terms in cpu.map_pieces(lambda task: task(), tasks, device):
+    for gradients, terms in runtime.map_pieces(lambda task: task(), tasks, device):
         add_gradients(parameters, gradients)
         for name, value in terms.items():
             sums[name] = sums[name] + value if name in sums else value
@@ -317,7 +249,7 @@ def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool 
         return render_cameras(model, representation, pose, intrinsics, views.size).labels
 
     index = index.tolist()
-    for order, (view, rendered) in enumerate(zip(index, cpu.map_pieces(render, index, device))):
+    for order, (view, rendered) in enumerate(zip(index, runtime.map_pieces(render, index, device))):
         truth = views.labels[view].to(device)
         confusion.update(rendered, truth)
         if order % every == 0 and len(shown) < pictures:

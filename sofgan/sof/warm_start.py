@@ -18,7 +18,8 @@ from sofgan.files import sha256_file
 from sofgan.seeds import derive_seed
 from sofgan.sof.config import SofConfig, TrainSof, WarmStart
 from sofgan.sof.data import ViewSet, instance_schedule, take_turns
-from sofgan.sof.model import Sof, SofModel, load_sof, new_model
+from sofgan.sof.model import SofModel, new_model
+from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import Report, Schedule, train_sof
 from sofgan.training import Checkpoints
 

@@ -1,1 +1,1 @@
-"""Rendering label maps and photos of scans; the multi-view dataset on disk."""
+"""Views files: label maps and depths of scans from around the head."""

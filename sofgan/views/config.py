@@ -30,19 +30,3 @@ class RenderViews:
             raise ValueError("radius must keep the camera outside the unit ball")
         if self.pitch_degrees[0] > self.pitch_degrees[1]:
             raise ValueError(f"pitch_degrees are the lowest and the highest, not {list(self.pitch_degrees)}")
-
-
-@dataclass(frozen=True)
-class MakePortraits:
-    """The two sets of portrait photos that stand for FFHQ and CelebAMask-HQ."""
-
-    ffhq_photos: Count
-    celebamask_photos: Count
-    photos_per_identity: Count
-    size_px: Pixels  # photos and masks are square
-    supersampling: Annotated[int, within(1, 16)]  # photos are shaded this many times finer, then averaged
-    yaw_std_degrees: Annotated[float, within(0, 180)]
-    pitch_std_degrees: Annotated[float, within(0, 180)]
-    roll_std_degrees: Annotated[float, within(0, 180)]
-    fov_degrees: FieldOfView  # of the camera; long lenses flatter, FFHQ's are about 20 to 30
-    jpeg_quality: Annotated[int, within(1, 100)]  # of the CelebAMask-like photos

@@ -11,10 +11,11 @@ import numpy as np
 from sofgan import cameras, labels
 from sofgan.errors import MissingInput
 from sofgan.files import FIGURES, atomic_path, write_json, write_npz, write_png
-from sofgan.processes import Mapper, map_in_processes
+from sofgan.parallel import Mapper, map_in_processes
+from sofgan.rendering.process_renderer import process_renderer
+from sofgan.rendering.renderer import label_map
 from sofgan.seeds import numpy_generator
 from sofgan.views.config import RenderViews
-from sofgan.views.process_renderer import process_renderer
 
 TRAIN, HELD_OUT = 0, 1
 
@@ -77,7 +78,7 @@ def render_scan(
     """All views of one scan.
 
     Args:
-        renderer: a `sofgan.views.renderer.MeshRenderer`.
+        renderer: a `sofgan.rendering.renderer.MeshRenderer`.
         vertices, faces, face_labels: the scan in head space, as in its file.
         config: which views.
         generator: draws the cameras.
@@ -91,12 +92,6 @@ def render_scan(
         maps.append(label_map(visible, face_labels))
         depths.append(renderer.last_depth().astype(np.float16))
     return Views(np.stack(maps), np.stack(depths), cam2world, intrinsics, split)
-
-
-def label_map(visible: np.ndarray, face_labels: np.ndarray) -> np.ndarray:
-    """Class ids (H, W) uint8, or void, of the triangles that the pixels see; background where they see none."""
-    ids = np.append(face_labels, labels.BACKGROUND)[visible]
-    return labels.check_ids(ids, "face labels", void=True).astype(np.uint8)
 
 
 def render_batch(

@@ -5,7 +5,7 @@ import dataclasses
 from pathlib import Path
 
 from sofgan.files import read_json
-from stages.tracking import FIGURES
+from stages.paths import FIGURES
 
 
 @dataclasses.dataclass(frozen=True)

@@ -8,6 +8,7 @@ import jinja2
 import yaml
 
 from sofgan.labels import NAMES, PALETTE
+from stages import paths
 from stages.reporting import curves, graph, headlines, pictures, texts
 
 PHOTOS_SHOWN, PHOTO_PX = 12, 128
@@ -35,10 +36,10 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
         page.portraits(),
         page.views(batches),
         page.photos(),
-        page.folder("field", "The occupancy field", "data/sof", "train_sof"),
-        page.folder("inversion", "Heads behind label maps", "data/inverted", "invert_masks"),
-        page.folder("conditions", "Heads to be painted", "data/conditions", "sample_conditions"),
-        page.folder("painting", "Painting, while it learned", "data/siw", "train_siw"),
+        page.folder("field", "The occupancy field", paths.SOF_PICTURES, "train_sof"),
+        page.folder("inversion", "Heads behind label maps", paths.INVERTED, "invert_masks"),
+        page.folder("conditions", "Heads to be painted", paths.CONDITIONS, "sample_conditions"),
+        page.folder("painting", "Painting, while it learned", paths.SIW_PICTURES, "train_siw"),
     ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -75,8 +76,8 @@ class Page:
 
     def portraits(self) -> dict:
         """What the whole makes: the sample grid and a head that turns."""
-        section = self.folder("portraits", "Portraits", "data/evaluation", "evaluate")
-        animation = self.root / "data/evaluation/turntable.gif"
+        section = self.folder("portraits", "Portraits", paths.EVALUATION, "evaluate")
+        animation = self.root / paths.EVALUATION / "turntable.gif"
         if animation.is_file():
             section["turntable"] = pictures.animation(animation)
         else:
@@ -90,7 +91,7 @@ class Page:
         section = _section("views", "Scans, seen from around")
         for batch in batches[:BATCHES_SHOWN]:
             text = f"Batch {batch}: label views of each scan. Rows are scans, columns views."
-            self._add(section, Path("data/views") / batch / "contact_sheet.png", text, "render_views")
+            self._add(section, paths.VIEWS / batch / "contact_sheet.png", text, "render_views")
         if len(batches) > BATCHES_SHOWN:
             more = ", ".join(batches[BATCHES_SHOWN:])
             section["notes"].append(f"{len(batches) - BATCHES_SHOWN} more batches in use: {more}.")
@@ -100,10 +101,10 @@ class Page:
         """Photos with what the parser saw in them, and those whose masks came with them."""
         section = _section("photos", "Photos and their label maps")
         for name, labels, text in (
-            ("ffhq", "data/labels/ffhq", "FFHQ-like photos; what the face parser sees, laid over and alone."),
+            ("ffhq", paths.PARSED, "FFHQ-like photos; what the face parser sees, laid over and alone."),
             (
                 "celebamask",
-                "data/photos/celebamask",
+                paths.PHOTOS["celebamask"],
                 "CelebAMask-like photos with the masks that came with them.",
             ),
         ):

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageSequence
 
-from sofgan.faces.store import PhotoStore, StoreError
 from sofgan.labels import colorize
+from sofgan.photos.store import PhotoStore, StoreError
 
 JPEG_QUALITY = 88
 

@@ -18,7 +18,7 @@ import yaml
 from pipelines import batches
 from pipelines.batches import BatchError, add, remove, slug
 from sofgan.files import sha256_file
-from sofgan.scans.listing import is_litter
+from sofgan.scans.folder import is_litter
 
 CODE = Path(__file__).parents[2]
 

@@ -9,7 +9,7 @@ import pytest
 
 from pipelines import batches, doctor
 from sofgan.files import sha256_file
-from sofgan.metrics.config import INCEPTION, INCEPTION_SHA256
+from sofgan.scores.inception_weights import INCEPTION, INCEPTION_SHA256
 from stages import params
 
 CODE = Path(__file__).parents[2]

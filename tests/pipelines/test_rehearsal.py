@@ -15,7 +15,7 @@ from pipelines import profiles, rehearsal
 from pipelines.dvc_stages import planned
 from pipelines.rehearsal import Counts, Done, Planned, Result
 from stages import params
-from stages.checks import faults_of_blocks
+from stages.params_checks import faults_of_blocks
 
 ROOT = Path(__file__).parents[2]
 ALL = ["demo", *sorted(path.stem for path in (ROOT / "profiles").glob("*.yaml"))]

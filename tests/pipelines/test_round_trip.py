@@ -21,8 +21,8 @@ from mlflow import MlflowClient
 
 from pipelines import services
 from pipelines.profiles import merge
+from sofgan.avatars.batch import make_batch
 from sofgan.files import sha256_file
-from sofgan.scans.avatars.batch import make_batch
 
 CODE = Path(__file__).parents[2]
 STAGES = ("code", "ingest_scans", "render_views", "batch_metrics", "train_sof")

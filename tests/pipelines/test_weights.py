@@ -8,7 +8,7 @@ import pytest
 import yaml
 
 from pipelines import weights
-from sofgan.faces.config import ImportPhotos
+from sofgan.photos.config import ImportPhotos
 
 
 def test_a_right_file_is_kept_and_a_wrong_one_refused(tmp_path):

@@ -7,12 +7,12 @@ import pytest
 import torch
 
 from sofgan import distributed
-from sofgan.siw import augment
-from sofgan.sof import volume
+from sofgan.siw.critics import augment
+from sofgan.sof import volume_marcher
 from sofgan.sof.config import MarcherConfig, RaySampling
 from sofgan.sof.data import RayBatch, known_points
-from sofgan.sof.encoder import portrait_crops
-from sofgan.sof.ray_marcher import LstmMarcher
+from sofgan.sof.inversion.map_encoder import portrait_crops
+from sofgan.sof.lstm_marcher import LstmMarcher
 from sofgan.sof.rays import Rays
 
 SOURCES = Path(distributed.__file__).parent
@@ -34,7 +34,7 @@ def pictures(device):
 
 DRAWS = {
     "points": lambda device, g: known_points(ray_batch(device), RaySampling(), g)[0],
-    "samples": lambda device, g: volume.stratified(*torch.ones(2, 2, 3, device=device), 4, g),
+    "samples": lambda device, g: volume_marcher.stratified(*torch.ones(2, 2, 3, device=device), 4, g),
     "starts": lambda device, g: LstmMarcher(MarcherConfig(kind="lstm", hidden=4), 4).start(rays(device), g),
     "crops": lambda device, g: portrait_crops(torch.zeros(2, 8, 8, dtype=torch.uint8, device=device), g)[1],
     "color": lambda device, g: augment.color(pictures(device), g),

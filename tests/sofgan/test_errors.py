@@ -10,12 +10,12 @@ import pytest
 
 from sofgan import errors
 from sofgan.config import ConfigError, read_yaml
-from sofgan.device import resolve_device
+from sofgan.runtime import resolve_device
 
 # Its own file: processes of a pool import what they run.
 FAILING = """
 import os
-from sofgan.processes import map_in_processes
+from sofgan.parallel import map_in_processes
 from sofgan.scans.reading import ScanError
 
 class Pointing(Exception):  # as PyOpenGL's errors are

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from sofgan.config import ConfigError
-from stages import checks, code, params
+from stages import code, params, params_checks
 
 ROOT = Path(__file__).parents[2]
 
@@ -32,8 +32,8 @@ def test_the_projects_own_file_and_all_profiles_are_valid(tmp_path, monkeypatch)
     for name in names:
         text, _ = profiles.switch(base, base, {}, profiles.changes_of(name, names), name, fresh=True)
         (tmp_path / "params.yaml").write_text(text)
-        assert list(checks.faults_of_blocks(tmp_path / "params.yaml")) == []
-    assert list(checks.faults_of_blocks(ROOT / "params.yaml")) == []
+        assert list(params_checks.faults_of_blocks(tmp_path / "params.yaml")) == []
+    assert list(params_checks.faults_of_blocks(ROOT / "params.yaml")) == []
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_the_projects_own_file_and_all_profiles_are_valid(tmp_path, monkeypatch)
 def test_mistakes_are_named(tmp_path, old, new, fault):
     if "border_share" in old:
         old, new = old.replace("\n  ", "\n    "), new.replace("\n  ", "\n    ")
-    (found,) = checks.faults_of_blocks(changed(tmp_path, old, new))
+    (found,) = params_checks.faults_of_blocks(changed(tmp_path, old, new))
     assert fault in found
 
 
@@ -206,16 +206,16 @@ def test_every_number_of_params_yaml_has_a_range():
 )
 def test_blocks_that_do_not_fit_each_other_are_named(tmp_path, old, new, fault):
     path = changed(tmp_path, old, new)
-    assert list(checks.faults_of_blocks(path)) == []
+    assert list(params_checks.faults_of_blocks(path)) == []
     with pytest.raises(ConfigError, match=fault):
-        checks.check_all(tmp_path)
+        params_checks.check_all(tmp_path)
 
 
 def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
     path = changed(tmp_path, "\n  maps: 256", "\n  maps: 0")
     path.write_text(path.read_text().replace("sof: 0.35}", "sof: 0}"))
     monkeypatch.chdir(tmp_path)
-    checks.check_all(tmp_path)
+    params_checks.check_all(tmp_path)
     assert code.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": False}
 
 
@@ -225,9 +225,9 @@ def test_all_mistakes_are_named_at_once(tmp_path):
         path.read_text().replace("\n  title:", "\n  titel:").replace("\n  jpeg_quality", "\n  jpeg")
     )
     with pytest.raises(ConfigError, match="jpeg.*kimgs.*titel"):
-        checks.check_all(tmp_path)
+        params_checks.check_all(tmp_path)
     path.write_text("- a list\n")
-    assert list(checks.faults_of_blocks(path)) == ["params.yaml is no mapping of blocks"]
+    assert list(params_checks.faults_of_blocks(path)) == ["params.yaml is no mapping of blocks"]
 
 
 def test_files_that_are_named_anew_must_be_there(tmp_path):
@@ -249,7 +249,7 @@ def test_files_that_are_named_anew_must_be_there(tmp_path):
 
     def found(lock: dict) -> list[str]:
         (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": lock}))
-        return [fault.removeprefix("params.yaml: ") for fault in checks.faults_of_files(tmp_path)]
+        return [fault.removeprefix("params.yaml: ") for fault in params_checks.faults_of_files(tmp_path)]
 
     faults = found(lock)
     assert [fault.split(":")[0] for fault in faults] == [
@@ -340,4 +340,4 @@ def test_reading_all_needs_no_torch():
 
     code = "import sys; from stages import checks, code; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
-    assert set(checks.FILES) <= set(params.BLOCKS)
+    assert set(params_checks.FILES) <= set(params.BLOCKS)

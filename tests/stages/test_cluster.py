@@ -15,12 +15,12 @@ import pytest
 import yaml
 from PIL import Image
 
-from sofgan.faces.config import ParserConfig
-from sofgan.faces.parser import FaceParser, save_parser
-from sofgan.faces.store import PhotoStoreWriter
-from sofgan.processes import map_in_processes
-from stages import cluster as clusters
+from sofgan.parallel import map_in_processes
+from sofgan.parsing.config import ParserConfig
+from sofgan.parsing.parser import FaceParser, save_parser
+from sofgan.photos.store import PhotoStoreWriter
 from stages import params as stage_params
+from stages.execution import dask_shards as clusters
 
 ROOT = Path(__file__).parents[2]
 STAGES = {
@@ -124,8 +124,8 @@ def test_two_workers_write_the_files_of_one_process(project, cluster):
 
 def test_results_come_in_order_and_errors_as_they_are(here, cluster):
     code = (
-        "import math; from stages.cluster import spread; "
-        "from sofgan.processes import map_in_processes; "
+        "import math; from stages.execution.dask_shards import spread; "
+        "from sofgan.parallel import map_in_processes; "
         "print('found', list(map_in_processes(math.sqrt, range(40), spread('roots')))); "
         "list(map_in_processes(math.sqrt, [4, -1], spread('roots')))"
     )
@@ -141,8 +141,8 @@ import sys
 from pathlib import Path
 from sofgan.config import read_yaml
 from sofgan.errors import in_a_sentence
-from sofgan.processes import map_in_processes
-from stages.cluster import spread
+from sofgan.parallel import map_in_processes
+from stages.execution.dask_shards import spread
 
 def main():
     for found in map_in_processes(read_yaml, [Path("params.yaml"), Path("nowhere.yaml")], spread("roots")):
@@ -171,8 +171,8 @@ def test_workers_of_ones_own_do_the_same(project, cluster):
 
 SLOW_STAGE = """
 import pathlib, time
-from stages.cluster import spread
-from stages.tracking import stage_run
+from stages.execution.dask_shards import spread
+from stages.tracking.run import stage_run
 
 def slow(item):
     pathlib.Path(f"done-{item}").touch()

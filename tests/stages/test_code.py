@@ -109,9 +109,13 @@ def test_what_the_code_does_changes_the_digest_of_its_file(project, name, old, n
 def test_stages_run_what_their_results_depend_on():
     assert "sofgan/seeds.py" in found_by("train_siw") & found_by("train_parser") & found_by("render_views")
     assert "sofgan/files.py" in found_by("make_avatars") & found_by("report")
-    assert "sofgan/views/shaders/faces.frag" in found_by("make_portraits") - found_by("train_siw")
+    assert "sofgan/rendering/shaders/faces.frag" in found_by("make_portraits") - found_by("train_siw")
     assert "stages/reporting/page.html" in found_by("report")
-    assert not found_by("train_siw") & {"stages/params.py", "stages/tracking.py", "sofgan/faces/train.py"}
+    assert not found_by("train_siw") & {
+        "stages/params.py",
+        "stages/tracking/run.py",
+        "sofgan/parsing/train.py",
+    }
     assert [name for name in STAGES if "sofgan/sof/model.py" in found_by(name)] == [
         "evaluate", "invert_masks", "sample_conditions", "train_sof",
     ]  # fmt: skip

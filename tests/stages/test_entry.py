@@ -11,13 +11,14 @@ import pytest
 import yaml
 
 from sofgan.errors import InputError
-from stages import entry, recovery, spool, tracking
+from stages.execution import entry, recovery
+from stages.tracking import run, spool
 
 CODE = Path(__file__).parents[2]
 STAGE = """
 import sys
 from sofgan.errors import InputError
-from stages.entry import enter
+from stages.execution.entry import enter
 
 def main():
     raise {"user": InputError("no such\\n  thing"), "fault": KeyError("ours"), "stop": KeyboardInterrupt()}[sys.argv[1]]
@@ -61,13 +62,13 @@ def test_every_stage_ends_so():
 
 
 def test_of_processes_that_train_together_one_tells(tmp_path):
-    arguments = ["-m", "stages.torchrun", "--standalone", "--nproc-per-node=2", "-m", "paint"]
+    arguments = ["-m", "stages.execution.torchrun", "--standalone", "--nproc-per-node=2", "-m", "paint"]
     done = run_stage(tmp_path, *arguments, "user", OMP_NUM_THREADS="1")
     assert (done.returncode, done.stderr) == (1, "paint: error: no such thing\n")
 
 
 def test_the_users_error_is_told_not_what_came_of_it_in_other_processes(tmp_path, capsys):
-    from stages import torchrun
+    from stages.execution import torchrun
 
     (tmp_path / "0.json").write_text(json.dumps({"said": None, "text": "Traceback: connection closed"}))
     (tmp_path / "1.json").write_text(json.dumps({"said": "no such thing", "text": None}))
@@ -106,16 +107,16 @@ def test_mlflow_is_told_of_what_stops_before_the_run(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("seed: 0\n")
     monkeypatch.setenv("SOFGAN_TRACKING", "on")
     monkeypatch.delenv("DVC_ROOT", raising=False)
-    monkeypatch.setattr(tracking.mirror, "ensure_running", lambda root: None)
-    monkeypatch.setattr(tracking, "_began", False)
-    tracking.note_failure("train_sof", "may", "no such key")
-    tracking.note_failure("train_sof", "may", "again")  # There is a run by now, which has its own end.
+    monkeypatch.setattr(run.mirror, "ensure_running", lambda root: None)
+    monkeypatch.setattr(run, "_began", False)
+    run.note_failure("train_sof", "may", "no such key")
+    run.note_failure("train_sof", "may", "again")  # There is a run by now, which has its own end.
     (found,) = (spool.Entry(path) for path in spool.entries(tmp_path))
     end = found.new_events()[0][-1]
     assert found.header["dvc_stage"] == "train_sof@may"
     assert (end["kind"], end["status"], end["error"]) == ("end", "FAILED", "no such key")
 
-    with pytest.raises(InputError), tracking.stage_run("evaluate", {}):
+    with pytest.raises(InputError), run.stage_run("evaluate", {}):
         raise InputError("no\nfield")
     (found,) = (path for path in spool.entries(tmp_path) if "evaluate" in path.name)
     assert spool.Entry(found).new_events()[0][-1]["error"] == "no field"
@@ -132,7 +133,7 @@ stages:
 TRAIN = """
 import os, yaml
 from sofgan.errors import InputError
-from stages.entry import enter
+from stages.execution.entry import enter
 
 def main():
     steps = yaml.safe_load(open("params.yaml"))["steps"]

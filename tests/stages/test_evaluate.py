@@ -15,20 +15,21 @@ import yaml
 from PIL import Image
 
 from sofgan.cameras import intrinsics_from_fov, orbit
-from sofgan.cpu import use_cpu
 from sofgan.errors import UserError
-from sofgan.faces.config import ParserConfig
-from sofgan.faces.parser import FaceParser, save_parser
-from sofgan.faces.store import PhotoStoreWriter
-from sofgan.metrics import shards
+from sofgan.evaluation import shards
+from sofgan.parsing.config import ParserConfig
+from sofgan.parsing.parser import FaceParser, save_parser
+from sofgan.photos.store import PhotoStoreWriter
+from sofgan.runtime import use_cpu
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, write_index, write_shard
 from sofgan.siw.config import GeneratorConfig
-from sofgan.siw.framing import Framing
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw
+from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.model import Sof, new_model, save_sof
-from sofgan.sof.space import fit_mixture
+from sofgan.sof.model import new_model
+from sofgan.sof.sampling import fit_mixture
+from sofgan.sof.sof import Sof, save_sof
 from stages import evaluate, params
 
 PARAMS = {

@@ -15,10 +15,10 @@ import yaml
 from PIL import Image
 
 from sofgan.errors import UserError
-from sofgan.faces.alignment import Face
-from sofgan.faces.store import PhotoStore
-from sofgan.faces.train import ParserTraining
 from sofgan.labels import CELEBAMASK_NAMES, NAMES
+from sofgan.parsing.train import ParserTraining
+from sofgan.photos.alignment import Face
+from sofgan.photos.store import PhotoStore
 from stages import import_photos, params, parse_faces, train_parser
 
 PARAMS = {

@@ -13,7 +13,7 @@ import yaml
 
 from pipelines import profiles, rehearsal
 from sofgan.siw import conditions
-from stages.rehearsing import needs, run
+from stages.execution.rehearsing import needs, run
 
 ROOT = Path(__file__).parents[2]
 STAGE = """
@@ -36,7 +36,7 @@ def rehearsed(folder: Path, script: str, **order) -> tuple[subprocess.CompletedP
     (folder / "grower.py").write_text(script)
     (folder / "order.json").write_text(json.dumps(order))
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ROOT), str(folder)])}
-    command = [sys.executable, "-m", "stages.rehearsing.run", "order.json", "grower"]
+    command = [sys.executable, "-m", "stages.execution.rehearsing.run", "order.json", "grower"]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
     return done, json.loads((folder / "order.told").read_text())
 

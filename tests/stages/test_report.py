@@ -10,9 +10,9 @@ import pytest
 import yaml
 from PIL import Image
 
-from sofgan.faces.store import PhotoStoreWriter
 from sofgan.files import write_json, write_png
 from sofgan.labels import colorize
+from sofgan.photos.store import PhotoStoreWriter
 from stages.reporting import curves, graph, headlines, pictures, texts
 from stages.reporting.page import build
 

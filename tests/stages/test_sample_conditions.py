@@ -10,13 +10,14 @@ import torch
 import yaml
 from PIL import Image
 
-from sofgan import cameras, cpu
+from sofgan import cameras
 from sofgan.errors import InputError
-from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStoreWriter
+from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions
-from sofgan.siw.framing import Framing
+from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.model import Sof, new_model, save_sof
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import Sof, save_sof
 from stages import params as stage_params
 from stages import sample_conditions
 
@@ -62,7 +63,7 @@ def run(share=0.35, threads=1, **changes):
     Path("params.yaml").write_text(yaml.safe_dump(document))
     stage_params._document.cache_clear()
     sample_conditions.main()
-    cpu.use_cpu(1)
+    runtime.use_cpu(1)
     return {path.name: path.read_bytes() for path in Path("data/conditions").iterdir()}
 
 

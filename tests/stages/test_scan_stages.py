@@ -14,10 +14,10 @@ import trimesh
 import yaml
 
 from sofgan import labels
-from sofgan.faces.config import ParserConfig
-from sofgan.faces.parser import FaceParser, save_parser
+from sofgan.parsing.config import ParserConfig
+from sofgan.parsing.parser import FaceParser, save_parser
 from sofgan.scans.ingestion import NoUsableScan
-from sofgan.scans.shape_data import Pictures
+from sofgan.scans.unlabelled.shape_data import Pictures
 from stages import (
     batch_metrics,
     ingest_scans,

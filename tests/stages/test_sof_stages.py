@@ -21,13 +21,14 @@ import torch
 import yaml
 from PIL import Image
 
-from sofgan.faces.store import TRAIN, PhotoStoreWriter
 from sofgan.files import sha256_file
+from sofgan.photos.store import TRAIN, PhotoStoreWriter
 from sofgan.sof.data import split_instances, view_files
-from sofgan.sof.invert import Fit
-from sofgan.sof.model import load_sof
-from stages import invert_masks, spool, train_sof
+from sofgan.sof.inversion.invert import Fit
+from sofgan.sof.sof import load_sof
+from stages import invert_masks, train_sof
 from stages import params as stage_params
+from stages.tracking import spool
 
 ROOT = Path(__file__).parents[2]
 

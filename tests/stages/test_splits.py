@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sofgan.faces.store import HELD_OUT, TRAIN, VALIDATION, PhotoStoreWriter
+from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStoreWriter
 from sofgan.siw.config import TrainSiw
 from sofgan.sof.config import InvertMasks
 from stages import invert_masks, params, train_siw

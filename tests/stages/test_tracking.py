@@ -12,15 +12,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages import lineage, mirror, spool
-from stages.tracking import flatten, progress_bar, stage_run
+from stages.tracking import lineage, mirror, progress_bar, spool, stage_run
+from stages.tracking.spool import flatten
 
 CODE = Path(__file__).parents[2]
 
 STAGE = """
 import sys, time
 import numpy as np
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 name, item = sys.argv[1], (sys.argv[2:] or [None])[0]
 with stage_run(name, {"lr": 0.1, "deep": {"n": 3}}, item) as run:
     for step in range(1200):
@@ -222,7 +222,7 @@ def test_an_experiment_that_runs_again_has_a_parent_of_its_own(root, monkeypatch
     """MLflow never changes a run's parameters: in the parent of the first time they would stand beside new metrics."""
     from mlflow import MlflowClient
 
-    from stages.mlflow_runs import Runs
+    from stages.tracking.mlflow_runs import Runs
 
     for name, value in {"DVC_STAGE": "train_siw", "DVC_EXP_NAME": "again", "SOFGAN_RUN": ""}.items():
         monkeypatch.setenv(name, value)
@@ -355,7 +355,7 @@ def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
 
 IMPORTING = """
 import sys, time
-from stages.tracking import stage_run
+from stages.tracking.run import stage_run
 with stage_run("render_views", {}):
     try:
         import slow_package

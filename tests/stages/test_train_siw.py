@@ -10,10 +10,10 @@ import yaml
 from PIL import Image
 
 from sofgan.errors import InputError
-from sofgan.faces.store import HELD_OUT, TRAIN, PhotoStoreWriter
+from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.siw.conditions import EVALUATION, TRAINING, write_index, write_shard
-from sofgan.siw.framing import Framing
 from sofgan.siw.model import load_siw
+from sofgan.siw.portrait_camera import Framing
 from stages import params as stage_params
 from stages import train_siw
 

@@ -12,8 +12,8 @@ import pytest
 from PIL import Image
 
 from sofgan.scans import meshopt
+from sofgan.scans.head_space import Orientation
 from sofgan.scans.ingestion import ingest_scan
-from sofgan.scans.normalising import Orientation
 from sofgan.scans.reading import ScanError, read_scan
 
 _COMPONENTS = {"i1": 5120, "u1": 5121, "i2": 5122, "u2": 5123, "u4": 5125, "f4": 5126}

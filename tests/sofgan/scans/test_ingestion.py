@@ -11,9 +11,9 @@ import trimesh
 from sofgan import labels
 from sofgan.config import ConfigError
 from sofgan.files import read_json
+from sofgan.scans.head_space import Orientation
 from sofgan.scans.ingestion import NoUsableScan, ingest_batch, ingest_scan, read_orientation
 from sofgan.scans.labelling import _match, label_scan
-from sofgan.scans.normalising import Orientation
 from sofgan.scans.reading import ScanError, read_scan
 
 

@@ -5,9 +5,9 @@ import pytest
 import trimesh
 from PIL import Image
 
-from sofgan.scans.colored_views import colors_at, has_colors
 from sofgan.scans.materials import as_texture
 from sofgan.scans.reading import read_scan
+from sofgan.scans.unlabelled.colored_views import colors_at, has_colors
 
 RED, BLUE = (250, 10, 20), (20, 10, 250)
 _SQUARE = "v 0 0 0\nv 1 0 0\nv 1 1 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 1 1\nvt 0 1\n"

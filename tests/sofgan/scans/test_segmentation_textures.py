@@ -6,11 +6,11 @@ import trimesh
 from PIL import Image
 
 from sofgan import labels
+from sofgan.scans.head_space import Orientation
 from sofgan.scans.ingestion import find_segmentation, ingest_scan
 from sofgan.scans.labelling import label_scan
-from sofgan.scans.normalising import Orientation
 from sofgan.scans.reading import ScanError, read_scan
-from sofgan.scans.texture_way import TURNED_ABOVE, turning_score
+from sofgan.scans.texture_orientation import TURNED_ABOVE, turning_score
 
 _SIZE = 256
 # Angles in radians: where each feature lies on a ball that looks along +Z, and how far it reaches.

@@ -13,8 +13,9 @@ from sofgan.seeds import numpy_generator
 from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofConfig, SofLoss, TrainSof
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.field import Field
-from sofgan.sof.model import Sof, new_model
+from sofgan.sof.model import new_model
 from sofgan.sof.rays import Rays
+from sofgan.sof.sof import Sof
 from sofgan.sof.train import finish, train_sof
 
 RADIUS = 4.0

@@ -11,7 +11,7 @@ from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import read_views, view_files
-from sofgan.sof.model import load_sof
+from sofgan.sof.sof import load_sof
 from sofgan.sof.train import train_sof
 from sofgan.sof.warm_start import train_on
 from sofgan.training import Checkpoints

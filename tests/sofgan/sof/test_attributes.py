@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan.sof.attributes import (
+from sofgan.apps.attributes import (
     Attribute,
     area_under_curve,
     avatar_attributes,

@@ -4,10 +4,11 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
-from sofgan.metrics.segmentation import ConfusionMatrix
-from sofgan.sof.baked import bake, load_baked, save_baked
+from sofgan.apps.baked import bake, load_baked, save_baked
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.model import Sof, new_model
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import Sof
 
 POSE = cameras.orbit(-0.3, 0.1, 4.0)
 INTRINSICS = cameras.intrinsics_from_fov(29.0)

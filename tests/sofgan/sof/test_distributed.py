@@ -11,7 +11,8 @@ from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, WarmStart
 from sofgan.sof.data import read_views, view_files
-from sofgan.sof.model import load_sof, new_model, save_sof
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import finish, train_sof
 from sofgan.sof.warm_start import train_on
 from sofgan.training import Checkpoints

@@ -5,9 +5,9 @@ import torch
 import torch.nn.functional as F
 
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.field import build_field, select
+from sofgan.sof.field import select
 from sofgan.sof.hypernetwork import Hypernetwork
-from sofgan.sof.model import new_model
+from sofgan.sof.model import build_field, new_model
 
 TINY = {
     "triplane": FieldConfig(

@@ -8,13 +8,14 @@ import torch
 
 from sofgan import cameras
 from sofgan.labels import BACKGROUND, EYE, SKIN, U_LIP
+from sofgan.siw.condition_views import plan_views, portrait_framing, render_sof_maps
 from sofgan.siw.config import FramingConfig
-from sofgan.siw.framing import Framing, face_anchors, training_views
-from sofgan.siw.sof_maps import plan_views, portrait_framing, render_sof_maps
+from sofgan.siw.portrait_camera import Framing, face_anchors, training_views
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, SofLoss
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.field import Field
-from sofgan.sof.model import Sof, new_model
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import Sof
 from sofgan.sof.train import train_sof
 
 RADIUS, FOV_DEGREES = 7.7, 15.0  # of profiles/paper.yaml

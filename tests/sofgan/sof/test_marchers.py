@@ -6,10 +6,10 @@ import pytest
 import torch
 
 from sofgan import cameras
-from sofgan.sof import volume
+from sofgan.sof import volume_marcher
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.lstm_marcher import LstmMarcher
 from sofgan.sof.model import new_model
-from sofgan.sof.ray_marcher import LstmMarcher
 from sofgan.sof.rays import Rays, ball_interval, camera_rays
 from sofgan.sof.render import project_coarse_to_fine, project_dense, render_cameras
 
@@ -42,7 +42,7 @@ def test_composite_equals_a_walk_along_the_ray():
     torch.manual_seed(0)
     logs = torch.randn(1, 3, 6, 5).log_softmax(-1)
     depths = torch.rand(1, 3, 6).sort(-1).values
-    got = volume.composite(logs, depths)
+    got = volume_marcher.composite(logs, depths)
     for ray in range(3):
         light, seen, depth = 1.0, torch.zeros(5), 0.0
         for sample in range(6):
@@ -58,7 +58,7 @@ def test_composite_equals_a_walk_along_the_ray():
 
 def test_sure_samples_and_sure_mistakes_keep_gradients_finite():
     logits = (torch.randn(1, 4, 6, 17) * 200).requires_grad_()
-    result = volume.composite(logits.log_softmax(-1), torch.rand(1, 4, 6))
+    result = volume_marcher.composite(logits.log_softmax(-1), torch.rand(1, 4, 6))
     assert result.log_probabilities.isfinite().all()
     result.log_probabilities.sum().backward()
     assert logits.grad.isfinite().all()

@@ -9,14 +9,9 @@ import torch
 import trimesh
 
 from sofgan import labels
-from sofgan.sof.mesh import extract_mesh, save_glb, tidied
+from sofgan.apps.mesh import extract_mesh, save_glb, tidied
+from sofgan.apps.volume_picture import class_volumes, most_probable_volume, probabilities_at, volume_picture
 from sofgan.sof.model import field_instance
-from sofgan.sof.volume_picture import (
-    class_volumes,
-    most_probable_volume,
-    probabilities_at,
-    volume_picture,
-)
 
 
 def _trimesh(mesh) -> trimesh.Trimesh:

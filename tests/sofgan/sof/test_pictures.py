@@ -7,8 +7,8 @@ import pytest
 import torch._dynamo  # noqa: F401  Before OpenGL: triton, which it loads, crashes if Mesa's LLVM was there first.
 
 from sofgan import cameras, labels
+from sofgan.apps.mesh import extract_mesh
 from sofgan.sof.data import read_views, view_files
-from sofgan.sof.mesh import extract_mesh
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
-from sofgan.metrics.segmentation import image_mean_iou
+from sofgan.scores.segmentation import image_mean_iou
 from sofgan.sof.plausibility import (
     fit_reference,
     head_statistics,

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
-from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import field_instance, new_model
 from sofgan.sof.occupancy import Occupancy, find_occupancy

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cameras, cpu, shares
-from sofgan.curves import write_curve
+from sofgan import cameras, runtime, shares
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.data import RaySampler, read_views, view_files
-from sofgan.sof.model import load_sof, save_sof
-from sofgan.sof.space import sample_codes
-from sofgan.sof.train import finish, sof_loss, train_sof, validate, weighted_cross_entropy
-from sofgan.training import Checkpoints
+from sofgan.sof.losses import sof_loss, weighted_cross_entropy
+from sofgan.sof.sampling import sample_codes
+from sofgan.sof.sof import load_sof, save_sof
+from sofgan.sof.train import finish, train_sof, validate
+from sofgan.training import Checkpoints, write_curve
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +73,7 @@ def test_threads_change_no_bit_and_shares_round_alone(views, config, monkeypatch
     config = dataclasses.replace(config, instances_per_step=4)
 
     def run(threads: int) -> list[torch.Tensor]:
-        cpu.use_cpu(threads)
+        runtime.use_cpu(threads)
         model, _ = train_sof(views, config, 0, "cpu")
         return list(model.state_dict().values())
 
@@ -83,7 +83,7 @@ def test_threads_change_no_bit_and_shares_round_alone(views, config, monkeypatch
         monkeypatch.setattr(shares, "MOST_SHARES", 1)
         plain = run(1)
     finally:
-        cpu.use_cpu(1)
+        runtime.use_cpu(1)
     assert not all(torch.equal(a, b) for a, b in zip(one, plain))  # There were shares.
     assert torch.cat([(a - b).abs().flatten() for a, b in zip(one, plain)]).mean() < 1e-4
 

@@ -8,7 +8,7 @@ import torch
 
 from sofgan import labels
 from sofgan.files import write_npz
-from sofgan.metrics.segmentation import ConfusionMatrix
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.data import (
     RaySampler,
     border_mask,
@@ -17,18 +17,12 @@ from sofgan.sof.data import (
     read_views,
     view_files,
 )
-from sofgan.sof.encoder import MapEncoder, mirror
 from sofgan.sof.fitting import fit_codes, score_codes
-from sofgan.sof.inversion_start import batch_miou, face_moments
+from sofgan.sof.inversion.map_encoder import MapEncoder, mirror
+from sofgan.sof.inversion.start import batch_miou, face_moments
+from sofgan.sof.losses import picked_classes, point_cross_entropy, sof_loss, weighted_cross_entropy
 from sofgan.sof.plausibility import head_statistics
-from sofgan.sof.train import (
-    picked_classes,
-    point_cross_entropy,
-    rows,
-    sof_loss,
-    train_sof,
-    weighted_cross_entropy,
-)
+from sofgan.sof.train import rows, train_sof
 
 FACE = (
     labels.SKIN,

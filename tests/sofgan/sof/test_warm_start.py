@@ -7,7 +7,7 @@ from sofgan.config import ConfigError, from_mapping
 from sofgan.files import sha256_file
 from sofgan.sof.config import WarmStart
 from sofgan.sof.data import instance_schedule, read_views, view_files
-from sofgan.sof.model import save_sof
+from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof
 from sofgan.sof.warm_start import (
     WarmStartError,

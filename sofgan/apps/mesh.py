@@ -1,0 +1,97 @@
+"""A code as a mesh coloured by class: marching cubes of where its field is solid."""
+
+import io
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from scipy import ndimage
+from torch import Tensor
+
+from sofgan.apps.baked import grid_log_odds
+from sofgan.files import write_bytes
+from sofgan.labels import colorize
+from sofgan.sof.model import field_instance
+from sofgan.sof.occupancy import cell_centres, in_chunks
+from sofgan.sof.render import CLASS_DEPTH, PreparedCode
+from sofgan.sof.sof import Sof
+from sofgan.sof.surface import surface_normals
+
+RESOLUTION = 128  # cells along a side of the ball's box
+SPECK_SIZE = 0.04  # head units: parts with less than the volume of a cube of this side are dropped
+
+
+@dataclass(frozen=True)
+class HeadMesh:
+    """vertices (V, 3) float32 in head space, faces (F, 3) int64 wound outward, and the class of each vertex
+    (V,) uint8."""
+
+    vertices: np.ndarray
+    faces: np.ndarray
+    labels: np.ndarray
+
+    def to_glb(self) -> bytes:
+        """A binary glTF whose vertices have their class' colour; its axes are head space's."""
+        import trimesh
+
+        mesh = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=colorize(self.labels), process=False)
+        buffer = io.BytesIO()
+        trimesh.Scene({"head": mesh}).export(file_obj=buffer, file_type="glb")
+        return buffer.getvalue()
+
+
+def save_glb(path: str | Path, mesh: HeadMesh) -> None:
+    """Write `HeadMesh.to_glb`."""
+    write_bytes(path, mesh.to_glb())
+
+
+@torch.no_grad()
+def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float = SPECK_SIZE) -> HeadMesh:
+    """The surface of one code (Z,), or of what `generate` or `prepare` returned for one, cut off at the ball.
+
+    Hollows are filled, as rays never see them and training knows nothing of them, and specks are dropped.
+
+    Args:
+        resolution: cells along a side of the ball's box.
+        speck_size: head units; the side of the cube that a part's volume must exceed.
+
+    Raises:
+        ValueError: the field is nowhere solid.
+    """
+    from skimage.measure import marching_cubes
+
+    representation = code.representation if isinstance(code, PreparedCode) else code
+    if not isinstance(representation, dict):
+        representation = sof.generate(torch.as_tensor(representation))
+    instance = field_instance(sof.model, representation)
+    log_odds = grid_log_odds(instance, resolution, sof.device)[0]
+    spacing = 2 / resolution
+    to_ball = (1 - cell_centres(resolution, sof.device).norm(dim=-1)) / spacing
+    log_odds = torch.minimum(log_odds, to_ball)
+    # A border of empty space closes the surface where the ball touches its box.
+    log_odds = F.pad(log_odds, (1,) * 6, value=-1.0).cpu().numpy()
+    log_odds = tidied(log_odds, (speck_size / spacing) ** 3)
+    if not (log_odds > 0).any():
+        raise ValueError("the field is nowhere solid: there is no surface to extract")
+    places, faces, _, _ = marching_cubes(log_odds, 0.0, gradient_direction="descent")
+    vertices = ((places[:, ::-1] - 0.5) * spacing - 1).astype(np.float32)  # z, y, x with a border to x, y, z
+    labels = _vertex_labels(instance, torch.from_numpy(vertices.copy()).to(sof.device))
+    return HeadMesh(vertices, faces.astype(np.int64), labels.cpu().numpy())
+
+
+def tidied(log_odds: np.ndarray, least_cells: float) -> np.ndarray:
+    """Log odds without hollows and without parts of fewer cells."""
+    hollow = ndimage.label(log_odds <= 0)[0]
+    outside = hollow[0, 0, 0]
+    log_odds = np.where((hollow > 0) & (hollow != outside), np.abs(log_odds) + 1e-3, log_odds)
+    parts, _ = ndimage.label(log_odds > 0)
+    small = np.bincount(parts.ravel()) < least_cells
+    small[0] = False
+    return np.where(small[parts], -np.abs(log_odds), log_odds)
+
+
+def _vertex_labels(instance, vertices: Tensor) -> Tensor:
+    inside = vertices - CLASS_DEPTH * surface_normals(instance, vertices)
+    return (in_chunks(instance.log_classes, inside).argmax(-1) + 1).to(torch.uint8)

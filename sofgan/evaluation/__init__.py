@@ -1,0 +1,1 @@
+"""Scores of a trained system: portraits, control, restyling, turntables."""

@@ -1,1 +1,0 @@
-"""Photos and their label maps: the photo store, its sources, the face parser."""

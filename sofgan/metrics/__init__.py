@@ -1,1 +1,0 @@
-"""Segmentation scores, Frechet and kernel distances, control and consistency scores."""

@@ -1,0 +1,1 @@
+"""Face parsers: networks, training, parsing of a whole store."""

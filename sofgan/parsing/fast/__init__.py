@@ -1,0 +1,1 @@
+"""A parser rewritten to give the same answers in less time."""

@@ -1,0 +1,1 @@
+"""Photo sets: layouts, checks, decoding, alignment, the store."""

@@ -1,0 +1,1 @@
+"""Triangles to label, depth and color pictures through pyrender."""

@@ -1,1 +1,0 @@
-"""The embedded default data: head-and-shoulder scans of invented people, from the CC0 MakeHuman data."""

@@ -1,0 +1,1 @@
+"""Scores of label maps and pictures: they know no model of ours."""

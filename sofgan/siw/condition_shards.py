@@ -1,0 +1,113 @@
+"""Conditions of many heads, judged and rendered in shards that any process can work off, each with a field of its own.
+
+What is drawn is drawn in one place, so the heads are the same wherever they are rendered.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sofgan.parallel import Mapper
+from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
+from sofgan.siw.conditions import EVALUATION, TRAINING, shards, write_index, write_shard
+from sofgan.siw.config import FramingConfig
+from sofgan.siw.portrait_camera import Framing
+from sofgan.sof.plausibility import Reference, judge_codes
+from sofgan.sof.sof import Sof, load_sof
+
+JUDGED_TOGETHER = 64  # heads in a piece of judging
+FEWEST_SPREAD = 128  # to be judged: fewer are judged here, sooner than other processes could begin
+
+
+@dataclass(frozen=True)
+class FieldFile:
+    """A field as its file: small enough to be sent along with every shard.
+
+    Attributes:
+        path: of the file.
+        digest: of it, by which a process that lives long sees that it is another one.
+        device: torch's name.
+    """
+
+    path: Path
+    digest: str
+    device: str
+
+    def load(self) -> Sof:
+        """The field, once in each process."""
+        return _loaded(self)
+
+
+@lru_cache(1)
+def _loaded(field: FieldFile) -> Sof:
+    return load_sof(field.path, field.device)
+
+
+def write_conditions(
+    folder: Path,
+    field: FieldFile,
+    reference: Reference | None,
+    framing: Framing,
+    config: FramingConfig,
+    counts: dict[str, int],
+    size: int,
+    seed: int,
+    workers: Mapper,
+    status: Callable[[str], None] = lambda text: None,
+) -> None:
+    """Sample heads and write their views into a folder, a store of `sofgan.siw.conditions`.
+
+    Args:
+        folder: is there, and is seen by all workers at the same path.
+        reference: from `sofgan.siw.condition_views.training_reference`.
+        counts: views by set, `TRAINING` and `EVALUATION`.
+        size: pixels of the views.
+        workers: map pieces, in order.
+    """
+    sof, total = field.load(), sum(counts.values())
+
+    def judge(codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
+        status(f"judging {len(codes)} heads")
+        if len(codes) < FEWEST_SPREAD:
+            return judge_codes(sof, reference, codes, **JUDGED)
+        task = partial(_judge, field=field, reference=reference)
+        parts = [part.cpu().numpy() for part in codes.split(JUDGED_TOGETHER)]
+        scores, p_values = zip(*workers(task, parts))
+        return np.concatenate(scores), np.concatenate(p_values)
+
+    planned = plan_views(sof, reference, framing, config, counts, seed, judge)
+    pieces = [
+        (name, number, views.rows(rows))
+        for name, views in planned.items()
+        for number, rows in enumerate(shards(len(views)))
+    ]
+    task = partial(_render, field=field, framing=framing, size=size, folder=folder)
+    sets: dict[str, list[dict]] = {name: [] for name in (TRAINING, EVALUATION)}
+    done = 0
+    for (name, _, views), entry in zip(pieces, workers(task, pieces)):
+        sets[name].append(entry)
+        done += len(views)
+        status(f"views {done}/{total}")
+    write_index(folder, framing, size, sets)
+
+
+def _judge(codes: np.ndarray, field: FieldFile, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
+    sof = field.load()
+    return judge_codes(sof, reference, torch.from_numpy(codes).to(sof.device), **JUDGED)
+
+
+def _render(
+    piece: tuple[str, int, HeadViews], field: FieldFile, framing: Framing, size: int, folder: Path
+) -> dict:
+    """A shard, written; what the index says of it."""
+    (name, number, views), sof = piece, field.load()
+    labels = np.empty((len(views), size, size), np.uint8)
+    depth = np.empty((len(views), size, size), np.float16)
+    for row, (code, pose) in enumerate(zip(views.codes, views.cam2world)):
+        labels[row], depth[row] = draw_view(sof, code, pose, framing, size)
+    return write_shard(folder, name, number, labels, depth, views.cam2world, views.codes)

@@ -1,0 +1,198 @@
+"""Label maps of the SOF space, framed as portraits: conditions for training and for pictures of it."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sofgan import runtime
+from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.siw.config import FramingConfig
+from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
+from sofgan.siw.shoulders import add_shoulders, shoulder_depth
+from sofgan.sof.plausibility import (
+    FEWEST_HEADS,
+    MAX_TRIES,
+    Candidates,
+    Reference,
+    fit_reference,
+    judge_codes,
+    render_heads,
+    sample_plausible,
+)
+from sofgan.sof.sampling import sample_codes
+from sofgan.sof.sof import Sof
+
+# Of codes (N, Z): scores and p-values (N,), see `Reference.judge`.
+Judge = Callable[[Tensor], tuple[np.ndarray, np.ndarray]]
+
+# Views by which heads are judged, radians and pixels: few and small, as some hundred heads are judged in each run.
+JUDGED = {"yaws": (0.0,), "size": 64}
+ANCHOR_SIZE = 128  # pixels of the views in which eyes and mouth are found
+
+
+def training_reference(sof: Sof) -> Reference | None:
+    """What sampled heads are judged by: the heads that the field was trained on; None where they are too few.
+
+    Inverted heads, some of which are fitted badly, are bases of samples but no measure of them.
+    """
+    if len(sof.training_codes) < FEWEST_HEADS:
+        return None
+    return fit_reference(render_heads(sof, sof.training_codes, **JUDGED))
+
+
+def sample_heads(
+    sof: Sof, reference: Reference | None, count: int, generator: torch.Generator
+) -> torch.Tensor:
+    """(count, Z) codes of new heads, combined from all of the field's; implausible ones are drawn again.
+
+    Args:
+        reference: from `training_reference`; None: as they are drawn.
+        generator: on the CPU.
+    """
+    if reference is None:
+        return sample_codes(sof, count, generator)
+    return sample_plausible(sof, reference, count, generator, **JUDGED).codes
+
+
+def portrait_framing(
+    sof: Sof, reference: Reference | None, photo_labels: np.ndarray, heads: int, seed: int
+) -> Framing:
+    """Cameras under which the field's heads have eyes and mouth where the photos have them.
+
+    Args:
+        reference: from `training_reference`.
+        photo_labels: (N, S, S) uint8 label maps of photos.
+        heads: how many sampled heads are measured.
+
+    Raises:
+        ValueError: the photos or the heads show no eyes or no mouth.
+    """
+    codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"))
+    whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
+    pose = whole.cam2world(0.0, 0.0)
+    views = list(
+        runtime.map_pieces(
+            lambda code: sof.render(code, pose, whole.intrinsics, ANCHOR_SIZE), codes, sof.device
+        )
+    )
+    labels = np.stack([view.labels.cpu().numpy() for view in views])
+    depth = np.stack([view.depth.cpu().numpy() for view in views])
+    points = field_anchors(labels, depth, whole)
+    return match_framing(*face_anchors(photo_labels), points, whole.distance)
+
+
+@dataclass(frozen=True)
+class HeadViews:
+    """Views that are to be rendered: codes (N, Z) float32 of heads, a camera each, cam2world (N, 4, 4) float64."""
+
+    codes: np.ndarray
+    cam2world: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def rows(self, rows: range) -> "HeadViews":
+        """Some of them."""
+        return HeadViews(self.codes[rows.start : rows.stop], self.cam2world[rows.start : rows.stop])
+
+
+def plan_views(
+    sof: Sof,
+    reference: Reference | None,
+    framing: Framing,
+    config: FramingConfig,
+    counts: dict[str, int],
+    seed: int,
+    judge: Judge | None = None,
+) -> dict[str, HeadViews]:
+    """Draw heads and cameras around the portrait's, for several purposes at once; draws of one depend on no other.
+
+    Args:
+        reference: from `training_reference`.
+        counts: how many views, by purpose: it names the random streams, so that other purposes have other heads.
+        judge: of drawn heads, where they are judged elsewhere than here; None: here.
+    """
+    judge = judge or (lambda codes: judge_codes(sof, reference, codes, **JUDGED))
+    streams = {purpose: torch_generator(seed, "siw", "sof codes", purpose) for purpose in counts}
+    chosen = {
+        purpose: Candidates(sof.codes.new_empty(n, sof.codes.shape[1])) for purpose, n in counts.items()
+    }
+    for _ in range(MAX_TRIES):
+        tried = {
+            purpose: sample_codes(sof, len(candidates.wanted), streams[purpose])
+            for purpose, candidates in chosen.items()
+            if len(candidates.wanted)
+        }
+        if not tried:
+            break
+        together = torch.cat(list(tried.values()))
+        if reference is None:  # As they are drawn.
+            scores = np.zeros(len(together)), np.ones(len(together))
+        else:
+            scores = judge(together)
+        first = 0
+        for purpose, codes in tried.items():
+            rows = slice(first, first + len(codes))
+            chosen[purpose].take(codes, *(values[rows] for values in scores))
+            first = rows.stop
+    return {
+        purpose: HeadViews(
+            candidates.codes.cpu().numpy(), _cameras(framing, config, counts[purpose], seed, purpose)
+        )
+        for purpose, candidates in chosen.items()
+    }
+
+
+def _cameras(framing: Framing, config: FramingConfig, count: int, seed: int, purpose: str) -> np.ndarray:
+    """(count, 4, 4) float64 around the portrait's."""
+    rng = numpy_generator(seed, "siw", "sof cameras", purpose)
+    yaw = np.radians(rng.uniform(-config.yaw_degrees, config.yaw_degrees, count))
+    pitch = np.radians(rng.uniform(-config.pitch_degrees, config.pitch_degrees, count))
+    return framing.cam2world(yaw, pitch)
+
+
+def draw_view(
+    sof: Sof, code: np.ndarray, cam2world: np.ndarray, framing: Framing, size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Labels (size, size) uint8 and camera depth (size, size) float32, 0 where nothing is hit, of a head with
+    shoulders from cam2world (4, 4)."""
+    view = sof.render(code, cam2world, framing.intrinsics, size)
+    head, depth = view.labels.cpu().numpy(), view.depth.cpu().numpy().astype(np.float32)
+    labels = add_shoulders(head, cam2world, framing.intrinsics)
+    shoulders = shoulder_depth(cam2world, framing.intrinsics, size)
+    return labels, np.where(labels != head, shoulders, depth).astype(np.float32)
+
+
+def render_sof_maps(
+    sof: Sof,
+    reference: Reference | None,
+    framing: Framing,
+    config: FramingConfig,
+    count: int,
+    size: int,
+    seed: int,
+    status: Callable[[int], None] = lambda done: None,
+    purpose: str = "training",
+) -> np.ndarray:
+    """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
+
+    All are in memory: `sofgan.siw.condition_shards` writes as many as are wanted, in shards.
+
+    Args:
+        reference: from `training_reference`.
+        status: is told how many are done.
+        purpose: names the random stream; maps of another purpose are other heads.
+    """
+    views = plan_views(sof, reference, framing, config, {purpose: count}, seed)[purpose]
+
+    def draw(index: int) -> np.ndarray:
+        return draw_view(sof, views.codes[index], views.cam2world[index], framing, size)[0]
+
+    maps = np.empty((count, size, size), np.uint8)
+    for index, drawn in enumerate(runtime.map_pieces(draw, range(count), sof.device)):
+        maps[index] = drawn
+        status(index + 1)
+    return maps

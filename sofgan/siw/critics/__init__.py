@@ -1,0 +1,1 @@
+"""What judges painted pictures in a training."""

@@ -1,0 +1,1 @@
+"""How a stage is entered and where it runs: errors, Dask, torchrun, rehearsals."""

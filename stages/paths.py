@@ -1,0 +1,33 @@
+"""Where stages read and write, relative to the project's folder: the outs of dvc.yaml, and what is beside them."""
+
+from pathlib import Path
+
+DATA = Path("data")
+RAW_SCANS = DATA / "raw/scans"  # a folder a batch
+PORTRAITS = DATA / "raw/portraits"  # the embedded photo sets
+SCANS = DATA / "scans"  # a folder a batch, a file a scan
+VIEWS = DATA / "views"  # likewise
+PHOTOS = {"ffhq": DATA / "photos/ffhq", "celebamask": DATA / "photos/celebamask"}  # photo stores
+PARSED = DATA / "labels/ffhq"  # label maps of the FFHQ-like photos, by the parser
+SOF_PICTURES = DATA / "sof"
+INVERTED = DATA / "inverted"
+CONDITIONS = DATA / "conditions"
+SIW_PICTURES = DATA / "siw"
+EVALUATION = DATA / "evaluation"
+CODE = DATA / "code"
+ODDITIES = DATA / "oddities"  # a table a batch, of `score_batch`
+FIELDS = DATA / "fields"  # earlier fields to go on from
+WEIGHTS = DATA / "weights"  # downloaded networks
+
+PARSERS = Path("models/parsers")
+PHOTO_PARSER = PARSERS / "photos.pt"
+SHAPE_PARSER = PARSERS / "shapes.pt"
+SOF = Path("models/sof.pt")  # of round 1: scans
+SOF_INVERTED = Path("models/sof_inverted.pt")  # of round 2: with the heads behind label maps
+SIW = Path("models/siw.pt")
+
+METRICS = Path("metrics")  # what `dvc metrics show` prints: a few figures of a stage
+FIGURES = METRICS / "all"  # all figures of each stage
+PLOTS = Path("plots")
+REPORT = Path("report")
+WORK = Path(".work")  # states of stopped stages and what is told to MLflow: no stage's out

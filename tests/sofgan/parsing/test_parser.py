@@ -1,0 +1,110 @@
+import numpy as np
+import pytest
+import torch
+
+from sofgan.files import sha256_file
+from sofgan.labels import (
+    BISENET_NAMES,
+    BISENET_TO_17,
+    L_NOSE,
+    NUM_CLASSES,
+    PARSENET_NAMES,
+    R_NOSE,
+    split_nose,
+)
+from sofgan.parsing.config import ParserConfig
+from sofgan.parsing.networks import build_network
+from sofgan.parsing.parser import (
+    MIRROR_TABLES,
+    FaceParser,
+    WeightsError,
+    load_parser,
+    pretrained_parser,
+    save_parser,
+)
+
+TINY = ParserConfig("unet", 32, 4)
+
+
+def _images(count=2, size=32):
+    return torch.rand(count, 3, size, size, generator=torch.Generator().manual_seed(0)) * 2 - 1
+
+
+@pytest.fixture(scope="module")
+def bisenet():
+    torch.manual_seed(0)
+    return FaceParser(ParserConfig("bisenet", 64, order="bisenet")).eval().requires_grad_(False)
+
+
+@pytest.mark.parametrize("arch", ["unet", "lite_unet", "bisenet"])
+def test_networks_answer_and_embed(arch):
+    network = build_network(arch, NUM_CLASSES, 8)
+    images = _images(2, 64)
+    outputs = network.train()(images)
+    assert len(outputs) > 1 and all(out.shape[:2] == (2, NUM_CLASSES) for out in outputs)
+    outputs[0].sum().backward()
+    assert len(network.eval()(images)) == 1
+    features = network.embed(images)
+    assert features.shape[0] == 2 and features.ndim == 2
+    with pytest.raises(ValueError, match="bisenet"):
+        build_network("resnet", 17, 8)
+
+
+def test_bisenets_short_forward_equals_its_own(bisenet):
+    images = bisenet._normalise(_images(1, 64))
+    torch.testing.assert_close(bisenet.network(images)[0], bisenet.network.net(images)[0])
+
+
+def test_19_class_answers_become_17_with_a_split_nose(bisenet):
+    images = _images(1, 64)
+    ids = bisenet(images)[0].argmax(1)[0].numpy().astype(np.uint8)
+    assert (bisenet.parse(images)[0] == split_nose(BISENET_TO_17[ids])).all()
+    labels = bisenet.parse(images, size=48)
+    assert labels.shape == (1, 48, 48) and labels.dtype == np.uint8 and labels.max() < NUM_CLASSES
+
+
+def test_mirror_tables_swap_left_and_right():
+    for order, names in (("bisenet", BISENET_NAMES), ("parsenet", PARSENET_NAMES)):
+        swapped = {"l_eye": "r_eye", "l_brow": "r_brow", "l_ear": "r_ear"}
+        swapped |= {b: a for a, b in swapped.items()}
+        assert [names[i] for i in MIRROR_TABLES[order]] == [swapped.get(name, name) for name in names]
+    assert MIRROR_TABLES["17"][[R_NOSE, L_NOSE]].tolist() == [L_NOSE, R_NOSE]
+
+
+def test_averaging_with_the_mirror_is_symmetric():
+    torch.manual_seed(0)
+    parser = FaceParser(TINY).eval()
+    images = _images()
+    with torch.no_grad():
+        one = parser.logits(images, 32, mirror=True)
+        other = parser.logits(images.flip(-1), 32, mirror=True)
+    swap = torch.from_numpy(MIRROR_TABLES["17"].astype(int))
+    torch.testing.assert_close(one, other.flip(-1)[:, swap], rtol=1e-4, atol=1e-4)
+    torch.testing.assert_close(one.exp().sum(1), torch.ones(2, 32, 32))
+    assert parser.logits(images, 20, scales=(1.0, 2.0)).shape == (2, 17, 20, 20)
+
+
+def test_a_saved_parser_parses_alike(tmp_path):
+    torch.manual_seed(1)
+    parser = FaceParser(TINY).eval()
+    save_parser(tmp_path / "parser.pt", parser)
+    save_parser(tmp_path / "again.pt", load_parser(tmp_path / "parser.pt"))
+    assert sha256_file(tmp_path / "parser.pt") == sha256_file(tmp_path / "again.pt")
+    loaded = load_parser(tmp_path / "parser.pt")
+    assert loaded.config == TINY and (loaded.parse(_images()) == parser.parse(_images())).all()
+
+
+def test_pretrained_weights_are_checked(tmp_path, bisenet):
+    path, config = tmp_path / "parsing_bisenet.pth", bisenet.config
+    torch.save(bisenet.network.net.state_dict(), path)
+    parser = pretrained_parser(config, path, sha256_file(path))
+    assert (parser.parse(_images(1, 64)) == bisenet.parse(_images(1, 64))).all()
+    with pytest.raises(WeightsError, match="no parser weights"):
+        pretrained_parser(config, tmp_path / "none.pth")
+    with pytest.raises(WeightsError, match="expected file"):
+        pretrained_parser(config, path, "00")
+    with pytest.raises(WeightsError, match="order"):
+        pretrained_parser(ParserConfig("bisenet", 64), path)
+    torch.save({"a": torch.zeros(1)}, path)
+    with pytest.raises(WeightsError, match="no weights of bisenet"):
+        pretrained_parser(config, path)

@@ -1,0 +1,170 @@
+"""Framing of a stand-in field: a ball of skin with eyes and a mouth, drawn by projecting points."""
+
+import dataclasses
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import cameras
+from sofgan.labels import EYE, SKIN, U_LIP
+from sofgan.seeds import torch_generator
+from sofgan.siw import condition_views
+from sofgan.siw.condition_views import (
+    draw_view,
+    plan_views,
+    portrait_framing,
+    render_sof_maps,
+    sample_heads,
+    training_reference,
+)
+from sofgan.siw.config import FramingConfig
+from sofgan.siw.portrait_camera import Framing, face_anchors
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import new_model
+from sofgan.sof.sampling import sample_codes
+from sofgan.sof.sof import Sof
+
+ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=200, reference_heads=8)
+PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
+
+
+class BallField:
+    device = torch.device("cpu")
+    codes = torch.zeros(1, 4)
+
+    def __init__(self, radius, fov_degrees):
+        self.radius = radius
+        self.intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(fov_degrees)).float()
+
+    def render(self, code, cam2world, intrinsics, size):
+        origin, directions = cameras.rays(np.asarray(cam2world), np.asarray(intrinsics), size, size)
+        along = -(directions * origin).sum(-1) / (directions**2).sum(-1)
+        closest = origin + along[..., None] * directions
+        labels = np.where((closest**2).sum(-1) < 0.8**2, SKIN, 0).astype(np.uint8)
+        depth = np.where(labels > 0, along, 0.0)
+        for label, point in PARTS:
+            place, distance = cameras.project(np.array(point), np.asarray(cam2world), np.asarray(intrinsics))
+            column, row = (place * size).astype(int)
+            labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = label
+            depth[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = distance
+        return SimpleNamespace(labels=torch.from_numpy(labels), depth=torch.from_numpy(depth))
+
+
+@pytest.fixture(params=[(4.0, 29.0), (7.7, 15.0)])
+def field(monkeypatch, request):
+    monkeypatch.setattr(condition_views, "sample_codes", lambda sof, count, generator: torch.zeros(count, 4))
+    return BallField(*request.param)
+
+
+def portraits():
+    labels = np.zeros((3, 128, 128), np.uint8)
+    labels[:, 56:60, 40:50] = EYE
+    labels[:, 90:94, 60:70] = U_LIP
+    return labels
+
+
+def test_views_of_the_field_are_framed_as_the_portraits(field):
+    framing = portrait_framing(field, None, portraits(), 2, 0)
+    assert framing.distance == field.radius
+    still = dataclasses.replace(ANGLES, yaw_degrees=0.0, pitch_degrees=0.0)
+    maps = render_sof_maps(field, None, framing, still, 2, 128, 0)
+    assert maps.shape == (2, 128, 128) and maps.dtype == np.uint8
+    np.testing.assert_allclose(face_anchors(maps), face_anchors(portraits()), atol=0.015)
+
+
+def test_cameras_turn_within_their_ranges_and_are_seeded(field):
+    framing = portrait_framing(field, None, portraits(), 1, 0)
+    done = []
+    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, done.append)
+    assert done == [1, 2, 3, 4, 5, 6]
+    assert len({view.tobytes() for view in maps}) == 6
+    np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 0))
+    assert not np.array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 1))
+    other = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, purpose="evaluation")
+    assert not np.array_equal(maps, other)
+
+
+def untrained(rounds):
+    """A field that knows nothing, with a code for each of the rounds."""
+    config = FieldConfig(
+        code_size=8, channels=2, base_size=8, basis_size=4, basis=2, local_basis=0, decoder_hidden=8,
+        background_bias=0.0,
+    )  # fmt: skip
+    model = new_model(SofConfig(config, MarcherConfig()), len(rounds), 1.0, 0).requires_grad_(False)
+    poses = torch.from_numpy(cameras.orbit(np.zeros(1), np.zeros(1), 4.0)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
+    return Sof(model, [str(i) for i in range(len(rounds))], rounds, {}, poses, intrinsics)
+
+
+def generator():
+    return torch.Generator().manual_seed(3)
+
+
+class JudgeOfTwo:
+    """Finds the second of the heads that it sees first implausible."""
+
+    def __init__(self):
+        self.asked = []
+
+    def judge(self, maps):
+        p_value = np.ones(len(maps))
+        p_value[1:2] = bool(self.asked)
+        self.asked.append(maps.shape)
+        return SimpleNamespace(score=1 - p_value, p_value=p_value)
+
+
+def test_implausible_heads_alone_are_drawn_again():
+    sof = untrained([1] * 20)
+    plain = sample_heads(sof, None, 4, generator())
+    assert torch.equal(plain, sample_codes(sof, 4, generator()))
+    judge = JudgeOfTwo()
+    judged = sample_heads(sof, judge, 4, generator())
+    assert judge.asked == [(4, 1, 64, 64), (1, 1, 64, 64)]
+    assert (judged == plain).all(1).tolist() == [True, False, True, True]
+    assert torch.equal(judged, sample_heads(sof, JudgeOfTwo(), 4, generator()))
+
+
+def test_heads_are_judged_by_those_of_training_if_they_are_enough():
+    reference = training_reference(untrained([1] * 20 + [2] * 4))
+    assert len(reference.scores) == 20
+    assert training_reference(untrained([1] * 19 + [2] * 9)) is None
+
+
+FRAMING = Framing(25.0, 0.05, 4.0)
+
+
+def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
+    sof, judge = untrained([1] * 20), JudgeOfTwo()
+    alone = sample_heads(sof, judge, 4, torch_generator(5, "siw", "sof codes", "training"))
+    plan = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "none": 0}, 5)
+    np.testing.assert_array_equal(plan["training"].codes, alone.numpy())
+    assert len(plan["none"]) == 0
+
+    # Judged elsewhere, together: one head to train on is implausible, once.
+    asked = []
+
+    def judged(codes):
+        asked.append(len(codes))
+        p_values = np.ones(len(codes))
+        p_values[1:2] = len(asked) > 1
+        return 1 - p_values, p_values
+
+    both = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "evaluation": 3}, 5, judged)
+    assert asked == [7, 1]
+    np.testing.assert_array_equal(both["training"].codes, alone.numpy())
+    np.testing.assert_array_equal(both["training"].cam2world, plan["training"].cam2world)
+    plain = plan_views(sof, None, FRAMING, ANGLES, {"evaluation": 3}, 5)
+    np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
+    assert not np.array_equal(both["evaluation"].cam2world, plan["training"].cam2world[:3])
+
+
+def test_depth_of_a_view_is_the_heads_and_the_shoulders():
+    field, pose = BallField(4.0, 29.0), FRAMING.cam2world(0.2, 0.0)
+    wide = Framing(40.0, -0.4, 4.0)
+    labels, depth = draw_view(field, np.zeros(4), pose, wide, 48)
+    seen = field.render(None, pose, wide.intrinsics, 48)
+    head = seen.labels.numpy() > 0
+    np.testing.assert_allclose(depth[head], seen.depth.numpy()[head], rtol=1e-6)
+    assert ((depth > 0) == (labels > 0)).all() and ((labels > 0) & ~head).any()

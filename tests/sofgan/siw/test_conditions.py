@@ -1,0 +1,164 @@
+"""Conditions on disk: what is written is read, as much of it as is asked for; heads are the same wherever rendered."""
+
+import pickle
+import tracemalloc
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import cameras, runtime
+from sofgan.siw import condition_shards, conditions
+from sofgan.siw.condition_views import render_sof_maps
+from sofgan.siw.conditions import (
+    EVALUATION,
+    TRAINING,
+    Conditions,
+    ConditionsError,
+    contact_sheet,
+    shards,
+    write_index,
+    write_shard,
+)
+from sofgan.siw.config import FramingConfig
+from sofgan.siw.portrait_camera import Framing
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import Sof, save_sof
+
+FRAMING = Framing(25.0, 0.05, 7.7)
+ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=1, reference_heads=1)
+
+
+def write(folder, count, size=8, seed=0):
+    """A store of `count` random maps to train on, and 2 to score by; returns the former."""
+    rng = np.random.default_rng(seed)
+    folder.mkdir()
+    sets, kept = {}, {}
+    for name, number in ((TRAINING, count), (EVALUATION, 2)):
+        labels = rng.integers(0, 17, (number, size, size), dtype=np.uint8)
+        poses, codes = rng.normal(size=(number, 4, 4)), rng.normal(size=(number, 3))
+        depth = rng.uniform(6, 8, labels.shape)
+        parts = [(i, slice(rows.start, rows.stop)) for i, rows in enumerate(shards(number))]
+        sets[name] = [
+            write_shard(folder, name, i, labels[rows], depth[rows], poses[rows], codes[rows])
+            for i, rows in parts
+        ]
+        kept[name] = labels, depth, poses
+    write_index(folder, FRAMING, size, sets)
+    return kept
+
+
+def test_maps_are_read_by_number_over_all_shards(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "SHARD_VIEWS", 3)
+    kept = write(tmp_path / "a", 8)
+    store = Conditions(tmp_path / "a")
+    assert store.framing == FRAMING and store.size == 8
+    maps = pickle.loads(pickle.dumps(store.maps(TRAINING)))
+    assert len(maps) == 8 and len(store.maps(EVALUATION)) == 2
+    index = np.array([7, 0, 2, 3, 7])
+    np.testing.assert_array_equal(maps.fetch(index), kept[TRAINING][0][index])
+    np.testing.assert_array_equal(store.maps(EVALUATION).fetch(np.arange(2)), kept[EVALUATION][0])
+    geometry = store.geometry(TRAINING, 2)
+    np.testing.assert_allclose(geometry["depth"], kept[TRAINING][1][6:], rtol=1e-3)
+    np.testing.assert_allclose(geometry["cam2world"], kept[TRAINING][2][6:], rtol=1e-6)
+    assert contact_sheet(maps, 5, 3).shape == (16, 24, 3)
+    with pytest.raises(IndexError):
+        maps.fetch(np.array([8]))
+
+
+def test_the_index_tells_stores_apart_by_what_is_in_them(tmp_path):
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        write(tmp_path / name, 2, seed=seed)
+    a, b, c = (Conditions(tmp_path / name).index_file.read_bytes() for name in "abc")
+    assert a == b != c
+
+
+def test_no_more_is_in_memory_than_was_asked_for(tmp_path):
+    size, count = 64, 200
+    write(tmp_path / "a", count, size)
+    tracemalloc.start()
+    maps = Conditions(tmp_path / "a").maps(TRAINING)
+    for start in range(0, count - 4, 4):
+        maps.fetch(np.arange(start, start + 4))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 12 * size**2 + 60_000 < count * size**2 / 7
+
+
+def test_damage_is_named(tmp_path):
+    with pytest.raises(ConditionsError, match="sample_conditions"):
+        Conditions(tmp_path)
+    write(tmp_path / "a", 2)
+    file = tmp_path / "a/training-00000.npy"
+    file.write_bytes(file.read_bytes()[:-8])
+    with pytest.raises(ConditionsError, match="training-00000.npy.*truncated"):
+        Conditions(tmp_path / "a").maps(TRAINING)
+    file.unlink()
+    with pytest.raises(ConditionsError, match="training-00000.npy is missing"):
+        Conditions(tmp_path / "a").maps(TRAINING)
+
+
+def field_file(path):
+    """A field that knows nothing, seen from afar, in a file."""
+    field = FieldConfig(
+        code_size=8, channels=2, base_size=8, basis_size=4, basis=2, local_basis=0, decoder_hidden=8,
+        background_bias=0.0,
+    )  # fmt: skip
+    model = new_model(SofConfig(field, MarcherConfig()), 5, 1.0, 0)
+    poses = torch.from_numpy(cameras.orbit(np.zeros(1), np.zeros(1), 7.7)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(15.0)).float()
+    save_sof(path, Sof(model, list("abcde"), [1] * 5, {}, poses, intrinsics))
+    return condition_shards.FieldFile(path, "digest", "cpu")
+
+
+def test_shards_hold_the_views_that_one_process_renders(tmp_path, monkeypatch):
+    monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
+    field, told, pieces = field_file(tmp_path / "sof.pt"), [], []
+
+    def workers(task, items):
+        task = pickle.loads(pickle.dumps(task))  # As it travels to a worker.
+        pieces.extend(len(views) for *_, views in items)
+        return runtime.map_pieces(task, pickle.loads(pickle.dumps(items)))
+
+    folder = tmp_path / "conditions"
+    folder.mkdir()
+    counts = {TRAINING: 5, EVALUATION: 3}
+    condition_shards.write_conditions(
+        folder, field, None, FRAMING, ANGLES, counts, 16, 3, workers, told.append
+    )
+    store = Conditions(folder)
+    assert pieces == [2, 2, 1, 2, 1] and told[-1] == "views 8/8"
+    for name, count in counts.items():
+        alone = render_sof_maps(field.load(), None, FRAMING, ANGLES, count, 16, 3, purpose=name)
+        np.testing.assert_array_equal(store.maps(name).fetch(np.arange(count)), alone)
+    assert len(np.unique(alone)) > 2
+    geometry = store.geometry(TRAINING, 1)
+    assert geometry["depth"].shape == (2, 16, 16) and geometry["codes"].shape == (2, 8)
+
+
+def test_no_maps_to_train_on_are_no_fault(tmp_path):
+    field, folder = field_file(tmp_path / "sof.pt"), tmp_path / "conditions"
+    folder.mkdir()
+    counts = {TRAINING: 0, EVALUATION: 1}
+    condition_shards.write_conditions(folder, field, None, FRAMING, ANGLES, counts, 16, 3, runtime.map_pieces)
+    assert [len(Conditions(folder).maps(name)) for name in counts] == [0, 1]
+
+
+def test_many_heads_are_judged_in_pieces_by_the_workers(tmp_path, monkeypatch):
+    monkeypatch.setattr(condition_shards, "FEWEST_SPREAD", 6)
+    monkeypatch.setattr(condition_shards, "JUDGED_TOGETHER", 4)
+    monkeypatch.setattr(
+        condition_shards, "judge_codes",
+        lambda sof, reference, codes, **how: (codes[:, 0].numpy(), np.ones(len(codes))),
+    )  # fmt: skip
+    field, folder, sizes = field_file(tmp_path / "sof.pt"), tmp_path / "conditions", []
+    folder.mkdir()
+
+    def workers(task, items):
+        sizes.append([len(item) if isinstance(item, np.ndarray) else len(item[2]) for item in items])
+        return map(task, items)
+
+    counts = {TRAINING: 7, EVALUATION: 3}
+    condition_shards.write_conditions(folder, field, "a reference", FRAMING, ANGLES, counts, 8, 3, workers)
+    assert sizes == [[4, 4, 2], [7, 3]]

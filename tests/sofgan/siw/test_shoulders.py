@@ -1,0 +1,51 @@
+import numpy as np
+
+from sofgan import cameras
+from sofgan.labels import BACKGROUND, CLOTH, HAIR
+from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.shoulders import CENTER, RADII, add_shoulders, shoulder_depth
+
+FRAMING = Framing(40.0, -0.3, 4.0)
+
+
+def test_shoulders_fill_background_below_the_head_alone():
+    labels = np.full((64, 64), BACKGROUND, np.uint8)
+    labels[:, 30:34] = HAIR
+    pose = FRAMING.cam2world(0.0, 0.0)
+    found = add_shoulders(labels, pose, FRAMING.intrinsics)
+    assert (found[:, 30:34] == HAIR).all() and (found[:40] != CLOTH).all()
+    assert (found[-1, 10:30] == CLOTH).all() and (labels == CLOTH).sum() == 0
+    np.testing.assert_array_equal(found[:, ::-1] == CLOTH, found == CLOTH)
+
+
+def test_outline_is_the_ellipsoids_from_every_side():
+    """A pixel is cloth where the nearest point of its ray, in the ellipsoid's own measure, lies inside."""
+    labels = np.full((24, 24), BACKGROUND, np.uint8)
+    for yaw, pitch in ((0.6, 0.2), (-0.4, -0.1)):
+        pose = FRAMING.cam2world(yaw, pitch)
+        origin, directions = cameras.rays(pose, FRAMING.intrinsics, 24, 24)
+        along = np.linspace(0, 8, 4001)
+        points = origin + along[:, None] * directions[:, :, None]
+        inside = ((((points - CENTER) / RADII) ** 2).sum(-1) < 1).any(-1)
+        found = add_shoulders(labels, pose, FRAMING.intrinsics) == CLOTH
+        assert found.any() and (found != inside).mean() < 0.01
+
+
+def test_a_camera_that_looks_away_sees_none():
+    pose = FRAMING.cam2world(0.0, 0.0)
+    pose = pose.copy()
+    pose[:3, 3] += 20 * pose[:3, 2]  # beyond the head, looking on
+    assert (add_shoulders(np.zeros((8, 8), np.uint8), pose, FRAMING.intrinsics) == BACKGROUND).all()
+
+
+def test_depth_is_where_rays_enter_the_ellipsoid():
+    pose = FRAMING.cam2world(0.5, 0.1)
+    origin, directions = cameras.rays(pose, FRAMING.intrinsics, 32, 32)
+    depth = shoulder_depth(pose, FRAMING.intrinsics, 32)
+    hit = depth > 0
+    assert 20 < hit.sum() < 32 * 32
+    points = (origin + depth[..., None] * directions)[hit]
+    np.testing.assert_allclose((((points - CENTER) / RADII) ** 2).sum(-1), 1, atol=1e-9)
+    # The near side: a little less deep is outside.
+    before = (origin + 0.99 * depth[..., None] * directions)[hit]
+    assert ((((before - CENTER) / RADII) ** 2).sum(-1) > 1).all()

@@ -1,0 +1,317 @@
+import dataclasses
+import functools
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import distributed, runtime, shares
+from sofgan.config import from_mapping, to_mapping
+from sofgan.siw.config import TrainSiw
+from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.mixing import one_hot
+from sofgan.siw.model import load_siw, save_siw
+from sofgan.siw.operators import upsample2
+from sofgan.siw.train import TrainingDiverged, train
+from sofgan.siw.training_step import SiwTraining
+
+
+def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
+    reports = []
+
+    def report(step, scalars, images):
+        reports.append((step, scalars, images))
+        if stop_after is not None and len(reports) > stop_after:
+            raise KeyboardInterrupt
+
+    siw, rows = train(
+        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], seed, "cpu", folder / "state",
+        {"photos": "a"}, report, lambda line: None,
+    )  # fmt: skip
+    save_siw(folder / name, siw)
+    return (folder / name).read_bytes(), rows, reports
+
+
+def first_batch(config, photos, maps, photo_labels=None):
+    labels = None if photo_labels is None else ArraySource(photo_labels)
+    return Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=labels)(0)
+
+
+def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(discriminator={"kind": "hybrid"})
+    whole, rows, reports = run(config, photos, maps, tmp_path / "whole")
+    assert [step for step, _, _ in reports] == [4, 8] and len(rows) == 2
+    assert reports[0][2]["samples/grid"].shape == (32, 48, 3)
+    assert reports[0][2]["samples/restyle"].shape == (32, 7 * 16, 3)
+    with pytest.raises(KeyboardInterrupt):
+        run(config, photos, maps, tmp_path / "cut", stop_after=1)
+    resumed, resumed_rows, later = run(config, photos, maps, tmp_path / "cut")
+    assert [step for step, _, _ in later] == [8]  # It did resume.
+    assert resumed == whole and resumed_rows == rows
+    again, _, _ = run(config, photos, maps, tmp_path / "again")
+    assert again == whole
+    other, _, _ = run(config, photos, maps, tmp_path / "other", seed=1)
+    assert other != whole
+
+
+def test_a_saved_generator_paints_the_same(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(kimg=0.008)
+    siw, _ = train(
+        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", tmp_path / "s", {},
+        lambda *a: None, lambda line: None,
+    )  # fmt: skip
+    save_siw(tmp_path / "siw.pt", siw)
+    loaded = load_siw(tmp_path / "siw.pt")
+    w = siw.map_styles(siw.sample_z(1, torch.Generator().manual_seed(0)))
+    torch.testing.assert_close(siw.paint(maps, w), loaded.paint(maps, w))
+
+
+def test_divergence_stops_with_the_last_good_state_kept(tiny_training, photos, maps, tmp_path, monkeypatch):
+    config = tiny_training()
+    step = SiwTraining.step
+
+    def poisoned(self, number, batch):
+        scalars = step(self, number, batch)
+        return {**scalars, "loss_g": scalars["loss_g"] * float("nan")} if number == 6 else scalars
+
+    monkeypatch.setattr(SiwTraining, "step", poisoned)
+    with pytest.raises(TrainingDiverged, match="step 8"):
+        run(config, photos, maps, tmp_path)
+    assert [path.name.split("-")[1] for path in (tmp_path / "state").glob("*.pt")] == ["000000004.pt"]
+
+
+@pytest.mark.parametrize("share_fakes", [True, False])
+def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
+    tiny_training, photos, maps, share_fakes, monkeypatch
+):
+    """Two shares of four pictures: the same bits by one thread as by two, and eight at once but for rounding."""
+    labels = np.concatenate((maps, maps[:1]))
+    config = tiny_training(
+        batch=8, share_fakes=share_fakes, path_length_every=2, r1_every=2, generator={"mixing": "input"},
+        discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 8, "palette_weight": 1.0},
+    )  # fmt: skip
+
+    def trained(threads: int) -> tuple[dict, list[torch.Tensor], int]:
+        runtime.use_cpu(threads)
+        training = SiwTraining(config, 0, "cpu")
+        source = ArraySource(labels)
+        batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=source)
+        scalars = {}
+        for step in range(3):
+            scalars |= training.step(step, batches(step))
+        state = training.state_dict()
+        weights = [value for part in ("ema", "critics") for value in state[part].values()]
+        return scalars, weights, len(list(training._parts(batches(0))))
+
+    try:
+        one, two = trained(1), trained(2)
+        monkeypatch.setattr(shares, "MOST_SHARES", 1)
+        plain = trained(1)
+    finally:
+        runtime.use_cpu(1)
+    assert (one[2], two[2], plain[2]) == (2, 2, 1)
+    assert all(torch.equal(a, b) for a, b in zip(one[1], two[1]))
+    assert {"r1", "path_length", "palette_fake", "regions_fake", "projected_real"} <= one[0].keys()
+    for name, value in plain[0].items():
+        torch.testing.assert_close(one[0][name], value, rtol=2e-3, atol=2e-4, msg=name)
+    differences = [(a - b).abs().float().flatten() for a, b in zip(one[1], plain[1])]
+    assert torch.cat(differences).mean() < 5e-5  # a weight's way so far: 6e-3
+
+
+@pytest.mark.parametrize("share_fakes", [True, False])
+def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
+    """Two parts of four pictures, one after another, train what eight at once train."""
+    labels = np.concatenate((maps, maps[:1]))
+    trained = []
+    for parts in (1, 2):
+        config = tiny_training(
+            batch=8, accumulate=parts, share_fakes=share_fakes, augment_kimg=0.1, generator={"mixing": "input"},
+            discriminator={
+                "kind": "hybrid", "region_weight": 1.0, "region_channels": 8, "residual_augment": ("cutout",),
+            },
+        )  # fmt: skip
+        training = SiwTraining(config, 0, "cpu")
+        batches = Batches(
+            config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(labels)
+        )
+        scalars = [training.step(step, batches(step)) for step in range(2)]
+        trained.append((training, scalars))
+    (whole, expected), (parted, scalars) = trained
+    assert expected[0].keys() == scalars[0].keys() and "path_length" in scalars[0] and "r1" in scalars[0]
+    for one, other in zip(expected, scalars):
+        for name in one:
+            torch.testing.assert_close(one[name], other[name], rtol=2e-3, atol=2e-4, msg=name)
+    # Adam's first steps are nearly signs, so a gradient of rounding errors alone may go either way: here and there a
+    # weight, which in a noise's strength or a small bias isn't averaged away.
+    differences = [
+        (one - other).abs().flatten() for one, other in zip(whole.ema.parameters(), parted.ema.parameters())
+    ]
+    assert max(float(difference.mean()) for difference in differences) < 2e-4
+    assert torch.cat(differences).mean() < 5e-5
+
+
+def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos, maps, monkeypatch):
+    """Traced and differentiated as for a GPU, but run as it is: generating code takes minutes."""
+    compiler = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
+    monkeypatch.setattr(torch, "compile", compiler)
+    steps = []
+    for compiled in (False, True):
+        config = tiny_training(compile=compiled)
+        training = SiwTraining(config, 0, "cpu")
+        scalars = training.step(0, first_batch(config, photos[:5], maps))
+        steps.append((scalars, training.ema))
+    for name, value in steps[0][0].items():
+        torch.testing.assert_close(steps[1][0][name], value, rtol=1e-4, atol=1e-5, msg=name)
+    for one, other in zip(steps[0][1].parameters(), steps[1][1].parameters()):
+        assert (one - other).abs().mean() < 1e-4
+
+
+def test_small_pictures_train_what_they_use(tiny_training, photos, maps):
+    config = tiny_training(growth=((8, 0.125),), path_length_every=0)
+    training = SiwTraining(config, 0, "cpu")
+    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
+    last = training.generator.blocks[-1]
+    before = [parameter.clone() for parameter in last.parameters()]
+    assert all(torch.isfinite(value) for value in training.step(0, batches(0)).values())
+    assert all(torch.equal(a, b) for a, b in zip(before, last.parameters()))
+    labels, draws = torch.from_numpy(maps[:2, ::2, ::2].astype(np.int64)), torch.Generator().manual_seed(0)
+    w = training.generator.mapping(torch.randn((2, 1, 8), generator=draws))
+    fine = training.generator.synthesize(one_hot(labels), w)
+    coarse = training.generator.synthesize(one_hot(labels), w, resolution=8)
+    torch.testing.assert_close(fine, upsample2(coarse))  # What was not trained adds nothing.
+    assert all(torch.isfinite(value) for value in training.step(1, batches(1)).values())
+    assert not all(torch.equal(a, b) for a, b in zip(before, last.parameters()))
+
+
+def test_all_critics_see_small_pictures(tiny_training, photos, maps):
+    config = tiny_training(
+        growth=((8, 0.125),), path_length_every=0,
+        discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0, "projected_size": 64},
+    )  # fmt: skip
+    training = SiwTraining(config, 0, "cpu")
+    batches = Batches(
+        config, ArraySource(photos[:5]), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(maps)
+    )
+    for step, size in enumerate((8, 16)):
+        batch = batches(step)
+        seen = training.critics.look(batch.photos, one_hot(batch.photo_labels), torch.Generator())
+        assert seen.images.shape[-1] == size and seen.augmented.shape[-1] == 32  # twice 16, and the least
+        assert all(torch.isfinite(value) for value in training.step(step, batch).values())
+
+
+def test_region_critic_needs_and_gets_the_photos_maps(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 8})
+    with pytest.raises(ValueError, match="own label maps"):
+        run(config, photos, maps, tmp_path)
+    scalars = SiwTraining(config, 0, "cpu").step(0, first_batch(config, photos[:5], maps, maps))
+    assert {"regions_real", "regions_painted", "regions_fake"} <= scalars.keys()
+
+
+@pytest.mark.parametrize("kind", ["residual", "projected", "hybrid"])
+def test_each_kind_trains_what_it_names(tiny_training, photos, maps, kind):
+    config = tiny_training(discriminator={"kind": kind})
+    training = SiwTraining(config, 0, "cpu")
+    before = {name: value.clone() for name, value in training.critics.state_dict().items()}
+    scalars = training.step(0, first_batch(config, photos, maps))
+    assert ("logit_real" in scalars) == (kind != "projected")
+    assert ("projected_real" in scalars) == (kind != "residual")
+    assert ("r1" in scalars) == (kind != "projected")
+    moved = {
+        name.split(".")[0]
+        for name, value in training.critics.state_dict().items()
+        if not value.equal(before[name])
+    }
+    assert (
+        moved
+        == {"residual": {"residual"}, "projected": {"projected"}, "hybrid": {"residual", "projected"}}[kind]
+    )
+    assert all(torch.isfinite(value) for value in scalars.values())
+
+
+@pytest.mark.parametrize("mixing", ["input", "output", "layerwise", "none"])
+def test_each_mixing_trains_with_one_or_two_batches_of_fakes(tiny_training, photos, maps, mixing):
+    for share in (True, False):
+        config = tiny_training(generator={"mixing": mixing}, share_fakes=share)
+        training = SiwTraining(config, 0, "cpu")
+        before = [p.clone() for p in training.generator.parameters()]
+        training.step(0, first_batch(config, photos, maps))
+        after = list(training.generator.parameters())
+        assert sum(not torch.equal(a, b) for a, b in zip(before, after)) > 0.8 * len(before)
+
+
+def test_average_has_its_half_life_in_photos_and_copies_buffers(tiny_training, photos, maps):
+    """With the weights held still, the distance to them halves in `ema_halflife_kimg`."""
+    config = tiny_training(
+        learning_rate_generator=0.0, ema_halflife_kimg=0.008, ema_rampup=100.0, path_length_every=0
+    )
+    training = SiwTraining(config, 0, "cpu")
+    with torch.no_grad():
+        for parameter in training.ema.parameters():
+            parameter.add_(1.0)
+    batch = first_batch(config, photos, maps)
+    for step in range(2):  # 8 photos
+        training.step(step, batch)
+    for average, value in zip(training.ema.parameters(), training.generator.parameters()):
+        torch.testing.assert_close(average - value, torch.full_like(value, 0.5), atol=1e-5, rtol=1e-4)
+    assert training.generator.w_average.abs().sum() > 0
+    assert torch.equal(training.ema.w_average, training.generator.w_average)
+
+
+def test_a_step_under_bfloat16_is_finite(tiny_training, photos, maps):
+    config = tiny_training(discriminator={"kind": "hybrid"}, generator={"upsample": "transposed"})
+    training = SiwTraining(config, 0, "cpu", autocast=True)
+    for step in range(2):
+        scalars = training.step(step, first_batch(config, photos, maps))
+    assert all(torch.isfinite(value) for value in scalars.values())
+    assert all(p.grad is None or torch.isfinite(p.grad).all() for p in training.generator.parameters())
+
+
+def test_learning_rates_cool_down_at_the_end(tiny_training):
+    config = tiny_training(kimg=0.1, cooldown=0.5)
+    training = SiwTraining(config, 0, "cpu")
+    rates = []
+    for seen in (0, 49, 75, 100):
+        training.seen = seen
+        training._set_learning_rates()
+        rates.append(training.optimizer_g.param_groups[0]["lr"] / 0.002)
+    np.testing.assert_allclose(rates, [1.0, 1.0, 0.55, 0.1], atol=1e-9)
+
+
+def test_a_batch_of_one_trains(tiny_training, photos, maps):
+    config = tiny_training(batch=1)
+    scalars = SiwTraining(config, 0, "cpu").step(0, first_batch(config, photos, maps))
+    assert all(torch.isfinite(value) for value in scalars.values())
+
+
+def test_impossible_trainings_are_refused(tiny_training):
+    config = tiny_training()
+    with pytest.raises(ValueError, match="multiple of minibatch_group"):
+        dataclasses.replace(config, batch=6)
+    with pytest.raises(ValueError, match="none of"):
+        dataclasses.replace(config, map_proportions={"scans": 1.0})
+    with pytest.raises(ValueError, match="accumulate"):
+        dataclasses.replace(config, accumulate=3)
+    for growth in (((12, 0.5),), ((16, 0.5),), ((8, 0.1), (8, 0.2)), ((8, 1.0),)):
+        with pytest.raises(ValueError, match="growth"):
+            dataclasses.replace(config, growth=growth)
+    with pytest.raises(ValueError, match="region_weight"):
+        tiny_training(discriminator={"region_weight": 1.0})
+    for wrong in ({"scale_max": 0.5}, {"growth": [[8, 0.0]]}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            from_mapping(TrainSiw, to_mapping(config) | wrong, "train_siw")
+
+
+def test_processes_that_can_share_a_step_take_whole_groups(tiny_training, monkeypatch):
+    demo = tiny_training(batch=8)
+    assert demo.discriminator.minibatch_group == 4
+    assert [demo.sharers(asked) for asked in (1, 2, 3, 8)] == [1, 2, 2, 2]
+    # Parts that save memory are those of all: where each process has one, nothing is left to divide.
+    assert [tiny_training(batch=32, accumulate=parts).sharers(8) for parts in (1, 2, 8)] == [8, 8, 8]
+    assert tiny_training(batch=32, accumulate=8).sharers(3) == 2
+    assert (
+        tiny_training(batch=32, accumulate=8).parts(8) == 1
+        and tiny_training(batch=32, accumulate=8).parts(3) == 3
+    )
+    monkeypatch.setattr(distributed, "world_size", lambda: 8)
+    with pytest.raises(ValueError, match="whole groups of 4"):
+        SiwTraining(demo, 0, "cpu")
