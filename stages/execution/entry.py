@@ -7,7 +7,6 @@ A traceback is for faults of this project, or for who sets SOFGAN_DEBUG. Whateve
 outs, which DVC has removed before, are told of (`stages.execution.recovery`). MLflow's run ends with the same sentence.
 """
 
-import errno
 import json
 import os
 import signal
@@ -16,14 +15,14 @@ import traceback
 from collections.abc import Callable
 from pathlib import Path
 
-from sofgan.errors import UserError, debugging, sentence
+from sofgan.errors import debugging
 from stages.execution import recovery
+from stages.execution.error_sentences import words
+from stages.tracking import run
 
 # Folder where processes that train together leave their errors (stages.execution.torchrun).
 ERRORS = "SOFGAN_TORCHRUN_ERRORS"
 MARK = ": error: "  # between a stage's name and its sentence; `pipelines` reads it
-FULL = (errno.ENOSPC, errno.EDQUOT)
-FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 def enter(main: Callable[[], None]) -> None:
@@ -42,8 +41,6 @@ def enter(main: Callable[[], None]) -> None:
         said = words(error)
         text = None if said and not debugging() else traceback.format_exc().rstrip()
         if said:
-            from stages.tracking import run  # It imports this module.
-
             run.note_failure(name, item, said)
         if folder := os.environ.get(ERRORS):
             _leave(Path(folder), said, text)
@@ -56,31 +53,6 @@ def tell(full_name: str, said: str | None, text: str | None) -> None:
     """Print a failure: its traceback, if there is one, its sentence, if it has one, and what became of the outs."""
     own = f"{full_name}{MARK}{said}" if said else None
     _say(text, own, recovery.advice(os.environ.get("DVC_STAGE")))
-
-
-def words(error: BaseException) -> str | None:
-    """The sentence of an error that the user can mend; None for a fault of this project."""
-    if isinstance(error, UserError):
-        return sentence(error)
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
-        return (
-            f"the memory is full ({sentence(error)}): a smaller batch or fewer pictures of this stage in params.yaml, "
-            "or fewer processes (runtime.workers), need less"
-        )
-    if not isinstance(error, OSError):
-        return None
-    path = os.fspath(error.filename) if isinstance(error.filename, str | os.PathLike) else ""
-    if error.errno in FULL:
-        where = f" for {path}" if path else ""
-        return (
-            f"no space is left on the disk{where}: free some (`dvc gc --workspace` drops from DVC's cache what is in "
-            "use no more), then start again"
-        )
-    if error.errno in FORBIDDEN and path:
-        return f"{path} may not be used: {error.strerror}; change its permissions, or those of its folder"
-    if error.errno == errno.ENOENT and path and (maker := recovery.maker(path)):
-        return f"{path} is not there: `dvc repro {maker}` makes it, `dvc pull` fetches it where it was pushed"
-    return None
 
 
 def stage_and_item() -> tuple[str, str | None]:

@@ -31,7 +31,7 @@ import numpy as np
 
 from sofgan.errors import UserError
 from sofgan.files import write_json, write_png
-from stages.execution.entry import words
+from stages.execution.error_sentences import words
 from stages.paths import FIGURES, METRICS
 from stages.tracking import mirror, spool
 from stages.tracking.spool import flatten

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sofgan.errors import InputError
-from stages.execution import entry, recovery
+from stages.execution import entry, error_sentences, recovery
 from stages.tracking import run, spool
 
 CODE = Path(__file__).parents[2]
@@ -83,23 +83,23 @@ def test_what_the_machine_refuses_is_told_in_words(tmp_path, monkeypatch):
         "stages:\n  train: {cmd: x, outs: [models/sof.pt]}\n"
         "  read: {matrix: {batch: [a]}, cmd: x, outs: ['data/scans/${item.batch}']}\n"
     )
-    full = entry.words(OSError(errno.ENOSPC, "No space left on device", "models/x.pt"))
+    full = error_sentences.words(OSError(errno.ENOSPC, "No space left on device", "models/x.pt"))
     assert full.startswith("no space is left on the disk for models/x.pt: free some")
-    assert "/x may not be used: Read-only file system" in entry.words(
+    assert "/x may not be used: Read-only file system" in error_sentences.words(
         OSError(errno.EROFS, "Read-only file system", "/x")
     )
     missing = "{} is not there: `dvc repro {}` makes it"
     for path, stage in (("models/sof.pt", "train"), (str(tmp_path / "data/scans/a/x.npz"), "read@a")):
-        assert missing.format(path, stage) in entry.words(
+        assert missing.format(path, stage) in error_sentences.words(
             FileNotFoundError(errno.ENOENT, "No such file", path)
         )
-    assert entry.words(MemoryError()).startswith("the memory is full (MemoryError)")
+    assert error_sentences.words(MemoryError()).startswith("the memory is full (MemoryError)")
     for fault in (
         ValueError("x"),
         FileNotFoundError(errno.ENOENT, "No such file", "models/sof.pt.tmp"),
         OSError("x"),
     ):
-        assert entry.words(fault) is None
+        assert error_sentences.words(fault) is None
 
 
 def test_mlflow_is_told_of_what_stops_before_the_run(tmp_path, monkeypatch):

@@ -11,6 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from sofgan.photos.decoding import decode
+from sofgan.photos.folder import MAX_FILE_BYTES
 from sofgan.photos.importing import import_photos
 from sofgan.photos.layouts import find_source
 from sofgan.photos.store import PhotoStore
@@ -190,7 +191,7 @@ def mixed_folder(tmp_path, monkeypatch):
     os.mkfifo(folder / "pipe.jpg")  # Whoever opens it waits for ever.
     bad["pipe.jpg"] = "not a plain file"
     with open(folder / "huge.png", "wb") as file:
-        file.truncate(listing.MAX_FILE_BYTES + 1)
+        file.truncate(MAX_FILE_BYTES + 1)
     bad["huge.png"] = "1.0 GiB are too many for a photo"
     (folder / "locked.jpg").write_bytes(_bytes(_pixels(77), "JPEG"))
     bad["locked.jpg"] = "can't be read: Permission denied"
