@@ -13,6 +13,7 @@ import torch
 from sofgan.config import from_mapping, to_mapping
 from sofgan.files import atomic_path, sha256_file
 from sofgan.images import to_network_range
+from sofgan.labels import resize
 from sofgan.parsing.config import ParserConfig, TrainParser
 from sofgan.parsing.fast.inference import InferenceParser
 from sofgan.parsing.parser import FaceParser, load_parser, save_parser
@@ -20,7 +21,7 @@ from sofgan.parsing.train import train_parser
 from sofgan.photos.decoding import decode_square
 from sofgan.photos.layouts import find_source, read_labels
 from sofgan.photos.people import split_people
-from sofgan.photos.store import PhotoStore, PhotoStoreWriter, resize_labels
+from sofgan.photos.store import PhotoStore, PhotoStoreWriter
 from sofgan.progress import Throughput
 
 CACHE = Path(".work/benchmarks")
@@ -73,7 +74,7 @@ def load_portraits(folders: list[Path], parser: Path, size: int) -> Portraits:
             for i in rows:
                 photos[i] = decode_square(entries[i].file.read_bytes(), size)
                 if masked[i]:
-                    labels[i] = resize_labels(read_labels(entries[i]), size)
+                    labels[i] = resize(read_labels(entries[i]), size)
             clock.update(rows.stop)
             print(f"\rparsing: {clock.line('photos')}", end="", file=sys.stderr, flush=True)
         print(file=sys.stderr)

@@ -26,14 +26,14 @@ from benchmarks.sof_quality import HEADS, NEW_HEADS
 from sofgan import cameras
 from sofgan.config import from_mapping
 from sofgan.files import write_png
-from sofgan.labels import colorize
+from sofgan.labels import colorize, resize
 from sofgan.photos.layouts import find_source, read_labels
 from sofgan.runtime import use_cpu
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
-from sofgan.sof.inversion.invert import Inversion, Rehearsal, invert, join, part, release, resize_maps
+from sofgan.sof.inversion.invert import Inversion, Rehearsal, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import angle_errors, train_encoder
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.render import render_cameras
@@ -48,7 +48,9 @@ def mask_maps(folder: Path, count: int, size: int) -> torch.Tensor:
     """(M, size, size) uint8 label maps of a CelebAMask-HQ set, spread over it."""
     entries = [entry for entry in find_source(folder).entries if not entry.problem]
     chosen = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)
-    return torch.cat([resize_maps(read_labels(entries[index])[None], size) for index in np.unique(chosen)])
+    return torch.cat(
+        [torch.from_numpy(resize(read_labels(entries[index])[None], size)) for index in np.unique(chosen)]
+    )
 
 
 def sides(found: Inversion, maps: torch.Tensor, intrinsics: torch.Tensor, radius: float) -> np.ndarray:

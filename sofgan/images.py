@@ -1,25 +1,46 @@
-"""Pictures and label maps as arrays: value ranges, resizing, other crops."""
+"""Pictures and label maps as arrays: value ranges, resizing, other crops, sheets of many.
+
+torch, which takes seconds to import, is imported only by what needs it: stages that render do without.
+"""
+
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-import torch.nn.functional as F
-from torch import Tensor
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
 
 
-def resize(images: Tensor, size: int) -> Tensor:
+def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
+    """One picture of N in rows of `columns`: (N, H, W, ...) to (rows * H, columns * W, ...); what is left is 0."""
+    rows = -(-len(pictures) // columns)
+    blank = np.zeros((rows * columns - len(pictures), *pictures.shape[1:]), pictures.dtype)
+    height, width, *channels = pictures.shape[1:]
+    grid = np.concatenate((pictures, blank)).reshape(rows, columns, height, width, *channels)
+    return grid.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
+
+
+def resize(images: "Tensor", size: int) -> "Tensor":
     """Antialiased bilinear resize of (B, 3, H, W) to size x size; the images themselves if they fit."""
     if images.shape[-2:] == (size, size):
         return images
+    import torch.nn.functional as F
+
     return F.interpolate(images, (size, size), mode="bilinear", antialias=True, align_corners=False)
 
 
-def to_network_range(images: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+def to_network_range(images: np.ndarray, device: "torch.device | str" = "cpu") -> "Tensor":
     """(B, H, W, 3) uint8 to (B, 3, H, W) float32 in [-1, 1] on a device, to which bytes travel."""
+    import torch
+
     return torch.from_numpy(np.ascontiguousarray(images)).to(device).permute(0, 3, 1, 2).float() / 127.5 - 1
 
 
-def reframe(maps: Tensor, zoom: Tensor, shift: Tensor, size: int) -> Tensor:
+def reframe(maps: "Tensor", zoom: "Tensor", shift: "Tensor", size: int) -> "Tensor":
     """Label maps (C, H, W) as cameras with that zoom (C,) and shift (C, 2) would see them: (C, size, size)."""
+    import torch
+
     axis = (torch.arange(size, device=maps.device) + 0.5) / size
     x = (axis[None] - 0.5 - shift[:, :1]) / zoom[:, None] + 0.5
     y = (axis[None] - 0.5 - shift[:, 1:]) / zoom[:, None] + 0.5

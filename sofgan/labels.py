@@ -5,8 +5,14 @@ is of unknown class. The order is that of the authors' released tables (referenc
 the subject's right half of the nose: image left in a frontal view.
 """
 
+from typing import TYPE_CHECKING, TypeVar
+
 import numpy as np
 
+if TYPE_CHECKING:
+    import torch
+
+Labels = TypeVar("Labels", "np.ndarray", "torch.Tensor")
 NAMES = (
     "background", "skin", "brow", "eye", "r_nose", "l_nose", "mouth", "u_lip", "l_lip",
     "ear", "earring", "eyeglass", "neck", "necklace", "cloth", "hair", "hat",
@@ -138,15 +144,52 @@ def split_nose(labels: np.ndarray) -> np.ndarray:
     return result
 
 
-def mirror(labels: np.ndarray) -> np.ndarray:
-    """Flip maps (..., H, W) left to right and swap the two halves of the nose; an involution. Void stays void."""
-    flipped = labels[..., ::-1]
-    void = flipped == VOID
-    return np.where(void, np.uint8(VOID), MIRROR_TABLE[np.where(void, BACKGROUND, flipped)])
-
-
 MIRROR_TABLE = np.arange(NUM_CLASSES, dtype=np.uint8)
 MIRROR_TABLE[[R_NOSE, L_NOSE]] = L_NOSE, R_NOSE
+# By any stored id, `VOID` too.
+_MIRRORED_IDS = np.arange(VOID + 1, dtype=np.uint8)
+_MIRRORED_IDS[:NUM_CLASSES] = MIRROR_TABLE
+
+
+def mirror(labels: Labels) -> Labels:
+    """Flip maps (..., H, W) left to right and swap the two halves of the nose; an involution. Void stays void.
+
+    Args:
+        labels: ids, an array or a tensor.
+    """
+    if isinstance(labels, np.ndarray):
+        return _MIRRORED_IDS[labels[..., ::-1]].astype(labels.dtype)
+    import torch
+
+    table = torch.as_tensor(_MIRRORED_IDS, device=labels.device)
+    return table[labels.flip(-1).long()].to(labels.dtype)
+
+
+def resize(labels: Labels, size: int) -> Labels:
+    """Resize the centered square of maps to (..., size, size): each pixel takes the id that its center falls on.
+
+    Args:
+        labels: (..., H, W) ids, an array or a tensor.
+        size: side of the result in pixels.
+
+    Returns:
+        The maps themselves where they fit.
+    """
+    height, width = labels.shape[-2:]
+    if (height, width) == (size, size):
+        return labels
+    rows, columns = (_places(extent, min(height, width), size) for extent in (height, width))
+    if not isinstance(labels, np.ndarray):
+        import torch
+
+        rows, columns = (torch.as_tensor(places, device=labels.device) for places in (rows, columns))
+    return labels[..., rows, :][..., columns]
+
+
+def _places(extent: int, side: int, size: int) -> np.ndarray:
+    """Pixels (size,) of an axis that the centers of `size` equal parts of its middle `side` pixels fall on."""
+    # In whole numbers: 2 * size times what is ((i + 0.5) * side / size) + (extent - side) / 2.
+    return ((2 * np.arange(size) + 1) * side + (extent - side) * size) // (2 * size)
 
 
 def colorize(labels: np.ndarray) -> np.ndarray:

@@ -11,13 +11,14 @@ import numpy as np
 from sofgan import distributed
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
+from sofgan.labels import resize
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.conditions import TRAINING, Conditions
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import open_source
 from sofgan.siw.model import Siw, save_siw
-from sofgan.siw.sheets import nearest, restyle_strip, sample_grid
+from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.train import train
 from sofgan.training import write_curve
 from stages import paths
@@ -136,7 +137,7 @@ def _grid_labels(maps: dict, params: TrainSiw) -> np.ndarray:
     for index in range(params.sample_grid[0]):
         source = sources[index % len(sources)]
         row = source.fetch(np.array([index // len(sources) % len(source)]))
-        rows.append(nearest(row, params.map_size)[0])
+        rows.append(resize(row, params.map_size)[0])
     return np.stack(rows)
 
 

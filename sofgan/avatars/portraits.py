@@ -14,6 +14,7 @@ from sofgan import cameras, labels
 from sofgan.avatars.config import MakePortraits
 from sofgan.avatars.parts import Part
 from sofgan.files import atomic_path
+from sofgan.images import sheet
 from sofgan.parallel import Mapper, map_in_processes
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
@@ -289,7 +290,4 @@ def photo_sheet(folder: Path, rows: int = 6, columns: int = 10) -> np.ndarray:
     """Photos of a set, evenly picked, in one picture (H, W, 3) uint8."""
     paths = sorted([*folder.glob("*.png"), *folder.glob("CelebA-HQ-img/*.jpg")])
     picked = [paths[i * len(paths) // (rows * columns)] for i in range(rows * columns)]
-    photos = np.stack([np.asarray(Image.open(path)) for path in picked])
-    height, width = photos.shape[1:3]
-    grid = photos.reshape(rows, columns, height, width, 3).transpose(0, 2, 1, 3, 4)
-    return grid.reshape(rows * height, columns * width, 3)
+    return sheet(np.stack([np.asarray(Image.open(path)) for path in picked]), columns)

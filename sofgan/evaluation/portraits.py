@@ -6,6 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from sofgan.labels import resize
 from sofgan.parsing.parser import FaceParser
 from sofgan.scores.features import LiteFeatures, NetworkFeatures
 from sofgan.scores.frechet import frechet_distance
@@ -138,9 +139,7 @@ class Control:
 
     def update(self, labels: np.ndarray, images: Tensor) -> None:
         """Compare maps (B, S, S) with parsed pictures (B, 3, R, R), at the pictures' resolution."""
-        size = images.shape[-1]
-        places = ((np.arange(size) + 0.5) * labels.shape[1] / size).astype(int)
-        self.confusion.update(self.parser.parse(images), labels[:, places][:, :, places])
+        self.confusion.update(self.parser.parse(images), resize(labels, images.shape[-1]))
 
     def scores(self, frequent_share: float) -> dict[str, float]:
         """`control_scores` of what it saw."""

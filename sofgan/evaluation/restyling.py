@@ -6,10 +6,10 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan import runtime
-from sofgan.labels import HAIR
+from sofgan.labels import HAIR, resize
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import Siw
-from sofgan.siw.sheets import REGIONS, nearest
+from sofgan.siw.sheets import REGIONS
 
 LEAST_AREA = 0.02  # share of a picture below which a region's colour isn't counted
 STYLES = 32  # that each map is painted with
@@ -51,7 +51,7 @@ def style_spread(
     squares: dict[str, list[float]] = {name: [] for name in REGIONS}
 
     def squared_spreads(label_map: np.ndarray) -> dict[str, float]:
-        shown = nearest(label_map[None], siw.resolution)
+        shown = resize(label_map[None], siw.resolution)
         colors: dict[str, list[np.ndarray]] = {name: [] for name in REGIONS}
         for some in w.split(batch or styles):
             images = siw.paint(np.repeat(label_map[None], len(some), 0), some)
@@ -85,7 +85,7 @@ def leakage(
         some = slice(start, start + (batch or len(labels)))
         maps, w, other = labels[some], styles[some], others[some]
         change = (siw.paint(maps, w) - siw.restyle(maps, w, other, classes)).abs().mean(1)  # (B, R, R)
-        inside = torch.from_numpy(np.isin(nearest(maps, siw.resolution), classes)).to(change.device)
+        inside = torch.from_numpy(np.isin(resize(maps, siw.resolution), classes)).to(change.device)
         near = F.max_pool2d(inside[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] > 0
         parts = (~near, inside)
         sums += [float((change * part).sum(dtype=torch.float64)) for part in parts]

@@ -19,6 +19,7 @@ from torch import Tensor
 from sofgan.evaluation.portraits import Control, make_extractors, paint_all
 from sofgan.evaluation.restyling import region_colors
 from sofgan.images import to_network_range
+from sofgan.labels import resize
 from sofgan.parallel import Mapper, map_in_processes, ordered_map
 from sofgan.parsing.fast.inference import prepare_for_inference
 from sofgan.parsing.parser import load_parser
@@ -26,7 +27,7 @@ from sofgan.photos.store import PhotoStore
 from sofgan.scores.features import extract
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.siw.model import load_siw
-from sofgan.siw.sheets import REGIONS, nearest
+from sofgan.siw.sheets import REGIONS
 
 Features = dict[str, np.ndarray]  # by extractor, (N, d) float32
 Colors = dict[str, np.ndarray]  # by region, (n, 3) float64: of the photos that show enough of it
@@ -79,7 +80,7 @@ class SourceMaps:
 
     def labels(self, index: int) -> np.ndarray:
         """One map, (size, size) uint8."""
-        return nearest(self.source.fetch(self.indices[index : index + 1]), self.size)[0]
+        return resize(self.source.fetch(self.indices[index : index + 1]), self.size)[0]
 
     def take(self, rows: np.ndarray) -> "SourceMaps":
         """Those of some rows."""

@@ -7,7 +7,8 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from sofgan.labels import colorize
+from sofgan.images import sheet
+from sofgan.labels import colorize, resize
 from sofgan.siw.model import Siw, to_uint8
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.shoulders import add_shoulders
@@ -33,18 +34,18 @@ def turntable_rows(siw: Siw, labels: np.ndarray, w: Tensor) -> np.ndarray:
         labels: (V, S, S) uint8.
         w: (K, w_dim). Noise and style are fixed along a row, so only the view changes.
     """
-    size = siw.resolution
-    places = ((np.arange(size) + 0.5) * labels.shape[1] / size).astype(int)
-    rows = [np.concatenate(list(colorize(labels[:, places][:, :, places])), 1)]
-    rows += [np.concatenate(list(to_uint8(siw.paint(labels, style[None]))), 1) for style in w]
-    return np.concatenate(rows)
+    rows = [
+        colorize(resize(labels, siw.resolution)),
+        *(to_uint8(siw.paint(labels, style[None])) for style in w),
+    ]
+    return sheet(np.concatenate(rows), len(labels))
 
 
 def turntable_gif(siw: Siw, labels: np.ndarray, w: Tensor, frames_per_second: int = 12) -> bytes:
     """The same as an animation, label view and styles side by side, there and back: an endless GIF."""
     size, count = siw.resolution, len(labels)
-    sheet = turntable_rows(siw, labels, w).reshape(1 + len(w), size, count, size, 3)
-    frames = [np.concatenate(list(sheet[:, :, i]), 1) for i in range(count)]
+    views = turntable_rows(siw, labels, w).reshape(1 + len(w), size, count, size, 3)
+    frames = [np.concatenate(list(views[:, :, i]), 1) for i in range(count)]
     frames += frames[-2:0:-1]
     images = [Image.fromarray(np.ascontiguousarray(frame)) for frame in frames]
     buffer = io.BytesIO()

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan.labels import MIRROR_TABLE
+from sofgan.labels import mirror
 from sofgan.parsing.config import Augmentation
 
 
@@ -95,8 +95,7 @@ def apply_changes(images: Tensor, labels: Tensor, changes: Changes) -> tuple[Ten
 
 def mirror_batch(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Photos and maps flipped left to right, with the halves of the nose swapped."""
-    table = torch.from_numpy(MIRROR_TABLE).to(labels.device)
-    return images.flip(-1), table[labels.flip(-1).long()].to(labels.dtype)
+    return images.flip(-1), mirror(labels)
 
 
 def _move(images: Tensor, labels: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:

@@ -10,6 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan import distributed, runtime
+from sofgan import labels as label_maps
 from sofgan.errors import InputError
 from sofgan.images import resize, to_network_range
 from sofgan.labels import NUM_CLASSES, colorize
@@ -319,15 +320,14 @@ def parser_loss(outputs: list[Tensor], labels: Tensor, weights: Tensor, config: 
     if config.dice_weight:
         loss = loss + config.dice_weight * dice_loss(log_probabilities.exp(), labels)
     for one in outputs[1:] if config.auxiliary_weight else ():
-        small = F.interpolate(labels[:, None].float(), one.shape[-2:], mode="nearest-exact")[:, 0].long()
+        small = label_maps.resize(labels, one.shape[-1])
         loss = loss + config.auxiliary_weight * F.cross_entropy(one, small, weights)
     return loss
 
 
 def _halved(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     size = images.shape[-1] // 2
-    small = F.interpolate(labels[:, None].float(), (size, size), mode="nearest-exact")[:, 0]
-    return resize(images, size), small.to(labels.dtype)
+    return resize(images, size), label_maps.resize(labels, size)
 
 
 def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from PIL import Image
 
+from sofgan import labels as label_maps
 from sofgan.errors import UserError
 from sofgan.files import atomic_path, read_json, write_json
 from sofgan.photos.decoding import decode, decode_labels, decode_square, encode_labels
@@ -125,7 +125,7 @@ class PhotoStore:
         if content is None:
             raise StoreError(f"{self.path}: record {index} has no label map")
         labels = decode_labels(content)
-        return labels if size is None else resize_labels(labels, size)
+        return labels if size is None else label_maps.resize(labels, size)
 
     def fingerprint(self) -> str:
         """A digest of all records: equal stores have equal ones."""
@@ -260,13 +260,3 @@ class PhotoStoreWriter:
             "records_sha256": self._digest.hexdigest(),
         }
         self._in_shard, self._digest = 0, hashlib.sha256()
-
-
-def resize_labels(labels: np.ndarray, size: int) -> np.ndarray:
-    """The centred square of a label map (H, W), by nearest neighbour: (size, size) uint8."""
-    if labels.shape == (size, size):
-        return labels
-    height, width = labels.shape
-    side = min(height, width)
-    box = ((width - side) / 2, (height - side) / 2, (width + side) / 2, (height + side) / 2)
-    return np.asarray(Image.fromarray(labels).resize((size, size), Image.Resampling.NEAREST, box=box))

@@ -7,6 +7,8 @@ three other definitions; see the reference spec, section 3.)
 """
 
 import numpy as np
+import torch
+from torch import Tensor
 
 from sofgan.labels import NAMES, NUM_CLASSES, VOID
 
@@ -159,3 +161,30 @@ def _check_range(prediction, truth, num_classes: int) -> None:
             low, high = int(values.min()), int(values.max())
             if low < 0 or high >= num_classes:
                 raise ValueError(f"{name} holds ids {low}..{high}, not 0..{num_classes - 1}")
+
+
+def batch_mean_iou(predictions: Tensor, truth: Tensor) -> Tensor:
+    """Mean IoU (C,) of label maps (C, H, W) against one truth (H, W), over classes in either; where that is void,
+    nothing counts."""
+    known = truth.flatten() != VOID
+    if not bool(known.all()):
+        predictions, truth = predictions.flatten(1)[:, known], truth.flatten()[known]
+    a = torch.nn.functional.one_hot(predictions.flatten(1).long(), NUM_CLASSES).float()  # (C, P, K)
+    b = torch.nn.functional.one_hot(truth.flatten().long(), NUM_CLASSES).float()
+    both = torch.einsum("cpk,pk->ck", a, b)
+    either = a.sum(1) + b.sum(0) - both
+    return (both / either.clamp_min(1)).sum(1) / (either > 0).sum(1)
+
+
+def pairwise_mean_iou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Mean IoU (N, M) of each label map of (N, H, W) with each of (M, H, W), over the classes in either of the two."""
+    shape = (len(first), len(second))
+    total, classes = np.zeros(shape), np.zeros(shape)
+    for part in range(NUM_CLASSES):
+        a = (first == part).reshape(len(first), -1).astype(np.float32)
+        b = (second == part).reshape(len(second), -1).astype(np.float32)
+        both = a @ b.T
+        either = a.sum(1)[:, None] + b.sum(1)[None] - both
+        total += both / np.maximum(either, 1)
+        classes += either > 0
+    return total / classes

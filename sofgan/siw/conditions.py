@@ -13,6 +13,7 @@ import numpy as np
 
 from sofgan.errors import UserError
 from sofgan.files import atomic_path, read_json, sha256_file, write_json, write_npz
+from sofgan.images import sheet
 from sofgan.labels import colorize
 from sofgan.siw.portrait_camera import Framing
 
@@ -158,8 +159,4 @@ class ConditionMaps:
 def contact_sheet(maps: ConditionMaps, count: int, columns: int) -> np.ndarray:
     """The first maps of a set, at most `count`, in rows of `columns`, in colours: (H, W, 3) uint8; what is left is
     black."""
-    images = colorize(maps.fetch(np.arange(min(count, len(maps)))))
-    rows = -(-len(images) // columns)
-    blank = np.zeros((rows * columns - len(images), *images.shape[1:]), np.uint8)
-    grid = np.concatenate((images, blank)).reshape(rows, columns, *images.shape[1:])
-    return grid.swapaxes(1, 2).reshape(rows * images.shape[1], columns * images.shape[2], 3)
+    return sheet(colorize(maps.fetch(np.arange(min(count, len(maps))))), columns)

@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan.config import from_mapping, to_mapping
-from sofgan.labels import NUM_CLASSES, check_ids
+from sofgan.labels import NUM_CLASSES, check_ids, resize
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator, fixed_noise
 from sofgan.siw.mixing import one_hot, two_style_weights
@@ -107,13 +107,7 @@ class Siw:
         if labels.dim() != 3 or labels.shape[1] != labels.shape[2]:
             raise ValueError(f"label maps are (B, H, H), not {tuple(labels.shape)}")
         check_ids(labels.cpu().numpy(), "maps to paint")
-        size = self.generator.config.label_size
-        labels = labels.to(self.device)
-        if labels.shape[1] != size:
-            # Pixel centres, unlike the "nearest" mode of interpolate.
-            places = ((torch.arange(size, device=self.device) + 0.5) * labels.shape[1] / size).long()
-            labels = labels[:, places][:, :, places]
-        return labels.long()
+        return resize(labels.to(self.device), self.generator.config.label_size).long()
 
     def _weights(self, labels: Tensor, similarity: Tensor) -> Tensor:
         if similarity.dim() == 3:

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from sofgan import runtime
-from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SKIN, colorize
+from sofgan.labels import BACKGROUND, CLOTH, EAR, HAIR, L_NOSE, NECK, R_NOSE, SKIN, colorize, resize
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import Siw, to_uint8
 
@@ -32,7 +32,7 @@ def sample_grid(siw: Siw, labels: np.ndarray, styles: int, seed: int, psi: float
     z = siw.sample_z(styles, torch_generator(seed, "siw", "grid"))
     w = siw.map_styles(z, psi)
     size = siw.resolution
-    columns = [colorize(nearest(labels, size)).reshape(-1, size, 3)]
+    columns = [colorize(resize(labels, size)).reshape(-1, size, 3)]
     maps = torch.from_numpy(labels)
     columns += runtime.map_pieces(
         lambda style: to_uint8(siw.paint(maps, style)).reshape(-1, size, 3), w.split(1), siw.device
@@ -57,11 +57,5 @@ def restyle_strip(siw: Siw, labels: np.ndarray, seed: int, psi: float = 1.0) -> 
     tasks.append(partial(siw.paint, maps, other))
     images = runtime.map_pieces(lambda task: task(), tasks, siw.device)
     size = siw.resolution
-    columns = [colorize(nearest(labels, size)).reshape(-1, size, 3)]
+    columns = [colorize(resize(labels, size)).reshape(-1, size, 3)]
     return np.concatenate(columns + [to_uint8(image).reshape(-1, size, 3) for image in images], 1)
-
-
-def nearest(labels: np.ndarray, size: int) -> np.ndarray:
-    """Maps (N, S, S) at another size, by the places that pixels' centres fall on."""
-    places = ((np.arange(size) + 0.5) * labels.shape[1] / size).astype(int)
-    return labels[:, places][:, :, places]

@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from sofgan import cameras, labels, runtime
+from sofgan.scores.segmentation import pairwise_mean_iou
 from sofgan.sof.sampling import sample_codes
 
 YAWS = (-0.6, 0.0, 0.6)  # radians
@@ -297,20 +298,6 @@ def _score(names: tuple[str, ...], excess: np.ndarray) -> np.ndarray:
     return excess @ weights
 
 
-def pairwise_miou(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Mean IoU (N, M) of each label map of (N, H, W) with each of (M, H, W), over the classes in either of the two."""
-    shape = (len(first), len(second))
-    total, classes = np.zeros(shape), np.zeros(shape)
-    for part in range(labels.NUM_CLASSES):
-        a = (first == part).reshape(len(first), -1).astype(np.float32)
-        b = (second == part).reshape(len(second), -1).astype(np.float32)
-        both = a @ b.T
-        either = a.sum(1)[:, None] + b.sum(1)[None] - both
-        total += both / np.maximum(either, 1)
-        classes += either > 0
-    return total / classes
-
-
 def summarise(reference: Reference, maps: np.ndarray, training: np.ndarray) -> dict[str, float]:
     """How plausible, how new and how various N sampled heads are.
 
@@ -331,8 +318,8 @@ def summarise(reference: Reference, maps: np.ndarray, training: np.ndarray) -> d
     scores = reference.judge(maps)
     frontal = maps[:, maps.shape[1] // 2]
     column = {name: scores.statistics[:, i] for i, name in enumerate(reference.names)}
-    novelty = 1 - pairwise_miou(frontal, training).max(1)
-    among = pairwise_miou(frontal, frontal)[~np.eye(len(frontal), dtype=bool)]
+    novelty = 1 - pairwise_mean_iou(frontal, training).max(1)
+    among = pairwise_mean_iou(frontal, frontal)[~np.eye(len(frontal), dtype=bool)]
     known = np.isfinite(scores.statistics)
     mean = np.where(known, scores.statistics, 0).sum(0) / np.maximum(known.sum(0), 1)
     shift = np.where(known.any(0), (mean - reference.mean) / np.maximum(reference.deviation, 1e-3), np.nan)

@@ -11,6 +11,7 @@ import numpy as np
 from sofgan import cameras, labels
 from sofgan.errors import MissingInput
 from sofgan.files import FIGURES, atomic_path, write_json, write_npz, write_png
+from sofgan.images import sheet
 from sofgan.parallel import Mapper, map_in_processes
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
@@ -169,8 +170,7 @@ def contact_sheet(maps: list[np.ndarray], cell_px: int = 96) -> np.ndarray:
         (rows * cell, columns * cell, 3) uint8.
     """
     columns = max(len(scan) for scan in maps)
-    sheet = np.zeros((len(maps), columns, cell_px, cell_px), np.uint8)
+    cells = np.zeros((len(maps), columns, cell_px, cell_px), np.uint8)
     for row, scan in enumerate(maps):
-        pick = (np.arange(cell_px) * scan.shape[-1] + scan.shape[-1] // 2) // cell_px
-        sheet[row, : len(scan)] = scan[:, pick][:, :, pick]
-    return labels.colorize(sheet.transpose(0, 2, 1, 3).reshape(len(maps) * cell_px, columns * cell_px))
+        cells[row, : len(scan)] = labels.resize(scan, cell_px)
+    return labels.colorize(sheet(cells.reshape(-1, cell_px, cell_px), columns))

@@ -1,5 +1,8 @@
+import math
+
 import numpy as np
 import pytest
+import torch
 
 from sofgan import labels as L
 
@@ -86,3 +89,38 @@ def test_colorize_and_areas():
     labels = np.array([[0, 16], [1, 1]], np.uint8)
     assert L.colorize(labels).shape == (2, 2, 3)
     assert L.class_areas(labels)[L.SKIN] == 0.5 and L.class_areas(labels).sum() == 1
+
+
+@pytest.mark.parametrize(
+    "shape, size", [((12, 12), 4), ((4, 4), 12), ((7, 7), 3), ((5, 9), 4), ((9, 5), 16), ((8, 8), 8)]
+)
+def test_resized_maps_take_the_pixel_that_each_center_falls_on(shape, size):
+    maps = np.random.default_rng(0).integers(0, L.NUM_CLASSES, (2, *shape), dtype=np.uint8)
+    side = min(shape)
+    expected = np.empty((2, size, size), np.uint8)
+    for row, column in np.ndindex(size, size):
+        y, x = (
+            math.floor((extent - side) / 2 + (i + 0.5) * side / size)
+            for extent, i in zip(shape, (row, column))
+        )
+        expected[:, row, column] = maps[:, y, x]
+    assert (L.resize(maps, size) == expected).all()
+    assert (L.resize(torch.from_numpy(maps), size).numpy() == expected).all()
+    assert (L.resize(maps[0], size) == expected[0]).all()
+
+
+def test_maps_that_fit_stay_as_they_are():
+    maps = np.zeros((4, 4), np.uint8)
+    assert L.resize(maps, 4) is maps
+
+
+def test_a_mirror_works_on_tensors_as_on_arrays():
+    maps = np.random.default_rng(1).integers(0, L.NUM_CLASSES, (3, 5, 6), dtype=np.uint8)
+    maps[0, :2] = L.VOID
+    expected = maps[..., ::-1].copy()
+    right, left = expected == L.R_NOSE, expected == L.L_NOSE
+    expected[right], expected[left] = L.L_NOSE, L.R_NOSE
+    assert (L.mirror(maps) == expected).all()
+    assert (L.mirror(torch.from_numpy(maps)).numpy() == expected).all()
+    assert L.mirror(torch.from_numpy(maps).long()).dtype == torch.int64
+    assert (L.mirror(L.mirror(maps)) == maps).all()

@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sofgan.errors import InputError
-from stages.execution import entry, error_sentences, recovery
+from stages.execution import error_sentences, recovery
 from stages.tracking import run, spool
 
 CODE = Path(__file__).parents[2]

@@ -7,7 +7,6 @@ from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan import cameras, distributed, runtime
@@ -464,11 +463,3 @@ def extend(sof: Sof, inversion: Inversion, keys: list[str], seed: int) -> Sof:
     model.codes = torch.nn.Parameter(codes, requires_grad=False)
     names, rounds = [*sof.instance_names, *keys], [*sof.rounds, *[2] * len(keys)]
     return Sof(model, names, rounds, space, sof.poses, sof.intrinsics)
-
-
-def resize_maps(maps: np.ndarray, size: int) -> Tensor:
-    """(M, H, W) uint8 label maps to (M, size, size), nearest neighbour."""
-    tensor = torch.from_numpy(np.ascontiguousarray(maps))
-    return F.interpolate(tensor[:, None].float(), size=(size, size), mode="nearest-exact")[:, 0].to(
-        torch.uint8
-    )

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from sofgan import distributed, runtime
 from sofgan.images import reframe
-from sofgan.labels import MIRROR_TABLE, NAMES, NUM_CLASSES, VOID
+from sofgan.labels import NAMES, NUM_CLASSES, VOID, mirror, resize
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.data import ViewSet
@@ -82,17 +82,10 @@ class MapEncoder(nn.Module):
     @torch.no_grad()
     def estimate(self, maps: Tensor) -> Estimate:
         """Label maps (M, H, W) uint8 of any size; the mean of what the map and its mirror image say of the camera."""
-        side = torch.arange(INPUT_SIZE, device=maps.device) * maps.shape[-1] // INPUT_SIZE
-        small = maps[:, side][:, :, side]
+        small = resize(maps, INPUT_SIZE)
         plain, mirrored = self(small), self(mirror(small))
         sign = torch.tensor([-1.0, 1, 1, -1, 1], device=maps.device)
         return Estimate(plain.white, (plain.cameras + sign * mirrored.cameras) / 2)
-
-
-def mirror(maps: Tensor) -> Tensor:
-    """Label maps (M, H, W) as in a mirror: halves of the nose change names; void stays void."""
-    table, void = torch.as_tensor(MIRROR_TABLE, device=maps.device), maps == VOID
-    return table[maps.long().masked_fill(void, BACKGROUND)].to(maps.dtype).masked_fill(void, VOID).flip(-1)
 
 
 def train_encoder(

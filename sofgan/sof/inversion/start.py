@@ -5,7 +5,8 @@ from torch import Tensor
 
 from sofgan import cameras, runtime
 from sofgan.images import reframe
-from sofgan.labels import NAMES, NUM_CLASSES, VOID
+from sofgan.labels import NAMES, VOID, resize
+from sofgan.scores.segmentation import batch_mean_iou
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.inversion.cameras import FramingCameras
@@ -34,19 +35,6 @@ def face_moments(maps: Tensor) -> tuple[Tensor, Tensor]:
     mass = face.sum((1, 2))
     centre = torch.stack([(face.sum(1) @ axis) / mass, (face.sum(2) @ axis) / mass], -1)
     return centre, (mass / size**2).sqrt()
-
-
-def batch_miou(predictions: Tensor, truth: Tensor) -> Tensor:
-    """Mean IoU (C,) of label maps (C, H, W) against one truth (H, W), over classes in either; where that is void,
-    nothing counts."""
-    known = truth.flatten() != VOID
-    if not bool(known.all()):
-        predictions, truth = predictions.flatten(1)[:, known], truth.flatten()[known]
-    a = torch.nn.functional.one_hot(predictions.flatten(1).long(), NUM_CLASSES).float()  # (C, P, K)
-    b = torch.nn.functional.one_hot(truth.flatten().long(), NUM_CLASSES).float()
-    both = torch.einsum("cpk,pk->ck", a, b)
-    either = a.sum(1) + b.sum(0) - both
-    return (both / either.clamp_min(1)).sum(1) / (either > 0).sum(1)
 
 
 @torch.no_grad()
@@ -85,7 +73,7 @@ def search_start(
 
 def _start_scores(sof: Sof, codes: Tensor, values: Tensor, maps: Tensor) -> Tensor:
     """(M,) mean IoU of maps and the views of codes (M, Z) from cameras (M, 5), at the search's size."""
-    small = _subsampled(maps)
+    small = resize(maps, min(maps.shape[-1], SEARCH_SIZE))
     views = FramingCameras(values, sof.radius, sof.intrinsics.to(maps.device))
     poses, intrinsics = views(torch.arange(len(codes), device=codes.device))
 
@@ -94,14 +82,9 @@ def _start_scores(sof: Sof, codes: Tensor, values: Tensor, maps: Tensor) -> Tens
         code, pose, own, truth = one
         representation = sof.model.generate(code[None])
         rendered = render_cameras(sof.model, representation, pose[None], own, small.shape[-1]).labels
-        return batch_miou(rendered[None], truth)[0]
+        return batch_mean_iou(rendered[None], truth)[0]
 
     return torch.stack(list(runtime.map_pieces(score, zip(codes, poses, intrinsics, small), maps.device)))
-
-
-def _subsampled(maps: Tensor) -> Tensor:
-    step = max(1, maps.shape[-1] // SEARCH_SIZE)
-    return maps[:, ::step, ::step]
 
 
 def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_framing: bool):
@@ -117,7 +100,7 @@ def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_fram
     renders = torch.stack([view.labels for of_code in views for view in of_code])  # (codes * yaws, S, S)
     centre, extent = face_moments(renders)
     map_centre, map_extent = face_moments(maps)
-    small = _subsampled(maps)
+    small = resize(maps, min(maps.shape[-1], SEARCH_SIZE))
 
     @torch.no_grad()
     def start(index: int) -> tuple[Tensor, Tensor]:
@@ -126,7 +109,7 @@ def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_fram
         if known_framing:
             zoom, shift = torch.ones_like(zoom), torch.zeros_like(shift)
         framed = reframe(renders, zoom, shift, small.shape[-1])
-        scores = batch_miou(framed, small[index]).reshape(len(tried), len(yaws))
+        scores = batch_mean_iou(framed, small[index]).reshape(len(tried), len(yaws))
         best_of_code, yaw_of_code = scores.max(1)
         blend = best_of_code.topk(min(config.blend, len(tried)))
         weights = (blend.values / 0.02).softmax(0)

@@ -12,7 +12,6 @@ from sofgan.photos.store import (
     PhotoStoreWriter,
     StoreError,
     held_out,
-    resize_labels,
 )
 
 
@@ -131,11 +130,3 @@ def test_held_out_share_is_by_key_and_about_right():
     assert 330 < sum(splits) < 470 and set(splits) == {TRAIN, HELD_OUT}
     # A larger share holds out the same ones and more.
     assert all(held_out(f"{i:05d}", 0.3) >= split for i, split in enumerate(splits))
-
-
-def test_label_resize_takes_the_centred_square():
-    labels = np.zeros((4, 8), np.uint8)
-    labels[:, 2:6] = np.arange(4)
-    assert (resize_labels(labels, 4) == np.arange(4)).all()
-    assert (resize_labels(labels, 2) == [1, 3]).all() or (resize_labels(labels, 2) == [0, 2]).all()
-    assert set(np.unique(resize_labels(labels, 16))) <= {0, 1, 2, 3}

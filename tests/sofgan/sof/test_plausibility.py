@@ -7,12 +7,11 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
-from sofgan.scores.segmentation import image_mean_iou
+from sofgan.scores.segmentation import image_mean_iou, pairwise_mean_iou
 from sofgan.sof.plausibility import (
     fit_reference,
     head_statistics,
     judging_cameras,
-    pairwise_miou,
     parts_present,
     render_heads,
     sample_plausible,
@@ -144,9 +143,9 @@ def test_mirrored_views_from_two_sides_are_symmetric():
     assert head_statistics(np.stack([side, face(), side]))["face.asymmetry"] > 0
 
 
-def test_pairwise_miou_is_that_of_each_pair(heads):
+def test_pairwise_mean_iou_is_that_of_each_pair(heads):
     first, second = heads[:3, 1], heads[3:7, 1]
-    found = pairwise_miou(first, second)
+    found = pairwise_mean_iou(first, second)
     assert found.shape == (3, 4)
     for i in range(3):
         for j in range(4):

@@ -8,7 +8,8 @@ import torch
 
 from sofgan import labels
 from sofgan.files import write_npz
-from sofgan.scores.segmentation import ConfusionMatrix
+from sofgan.labels import mirror
+from sofgan.scores.segmentation import ConfusionMatrix, batch_mean_iou
 from sofgan.sof.data import (
     RaySampler,
     border_mask,
@@ -18,8 +19,8 @@ from sofgan.sof.data import (
     view_files,
 )
 from sofgan.sof.fitting import fit_codes, score_codes
-from sofgan.sof.inversion.map_encoder import MapEncoder, mirror
-from sofgan.sof.inversion.start import batch_miou, face_moments
+from sofgan.sof.inversion.map_encoder import MapEncoder
+from sofgan.sof.inversion.start import face_moments
 from sofgan.sof.losses import picked_classes, point_cross_entropy, sof_loss, weighted_cross_entropy
 from sofgan.sof.plausibility import head_statistics
 from sofgan.sof.train import rows, train_sof
@@ -232,7 +233,7 @@ def test_scores_leave_void_out():
         with pytest.raises(ValueError, match="255"):
             ConfusionMatrix().update(kind(truth), kind(answer))
     a, b = torch.as_tensor(answer), torch.as_tensor(truth)
-    assert batch_miou(a[None], b)[0] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
+    assert batch_mean_iou(a[None], b)[0] == pytest.approx((1 + 1 / 2 + 1 / 2) / 3)
 
 
 def test_inverting_and_judging_maps_with_void(views):

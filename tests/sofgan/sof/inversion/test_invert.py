@@ -8,14 +8,15 @@ import torch
 
 from sofgan import cameras, runtime, shares
 from sofgan.images import reframe
+from sofgan.scores.segmentation import batch_mean_iou
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion.device_groups import SofFile, invert_dealt
-from sofgan.sof.inversion.invert import Rehearsal, extend, invert, join, part, release, resize_maps
+from sofgan.sof.inversion.invert import Rehearsal, extend, invert, join, part, release
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
-from sofgan.sof.inversion.start import batch_miou, face_moments, search_start
+from sofgan.sof.inversion.start import face_moments, search_start
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
@@ -256,11 +257,10 @@ def test_reframing_and_scores_are_exact():
     assert extent.item() == pytest.approx((8 / 64) ** 0.5)
     zoomed = reframe(maps, torch.tensor([2.0]), torch.zeros(1, 2), 8)
     assert face_moments(zoomed)[1].item() == pytest.approx(2 * extent.item())
-    assert batch_miou(maps, maps[0]).item() == pytest.approx(1.0)
+    assert batch_mean_iou(maps, maps[0]).item() == pytest.approx(1.0)
     half = maps.clone()
     half[0, 2, 2:6] = 0  # 4 of 8 left; background 56 of 60
-    assert batch_miou(half, maps[0]).item() == pytest.approx((4 / 8 + 56 / 60) / 2)
-    assert resize_maps(maps.numpy(), 4).shape == (1, 4, 4)
+    assert batch_mean_iou(half, maps[0]).item() == pytest.approx((4 / 8 + 56 / 60) / 2)
 
 
 def test_groups_that_are_dealt_are_those_of_one_process(trained, tiny_training, tmp_path):

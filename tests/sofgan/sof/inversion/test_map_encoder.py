@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from sofgan import cameras
-from sofgan.labels import NAMES
+from sofgan.labels import NAMES, NUM_CLASSES, mirror, resize
 from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.map_encoder import (
+    MapEncoder,
     angle_errors,
     camera_angles,
-    mirror,
     portrait_crops,
     train_encoder,
 )
@@ -91,3 +91,16 @@ def test_an_encoder_learns_cameras_of_heads_it_has_not_seen_and_is_seeded(views_
     short = [train_encoder(known, codes, prior, 2, seed).state_dict() for seed in (0, 0, 1)]
     assert all(torch.equal(short[0][name], short[1][name]) for name in short[0])
     assert not torch.equal(short[0]["output.weight"], short[2]["output.weight"])
+
+
+def test_larger_maps_are_seen_as_their_pixels_centers():
+    """As crops of the training were cut; at 128 pixels the upper left corners lay a pixel off."""
+    torch.manual_seed(0)
+    encoder = MapEncoder(4).eval()
+    torch.nn.init.normal_(encoder.output.weight)
+    maps = torch.randint(0, NUM_CLASSES, (2, 128, 128), dtype=torch.uint8)
+    found, expected = encoder.estimate(maps), encoder(maps[:, 1::2, 1::2])
+    assert torch.equal(found.white, expected.white)
+    other = encoder(mirror(resize(maps, 64)))
+    sign = torch.tensor([-1.0, 1, 1, -1, 1])
+    assert torch.equal(found.cameras, (expected.cameras + sign * other.cameras) / 2)
