@@ -15,7 +15,7 @@ from pipelines import demo
 from sofgan.errors import UserError, sentence
 from stages.execution.entry import MARK
 
-LEASH = Path(__file__).with_name("leash.py")
+LEASH = Path(__file__).with_name("parent_watch.py")
 DVC_MARK = "ERROR: "  # how dvc begins the line that says what is wrong
 
 

@@ -1,4 +1,4 @@
-"""Holds a command and all that it starts: `python leash.py PID COMMAND...`, a file run alone, without this project.
+"""Holds a command and all that it starts: `python parent_watch.py PID COMMAND...`, a file run alone.
 
 A flow that is cancelled can stop dvc itself; one that is killed can't, and the stage would go on alone, for hours.
 """

@@ -338,6 +338,6 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, cap
 def test_reading_all_needs_no_torch():
     import subprocess
 
-    code = "import sys; from stages import checks, code; sys.exit('torch' in sys.modules)"
+    code = "import sys; from stages import code, params_checks; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert set(params_checks.FILES) <= set(params.BLOCKS)

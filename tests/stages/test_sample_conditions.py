@@ -13,6 +13,7 @@ from PIL import Image
 from sofgan import cameras
 from sofgan.errors import InputError
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
+from sofgan.runtime import use_cpu
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
@@ -63,7 +64,7 @@ def run(share=0.35, threads=1, **changes):
     Path("params.yaml").write_text(yaml.safe_dump(document))
     stage_params._document.cache_clear()
     sample_conditions.main()
-    runtime.use_cpu(1)
+    use_cpu(1)
     return {path.name: path.read_bytes() for path in Path("data/conditions").iterdir()}
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stages.tracking import lineage, mirror, progress_bar, spool, stage_run
+from stages.tracking import lineage, mirror, spool
+from stages.tracking.run import progress_bar, stage_run
 from stages.tracking.spool import flatten
 
 CODE = Path(__file__).parents[2]

@@ -316,7 +316,7 @@ ALWAYS = {
     "sofgan.siw.conditions": stand_in_shards,
     "sofgan.siw.data": stand_in_sources,
     "sofgan.training": watch_torch,
-    "sofgan.sof.model": stand_in_field,
+    "sofgan.sof.sof": stand_in_field,
     "sofgan.sof.render": stand_in_views,
     "sofgan.parsing.fast.inference": stand_in_parsing,
     "sofgan.parsing.parser": stand_in_parser,
