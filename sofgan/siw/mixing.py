@@ -1,9 +1,10 @@
-"""Which style paints which region: similarity maps (paper, section 5.1) generalised to K styles.
+"""Which style paints which region: similarity maps and their mixing (paper, section 5.1, eq. 7 and 8), of K styles.
 
 Region weights (B, K, H, W) say how much of each style every pixel takes; they sum to 1 over K. For two styles
 `weights[:, 0]` is the paper's similarity map SM. All draws share one set of weights over all layers of a pass.
 """
 
+import functools
 from functools import cache
 
 import torch
@@ -97,6 +98,21 @@ def spread(values: Tensor, weights: Tensor | None) -> Tensor:
     # One small matrix product a picture, whatever the number of styles; no copy where channels are last.
     picture = weights.permute(0, 2, 3, 1).reshape(batch, height * width, styles) @ values
     return picture.transpose(1, 2).unflatten(2, (height, width))
+
+
+def mix(outputs: Tensor, weights: Tensor) -> Tensor:
+    """Eq. 8: features of K styles mixed by region.
+
+    Args:
+        outputs: (B, K, C, H, W), one convolution a style.
+        weights: (B, K, H, W).
+
+    Returns:
+        (B, C, H, W), as precise as the outputs are.
+    """
+    weighted = outputs * weights[:, :, None].to(outputs.dtype)
+    # Added one by one: autocast would make the sum, and all that comes after it, float32.
+    return functools.reduce(torch.add, weighted.unbind(1))
 
 
 def draw_styles(

@@ -1,6 +1,5 @@
 """Convolutions modulated by styles, each style in its region (paper, eq. 7 and 8)."""
 
-import functools
 import math
 
 import torch
@@ -8,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from sofgan.siw.config import GeneratorConfig
-from sofgan.siw.mixing import spread
+from sofgan.siw.mixing import mix, spread
 from sofgan.siw.operators import (
     GAIN,
     EqualLinear,
@@ -107,14 +106,12 @@ class StyledConv(nn.Module):
         return upsample2(y) if self.resample == "up" and not self.transposed else y
 
     def _mixed_outputs(self, x: Tensor, weight: Tensor, styles: Tensor, gains: Tensor, weights) -> Tensor:
-        """Eq. 8: a convolution a style, on the batch axis, then the sum weighted by region."""
+        """A convolution a style, on the batch axis, then eq. 8."""
         batch, count = styles.shape[:2]
         x = x[:, None] * styles[..., None, None].to(x.dtype)  # (B, K, in, H, H)
         y = self._upsample(self._convolve(x.flatten(0, 1), weight))
         y = y.unflatten(0, (batch, count)) * gains[..., None, None].to(y.dtype)
-        y = y * weights[y.shape[-1]][:, :, None].to(y.dtype)
-        # Added one by one: autocast would make the sum, and all that comes after it, float32.
-        return functools.reduce(torch.add, y.unbind(1))
+        return mix(y, weights[y.shape[-1]])
 
 
 class ToRGB(nn.Module):

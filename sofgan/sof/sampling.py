@@ -21,7 +21,7 @@ SHRINKAGE = 0.3  # of a component's variances towards the mean of all: component
 
 
 def combine(codes: Tensor, weights: Tensor) -> Tensor:
-    """Linear combinations of codes, eq. 6: weights (..., B) that add up to 1, codes (B, Z) to (..., Z).
+    """Linear combinations of codes, eq. 6: weights (..., B) that add up to 1, codes (..., B, Z) to (..., Z).
 
     Raises:
         ValueError: some weights don't add up to 1.
@@ -29,7 +29,7 @@ def combine(codes: Tensor, weights: Tensor) -> Tensor:
     sums = weights.sum(-1)
     if not torch.allclose(sums, torch.ones_like(sums), atol=1e-4):
         raise ValueError(f"weights of codes must add up to 1, not {sums.flatten()[0].item():.4f}")
-    return weights @ codes
+    return (weights[..., None] * codes).sum(-2)
 
 
 def dirichlet_weights(count: int, bases: int, concentration: float, generator: torch.Generator) -> Tensor:
@@ -46,7 +46,7 @@ def combined_codes(
     bases = min(bases, len(codes))
     chosen = torch.stack([torch.randperm(len(codes), generator=generator)[:bases] for _ in range(count)])
     weights = dirichlet_weights(count, bases, concentration, generator).to(codes)
-    return (weights[..., None] * codes[chosen.to(codes.device)]).sum(1)
+    return combine(codes[chosen.to(codes.device)], weights)
 
 
 def neighbour_codes(
@@ -74,7 +74,7 @@ def neighbour_codes(
     others = [torch.randperm(neighbours, generator=generator)[: bases - 1] for _ in range(count)]
     chosen = torch.cat([first[:, None], nearest.gather(1, torch.stack(others))], 1)
     weights = dirichlet_weights(count, bases, concentration, generator).to(codes)
-    return (weights[..., None] * codes[chosen.to(codes.device)]).sum(1)
+    return combine(codes[chosen.to(codes.device)], weights)
 
 
 def nearest_heads(features: Tensor, heads: Tensor, neighbours: int) -> Tensor:

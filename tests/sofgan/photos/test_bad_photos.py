@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageCms
 
+from sofgan.photos import folder as photo_folder
 from sofgan.photos.decoding import decode
-from sofgan.photos.folder import MAX_FILE_BYTES
 from sofgan.photos.importing import import_photos
 from sofgan.photos.layouts import find_source
 from sofgan.photos.store import PhotoStore
@@ -191,7 +191,7 @@ def mixed_folder(tmp_path, monkeypatch):
     os.mkfifo(folder / "pipe.jpg")  # Whoever opens it waits for ever.
     bad["pipe.jpg"] = "not a plain file"
     with open(folder / "huge.png", "wb") as file:
-        file.truncate(MAX_FILE_BYTES + 1)
+        file.truncate(photo_folder.MAX_FILE_BYTES + 1)
     bad["huge.png"] = "1.0 GiB are too many for a photo"
     (folder / "locked.jpg").write_bytes(_bytes(_pixels(77), "JPEG"))
     bad["locked.jpg"] = "can't be read: Permission denied"
@@ -209,7 +209,7 @@ def mixed_folder(tmp_path, monkeypatch):
 
         return wrapper
 
-    monkeypatch.setattr(folder.os, "stat", denied(os.stat))
+    monkeypatch.setattr(photo_folder.os, "stat", denied(os.stat))
     return folder, good, bad
 
 
@@ -221,7 +221,7 @@ def test_a_hundred_bad_files_among_good_ones(mixed_folder, tmp_path):
     store, report = PhotoStore(tmp_path / "store"), _report(tmp_path / "store")
 
     # Every good file, in the order of names, with its pixels.
-    assert store.keys() == sorted(good, key=folder.natural_key) and result.photos == len(good)
+    assert store.keys() == sorted(good, key=photo_folder.natural_key) and result.photos == len(good)
     for index, key in enumerate(store.keys()):
         assert store.image(index).shape == (24, 24, 3)
         difference = np.abs(store.image(index).astype(int) - good[key]).mean()
