@@ -4,6 +4,7 @@ import os
 import sys
 from pathlib import Path
 
+import yaml
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -17,6 +18,7 @@ from pipelines.summary import batch_tables, experiments_table, summary
 from stages.execution.dask_shards import in_a_state
 from stages.tracking import spool
 
+ABLATIONS = Path(__file__).with_name("ablations.yaml")
 OPTIONS = {"persist_result": False, "log_prints": True}
 
 
@@ -166,17 +168,20 @@ def watch_batches(
 
 @flow(name="ablate", **OPTIONS)
 @in_a_state
-def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
+def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1) -> list[Outcome]:
     """Run experiments beside each other and compare them; the workspace stays as it is.
 
     Args:
-        experiments: name to changes of params.yaml, as `["train_siw.generator.encoder=constant"]`.
+        experiments: names of pipelines/ablations.yaml; or name to changes of params.yaml, as
+            `["train_siw.generator.encoder=constant"]`.
         jobs: how many run at once. Each has GPUs of its own, where there are as many, else one of them in turn.
 
     Raises:
-        StageFailed: an experiment failed; the others are done all the same.
+        StageFailed: an experiment failed, the others are done all the same; or a name is unknown.
     """
     root, outcomes = Path.cwd(), []
+    if not isinstance(experiments, dict):
+        experiments = named_ablations(experiments)
     free = gpu_shares.shares(gpu_shares.seen(), max(1, min(jobs, len(experiments))))
     running: dict[PrefectFuture, list[str]] = {}  # and the GPUs that each has
     for name, changes in experiments.items():
@@ -191,6 +196,21 @@ def ablate(experiments: dict[str, list[str]], jobs: int = 1) -> list[Outcome]:
         if isinstance(outcome, BaseException):
             raise outcome
     return outcomes
+
+
+def named_ablations(names: list[str]) -> dict[str, list[str]]:
+    """Changes of params.yaml by the names of pipelines/ablations.yaml.
+
+    Raises:
+        StageFailed: there is no such name.
+    """
+    known = yaml.safe_load(ABLATIONS.read_text())
+    for name in names:
+        if name not in known:
+            raise dvc_stages.StageFailed(
+                f"no ablation '{name}' in {ABLATIONS.name}; there are: {', '.join(known)}"
+            )
+    return {name: known[name] for name in names}
 
 
 def _first_done(running: dict[PrefectFuture, list[str]], free: list[list[str]]) -> Outcome | BaseException:

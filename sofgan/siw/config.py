@@ -128,7 +128,6 @@ class DiscriminatorConfig:
     )
     # Adaptive, see TrainSiw.augment_kimg; none: it sees pictures as they are.
     residual_augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
-    residual_weight: Weight = 1.0  # of the residual discriminator's verdict in a hybrid
 
     def __post_init__(self) -> None:
         if self.region_weight and self.kind == "residual":

@@ -189,8 +189,7 @@ class Critics(nn.Module):
         if self.projected is not None:
             total = total + losses.hinge_generator(fake.projected)
         if self.residual is not None:
-            weight = self.config.residual_weight if self.projected is not None else 1.0
-            total = total + weight * losses.logistic_generator(fake.residual)
+            total = total + losses.logistic_generator(fake.residual)
         if self.region is not None:
             scalars["regions_fake"] = named = naming_loss(fake.names, fake.seen.regions)
             total = total + self.config.region_weight * named
