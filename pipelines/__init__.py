@@ -1,1 +1,1 @@
-"""Who runs the stages, where and when: the command line, Prefect flows and deployments."""
+"""Command line, Prefect flows and deployments: they run the stages, somewhere, at some time."""

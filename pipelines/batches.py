@@ -152,7 +152,7 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
 
 
 def seen_in(folder: Path, name: str) -> Batch:
-    """What a folder of scans would be as a batch."""
+    """Summary of a folder of scans as the batch that it would be."""
     scans = find_scans(folder)
     return Batch(
         name,
@@ -348,7 +348,7 @@ def fetch_companions(system, inner: str, scan: Path) -> list[str]:
     gone, copied = [], {scan}
 
     def find(name: str, by: str) -> tuple[str, Path] | None:
-        """Where a file that another one names is there, and is to be here."""
+        """Pairs of paths: a file that another one names, as it is there and as it is to be here."""
         if isinstance(system, LocalFileSystem):
             there = beside(Path(by), name) or beside(Path(inner), name)
             return None if there is None else (str(there), scan.parent / _place(there, Path(above)))

@@ -185,7 +185,7 @@ def disk() -> Iterator[Line]:
 
 
 def link_types(folder: Path) -> list[str]:
-    """What this file system can do among `reflink`, `hardlink`, `symlink`, `copy`."""
+    """Kinds of links among `reflink`, `hardlink`, `symlink`, `copy` that this file system can make."""
     works = []
     with tempfile.TemporaryDirectory(dir=folder) as name:
         source = Path(name, "a")
@@ -260,7 +260,7 @@ def parameters() -> Iterator[Line]:
 
 
 def kept() -> Iterator[Line]:
-    """What a stage that stopped has made before: DVC removed it from the folder, its cache still has it."""
+    """Report on outs of stopped stages: DVC removed them from the folder, its cache still has them."""
     try:
         paths = recovery.kept_outs(Path.cwd())
     except Exception as error:  # Whatever dvc.lock or the cache hold, the other findings are to be told.
@@ -346,6 +346,6 @@ def call(command: list[str]) -> tuple[int, str]:
 
 
 def last_line(output: str) -> str:
-    """Where Python and most tools say what is wrong."""
+    """Last line of a text, where Python and most tools say what is wrong."""
     lines = [line for line in output.strip().splitlines() if line.strip()]
     return lines[-1] if lines else ""

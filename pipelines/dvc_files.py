@@ -41,7 +41,7 @@ def why_unseen(root: Path, file: Path) -> str:
 
 
 def addable(root: Path, path: Path) -> Path | None:
-    """What `dvc add` takes so that DVC holds a file or folder: itself, or the nearest folder above it whose .dvc file
+    """Path for `dvc add` so that DVC holds a file or folder: itself, or the nearest folder above it whose .dvc file
     DVC would see; None if there is none.
 
     Raises:
@@ -70,7 +70,7 @@ def unseen(root: Path) -> dict[Path, str]:
 
 
 def not_held(root: Path, paths: Iterable[Path]) -> list[Path]:
-    """Those of some files and folders of a project that neither a .dvc file holds nor a stage makes.
+    """Files and folders, of those given, that neither a .dvc file holds nor a stage makes.
 
     Raises:
         DvcFileError: dvc.yaml or a .dvc file can't be read.

@@ -25,7 +25,7 @@ class StageFailed(UserError, RuntimeError):
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a stage went: `what` is ran, cached or failed."""
+    """Outcome of a stage: `what` is ran, cached or failed."""
 
     stage: str
     what: str

@@ -45,7 +45,7 @@ def register_task(source: str, name: str | None, root: Path, warm_start: bool) -
 @task(cache_policy=NO_CACHE, task_run_name="score {batch}", **OPTIONS)
 @in_a_state
 def score_task(batch: str, root: Path, environment: dict[str, str]) -> None:
-    """How odd the batch's scans look beside those of the others."""
+    """Score how odd the batch's scans look beside those of the others."""
     command = [sys.executable, "-m", "stages.score_batch", "--batch", batch]
     if dvc_stages.run_command(command, root, environment, print):
         raise dvc_stages.StageFailed(f"scoring of batch '{batch}' failed")
@@ -214,7 +214,7 @@ def named_ablations(names: list[str]) -> dict[str, list[str]]:
 
 
 def _first_done(running: dict[PrefectFuture, list[str]], free: list[list[str]]) -> Outcome | BaseException:
-    """What the first of the futures that is done came to; it is taken out, and the GPUs that it had are free."""
+    """Outcome of the first future that is done; it is taken out of `running`, and its GPUs are free again."""
     done = next(as_completed(list(running)))
     free.append(running.pop(done))
     return done.result(raise_on_failure=False)

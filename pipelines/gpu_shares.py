@@ -37,5 +37,5 @@ def shares(gpus: list[str], jobs: int) -> list[list[str]]:
 
 
 def environment(gpus: list[str]) -> dict[str, str]:
-    """What lets a process see these GPUs alone; nothing where none is named."""
+    """Environment variables that let a process see these GPUs alone; {} where none is named."""
     return {VISIBLE: ",".join(gpus)} if gpus else {}

@@ -1,4 +1,4 @@
-"""What Prefect's server is told before a worker starts: pool, queue, deployments, automation, and what was lost.
+"""Set-up of Prefect's server before a worker starts: pool, queue, deployments, automation, runs that were lost.
 
 `up` runs it as a process of its own, `python -m pipelines.prefect_setup`: Prefect reads its settings from the
 environment when it is imported. What a user changed in the server stays: a pool that is paused, schedules.

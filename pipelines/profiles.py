@@ -80,7 +80,7 @@ def _write(name: str, fresh: bool) -> int:
 
 
 def of_name(name: str) -> dict:
-    """What a profile changes; {} for the demo.
+    """Changes that a profile makes; {} for the demo.
 
     Raises:
         ProfileError: there is no such profile.
@@ -218,7 +218,7 @@ def _unknown(name: str, names: list[str]) -> ProfileError:
 
 
 def changes_of(name: str, names: list[str]) -> dict:
-    """What a profile of profiles/ changes in the demo's params.yaml, with what its base changes; `names` are all."""
+    """Changes that a profile makes to the demo's params.yaml, with those of its base; `names` are all profiles'."""
     if name == "demo":
         return {}
     if name not in names:
@@ -237,7 +237,7 @@ def changes_of(name: str, names: list[str]) -> dict:
 
 
 def _git(*arguments: str) -> str:
-    """What git says, or nothing where it can't."""
+    """Output of a git command; empty where git fails."""
     try:
         return subprocess.run(["git", *arguments], capture_output=True, text=True, check=True).stdout
     except (OSError, subprocess.CalledProcessError):

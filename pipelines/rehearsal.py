@@ -84,7 +84,7 @@ NETWORK_SCANS = "data/raw/scans"
 
 @dataclass
 class Result:
-    """How a stage went, and what it will need.
+    """Result of a stage's rehearsal, and the memory that all of it will need.
 
     Attributes:
         faults: sentences; none: it went well.
@@ -106,14 +106,14 @@ class Result:
 
 
 class Done:
-    """What was run, by what it depends on: several rehearsals share it, whose own thread runs what none has run."""
+    """Results of stages by what they depend on; rehearsals share them, and each runs what none has run."""
 
     def __init__(self):
         self._known: dict[str, Future] = {}
         self._lock = threading.Lock()
 
     def get(self, key: str, work: Callable[[], T]) -> tuple[T, bool]:
-        """What the work gave, here or in the first of the rehearsals that asked, and whether that was here."""
+        """Result of the work, done here or by the first rehearsal that asked, and whether that was here."""
         with self._lock:
             mine = key not in self._known
             future = self._known.setdefault(key, Future())
@@ -271,7 +271,7 @@ def rehearse(
 
 
 class Counts:
-    """What the stages of one of several params.yaml need, see `count_needs`, while it may still be counted."""
+    """Needs of one profile's stages (`count_needs`), which may still be being counted."""
 
     def __init__(self, counting: Future, number: int):
         self._counting, self._number = counting, number
@@ -282,7 +282,7 @@ class Counts:
         return self._counting.done()
 
     def wait(self) -> dict[str, dict]:
-        """What each stage needs, by its name.
+        """Needs of each stage, by its name.
 
         Raises:
             RehearsalError: it could not be counted.
@@ -290,7 +290,7 @@ class Counts:
         return self._counting.result()[self._number]
 
     def of(self, stage: str) -> dict:
-        """What a stage needs; {} where that isn't counted."""
+        """Needs of a stage; {} where they aren't counted."""
         return self.wait().get(stage, {}) if stage in COUNTED else {}
 
 
@@ -451,7 +451,7 @@ def _photo_size(few: dict) -> int:
 
 
 def count_needs(files: list[Path]) -> list[dict[str, dict]]:
-    """What `stages.execution.rehearsing.needs` says of each params.yaml.
+    """Needs that `stages.execution.rehearsing.needs` counts, for each params.yaml.
 
     Raises:
         RehearsalError: it could not count.
@@ -512,7 +512,7 @@ def judged(result: Result, known: dict) -> Result:
 
 
 def lines(result: Result) -> list[str]:
-    """What is printed of a stage."""
+    """Lines printed for a stage."""
     how = "would fail" if result.faults else "ok"
     took = f"as in {result.twin}" if result.twin else f"{result.seconds:.0f} s"
     needs = f"{_gigabytes(result.host)} host" if result.host else ""
@@ -530,7 +530,7 @@ def _gigabytes(size: float) -> str:
 
 
 def _key(stage: Planned, few: dict, document: dict, keys: dict[str, str], heavy: bool) -> str:
-    """What a stage's run depends on: its command, its parameters, and the same of what made its inputs."""
+    """Digest of what a stage's run depends on: command, parameters, and the same of the stages that made its inputs."""
     made = sorted(path for path in keys if any(_overlap(path, need) for need in stage.needs))
     raw = [few["import_photos"][name] for name in PHOTOS] if "import_photos" in stage.params else []
     content = [
@@ -541,7 +541,7 @@ def _key(stage: Planned, few: dict, document: dict, keys: dict[str, str], heavy:
 
 
 def _take(stage: Planned, source: Path, target: Path) -> None:
-    """What a stage made elsewhere."""
+    """Copy the outs that a stage made in another folder."""
     for path in stage.makes:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         if (source / path).is_dir():

@@ -1,4 +1,4 @@
-"""What a flow leaves to read: stages, metrics, where the rest is."""
+"""Summary that a flow leaves: stages, metrics, where the rest is."""
 
 import csv
 import json

@@ -28,7 +28,7 @@ class ConfigError(UserError, ValueError):
 
 @dataclasses.dataclass(frozen=True)
 class Rule:
-    """What a field's value must be, as `typing.Annotated` has it beside the type.
+    """Rule for a field's value, given beside its type by `typing.Annotated`.
 
     Attributes:
         text: said after the key: "is at least 1".
@@ -131,7 +131,7 @@ def from_mapping(cls: type, mapping: dict, where: str):
 
 
 def read_yaml(path: Path):
-    """What a YAML file holds; None, where it is empty.
+    """Content of a YAML file; None where it is empty.
 
     Raises:
         ConfigError: it can't be read, with the line and column where it can't.

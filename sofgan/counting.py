@@ -1,4 +1,4 @@
-"""What a computation needs, counted rather than measured: bytes that tensors hold at its worst moment, and operations.
+"""Needs of a computation, counted, not measured: bytes that tensors hold at its worst moment, and operations.
 
     with fake_tensors(), Ledger() as ledger:   # shapes only, no contents: any size on any machine
         ...

@@ -70,12 +70,12 @@ def rank() -> int:
 
 
 def world_size() -> int:
-    """How many processes train together."""
+    """Number of processes that train together."""
     return dist.get_world_size() if dist.is_available() and dist.is_initialized() else 1
 
 
 def share(count: int) -> slice:
-    """Which of `count` instances are this process's: slices that differ by one at most.
+    """Slice of `count` instances that is this process's; slices differ by one instance at most.
 
     Raises:
         InputError: there are fewer instances than processes.
@@ -161,7 +161,7 @@ def sum_scalars(values: dict[str, Tensor]) -> dict[str, Tensor]:
 
 
 def from_first(value):
-    """What the first process holds, on the CPU, given to all: a resume state, or what is small.
+    """Broadcast a value of the first process, on the CPU, to all: a resume state, or what is small.
 
     Tensors go one after another, so that a device holds one of them at a time beside the training, and no copy of all
     in one piece is made.

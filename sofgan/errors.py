@@ -21,7 +21,7 @@ class MissingInput(UserError, FileNotFoundError):
 
 
 class InputError(UserError, ValueError):
-    """What was given can't be used."""
+    """An input that can't be used."""
 
 
 def debugging() -> bool:

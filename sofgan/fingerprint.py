@@ -1,4 +1,4 @@
-"""What a result depends on, as plain data by name: its digest, and in what two of them differ."""
+"""Fingerprints: what a result depends on, as plain data by name, with a digest, and in what two of them differ."""
 
 import hashlib
 import json

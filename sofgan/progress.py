@@ -27,7 +27,7 @@ class Throughput:
         return (self.total - self.done) / max(1e-9, self.per_second)
 
     def line(self, unit: str) -> str:
-        """For example "120/2000 steps  12.3 steps/s  2:33 left"."""
+        """Status line, for example "120/2000 steps  12.3 steps/s  2:33 left"."""
         left = int(self.eta_seconds) if self.done > self.first else 0
         return f"{self.done}/{self.total} {unit}  {self.per_second:.1f} {unit}/s  {left // 60}:{left % 60:02d} left"
 
@@ -45,7 +45,7 @@ class Stopwatch:
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """What happens in this block takes no time."""
+        """Stop the clock while a block runs."""
         counted = self.seconds
         try:
             yield

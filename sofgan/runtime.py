@@ -1,4 +1,4 @@
-"""What a process computes on: its device, the threads of its CPU, the precision of its GPU.
+"""Device of a process, threads of its CPU, precision of its GPU.
 
 Work is cut into pieces (shares of a step's batch, views, batches of pictures) that Python threads work off, each with
 one thread of OpenMP. Threads of OpenMP meet at the end of every operation, and wait for each other by spinning: where
@@ -95,7 +95,7 @@ def use_cpu(threads: int) -> None:
 
 
 def threads() -> int:
-    """How many work off pieces at a time, or an operation, where `use_cpu` was not called."""
+    """Number of threads that work off pieces at a time; of an operation, where `use_cpu` was not called."""
     import torch
 
     return _threads or torch.get_num_threads()

@@ -14,7 +14,7 @@ MOST_SHARES = 8  # of a step
 def share_slices(
     count: int, unit: int = 1, least: int = 1, device: str | torch.device = "cpu"
 ) -> list[slice]:
-    """How instances of a step are shared among pieces: slices that differ by a unit at most.
+    """Slices of a step's instances, one a piece, that differ by a unit at most.
 
     Their number depends on no machine, so neither does what is learned; on a GPU there is one.
 

@@ -1,4 +1,4 @@
-"""What both trainers share: checkpoints and models on disk, EMA, schedules."""
+"""Checkpoints and models on disk, EMA, schedules, curves: what all trainings share."""
 
 import io
 import math
@@ -110,7 +110,7 @@ class Checkpoints:
         self._about(self.prefix).unlink(missing_ok=True)
 
     def _about(self, prefix: str) -> Path:
-        """Where the fingerprint of the states lies whose names begin so."""
+        """Path of the fingerprint of the states whose names begin so."""
         return self.folder / f"{prefix}.json"
 
     def _say_why(self) -> None:

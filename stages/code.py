@@ -236,7 +236,7 @@ def _modules_of(node: ast.AST, path: Path, root: Path) -> Iterator[Path]:
 
 
 def _taken_from(package: Path, root: Path) -> Iterator[Path]:
-    """What a package imports or names anywhere in its own file, for who takes a name from it."""
+    """Files that a package imports or names anywhere in its own file: they run for modules that take a name from it."""
     for node in ast.walk(_tree(package)):
         yield from _modules_of(node, package, root)
         if isinstance(node, ast.Constant) and isinstance(node.value, str):

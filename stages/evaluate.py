@@ -128,7 +128,7 @@ def _score_portraits(
 def _distances(
     siw: Siw, heads: Maps, chosen: dict, params: Evaluate, judges: Judges, workers: Mapper, run: StageRun
 ) -> dict[str, float]:
-    """What `_score_portraits` gives, of the records that `sides` chose of each set."""
+    """Distances as `_score_portraits` gives them, of the records that `sides` chose of each set."""
     stores = {name: PhotoStore(path) for name, path in paths.PHOTOS.items()}
     map_stores = {"ffhq": PhotoStore(paths.PARSED), "celebamask": stores["celebamask"]}
     size, resolution = siw.generator.config.label_size, siw.resolution
@@ -184,7 +184,7 @@ def sides(store: PhotoStore, limit: int, name: str) -> dict[str, np.ndarray]:
 
 
 def pictures(real: dict, maps: dict[str, Maps], limit: int) -> dict[str, int]:
-    """How many pictures are painted from each set of maps: one of each, and of the FFHQ-like set's, where there are
+    """Numbers of pictures painted from each set of maps: one of each, and of the FFHQ-like set's, where there are
     more training photos, as many as these, in further styles."""
     counts = {name: len(maps[name]) for name in ("ffhq", "celebamask", "sof")}
     training = len(next(iter(real["ffhq", "training"].values())))

@@ -35,7 +35,7 @@ def main() -> None:
 
 
 def _shape_parser() -> ScanParser | None:
-    """That of train_shape_parser, which leaves a few bytes where none is wanted."""
+    """Parser of train_shape_parser; None where that stage left a few bytes, as none is wanted."""
     path = paths.SHAPE_PARSER
     return ScanParser(path, device()) if path.is_file() and path.stat().st_size > len(NO_PARSER) else None
 

@@ -55,7 +55,7 @@ BatchNames = Annotated[tuple[BatchName, ...], NOT_EMPTY, DISTINCT]
 
 @dataclasses.dataclass(frozen=True)
 class Runtime:
-    """How the stages run. Not a DVC dependency: nothing here may change a result."""
+    """Settings by which stages run. Not a DVC dependency: nothing here may change a result."""
 
     device: str  # auto, cpu, cuda or cuda:N
     workers: Processes  # processes of a stage; 0: one a core
@@ -75,7 +75,7 @@ class Runtime:
 
 @dataclasses.dataclass(frozen=True)
 class AvatarBatches:
-    """Which batches `make_avatars` makes; they are used once they are listed in `batches` too."""
+    """Batches that `make_avatars` makes; they are used once they are listed in `batches` too."""
 
     batches: BatchNames
 
@@ -199,12 +199,12 @@ def workers() -> int:
 
 
 def cluster() -> str:
-    """Where shards are worked off: `SOFGAN_CLUSTER`, which a flow sets, or `runtime.cluster`; empty: here."""
+    """Cluster that works off shards: `SOFGAN_CLUSTER`, which a flow sets, or `runtime.cluster`; empty: none."""
     return os.environ.get("SOFGAN_CLUSTER", read_params("runtime").cluster)
 
 
 def train_processes() -> int:
-    """How many processes train together: `SOFGAN_TRAIN_PROCESSES`, which a flow sets, or `runtime.train_processes`.
+    """Number of processes that train together: `SOFGAN_TRAIN_PROCESSES` of a flow, or `runtime.train_processes`.
 
     Raises:
         ConfigError: the variable is no number.

@@ -1,4 +1,4 @@
-"""Where stages read and write, relative to the project's folder: the outs of dvc.yaml, and what is beside them."""
+"""Paths that stages read and write, relative to the project's folder: the outs of dvc.yaml, and what is beside them."""
 
 from pathlib import Path
 

@@ -63,7 +63,7 @@ def main() -> None:
 
 @contextlib.contextmanager
 def workers(machine: Runtime) -> Iterator[Mapper]:
-    """What maps pieces: a cluster, a process for each of several GPUs, or this process."""
+    """Mapper of pieces: a cluster, a process for each of several GPUs, or this process."""
     cluster = on_cluster("sample_conditions", device=machine.device)
     if cluster is not None:
         yield cluster

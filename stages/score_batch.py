@@ -1,4 +1,4 @@
-"""How odd a batch's scans look beside those of the other batches: `python -m stages.score_batch --batch NAME`.
+"""Score how odd a batch's scans look beside those of the other batches: `python -m stages.score_batch --batch NAME`.
 
 No stage of dvc.yaml, since every batch would then depend on all: the flow `render-batch` runs it once a batch is there.
 """

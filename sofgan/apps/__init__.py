@@ -1,1 +1,1 @@
-"""What is done with trained models: meshes, volumes, attributes, baked heads."""
+"""Uses of trained models: meshes, volumes, attributes, baked heads."""

@@ -75,7 +75,7 @@ class Attribute:
 
 @dataclass(frozen=True)
 class Direction:
-    """How a code is moved for an attribute: `code + amount * vector` has `amount` more of it, in its unit.
+    """Direction in code space for an attribute: `code + amount * vector` has `amount` more of it, in its unit.
 
     `score` says how well the attribute was read from codes of heads that were left out: `measure` is "correlation"
     (-1..1) of a scale, or "AUC" (0..1) of what is there or not. At 0 and 0.5, chance, the direction means nothing.
@@ -191,7 +191,7 @@ def _slope(points: np.ndarray, attribute: Attribute, attributes) -> np.ndarray:
 
 
 def cross_validated_score(features: np.ndarray, values: np.ndarray, binary: bool, seed: int) -> float:
-    """How well values (N,) are read from the features (N, F) of heads that were left out, by ridge regression.
+    """Score of ridge regression of values (N,) from the features (N, F) of heads that were left out.
 
     The penalty is the one that is best within the other heads, each left out in turn.
 

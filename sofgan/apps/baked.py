@@ -26,7 +26,7 @@ CLASS_ODDS = (-4.0, 1.0)  # log odds of being solid between which points may be 
 
 @dataclass(frozen=True)
 class BakedCode:
-    """What is at the nodes of a grid, which are the centres of N cells a side over [-1, 1] in order z, y, x.
+    """Class scores at the nodes of a grid: the centers of N cells a side over [-1, 1], in order z, y, x.
 
     `log_odds` (N, N, N) float32 are those of being solid. `index` (N, N, N) int32 says which of the rows
     (R, K - 1) float32 has a node's log probabilities of the classes but the background; nodes that no ray
@@ -40,7 +40,7 @@ class BakedCode:
 
     @property
     def num_classes(self) -> int:
-        """With the background."""
+        """Number of classes, the background included."""
         return self.rows.shape[-1] + 1
 
     def log_empty(self, points: Tensor) -> Tensor:

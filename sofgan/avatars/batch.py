@@ -55,7 +55,7 @@ def _model() -> AvatarModel:
 
 
 def batch_figures(parameters: dict[str, dict]) -> dict[str, float]:
-    """How often what occurs in a batch, as shares of its scans."""
+    """Shares of a batch's scans that have each kind of part."""
     count = len(parameters)
     figures: dict[str, float] = {"scans": float(count)}
     for key in ("hair", "hat", "glasses", "earrings", "necklace", "expression"):

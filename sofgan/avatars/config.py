@@ -24,6 +24,6 @@ class MakePortraits:
 
 @dataclass(frozen=True)
 class MakeAvatars:
-    """How many scans `make_avatars` makes; the run's seed and the batch's name decide which people they are."""
+    """Size of a batch that `make_avatars` makes; the run's seed and the batch's name decide which people are in it."""
 
     scans_per_batch: Count

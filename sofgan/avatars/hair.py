@@ -29,7 +29,7 @@ STYLES: dict[str, tuple[float, float]] = {
 
 @dataclass(frozen=True)
 class Head:
-    """What hair grows on: bust vertices (V, 3), body points with normals, colours,
+    """Surface that hair grows on: bust vertices (V, 3), body points with normals, colours,
     whether a hat presses it down, and how far (decimetres) it stays off the body for the garment's sake."""
 
     vertices: np.ndarray

@@ -1,4 +1,4 @@
-"""Where light comes from in a portrait, and what is behind the sitter; drawn at random."""
+"""Lighting and background of a portrait, drawn at random."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""What a raw scan is made of: named triangle meshes with a label for each face and a colour for each vertex."""
+"""Parts of a raw scan: named triangle meshes with a label for each face and a colour for each vertex."""
 
 from __future__ import annotations
 

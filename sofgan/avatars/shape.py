@@ -1,4 +1,4 @@
-"""Who the person is: phenotype, features and expression, drawn as weights of MakeHuman's morph targets."""
+"""Shape of a person: phenotype, features and expression, drawn as weights of MakeHuman's morph targets."""
 
 from __future__ import annotations
 

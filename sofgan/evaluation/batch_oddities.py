@@ -1,4 +1,4 @@
-"""How odd scans of one batch look beside those of other batches."""
+"""Scores of how odd a batch's scans look beside those of other batches."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""What styles change: how much colours of regions vary over styles, and how far a restyled region reaches."""
+"""Effects of styles: how much colors of regions vary over styles, and how far a restyled region reaches."""
 
 import numpy as np
 import torch

@@ -44,7 +44,7 @@ class Maps(Protocol):
         """One map, (S, S) uint8."""
 
     def take(self, rows: np.ndarray) -> "Maps":
-        """Those of some rows, which is what a shard is sent."""
+        """The same of some rows: what a shard is sent."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class StoreMaps:
         return self.store.labels(int(self.indices[index]), self.size)
 
     def take(self, rows: np.ndarray) -> "StoreMaps":
-        """Those of some rows."""
+        """The same of some rows."""
         return StoreMaps(self.store, self.indices[rows], self.size)
 
 
@@ -83,7 +83,7 @@ class SourceMaps:
         return resize(self.source.fetch(self.indices[index : index + 1]), self.size)[0]
 
     def take(self, rows: np.ndarray) -> "SourceMaps":
-        """Those of some rows."""
+        """The same of some rows."""
         return SourceMaps(self.source, self.indices[rows], self.size)
 
 

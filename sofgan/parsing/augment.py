@@ -12,8 +12,8 @@ from sofgan.parsing.config import Augmentation
 
 @dataclass(frozen=True)
 class Changes:
-    """What changes each of B photos, drawn on the CPU, so that it is the same on every device. A kind of change that is
-    switched off is None."""
+    """Changes of each of B photos, drawn on the CPU, so that they are the same on every device. A kind of change that
+    is switched off is None."""
 
     flip: Tensor  # (B,) bool: mirrored
     matrix: Tensor | None  # (B, 2, 3) of `affine_grid`
@@ -26,7 +26,7 @@ class Changes:
     noise: Tensor | None  # (B, 3, S, S)
 
     def rows(self, rows: slice) -> "Changes":
-        """Those of some photos."""
+        """Changes of some of the photos."""
         return self._each(lambda value: value[rows])
 
     def pinned(self) -> "Changes":

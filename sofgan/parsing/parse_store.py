@@ -130,7 +130,7 @@ def parse_store(
 
 
 def _block_folder(work: Path, fingerprint: dict) -> Path:
-    """Where blocks of that fingerprint are kept; those of others are dropped, and it is said why."""
+    """Folder for blocks of that fingerprint; those of others are dropped, and the reason is printed."""
     folder = work / short_digest(fingerprint)
     if not folder.is_dir():
         others = [path for path in work.glob("*/") if any(path.glob("[0-9]*/"))]
@@ -186,7 +186,7 @@ def _parse_block_on_cpu(
 def _parse_block_on_gpu(
     photos: PhotoStore, parser: InferenceParser, block: range, config: ParseFaces, workers: int
 ) -> Iterator[tuple[range, list[bytes]]]:
-    """As `_parse_block_on_cpu`. The only wait for the GPU is that for maps, once the next batch is on its way."""
+    """Parse a block on a GPU. The only wait for it is for maps, once the next batch is on its way."""
     size, device = _decoded_size(config, parser), parser.mean.device
 
     def decode(batch: range) -> tuple[range, torch.Tensor]:

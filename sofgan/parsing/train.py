@@ -301,7 +301,7 @@ def own_rows(batch: int) -> slice:
 
 
 def sharers(batch: int, most: int) -> int:
-    """How many of at most so many processes can share a batch."""
+    """Number of processes, at most so many, that can share a batch."""
     return min(most, len(share_slices(batch, least=LEAST_SHARE)))
 
 
@@ -354,7 +354,7 @@ def class_weights(photos: LabelledPhotos, power: float, sample: int = 256) -> np
 
 
 def repeat_factors(photos: LabelledPhotos, below: float) -> np.ndarray:
-    """How often each photo is drawn an epoch, (N,) float64, at least 1: that of its rarest class.
+    """Draws of each photo an epoch, (N,) float64, at least 1: those of its rarest class.
 
     A class that a share f of the photos shows has the factor max(1, sqrt(below / f)), "LVIS", eq. in section 5.
     """

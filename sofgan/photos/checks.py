@@ -42,7 +42,7 @@ _BRANDS = {
 
 @dataclasses.dataclass(frozen=True)
 class Inspection:
-    """What `inspect` found.
+    """Findings of `inspect`.
 
     Attributes:
         image: the photo as RGB, as `sofgan.photos.decoding.decode` shows it.

@@ -127,7 +127,7 @@ class FaceDetector:
 
 
 def peaks(heatmaps: np.ndarray) -> np.ndarray:
-    """Where heatmaps (N, H, W) are highest: (N, 2) x and y in shares of the width and height.
+    """Peaks of heatmaps (N, H, W): (N, 2) x and y in shares of the width and height.
 
     A quarter of a cell towards the higher neighbour refines a cell's centre, as is usual for such networks.
     """

@@ -1,4 +1,4 @@
-"""What lies in a folder tree, in a fixed order, with a reason for each thing that can't be a photo by its name.
+"""Listing of a folder tree in a fixed order, with a reason for each thing that can't be a photo by its name.
 
 Real folders hold more than photos: links in circles, folders that may not be entered, pipes that would block who
 opens them, names in no known encoding. None of it may stop an import or vanish from its report.

@@ -53,7 +53,7 @@ class ImportResult:
 
 @dataclasses.dataclass(frozen=True)
 class Alignment:
-    """How photos are aligned: by the faces that `finder` finds, to squares of `size_px`."""
+    """Alignment of photos: by the faces that `finder` finds, to squares of `size_px`."""
 
     finder: alignment.FaceFinder
     size_px: int
@@ -168,7 +168,7 @@ def _reads(source: Source, min_side_px: int, workers: int) -> Iterator[_Read]:
 
 
 def _aligned_reads(source: Source, min_side_px: int, align: Alignment, workers: int) -> Iterator[_Read]:
-    """As `_reads`, of aligned photos: files are read and cut in threads, faces found here, in order."""
+    """Read photos as `_reads` does, aligned: files are read and cut in threads, faces found here, in order."""
     # Whole photos wait here, so fewer are read ahead.
     reads = ordered_map(lambda entry: _read(entry, min_side_px, source), source.entries, workers, 2)
     located = _with_faces(reads, align.finder)

@@ -1,4 +1,4 @@
-"""Who is on the photos of a set, where its source says so, and which people are kept from training.
+"""People on the photos of a set, where its source names them, and which of them are kept from training.
 
 A photo of somebody who was trained on is no test of what was learned, so a person is on one side as a whole. Where
 nothing is known of people each photo counts as one of its own.
@@ -25,7 +25,7 @@ class PeopleError(UserError, ValueError):
 
 
 def read_people(folders: Iterable[Path], names: Iterable[tuple[str, str]]) -> dict[str, str]:
-    """Who is on the photos of a set, by their keys; photos of whom the source says nothing are left out.
+    """People on the photos of a set, by the photos' keys; photos of which the source says nothing are left out.
 
     Args:
         folders: where such files are looked for.

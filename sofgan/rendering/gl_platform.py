@@ -1,4 +1,4 @@
-"""How OpenGL draws without a window, and what is wrong where it can't. Loads no OpenGL itself."""
+"""Platform by which OpenGL draws without a window, and what is wrong where it can't. Loads no OpenGL itself."""
 
 import ctypes
 import ctypes.util
@@ -63,7 +63,7 @@ def choose_platform() -> None:
 
 
 def _osmesa_lacks() -> str | None:
-    """What OSMesa lacks to draw here; None: nothing."""
+    """Sentence on what OSMesa lacks to draw here; None where it lacks nothing."""
     name = ctypes.util.find_library("OSMesa")
     try:
         ctypes.CDLL(name or "OSMesa")
@@ -113,7 +113,7 @@ def explained(*errors: type[Exception]) -> Iterator[None]:
 
 
 def failure(error: Exception) -> GLFailure:
-    """What an error of OpenGL, or of its loading, says to the user."""
+    """Error with a sentence for the user, from one of OpenGL or of its loading."""
     if debugging():
         print(f"{type(error).__name__}: {error}", file=sys.stderr, flush=True)
     what = _what(error)

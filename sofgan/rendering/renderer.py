@@ -1,4 +1,4 @@
-"""Which triangle each pixel sees: the exact basis of label maps, depth maps and shaded portraits.
+"""Renderer of the triangle that each pixel sees: the exact basis of label maps, depth maps and shaded portraits.
 
 Stock pyrender draws colours into a multisampled buffer and resolves it by a linear blit, which on some
 drivers blends neighbouring ids (mmatl/pyrender#269). Here a subclass of its renderer draws, in one call for
@@ -185,7 +185,7 @@ class MeshRenderer:
             self._renderer.draw(view, projection)
 
     def distance_map(self, cam2world: np.ndarray, half_width: float, size: int) -> np.ndarray:
-        """What a distant light sees: how far the surface is, by parallel rays.
+        """Distances of the surface as a distant light sees it, by parallel rays.
 
         Args:
             cam2world: (4, 4), OpenCV axes; the light looks along its z.
@@ -224,7 +224,7 @@ def barycentric(
     cam2world: np.ndarray,
     intrinsics: np.ndarray,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Where in its triangle each seen pixel lies, and how deep.
+    """Barycentric coordinates and depth of each seen pixel in its triangle.
 
     The ray through the pixel's centre is met with the plane of the triangle.
 

@@ -12,7 +12,7 @@ Refinements = Annotated[int, within(0, 6)]  # each makes four triangles of one
 
 @dataclass(frozen=True)
 class ParseScans:
-    """How scans that have colours but no labels get labels from parsed views."""
+    """Settings by which scans that have colours but no labels get labels from parsed views."""
 
     smoothing: Positive = 2.0  # votes that agreement with a neighbouring triangle is worth
     refinements: Refinements = 1  # times that triangles are divided where labels meet within them
@@ -21,7 +21,7 @@ class ParseScans:
 
 @dataclass(frozen=True)
 class IngestScans:
-    """How `ingest_scans` labels and normalises raw scans."""
+    """Settings by which `ingest_scans` labels raw scans and brings them to head space."""
 
     rules: tuple[tuple[str, str], ...]  # (regular expression on part names, class); the first match decides
     # Euclidean distance in 0..255 RGB within which a colour is a palette colour; 442 is from black to white

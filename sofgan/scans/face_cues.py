@@ -1,4 +1,4 @@
-"""What tells the front and the top of a head when one looks from between its eyes: its skull, brows, nose, ears ..."""
+"""Cues to the front and the top of a head, as seen from between its eyes: skull, brows, nose, ears and others."""
 
 from dataclasses import dataclass
 
@@ -54,7 +54,7 @@ _SAMPLES = 30_000  # points on the head, for the ridge
 
 @dataclass(frozen=True)
 class Axes:
-    """What cues say: `rotation` (3, 3) with rows left, up and front, and whether they tell which way is up."""
+    """Axes found from cues: `rotation` (3, 3) with rows left, up, front, and whether cues tell which way is up."""
 
     rotation: np.ndarray
     up_is_clear: bool
@@ -103,7 +103,7 @@ def eye_pair(vertices: np.ndarray, faces: np.ndarray, face_labels: np.ndarray) -
 def offsets(
     vertices: np.ndarray, faces: np.ndarray, face_labels: np.ndarray, eyes: np.ndarray, distance: float
 ) -> dict[str, np.ndarray]:
-    """Where labelled parts, the skull and the body lie, (3,) from the middle of the eyes by name.
+    """Offsets (3,) by name, from the middle of the eyes to labelled parts, the skull and the body.
 
     Hair counts near the eyes alone: what hangs below or behind says nothing about them.
 
@@ -204,7 +204,7 @@ def _turned(direction: complex, side: int, across, first, second) -> np.ndarray:
 def ridge_of_nose(
     vertices: np.ndarray, faces: np.ndarray, pair: EyePair, ahead: np.ndarray
 ) -> np.ndarray | None:
-    """Where the surface in the middle of a face stands out from that beside it: a nose, (3,) as in `offsets`.
+    """Offset (3,) of the ridge of a nose: where the middle of a face stands out from the surface beside it.
 
     Args:
         vertices, faces: (V, 3), (F, 3) of what is bare of hair, without eyeballs.
@@ -243,7 +243,7 @@ def ridge_of_nose(
 
 
 def _profile(turns, angle, reach, chosen) -> np.ndarray:
-    """How far out the chosen points reach at each of the turns; NaN where there are too few."""
+    """Reach of the chosen points at each of the turns; NaN where there are too few."""
     found = np.full(len(turns), np.nan)
     for number, turn in enumerate(turns):
         there = reach[chosen & (np.abs(angle - turn) < 6)]

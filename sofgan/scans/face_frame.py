@@ -1,4 +1,4 @@
-"""Which way a head looks, from where its eyes, nose and mouth lie: upright axes, whatever those of the file."""
+"""Axes of a head from where its eyes, nose and mouth lie: upright, whatever those of the file."""
 
 from dataclasses import dataclass
 
@@ -67,7 +67,7 @@ class FeaturePoints:
         return np.average(self.points, axis=0, weights=self.weights)
 
     def foremost(self, front: np.ndarray, depth: float) -> "FeaturePoints":
-        """Those within `depth` of the foremost one, in the direction `front`."""
+        """Points within `depth` of the foremost one, in the direction `front`."""
         ahead = self.points @ front
         keep = ahead >= np.quantile(ahead, 0.98) - depth
         return FeaturePoints(self.points[keep], self.weights[keep])
@@ -113,7 +113,7 @@ def frame_of_features(
 
 
 def eye_classes(eyes: float, glasses: float) -> tuple[tuple[int, ...], float]:
-    """Which classes show where the eyes are, and how far before them these lie (`eyes_ahead`).
+    """Classes that show where the eyes are, and how far before the eyes they lie (`eyes_ahead`).
 
     Args:
         eyes, glasses: how much is labelled as either. A little of glasses beside eyes is a parser's mistake.
@@ -233,7 +233,7 @@ def axis_rotations() -> list[np.ndarray]:
 
 
 def describe(rotation: np.ndarray) -> str:
-    """For a report: "+Y up, +Z front", or the nearest axes and the angle to them."""
+    """Text for a report: "+Y up, +Z front", or the nearest axes and the angle to them."""
     nearest = max(axis_rotations(), key=lambda candidate: np.trace(candidate @ rotation.T))
     names = [_axis_name(row) for row in nearest[1:]]
     angle = rotation_angle(nearest @ rotation.T)

@@ -1,4 +1,4 @@
-"""Which files of a batch's folder are scans, at any depth, and what these are called. Opens none of them."""
+"""Scans in a batch's folder, at any depth, and their names. Opens no file."""
 
 import hashlib
 import os
@@ -91,7 +91,7 @@ def scan_name(file: PurePosixPath) -> str:
 
 
 def described(files: Iterable[PurePosixPath]) -> str:
-    """How many files, of which kinds: `12 files (7 .jpg, 5 .txt)`."""
+    """Text with the number of files of each kind: `12 files (7 .jpg, 5 .txt)`."""
     kinds = Counter(file.suffix.lower() or "without suffix" for file in files)
     ranked = sorted(kinds.items(), key=lambda kind: (-kind[1], kind[0]))
     named = [f"{count} {suffix}" for suffix, count in ranked[:_KINDS]]

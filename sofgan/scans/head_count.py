@@ -83,7 +83,7 @@ def _nearest(points: np.ndarray, among: np.ndarray) -> np.ndarray:
 
 
 def two_groups(points: np.ndarray) -> np.ndarray | None:
-    """Which points (N, D) are on one side of the widest gap, (N,) bool; None where all lie in one place."""
+    """Mask (N,) bool of the points (N, D) on one side of the widest gap; None where all lie in one place."""
     if len(points) < 2:
         return None
     # The longest edge of the shortest tree through all points (Prim) is the widest gap.

@@ -31,7 +31,7 @@ _TRUNK = (labels.NECK, labels.NECKLACE, labels.CLOTH)
 
 @dataclass(frozen=True)
 class Orientation:
-    """How a batch's scans stand, as its `scan.yaml` says: axes such as "+Y", and a unit of length.
+    """Orientation of a batch's scans as its `scan.yaml` says: axes such as "+Y", and a unit of length.
 
     What is None is found for each scan (`sofgan.scans.orientation`).
     """

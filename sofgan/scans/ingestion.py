@@ -126,7 +126,7 @@ def read_orientation(path: Path) -> Orientation:
 
 
 def _orientation_of(path: Path, raw: Path) -> Orientation:
-    """What the nearest `scan.yaml` above a scan says, up to the batch's folder."""
+    """Orientation in the nearest `scan.yaml` above a scan, up to the batch's folder."""
     for folder in path.parents:
         if folder == raw or (folder / "scan.yaml").exists():
             return read_orientation(folder / "scan.yaml")
@@ -251,7 +251,7 @@ def _ingest(
 def _search_face(
     scan: RawScan, config: IngestScans, orientation: Orientation, parser: ScanParser | None
 ) -> Standing | None:
-    """How a scan stands by the face that its colours show; None where they show none, or it has none."""
+    """Orientation of a scan by the face that its colors show; None where they show none, or it has no colors."""
     from sofgan.scans.unlabelled.colored_views import has_colors
 
     if parser is None or not has_colors(scan):
@@ -290,7 +290,7 @@ def _parse(
 
 
 def _sources(labelled: Labelled, source: str, raw_to_head: np.ndarray) -> str:
-    """Where labels are from; of two sources each with its share of the area inside the ball."""
+    """Text on where labels are from; of two sources each with its share of the area inside the ball."""
     if labelled.may_be is None:
         return source
     scan = labelled.scan

@@ -1,4 +1,4 @@
-"""Which of the 17 classes each triangle of a raw scan is: from names, a segmentation texture or colours.
+"""Labels of a raw scan's triangles, of the 17 classes: from names, a segmentation texture or colors.
 
 Names often tell a part of it: a head whose eyes and hair are parts of their own, but whose nose and lips are not, or
 a part that is called nothing that a rule knows. Such parts stay open, with the classes that they may hold.

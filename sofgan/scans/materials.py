@@ -1,4 +1,4 @@
-"""How the parts of a raw scan look: textures and plain colours, from OBJ material libraries, glTF and PLY."""
+"""Materials of a raw scan's parts: textures and plain colors, from OBJ material libraries, glTF and PLY."""
 
 import re
 from collections.abc import Iterator

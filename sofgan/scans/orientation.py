@@ -1,4 +1,4 @@
-"""How a scan stands: as its batch's `scan.yaml` says, or as its own face shows."""
+"""Orientation of a scan: as its batch's `scan.yaml` says, or as its own face shows."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -40,8 +40,8 @@ def standing_of_labels(
     orientation: Orientation,
     search: Callable[[], Standing | None] = lambda: None,
 ) -> Standing:
-    """How a labelled scan stands: given, or by its eyes and mouth, or by its eyes and what lies around them, or as its
-    colours show. Where it has no pair of eyes, assumed to be +Y up and +Z front.
+    """Orientation of a labelled scan: given, or by its eyes and mouth, or by its eyes and what lies around them, or as
+    its colors show. Where it has no pair of eyes, assumed to be +Y up and +Z front.
 
     Args:
         vertices, faces, face_labels: (V, 3), (F, 3), (F,) of the raw scan.

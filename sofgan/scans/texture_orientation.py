@@ -1,4 +1,4 @@
-"""Which end of a segmentation texture is its top: some tools count texture coordinates from above, most from below.
+"""Orientation of a segmentation texture: some tools count texture coordinates from above, most from below.
 
 The right way is told by what it makes of the surface: classes in patches with short borders, little painted as
 background, and a face, one that stands upright in the file if both ways show one. `benchmarks.texture_way` measures
@@ -22,7 +22,7 @@ TURNED_ABOVE = 0.35
 
 
 def turning_score(scan: RawScan, as_it_is: np.ndarray, turned: np.ndarray) -> float:
-    """How much better a segmentation texture fits when it is turned top to bottom; above `TURNED_ABOVE` it is.
+    """Score of how much better a segmentation texture fits upside down; above `TURNED_ABOVE` it is turned.
 
     Args:
         scan: welded.
@@ -40,7 +40,7 @@ def turning_score(scan: RawScan, as_it_is: np.ndarray, turned: np.ndarray) -> fl
 
 
 def _plausibility(scan: RawScan, face_labels: np.ndarray) -> tuple[float, bool] | None:
-    """What the labels cost, and whether the face stands upright; None if they show no face."""
+    """Cost of labels, and whether the face stands upright; None if they show no face."""
     seen = face_labels != labels.BACKGROUND
     if not seen.any():
         return None

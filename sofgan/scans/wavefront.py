@@ -72,7 +72,7 @@ def read_obj(path: Path) -> tuple[list[RawPart], str]:
 
 
 def _odd(unused: float, last: str) -> str:
-    """What lets one think that faces are missing: the share of unused vertices, or the kind of the last line."""
+    """Sign that faces are missing: the share of unused vertices, or the kind of the last line."""
     if unused >= _MANY_UNUSED:
         return f"{unused:.0%} of its vertices are part of no face: its faces may end early"
     return "it ends with vertices: faces of theirs may be missing" if last in ("v", "vt", "vn") else ""

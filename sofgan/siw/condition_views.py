@@ -34,7 +34,7 @@ ANCHOR_SIZE = 128  # pixels of the views in which eyes and mouth are found
 
 
 def training_reference(sof: Sof) -> Reference | None:
-    """What sampled heads are judged by: the heads that the field was trained on; None where they are too few.
+    """Statistics of the heads that the field was trained on, to judge sampled heads by; None where they are too few.
 
     Inverted heads, some of which are fitted badly, are bases of samples but no measure of them.
     """

@@ -27,7 +27,7 @@ class ConditionsError(UserError, ValueError):
 
 
 def shards(count: int) -> list[range]:
-    """Which views of a set of that many each of its shards holds."""
+    """Views that each shard of a set of that many holds."""
     return [range(first, min(first + SHARD_VIEWS, count)) for first in range(0, count, SHARD_VIEWS)]
 
 
@@ -111,7 +111,7 @@ class Conditions:
         return ConditionMaps(self.path, self.size, self._sets[name])
 
     def geometry(self, name: str, shard: int) -> dict[str, np.ndarray]:
-        """What a shard of a set keeps beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
+        """Arrays that a shard keeps beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
         (N, 4, 4) and codes (N, Z) float32."""
         file = self.path / f"{self._sets[name][shard]['file']}.npz"
         with np.load(file) as arrays:

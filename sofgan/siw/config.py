@@ -102,7 +102,7 @@ class GeneratorConfig:
 
 @dataclass(frozen=True)
 class DiscriminatorConfig:
-    """Which discriminators judge, and their sizes."""
+    """Choice of discriminators, and their sizes."""
 
     # residual: StyleGAN2's on pixels; projected: heads on frozen EfficientNet-lite0 features; hybrid: both.
     kind: Literal["residual", "projected", "hybrid"] = "hybrid"

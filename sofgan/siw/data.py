@@ -87,7 +87,7 @@ class Crops:
     mirror: np.ndarray  # (B,) bool
 
     def rows(self, rows) -> "Crops":
-        """Those of some pictures, by a slice or an array of indices."""
+        """Crops of some pictures, by a slice or an array of indices."""
         return Crops(self.left[rows], self.top[rows], self.side[rows], self.mirror[rows])
 
 
@@ -150,7 +150,7 @@ def crop_labels(labels: np.ndarray, crops: Crops, size: int) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Batch:
-    """What one step sees, or one process' share of it."""
+    """Batch of one step, or one process' share of it."""
 
     photos: Tensor  # (B, 3, R, R) float32 in [-1, 1]
     labels: Tensor  # (rounds, B, L, L) long: maps to paint; a round a batch of fakes

@@ -1,4 +1,4 @@
-"""Where synthesis starts: the paper's styled encoder of the label map (section 5.1), the released one, a constant."""
+"""Encoders, with which synthesis starts: the paper's, styled (section 5.1), the released one, a constant."""
 
 import math
 

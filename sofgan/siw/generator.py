@@ -104,7 +104,7 @@ class Generator(nn.Module):
         ]
 
     def layers_at(self, resolution: int | None = None) -> int:
-        """How many styled layers, the first ones, make a picture of that size; of the full size by default."""
+        """Number of styled layers, the first ones, that make a picture of that size; of the full size by default."""
         blocks = zip(self.config.sizes(), self.blocks)
         used = (block.layers for size, block in blocks if resolution is None or size <= resolution)
         return self.encoder.layers + sum(used)
@@ -160,7 +160,7 @@ class Generator(nn.Module):
     def forward(
         self, one_hot: Tensor, z: Tensor, weights: Tensor | None = None, noise: list[Tensor] | None = None
     ):
-        """As `synthesize`, from codes z (B, K, z_dim)."""
+        """Paint as `synthesize` does, from codes z (B, K, z_dim)."""
         return self.synthesize(one_hot, self.mapping(z), weights, noise)
 
 

@@ -1,4 +1,4 @@
-"""Which style paints which region: similarity maps and their mixing (paper, section 5.1, eq. 7 and 8), of K styles.
+"""Mixing of K styles by region: similarity maps and the sums weighted by them (paper, section 5.1, eq. 7 and 8).
 
 Region weights (B, K, H, W) say how much of each style every pixel takes; they sum to 1 over K. For two styles
 `weights[:, 0]` is the paper's similarity map SM. All draws share one set of weights over all layers of a pass.

@@ -90,7 +90,7 @@ def normalize_second_moment(x: Tensor) -> Tensor:
 
 
 def demodulation(weight: Tensor, styles: Tensor, eps: float = 1e-8) -> Tensor:
-    """What brings a modulated convolution's outputs back to unit variance (StyleGAN2, eq. 3).
+    """Factors that bring a modulated convolution's outputs back to unit variance (StyleGAN2, eq. 3).
 
     Args:
         weight: (out, in, k, k).

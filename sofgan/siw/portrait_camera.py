@@ -77,7 +77,7 @@ def face_anchors(labels: np.ndarray) -> tuple[float, float]:
 
 
 def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing) -> np.ndarray:
-    """Where a field's eyes and mouth are in head space, from frontal views.
+    """Positions of a field's eyes and mouth in head space, from frontal views.
 
     Args:
         labels: (N, S, S) uint8 views of heads from `framing` with yaw and pitch 0.

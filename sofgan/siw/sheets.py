@@ -41,7 +41,7 @@ def sample_grid(siw: Siw, labels: np.ndarray, styles: int, seed: int, psi: float
 
 
 def restyle_strip(siw: Siw, labels: np.ndarray, seed: int, psi: float = 1.0) -> np.ndarray:
-    """What a region's style changes: a row a map; columns: its colours, painted with one style, painted with
+    """Sheet of what a region's style changes: a row a map; columns: its colors, painted with one style, painted with
     that style but for skin, hair, cloth and background in turn with another's, and painted with the other.
 
     Args:

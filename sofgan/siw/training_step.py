@@ -45,7 +45,7 @@ class Part:
     batch: Batch
 
     def learn(self, loss: Tensor, parameters: list[Tensor], scalars: dict[str, Tensor]) -> "Learned":
-        """What these pictures' mean loss teaches."""
+        """Gradients and scalars of these pictures' mean loss."""
         gradients = torch.autograd.grad(loss * self.weight, parameters, allow_unused=True)
         return Learned(gradients, scalars)
 
@@ -58,7 +58,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Learned:
-    """What a part of a batch gives: gradients by its share of the loss, None of what it doesn't depend on, and scalars
+    """Results of a part of a batch: gradients by its share of the loss, None of what it doesn't depend on, and scalars
     that are means over its pictures."""
 
     gradients: tuple[Tensor | None, ...]
@@ -155,7 +155,7 @@ class SiwTraining:
         return scalars
 
     def _learn_critics(self, part: Part, step: int, keep: bool) -> tuple[Learned, Seen | None, Tensor]:
-        """What the critics learn.
+        """Gradients of the critics.
 
         Returns:
             Beside it what they saw of the fakes, if it is to be kept, and the fakes' styles.
@@ -177,7 +177,7 @@ class SiwTraining:
         return learned, fakes if keep else None, w
 
     def _learn_generator(self, part: Part, step: int, fakes: Seen | None) -> Learned:
-        """What the generator learns from the critics that have just learned."""
+        """Gradients of the generator by the critics that have just learned."""
         scalars = {}
         with distributed.shared_draws(self.config.batch, part.rows):
             if fakes is None:
@@ -187,7 +187,7 @@ class SiwTraining:
         return part.learn(loss, self.painted, scalars)
 
     def _learn_path_length(self, part: Part, step: int) -> Learned:
-        """What the generator learns from the path length regulariser."""
+        """Gradients of the generator by the path length regularizer."""
         config = self.config
         penalty, length = self._path_length(part, step)
         penalty = penalty * (config.path_length_weight * config.path_length_every)
@@ -245,7 +245,7 @@ class SiwTraining:
         return w, weights
 
     def _fakes(self, part: Part, step: int, number: int) -> tuple[Seen, Tensor]:
-        """What the critics see of the painted maps of that round, and the styles w (B, K, ...) that painted them."""
+        """Inputs of the critics for the painted maps of that round, and the styles w (B, K, ...) that painted them."""
         labels, draws = part.batch.labels[number], self._draws(step, f"fakes {number}")
         resolution = part.batch.photos.shape[-1]
         with self._mixed():

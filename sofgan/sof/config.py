@@ -23,7 +23,7 @@ START_POLICIES = ("srn", "sphere")
 
 @dataclass(frozen=True)
 class FieldConfig:
-    """Which field is generated from a code, and how large. Defaults of `hyper` are the paper's."""
+    """Kind and sizes of the field that is generated from a code. Defaults of `hyper` are the paper's."""
 
     kind: str = "triplane"  # triplane (fast) | hyper (the paper's hypernetwork)
     code_size: Count = 256
@@ -60,13 +60,13 @@ class FieldConfig:
 
     @property
     def global_size(self) -> int:
-        """How many numbers of a code say what goes together in a head (triplane); the rest are local."""
+        """Count of a code's first numbers, which say what goes together in a head (triplane); the rest are local."""
         return self.code_size - 3 * self.local_basis * self.local_grid**2
 
 
 @dataclass(frozen=True)
 class MarcherConfig:
-    """How a field is projected to an image."""
+    """Settings by which a field is projected to an image."""
 
     kind: str = "volume"  # volume (fast) | lstm (the paper's)
     # volume
@@ -106,7 +106,7 @@ class SofLoss:
 
 @dataclass(frozen=True)
 class RaySampling:
-    """Which rays of a view are drawn. Shares add up to at most 1; the rest is uniform."""
+    """Shares of the rays of a view that are drawn in each way. They add up to at most 1; the rest is uniform."""
 
     border_share: Share = 0.35  # near borders of labels
     rare_share: Share = 0.3  # on classes in proportion to area ** -rare_power

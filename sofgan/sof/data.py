@@ -105,7 +105,7 @@ Allocate = Callable[[str, tuple[int, ...], type], np.ndarray]  # name, shape, ki
 
 
 def count_views(path: Path) -> tuple[int, int]:
-    """How many views a file holds, and their pixels along a side.
+    """Number of views in a file, and their pixels along a side.
 
     Raises:
         ViewsError: something is missing in it, or its label maps are not square.
@@ -182,7 +182,7 @@ class RayBatch:
 
 @dataclass(frozen=True)
 class ViewDraw:
-    """Which `views` (I, V) int64 of the instances (I,) are drawn."""
+    """Draw of `views` (I, V) int64 of the instances (I,)."""
 
     instances: Tensor
     views: Tensor
@@ -256,7 +256,7 @@ class RaySampler:
         return ViewDraw(instances, table.gather(1, chosen))
 
     def read(self, drawn: ViewDraw) -> ViewRows:
-        """What is in the views of a draw: what takes time where they lie in files. Another thread may do it."""
+        """Content of the views of a draw: reading it takes time where they lie in files. Another thread may do it."""
         flat = drawn.views.flatten().to(self.views.labels.device)
         rows = ViewRows(
             self.views.labels[flat].flatten(1),

@@ -11,7 +11,7 @@ Representation = dict[str, Tensor]  # what is generated from codes; the first ax
 
 
 class Field(nn.Module):
-    """What every kind of field offers. `feature_size` is the width of `features`."""
+    """Interface of every kind of field. `feature_size` is the width of `features`."""
 
     feature_size: int
 
@@ -28,7 +28,7 @@ class Field(nn.Module):
         raise NotImplementedError
 
     def roughness(self, representation: Representation) -> Tensor:
-        """How much the representation varies between neighbouring places; 0 where it has no places."""
+        """Mean squared difference of the representation between neighbouring places; 0 where it has no places."""
         return next(iter(representation.values())).new_zeros(())
 
     def logits(self, representation: Representation, points: Tensor) -> Tensor:

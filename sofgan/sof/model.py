@@ -35,13 +35,13 @@ class SofModel(nn.Module):
         self.marcher = build_marcher(config.marcher, self.field.feature_size)
 
     def generate(self, codes: Tensor) -> Representation:
-        """What stands for the instances of codes (B, Z); keep it to render a code again."""
+        """Representation of the instances of codes (B, Z); keep it to render a code again."""
         return self.field.generate(codes)
 
     def project(
         self, representation: Representation, rays: Rays, generator=None, depth_hint=None
     ) -> Projection:
-        """What rays (B, N) of the B instances see."""
+        """Projection of rays (B, N) of the B instances."""
         return self.marcher(self.field, representation, rays, generator, depth_hint)
 
 

@@ -1,4 +1,4 @@
-"""Where an instance is solid: a coarse grid over the ball, made once for a code, by which views skip what
+"""Occupancy of an instance: a coarse grid over the ball, made once for a code, by which views skip what
 they can't see: empty space, and what lies behind surfaces."""
 
 import math
@@ -65,7 +65,7 @@ class Occupancy:
         return self.cells.flatten()[(z * side + y) * side + x]
 
     def needed(self, rays: Rays, distances: Tensor) -> Tensor:
-        """Which samples at distances (S,) along rays (N) may show something: (N, S) bool."""
+        """Mask (N, S) bool of the samples at distances (S,) along rays (N) that may show something."""
         directions = rays.directions / rays.directions.norm(dim=-1, keepdim=True)
         values = self.at(rays.origins.T[..., None] + directions.T[..., None] * distances)
         log_passes = values.clamp_max(0)
@@ -113,7 +113,7 @@ def find_occupancy(
 
 
 def _near_ball(centres: Tensor) -> Tensor:
-    """Which cells (G, G, G) reach into the ball, or nearly."""
+    """Mask (G, G, G) of the cells that reach into the ball, or nearly."""
     return centres.norm(dim=-1) < 1 + math.sqrt(3) / len(centres)
 
 

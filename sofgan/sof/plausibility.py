@@ -109,7 +109,7 @@ def _has_void(view: np.ndarray) -> bool:
 
 
 def parts_present(frontal: np.ndarray) -> dict[str, bool]:
-    """Which parts that heads have are seen in a frontal view (H, W). An eye behind a dark lens counts as seen."""
+    """Flags of the parts that are seen in a frontal view (H, W). An eye behind a dark lens counts as seen."""
     width = frontal.shape[1]
     halves = {"right": frontal[:, : width // 2], "left": frontal[:, (width + 1) // 2 :]}
     present = {}
@@ -163,7 +163,7 @@ def _asymmetry(view: np.ndarray, mirrored: np.ndarray) -> float:
 
 
 def _loose(view: np.ndarray) -> dict[str, float]:
-    """What of a view hangs loose: specks and stray pieces of classes, holes in the head, parts off the head."""
+    """Statistics of what hangs loose in a view: specks, stray pieces of classes, holes in the head, parts off it."""
     specks, stray = {True: 0, False: 0}, 0
     for part in np.unique(view):
         if part in (labels.BACKGROUND, labels.VOID):
@@ -191,7 +191,7 @@ def _piece_sizes(mask: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True)
 class Scores:
-    """What `Reference.judge` says of N heads."""
+    """Scores of N heads by `Reference.judge`."""
 
     score: np.ndarray  # (N,) 0: all within the training heads' ranges
     p_value: np.ndarray  # (N,) share of training heads that score as badly
@@ -206,7 +206,7 @@ class Scores:
 
 @dataclass(frozen=True)
 class Reference:
-    """How training heads' statistics are spread; made by `fit_reference`.
+    """Distribution of training heads' statistics; made by `fit_reference`.
 
     `low` and `high` (K,) bound the statistics of `names`; `mean` and `deviation` (K,) are of those that could be
     measured; `scores` (N,) are the training heads' own, each against the ranges of the others.
@@ -299,7 +299,7 @@ def _score(names: tuple[str, ...], excess: np.ndarray) -> np.ndarray:
 
 
 def summarise(reference: Reference, maps: np.ndarray, training: np.ndarray) -> dict[str, float]:
-    """How plausible, how new and how various N sampled heads are.
+    """Figures of how plausible, how new and how various N sampled heads are.
 
     A sampler that returns training heads is plausible but not new; noise is new but not plausible; one head again and
     again may be both but is not various.

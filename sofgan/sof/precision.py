@@ -1,4 +1,4 @@
-"""Where a field computes in bfloat16: in its wide layers, and nowhere else.
+"""Precision of a field: bfloat16 in its wide layers, and nowhere else.
 
 A bfloat16 holds eight bits: a coordinate of head space would be off by up to a five-hundredth, and a marcher's step
 likewise. So what is in bfloat16 is named, layer by layer, and all else stays as precise as it is.

@@ -1,4 +1,4 @@
-"""Which pixels of a label map are drawn for a step, and how their rays are weighted."""
+"""Draws of a label map's pixels for a step, and the weights of their rays."""
 
 import torch
 from torch import Tensor

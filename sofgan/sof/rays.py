@@ -27,7 +27,7 @@ class Rays:
 
 @dataclass(frozen=True)
 class Projection:
-    """What rays see: log class probabilities (B, N, K), camera depth (B, N), and the weight of what was
+    """Projection of rays: log class probabilities (B, N, K), camera depth (B, N), and the weight of what was
     hit (B, N), 0 where a ray passes."""
 
     log_probabilities: Tensor
@@ -36,7 +36,7 @@ class Projection:
 
 
 def ball_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor, Tensor]:
-    """Where rays are inside the ball around the origin, and before the camera.
+    """Interval of each ray inside the ball around the origin, and before the camera.
 
     Returns:
         near, far: (B, N) camera depths, not below 0. A ray that misses gets its depth closest to the centre,

@@ -54,7 +54,7 @@ class PreparedCode:
 
 
 def coarse_range(model: SofModel, representation: Representation, cam2world: Tensor, intrinsics: Tensor):
-    """Where surfaces may lie, from a coarse view of one camera.
+    """Range of depths where surfaces may lie, from a coarse view of one camera.
 
     Returns:
         low, high (COARSE_SIZE, COARSE_SIZE): camera depths between which pixels of the view need samples;
@@ -254,7 +254,7 @@ def render_cameras(
 
 
 def picture(seen: Projection, size: int, probabilities: bool = False) -> RenderedView:
-    """What a projection of all pixels (1, size * size) shows."""
+    """View that a projection of all pixels (1, size * size) shows."""
     logs = seen.log_probabilities.reshape(size, size, -1)
     label_map = logs.argmax(-1).to(torch.uint8)
     depth = torch.where(label_map > 0, seen.depth.reshape(size, size), 0.0)

@@ -63,7 +63,7 @@ class Sof:
 
     @property
     def device(self) -> torch.device:
-        """Where the model lies."""
+        """Device of the parameters."""
         return self.model.codes.device
 
     def features(self) -> Tensor:

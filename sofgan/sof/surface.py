@@ -21,7 +21,7 @@ def solid_log_odds(log_empty: Tensor) -> Tensor:
 
 
 def crossing(odds_before: Tensor, odds: Tensor) -> Tensor:
-    """How far from one sample to the next the surface lies, 0..1, as log odds are nearly linear across it.
+    """Share of the way from one sample to the next at which the surface lies, as log odds are nearly linear across it.
 
     1 where the samples aren't on its two sides.
     """

@@ -85,7 +85,7 @@ def warm_model(previous: Sof, names: list[str], config: TrainSof, seed: int) -> 
 
 
 def warm_schedule(previous: Sof, names: list[str], config: TrainSof, seed: int) -> Schedule:
-    """Which instances a step draws: for the share `points_only_share` of the steps added heads more often, then
+    """Schedule of the instances that steps draw: for the share `points_only_share` of them added heads more often, then
     all alike. Within the former each added head comes `added_draws` times, but in no more than `added_share` of
     the places, nor more than once in a step; never less often than a known one.
 

@@ -8,7 +8,7 @@ from sofgan.config import Count, FieldOfView, Pixels, Positive, Whole, from_to_b
 
 @dataclass(frozen=True)
 class RenderViews:
-    """Which views of each scan `render_views` renders."""
+    """Settings of the views of each scan that `render_views` renders."""
 
     views_per_scan: Count  # the first is frontal
     held_out_views: Whole  # of those; never the frontal one

@@ -23,7 +23,7 @@ TRAIN, HELD_OUT = 0, 1
 
 @dataclasses.dataclass(frozen=True)
 class Views:
-    """What was rendered of one scan.
+    """Views rendered of one scan.
 
     Attributes:
         labels: (N, H, W) uint8 class ids, `labels.VOID` where a surface's class is unknown.

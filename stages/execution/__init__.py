@@ -1,1 +1,1 @@
-"""How a stage is entered and where it runs: errors, Dask, torchrun, rehearsals."""
+"""Execution of stages: entry, errors, Dask, torchrun, rehearsals."""

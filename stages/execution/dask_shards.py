@@ -36,7 +36,7 @@ class ClusterError(UserError, RuntimeError):
 
 
 def spread(stage: str, item: str | None = None) -> int | Mapper:
-    """What works off the pieces of a stage: so many processes of this machine, or a cluster."""
+    """Workers for the pieces of a stage: a number of processes of this machine, or a cluster's mapper."""
     return on_cluster(stage, item) or params.workers()
 
 
@@ -55,7 +55,7 @@ def on_cluster(stage: str, item: str | None = None, device: str = "cpu") -> "Clu
 
 @contextlib.contextmanager
 def over_devices(stage: str, device: str, item: str | None = None) -> Iterator[Mapper | None]:
-    """What works off the pieces of a stage that runs on a device: a cluster, or a process for each GPU where `device`
+    """Mapper for the pieces of a stage that runs on a device: a cluster, or a process for each GPU where `device`
     is any of several; None: the stage's own process does."""
     if (cluster := on_cluster(stage, item, device)) is not None:
         yield cluster
@@ -67,7 +67,7 @@ def over_devices(stage: str, device: str, item: str | None = None) -> Iterator[M
 
 
 def threads_each(mapper: Mapper | None, threads: int) -> int:
-    """How many of this machine's threads each process has that works off pieces, so that all have so many."""
+    """Number of this machine's threads for each process that works off pieces, so that all together have so many."""
     return max(1, threads // len(mapper.devices)) if isinstance(mapper, DeviceProcesses) else threads
 
 
@@ -164,7 +164,7 @@ class Cluster:
         return DaskTaskRunner(cluster_kwargs=local | {"dashboard_address": "127.0.0.1:0"})
 
     def _count(self) -> int:
-        """How many workers there are."""
+        """Number of workers."""
         from prefect.context import FlowRunContext
 
         client = FlowRunContext.get().task_runner.client
@@ -176,7 +176,7 @@ class Cluster:
 
 
 class _Work:
-    """What a flow works off. Prefect sends a flow's code, with all that it names, along with each of its tasks: this
+    """Work of a flow. Prefect sends a flow's code, with all that it names, along with each of its tasks: this
     goes along empty.
 
     Attributes:
@@ -209,7 +209,7 @@ def _wait(future, stop: threading.Event) -> None:
 
 
 def shard_size(items: int, workers: int) -> int:
-    """How many items a shard has."""
+    """Number of items in a shard."""
     return min(LARGEST_SHARD, max(1, items // (SHARDS_A_WORKER * workers)))
 
 

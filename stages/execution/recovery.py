@@ -1,4 +1,4 @@
-"""What a stage made last, where the stage has stopped: DVC removes outs before it runs a stage, and keeps them in its
+"""Recovery of a stopped stage's last outs: DVC removes outs before it runs a stage, and keeps them in its
 cache."""
 
 import json
@@ -97,7 +97,7 @@ def _uncached(folder: Path) -> list[re.Pattern]:
 
 
 def _cache(folder: Path) -> Path:
-    """Where DVC keeps files by their md5, as all levels of its configuration have it."""
+    """Folder where DVC keeps files by their md5, as all levels of its configuration have it."""
     from dvc.config import Config  # Half a second, for who has lost something.
 
     chosen = Config(str(folder / ".dvc")).get("cache", {}).get("dir")

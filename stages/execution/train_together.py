@@ -50,7 +50,7 @@ def train_together(module: str, sharers: Callable[[int], int]) -> None:
 
 
 def _gpus() -> int:
-    """How many there are for processes to take one each; 0 where the device is the CPU."""
+    """Number of GPUs for processes to take one each; 0 where the device is the CPU."""
     device = resolve_device(params.device())
     if device == "cpu":
         return 0

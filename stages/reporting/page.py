@@ -75,7 +75,7 @@ class Page:
         self.root, self.max_width = root, max_width
 
     def portraits(self) -> dict:
-        """What the whole makes: the sample grid and a head that turns."""
+        """Section with what the whole makes: the sample grid and a head that turns."""
         section = self.folder("portraits", "Portraits", paths.EVALUATION, "evaluate")
         animation = self.root / paths.EVALUATION / "turntable.gif"
         if animation.is_file():
@@ -229,7 +229,7 @@ def _x_columns(dvc_file: Path) -> dict[str, str]:
 
 
 def facts(root: Path, params: dict, batches: list[str]) -> list[tuple[str, str]]:
-    """What ran. No date: the same inputs make the same page."""
+    """Facts on the run. No date: the same inputs make the same page."""
     try:
         command = ["git", "rev-parse", "--short=10", "HEAD"]
         commit = subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.strip()

@@ -1,4 +1,4 @@
-"""What the report says of metrics and pictures, by name."""
+"""Texts of the report on metrics and pictures, by name."""
 
 import re
 
@@ -142,10 +142,10 @@ CAPTIONS = {
 
 
 def definition(key: str) -> str:
-    """What a metric means, or nothing where its name says it."""
+    """Definition of a metric; empty where its name says it."""
     return next((text for pattern, text in DEFINITIONS if re.fullmatch(pattern, key)), "")
 
 
 def caption(path: str) -> str:
-    """What a picture shows; its name where nobody wrote it down."""
+    """Caption of a picture; its name where there is none."""
     return CAPTIONS.get(path, path)

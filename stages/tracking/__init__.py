@@ -1,1 +1,1 @@
-"""What is told of a stage: to terminals, to files that DVC keeps, to MLflow."""
+"""Tracking of stages: terminals, files that DVC keeps, MLflow."""

@@ -1,4 +1,4 @@
-"""What dvc.lock says of stages: the hashes of what they read and wrote, and which of them ran this time."""
+"""Lineage from dvc.lock: hashes of what stages read and wrote, and which of them ran this time."""
 
 import csv
 import io

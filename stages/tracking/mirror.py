@@ -52,7 +52,7 @@ def wait(root: Path, folder: Path, uri: str, seconds: float) -> None:
 
 
 def last_error(root: Path, uri: str, execution: str) -> str | None:
-    """What keeps MLflow at `uri` from being told, if anything; once for each execution (a parent's key)."""
+    """Error that keeps MLflow at `uri` from being told, if any; once for each execution (a parent's key)."""
     sentence = _errors(root).get(uri)
     said = spool.spool_folder(root) / "error.said"
     if sentence is None or (said.is_file() and said.read_text() == execution):

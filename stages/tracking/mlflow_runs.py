@@ -145,7 +145,7 @@ class Runs:
         return run_id
 
     def _parent(self, entry: spool.Entry) -> dict:
-        """What is known of the entry's parent run, which is made where there is none."""
+        """Parent run of the entry, which is made where there is none."""
         header = entry.header
         about = header["parent"]
         key = hashlib.sha256(f"{about['key']} {header['uri']}".encode()).hexdigest()[:24]

@@ -47,7 +47,7 @@ _began = False  # whether this process has begun a run
 
 
 class StageRun:
-    """What a stage tells of itself while it runs. No method here raises because a tracker failed."""
+    """Reports of a stage while it runs. No method here raises because a tracker failed."""
 
     def __init__(self, stage: str, params, item: str | None, writer: spool.Writer | None):
         self.stage, self.params, self.item = stage, params, item

@@ -1,4 +1,4 @@
-"""What a stage leaves for MLflow to be told: an append-only folder that a process of its own mirrors.
+"""Spool of what MLflow is to be told of a stage: an append-only folder that a process of its own mirrors.
 
 A stage never imports mlflow (3 s) and never speaks to a server. It appends lines to `.work/tracking/<entry>/`:
 
@@ -42,12 +42,12 @@ def tracking_uri(root: Path) -> str:
 
 
 def spool_folder(root: Path) -> Path:
-    """Where the entries of a pipeline are."""
+    """Folder with the entries of a pipeline."""
     return root / ".work" / "tracking"
 
 
 def identity(pid: int) -> dict:
-    """What names a process for good: a pid alone is used again."""
+    """Identity of a process for good: a pid alone is used again."""
     return {"pid": pid, "created": round(psutil.Process(pid).create_time(), 2), "host": socket.gethostname()}
 
 

@@ -16,7 +16,7 @@ from sofgan.parsing.parser import MIRROR_TABLES, FaceParser
 
 
 class InferenceParser(FaceParser):
-    """What `prepare_for_inference` makes of a parser: the same interface."""
+    """A parser made ready by `prepare_for_inference`, with the interface of `FaceParser`."""
 
     def __init__(self, parser: FaceParser) -> None:
         nn.Module.__init__(self)  # A parser's own would build another network.
@@ -47,7 +47,7 @@ class InferenceParser(FaceParser):
     def class_ids(
         self, images: Tensor, size: int, mirror: bool = False, scales: tuple[float, ...] = (1.0,)
     ) -> Tensor:
-        """As `FaceParser.class_ids`, with scores interpolated at borders only."""
+        """Class ids as of `FaceParser.class_ids`, with scores interpolated at borders only."""
         if mirror or tuple(scales) != (1.0,):
             total = 0
             for scale in scales:
@@ -119,7 +119,7 @@ class _BiSeNetScores(nn.Module):
 
 
 def _neighbours(count: int, size: int, align_corners: bool) -> tuple[Tensor, Tensor, Tensor]:
-    """For each of `size` pixels the two of `count` it lies between, and how near to the second: 0..1."""
+    """Neighbours of each of `size` pixels: the two of `count` that it lies between, and its nearness to the second."""
     pixels = torch.arange(size, dtype=torch.float64)
     if align_corners:
         places = pixels * ((count - 1) / max(1, size - 1))

@@ -129,7 +129,7 @@ def _is_plain_3x3(conv: nn.Conv2d) -> bool:
 
 
 def _enlarged(node: fx.Node) -> tuple | None:
-    """What `UpsampledConv` takes, where the node is a nearest-neighbour enlargement to a given size, alone or
+    """Arguments of `UpsampledConv`, where the node is a nearest-neighbour enlargement to a given size, alone or
     first of two maps beside one another."""
     beside = ()
     if _calls(node, torch.cat) and len(node.users) == 1 and node.args[1:] == (1,) and len(node.args[0]) == 2:

@@ -1,4 +1,4 @@
-"""Where the face of a scan is: views from all sides are parsed until one shows a face.
+"""Search for a scan's face: views from all sides are parsed until one shows a face.
 
 Nothing is known of the scan's axes or unit, or of how much of a body it shows.
 """

@@ -126,7 +126,7 @@ def classes_of_pieces(
 
 
 def plausible_classes(centres: np.ndarray, frame: FaceFrame) -> np.ndarray:
-    """Which classes triangles may have by where their centres (F, 3) lie: (F, 17) bool.
+    """Mask (F, 17) bool of the classes that triangles may have by where their centers (F, 3) lie.
 
     The bounds are those of generated avatars, with room for other people; lengths are from mouth to eyes.
     """

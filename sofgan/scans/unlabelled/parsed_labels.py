@@ -69,7 +69,7 @@ class ParsedScan:
 def standing_of_colors(
     scan: RawScan, orientation: Orientation, parser: ScanParser, config: ParseScans
 ) -> Standing | None:
-    """How a scan stands by the face that a parser sees in its colours; None where no view shows one clearly."""
+    """Orientation of a scan by the face that a parser sees in its colors; None where no view shows one clearly."""
     standings = ways_to_stand(orientation.up_axis)
     size = min(parser.size, _SEARCH_SIZE)
     found = find_face(scan.welded(), process_renderer(), parser, size, standings)
@@ -165,7 +165,7 @@ def without_painted_classes(scan: RawScan, may_be: np.ndarray | None) -> np.ndar
 
 
 def _standing_of_names(scan: RawScan, may_be: np.ndarray | None, orientation: Orientation) -> Standing | None:
-    """How a scan stands by its parts of known class, as far as these tell; None if they contradict each other."""
+    """Orientation of a scan by its parts of known class, as far as these tell; None if they contradict each other."""
     if may_be is None:
         return None if orientation.rotation is None else Standing(orientation.rotation, GIVEN)
     known = may_be.sum(1) == 1

@@ -1,1 +1,1 @@
-"""What judges painted pictures in a training."""
+"""Critics: networks that judge painted pictures in a training."""

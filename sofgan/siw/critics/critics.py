@@ -24,7 +24,7 @@ MOST_AUGMENTED = 0.8  # probability above which augmentations leak into what is 
 
 @dataclass(frozen=True)
 class Seen:
-    """What the critics look at of one batch of pictures; fields of critics that aren't in use are None."""
+    """Inputs of the critics for one batch of pictures; fields of critics that aren't in use are None."""
 
     images: Tensor  # (B, 3, R, R) for the residual critic
     palettes: Tensor | None  # (B, 60) for the palette critic
@@ -42,7 +42,7 @@ class Seen:
 
 @dataclass(frozen=True)
 class Verdicts:
-    """What the critics say of `seen`."""
+    """Verdicts of the critics on `seen`."""
 
     seen: Seen
     residual: Tensor | None  # (B, 1) logits
@@ -158,7 +158,7 @@ class Critics(nn.Module):
         return self.judge(seen)
 
     def discriminator_loss(self, real: Verdicts, fake: Verdicts, scalars: dict[str, Tensor]) -> Tensor:
-        """What the critics learn from photos (`judge_photos`) and painted pictures; `scalars` gets their verdicts.
+        """Loss of the critics on photos (`judge_photos`) and painted pictures; `scalars` gets their verdicts.
 
         Photos and painted pictures are judged apart, so that minibatch deviations compare like with like.
         """
@@ -184,7 +184,7 @@ class Critics(nn.Module):
         return total
 
     def generator_loss(self, fake: Verdicts, scalars: dict[str, Tensor]) -> Tensor:
-        """What painted pictures must change; `scalars` gets the loss."""
+        """Loss of the generator by the critics' verdicts on painted pictures; `scalars` gets it."""
         total = torch.zeros((), device=fake.seen.images.device)
         if self.projected is not None:
             total = total + losses.hinge_generator(fake.projected)

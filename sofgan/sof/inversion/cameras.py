@@ -46,7 +46,7 @@ class FramingCameras(nn.Module):
         return FramingCameras(values, self.radius, self.intrinsics, self.free if free is None else free)
 
     def of(self, index: Tensor) -> "FramingCameras":
-        """Those of some indices, as parameters of their own."""
+        """Cameras of some indices, as parameters of their own."""
         return self.with_values(self.values[index], self.free[index])
 
     def joined(self, other: "FramingCameras") -> "FramingCameras":
@@ -75,7 +75,7 @@ class PositionCameras(nn.Module):
         return PositionCameras(values, self.target, self.intrinsics)
 
     def of(self, index: Tensor) -> "PositionCameras":
-        """Those of some indices, as parameters of their own."""
+        """Cameras of some indices, as parameters of their own."""
         return self.with_values(self.values[index])
 
     def joined(self, other: "PositionCameras") -> "PositionCameras":

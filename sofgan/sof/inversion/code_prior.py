@@ -1,4 +1,4 @@
-"""What codes are likely: a Gaussian over those of known heads, and coordinates in which it is round."""
+"""Prior of codes: a Gaussian over those of known heads, and coordinates in which it is round."""
 
 from dataclasses import dataclass
 

@@ -55,7 +55,7 @@ def invert_dealt(
     checkpoints: Checkpoints | None = None,
     status: Callable[[str], None] = lambda text: None,
 ) -> Inversion:
-    """What `invert` finds by the fast preset, whose groups of `maps_per_step` maps don't know of each other.
+    """Inversion by the fast preset, whose groups of `maps_per_step` maps don't know of each other.
 
     States hold whole groups.
 

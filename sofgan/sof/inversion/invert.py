@@ -137,7 +137,7 @@ class Fit:
         return self.prior.codes(self.white[index])
 
     def draw(self, generator: torch.Generator) -> Tensor:
-        """Which maps a step is about: `maps_per_step` of them, or all."""
+        """Indices of the maps of a step: `maps_per_step` of them, or all."""
         order = torch.randperm(len(self.maps), generator=generator)[: self.config.maps_per_step]
         return order.to(self.maps.device, non_blocking=True)
 
@@ -203,7 +203,7 @@ class Fit:
         return self.ranges[index].flatten(2).gather(2, cell).transpose(1, 2)
 
     def state(self) -> dict:
-        """For a checkpoint, beside the model and the optimiser."""
+        """State for a checkpoint, beside the model and the optimizer."""
         return {
             "white": self.white.detach(),
             "views": self.views.state_dict(),
@@ -394,7 +394,7 @@ class Rehearsing:
 
 
 def rehearsing(rehearsal: Rehearsal | None, config: InvertMasks, seed: int, device) -> Rehearsing | None:
-    """What the configuration says of a rehearsal; None where there is none."""
+    """Rehearsal of known heads as configured; None where there is none."""
     if rehearsal is None or not config.rehearsal_instances:
         return None
     return Rehearsing(rehearsal, config.rehearsal_instances, seed, device)

@@ -143,7 +143,7 @@ def _gradients(
     parameters: list[Tensor],
     share: slice,
 ) -> tuple[Tensor | None, ...]:
-    """What some of a batch's maps contribute to its gradients."""
+    """Contribution of some of a batch's maps to its gradients."""
     made = encoder(maps[share])
     camera_error = ((made.cameras - cameras[share]) / encoder.units).square().mean()
     loss = camera_error + CODE_WEIGHT * (made.white - targets[share]).square().mean()

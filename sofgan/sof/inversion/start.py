@@ -1,4 +1,4 @@
-"""Where an inversion starts: the best of many codes and yaws, framed like the map, or what an encoder says."""
+"""Starts of an inversion: the best of many codes and yaws, framed like the map, or an encoder's estimate."""
 
 import torch
 from torch import Tensor
@@ -46,7 +46,7 @@ def search_start(
     encoder: MapEncoder | None = None,
     known_framing: bool = False,
 ) -> tuple[Tensor, Tensor]:
-    """For each map (M, H, W) a code and a camera to start from.
+    """Codes and cameras to start from, one for each map (M, H, W).
 
     Searched: the blend of the codes whose views from some yaws, framed like the map, are most like it. Where there
     is an encoder its camera is tried with that blend too, and with its own code; what is most like the map is taken.

@@ -87,7 +87,7 @@ def _parser_step(config) -> tuple[float, int]:
 
 
 def _dice_loss(probabilities, labels):
-    """As `sofgan.parsing.train.dice_loss`, of all classes, as which of them occur is not known here."""
+    """Loss as `sofgan.parsing.train.dice_loss`, of all classes, as it is not known here which of them occur."""
     import torch.nn.functional as F
 
     truth = F.one_hot(labels, probabilities.shape[1]).movedim(-1, 1)
@@ -360,7 +360,7 @@ COUNTS: dict[str, Callable[[Blocks], dict]] = {
 
 
 def needs(path: Path) -> dict[str, dict]:
-    """What the stages need; those that need no GPU are left out. `ray` has the operations of a ray of the field."""
+    """Needs of the stages; those that need no GPU are left out. `ray` has the operations of a ray of the field."""
     blocks, found = Blocks(path), {}
     for name, count in COUNTS.items():
         try:

@@ -40,7 +40,7 @@ MAKERS = ("stack", "concatenate", "empty", "zeros", "ones", "full", "repeat", "t
 
 
 class Notebook:
-    """What is told of the stage."""
+    """Notes on the stage."""
 
     def __init__(self, lengths: dict[int, tuple[float, str]]):
         self.lengths = lengths
