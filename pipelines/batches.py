@@ -4,47 +4,33 @@ A batch is a folder data/raw/scans/NAME, held by DVC so that `dvc push` shares i
 params.yaml. Adding one leaves everything that was made of the others as it is.
 """
 
-import hashlib
 import io
 import json
 import os
 import re
 import shutil
 import tempfile
-import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
-from urllib.parse import unquote
+from pathlib import Path
 
-import fsspec
 import psutil
 import yaml
-from fsspec.implementations.local import LocalFileSystem
 
 from pipelines import profiles
+from pipelines.batch_sources import BatchError, fetch, slug
 from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
 from pipelines.profiles import locked
-from sofgan.errors import UserError
 from sofgan.files import sha256_file, write_bytes
-from sofgan.scans.folder import files_in, find_scans, is_litter, none_found
+from sofgan.scans.folder import files_in, find_scans, none_found
+from stages import paths
 
-RAW = Path("data/raw/scans")
-VIEWS = Path("data/views")
-MADE = (Path("data/scans"), VIEWS)  # what stages make of a batch, in a folder of its own
-ODDITIES, SCORES = Path("data/oddities"), Path("metrics/all/score_batch")
-FIELD, FIELDS = Path("models/sof.pt"), Path("data/fields")  # the field, and earlier ones to go on from
-FAILURES = Path(".work/failed_batches.json")  # by name: what failed, and how often
-TRIES = 3  # Of what is the same: a full disk may be a matter of an hour, scans that can't be read are not.
+MADE = (paths.SCANS, paths.VIEWS)  # what stages make of a batch, in a folder of its own
+SCORES = paths.FIGURES / "score_batch"
 TOLD = 10  # of the files that are left out
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-ARCHIVES = tuple(suffix for _, suffixes, _ in shutil.get_unpack_formats() for suffix in suffixes)
-
-
-class BatchError(UserError, ValueError):
-    """A batch can't be added or removed."""
 
 
 @dataclass(frozen=True)
@@ -105,22 +91,22 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
             f"'{name}' is no name for a batch: small letters, digits, dots, dashes, underscores, no `.dvc` at the end"
         )
     document = read_document(root)
-    kept = FIELDS / f"before-{name}.pt"
+    kept = paths.FIELDS / f"before-{name}.pt"
     if warm_start and name in document["batches"]:
         if not goes_on_from_its_field(root, name):
             raise BatchError(f"batch '{name}' is in use already; a warm start is for the field without it")
         warm_start = False
-    if warm_start and not (root / FIELD).is_file():
-        raise BatchError(f"no field at {FIELD} to go on from; `dvc repro train_sof` trains one")
-    target = root / RAW / name
+    if warm_start and not (root / paths.SOF).is_file():
+        raise BatchError(f"no field at {paths.SOF} to go on from; `dvc repro train_sof` trains one")
+    target = root / paths.RAW_SCANS / name
     known = {*document["batches"], *document.get("avatars", {}).get("batches", [])}
     if not target.is_dir() and (name in known or dvc_file(target).is_file()):
         raise BatchError(
             f"there is a batch '{name}', whose scans are not here: `dvc pull`, or another --name"
         )
 
-    (root / ".work").mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=root / ".work") as work:
+    (root / paths.WORK).mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=root / paths.WORK) as work:
         arrived = Path(work) / "scans"
         gone = fetch(source, arrived)
         batch = seen_in(arrived, name)
@@ -129,10 +115,10 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
             raise BatchError(f"{source}: {none_found(arrived)}")
         with locked(root):
             for other in read_document(root)["batches"]:
-                if other != name and same(root / RAW / other, arrived):
+                if other != name and same(root / paths.RAW_SCANS / other, arrived):
                     raise BatchError(f"the scans of {source} are there already: batch '{other}'")
-            if name not in read_document(root)["batches"] and (why := why_unseen(root, dvc_file(RAW / name))):
-                held_by = dvc_file(RAW / name)
+            held_by = dvc_file(paths.RAW_SCANS / name)
+            if name not in read_document(root)["batches"] and (why := why_unseen(root, held_by)):
                 raise BatchError(f"DVC would not see {held_by}: {why}, so {AT_RISK}; {MEND}")
             is_new = not target.is_dir()
             if is_new:
@@ -181,7 +167,7 @@ def remove(root: Path, name: str) -> None:
             document["batches"].remove(name)
         for folder in MADE:
             shutil.rmtree(root / folder / name, ignore_errors=True)
-        for file in (root / SCORES / f"{name}.json", root / ODDITIES / f"{name}.csv"):
+        for file in (root / SCORES / f"{name}.json", root / paths.ODDITIES / f"{name}.csv"):
             file.unlink(missing_ok=True)
 
 
@@ -196,203 +182,15 @@ def dvc_at_work(root: Path) -> str | None:
     return next((holder["cmd"] for holder in holders if holder and psutil.pid_exists(holder["pid"])), None)
 
 
-def arrived(root: Path, folder: Path, settled_seconds: float) -> list[Path]:
-    """Folders in `folder` that never were batches, and in which nothing has changed for so long."""
-    known = read_document(root)["batches"]
-    settled = time.time() - settled_seconds
-    return [
-        path
-        for path in sorted((root / folder).glob("*/"))
-        if not path.name.startswith(".")
-        and slug(path.name) not in known
-        and not dvc_file(root / RAW / slug(path.name)).is_file()  # Taken out again: it stays out.
-        and max(file.lstat().st_mtime for file in (path, *path.rglob("*"))) <= settled
-    ]
-
-
-def unfinished(root: Path, folder: Path) -> list[str]:
-    """Batches in use that came from folders in `folder`, and that have no views: reading or rendering failed."""
-    known = read_document(root)["batches"]
-    names = [slug(path.name) for path in sorted((root / folder).glob("*/")) if not path.name.startswith(".")]
-    return [name for name in names if name in known and not (root / VIEWS / name).is_dir()]
-
-
-def worth_a_try(root: Path, name: str, source: Path | None = None) -> bool:
-    """Whether a batch has changed since it failed, or has not failed often yet.
-
-    Args:
-        root: the project's folder.
-        name: of the batch.
-        source: the folder that it is to be made of; once it is a batch its own counts.
-    """
-    what, times = _failures(root).get(name, ("", 0))
-    return times < TRIES or what != _what_is_made_of(root, name, source)
-
-
-def note_failure(root: Path, name: str, source: Path | None = None) -> None:
-    """Remember what the batch was when it was refused, or its rendering failed; arguments as of `worth_a_try`."""
-    failures, what = _failures(root), _what_is_made_of(root, name, source)
-    before, times = failures.get(name, (what, 0))
-    failures[name] = (what, times + 1 if before == what else 1)
-    write_bytes(root / FAILURES, json.dumps(failures).encode())
-
-
-def _failures(root: Path) -> dict[str, tuple[str, int]]:
-    return json.loads((root / FAILURES).read_text()) if (root / FAILURES).is_file() else {}
-
-
-def _what_is_made_of(root: Path, name: str, source: Path | None) -> str:
-    """A digest of the batch's scans, by size and time, and of the parameters of its stages."""
-    document = read_document(root)
-    folder = root / (RAW / name if source is None or name in document["batches"] else source)
-    files = [(file, size, (folder / file).stat().st_mtime_ns) for file, size in listing(folder).items()]
-    blocks = {key: document.get(key) for key in ("seed", "runtime", "ingest_scans", "render_views")}
-    return hashlib.sha256(json.dumps([files, blocks], default=str).encode()).hexdigest()
-
-
 def goes_on_from_its_field(root: Path, name: str) -> bool:
     """Whether training goes on from the field that there was before the batch was added."""
     kept = read_document(root)["train_sof"]["warm_start"]["field"]
-    return kept == (FIELDS / f"before-{name}.pt").as_posix()
+    return kept == (paths.FIELDS / f"before-{name}.pt").as_posix()
 
 
 def read_document(root: Path) -> dict:
     """params.yaml as it is now."""
     return profiles.parse(profiles.read(root / profiles.PARAMS), profiles.PARAMS)
-
-
-def slug(source: str) -> str:
-    """A batch's name from where it comes from: the last part of the path, without an archive's suffix."""
-    last = PurePosixPath(source.split("?")[0].rstrip("/")).name.lower()
-    suffix = next((end for end in ARCHIVES if last.endswith(end)), "")
-    return re.sub(r"[^a-z0-9._-]+", "-", last.removesuffix(suffix)).strip("-._")
-
-
-def fetch(source: str, target: Path) -> list[str]:
-    """Copy a folder's files, an archive's or a single scan and what it needs, from wherever fsspec reads, into a new
-    folder.
-
-    Hidden files and a system's litter stay behind: of a source that is a repository itself DVC would hold nothing.
-
-    Returns:
-        a line for each file that is no more than a name: a link to what is not there, what a scan alone names.
-    """
-    gone = []
-    try:
-        system, inner = fsspec.core.url_to_fs(source)
-        if not system.exists(inner):
-            raise BatchError(f"{source} is not there")
-        target.mkdir()
-        if system.isdir(inner):
-            for path in _files_below(system, inner):
-                file = PurePosixPath(path).relative_to(PurePosixPath(inner))
-                if any(is_litter(part) for part in file.parts):
-                    continue
-                if os.path.islink(path) and not os.path.exists(path):
-                    gone.append(f"{file}: it is a link to what is not there")
-                    continue
-                local = target / file
-                local.parent.mkdir(parents=True, exist_ok=True)
-                system.get_file(path, str(local))
-            return gone
-        name = PurePosixPath(inner.split("?")[0]).name  # Of a signed address the rest is its key.
-        packed = name.lower().endswith(ARCHIVES)
-        file = target / (name.lower() if packed else name)
-        system.get_file(inner, str(file))
-        if not packed:
-            return fetch_companions(system, inner, file)
-        if packed:
-            shutil.unpack_archive(file, target, **({} if file.suffix == ".zip" else {"filter": "data"}))
-            file.unlink()
-            _without_litter(target)
-        return gone
-    except BatchError:
-        raise
-    except Exception as error:  # The boundary to every file system and archive that there is.
-        raise BatchError(f"{source} can't be read: {type(error).__name__}: {error}") from error
-
-
-def _files_below(system, folder: str) -> Iterator[str]:
-    """Paths of all files of a folder. Of a local one also of folders that it links to, but no link goes round."""
-    if not isinstance(system, LocalFileSystem):
-        yield from system.find(folder)
-        return
-    above = {
-        folder: {os.path.realpath(folder)}
-    }  # of each folder on the way, itself and those that it lies in
-    for where, folders, files in os.walk(folder, followlinks=True):
-        around = above.pop(where)
-        real = {name: os.path.realpath(os.path.join(where, name)) for name in folders}
-        folders[:] = [name for name in sorted(folders) if not is_litter(name) and real[name] not in around]
-        above |= {os.path.join(where, name): around | {real[name]} for name in folders}
-        yield from (os.path.join(where, name) for name in sorted(files))
-
-
-def fetch_companions(system, inner: str, scan: Path) -> list[str]:
-    """Copy what a single scan needs beside it, as far as it is there: into the scan's own folder, as it is named, or
-    right beside it where it lies elsewhere.
-
-    Args:
-        system: of fsspec, that the scan came from.
-        inner: the scan's path there.
-        scan: its copy.
-
-    Returns:
-        a line for each file that is named and is not there.
-    """
-    from sofgan.scans.companions import may_lie_beside, named_in  # They load what reads scans.
-    from sofgan.scans.materials import beside
-
-    inner = inner.split("?")[0]
-    above = inner.rpartition("/")[0]
-    gone, copied = [], {scan}
-
-    def find(name: str, by: str) -> tuple[str, Path] | None:
-        """Pairs of paths: a file that another one names, as it is there and as it is to be here."""
-        if isinstance(system, LocalFileSystem):
-            there = beside(Path(by), name) or beside(Path(inner), name)
-            return None if there is None else (str(there), scan.parent / _place(there, Path(above)))
-        plain = name.strip().strip('"').replace("\\", "/")
-        spellings = dict.fromkeys((plain, unquote(plain), plain.rpartition("/")[2]))
-        for folder in dict.fromkeys((by.rpartition("/")[0], above)):
-            for path in (f"{folder}/{spelling.removeprefix('./')}" for spelling in spellings):
-                if ".." not in path.split("/") and system.isfile(path):
-                    return path, scan.parent / _place(Path(path), Path(above))
-        return None
-
-    def copy(source: str, file: Path) -> None:
-        if file not in copied:
-            copied.add(file)
-            file.parent.mkdir(parents=True, exist_ok=True)
-            system.get_file(source, str(file))
-            copy_named(source, file)
-
-    def copy_named(source: str, file: Path) -> None:
-        for names in named_in(file):
-            found = [place for name in names if (place := find(name, source))]
-            for place in found[:1] if find(names[0], source) else found:
-                copy(*place)
-            if not found:
-                gone.append(f"{names[0]}: {file.name} names it, and it is not there")
-
-    copy_named(inner, scan)
-    for name in may_lie_beside(scan.name):
-        if place := find(name, inner):
-            copy(*place)
-    return gone
-
-
-def _place(file: Path, folder: Path) -> Path:
-    """A file's path from a folder, or its last part where it lies elsewhere."""
-    path = Path(os.path.relpath(file, folder))
-    return Path(file.name) if ".." in path.parts else path
-
-
-def _without_litter(folder: Path) -> None:
-    """Remove what is no part of a batch from what an archive held."""
-    for path in sorted(folder.rglob("*"), reverse=True):  # What is in a folder comes before it.
-        if is_litter(path.name) or (path.is_symlink() and not path.exists()):
-            shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
 
 
 def _hold_all(root: Path, target: Path, files: int, is_new: bool) -> None:
@@ -431,7 +229,7 @@ def same(first: Path, second: Path) -> bool:
 def keep_field(root: Path, kept: Path) -> dict[str, str]:
     """Keep the field that there is, which the next training replaces: keys of `train_sof.warm_start`."""
     kept.parent.mkdir(parents=True, exist_ok=True)
-    shutil.copyfile(root / FIELD, kept)
+    shutil.copyfile(root / paths.SOF, kept)
     hold(root, kept)
     return {"field": kept.relative_to(root).as_posix(), "sha256": sha256_file(kept)}
 
@@ -483,7 +281,9 @@ def run_add(source: str, name: str | None, warm_start: bool) -> int:
     print("Next:")
     print(f"  dvc repro render_views@{batch.name}    # reads and renders its scans, no others")
     print("  dvc repro report                 # brings everything that depends on them up to date")
-    print(f"  git add params.yaml {dvc_file(RAW / batch.name)}    # for other clones, and for experiments")
+    print(
+        f"  git add params.yaml {dvc_file(paths.RAW_SCANS / batch.name)}    # for other clones, and for experiments"
+    )
     return 0
 
 
@@ -497,7 +297,7 @@ def run_remove(name: str) -> int:
 
 def whereabouts(root: Path, name: str) -> str:
     """Where the scans of a batch are, and whether they are safe there."""
-    folder, held_by = RAW / name, dvc_file(RAW / name)
+    folder, held_by = paths.RAW_SCANS / name, dvc_file(paths.RAW_SCANS / name)
     if not (root / held_by).is_file():
         if name in read_document(root).get("avatars", {}).get("batches", []):
             return f"Its scans in {folder} are those that make_avatars makes."

@@ -20,7 +20,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 
 from pipelines import dvc_files
-from pipelines.batches import RAW, seen_in
+from pipelines.batches import seen_in
 from pipelines.demo import dvc
 from sofgan.config import ConfigError
 from sofgan.errors import UserError
@@ -282,7 +282,7 @@ def data() -> Iterator[Line]:
         yield Line("FIX", str(error), "edit params.yaml")
         return
     for batch in batches:
-        raw = RAW / batch
+        raw = paths.RAW_SCANS / batch
         if not raw.is_dir() and batch not in made:
             fix = f"put its scans in {raw}, or take {batch} out of batches in params.yaml"
             if (held_by := dvc_files.dvc_file(raw)).is_file():
@@ -320,7 +320,7 @@ def _given() -> list[Path]:
     """Scans, photos, weights and fields that params.yaml names, as far as they lie in the project."""
     given = []
     with suppress(ConfigError, ImportError):  # `parameters` tells of it, here and below.
-        given += [RAW / name for name in params.batches()]
+        given += [paths.RAW_SCANS / name for name in params.batches()]
     for block in params.BLOCKS:
         with suppress(ConfigError, ImportError):
             value = params.read_params(block)

@@ -12,9 +12,11 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 
-from pipelines import batches, dvc_stages, gpu_shares
+from pipelines import batches, dvc_stages, gpu_shares, watched_folder
+from pipelines.batch_sources import slug
 from pipelines.dvc_stages import Outcome
 from pipelines.summary import batch_tables, experiments_table, summary
+from stages import paths
 from stages.execution.dask_shards import in_a_state
 from stages.tracking import spool
 
@@ -142,25 +144,25 @@ def watch_batches(
     """
     root, names, failed = Path.cwd(), [], []
     waiting = []
-    for source in batches.arrived(root, Path(folder), 60 * settled_minutes):
-        if batches.worth_a_try(root, batches.slug(source.name), source):
+    for source in watched_folder.arrived(root, Path(folder), 60 * settled_minutes):
+        if watched_folder.worth_a_try(root, slug(source.name), source):
             waiting.append((source, fine_tune))
         else:
             print(f"{source} was refused {batches.TRIES} times: left alone until something in it changes")
-    for name in batches.unfinished(root, Path(folder)):
-        if batches.worth_a_try(root, name):
+    for name in watched_folder.unfinished(root, Path(folder)):
+        if watched_folder.worth_a_try(root, name):
             # Where another batch came with a warm start since, this one is rendered, and trained on with the next.
             tuned = fine_tune and batches.goes_on_from_its_field(root, name)
-            waiting.append((batches.RAW / name, tuned))
+            waiting.append((paths.RAW_SCANS / name, tuned))
         else:
             print(f"batch '{name}' failed {batches.TRIES} times: left alone until scans or parameters change")
     for source, tuned in waiting:
-        name = batches.slug(str(source))
+        name = slug(str(source))
         if render_batch(str(source), fine_tune=tuned, return_state=True).is_completed():
             names.append(name)
         else:
             failed.append(name)
-            batches.note_failure(root, name, Path(source))
+            watched_folder.note_failure(root, name, Path(source))
     if failed:  # The others have arrived all the same.
         raise dvc_stages.StageFailed(f"these could not be taken in: {', '.join(failed)}")
     return names

@@ -5,9 +5,10 @@ import json
 from collections.abc import Collection
 from pathlib import Path
 
-from pipelines.batches import ODDITIES, SCORES
+from pipelines.batches import SCORES
 from pipelines.dvc_stages import Outcome
 from sofgan.files import FIGURES
+from stages import paths
 from stages.batch_metrics import STAGES as BATCH_STAGES
 from stages.paths import METRICS
 from stages.reporting.headlines import read_figures, rows
@@ -59,7 +60,7 @@ def _rows(stage: str, file: Path) -> list[str]:
 
 
 def _oddities(root: Path, batch: str) -> str:
-    path = root / ODDITIES / f"{batch}.csv"
+    path = root / paths.ODDITIES / f"{batch}.csv"
     if not path.is_file():
         return ""
     with open(path, newline="") as file:

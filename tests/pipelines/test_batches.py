@@ -15,7 +15,7 @@ import fsspec
 import pytest
 import yaml
 
-from pipelines import batches
+from pipelines import batch_sources, batches, watched_folder
 from pipelines.batches import BatchError, add, remove, slug
 from sofgan.files import sha256_file
 from sofgan.scans.folder import is_litter
@@ -102,7 +102,7 @@ def test_a_single_scan_brings_what_it_needs(tmp_path):
     }
     for name, text in files.items():
         (source / name).write_bytes(text.encode())
-    gone = batches.fetch(str(source / "one.obj"), tmp_path / "here")
+    gone = batch_sources.fetch(str(source / "one.obj"), tmp_path / "here")
     assert batches.listing(tmp_path / "here") == {
         "hair.jpg": 4,
         "materials/head.mtl": (source / "materials/head.mtl").stat().st_size,
@@ -130,7 +130,7 @@ def test_a_single_scan_of_other_formats_brings_what_it_names(tmp_path):
     for name, companions in named.items():
         for number, place in enumerate((str(tmp_path), "memory://companions")):
             here = tmp_path / f"{name}-{number}"
-            assert batches.fetch(f"{place}/{name}", here) == []
+            assert batch_sources.fetch(f"{place}/{name}", here) == []
             assert batches.listing(here).keys() == {name} | companions
 
 
@@ -145,7 +145,7 @@ def test_linked_folders_are_taken_and_links_that_go_round_end(tmp_path):
     os.symlink(source, source / "own/loop")
     os.symlink(far / "subject/head.obj", source / "file.obj")
     os.symlink(tmp_path / "nowhere", source / "dead")
-    gone = batches.fetch(str(source), tmp_path / "here")
+    gone = batch_sources.fetch(str(source), tmp_path / "here")
     assert batches.listing(tmp_path / "here") == {"file.obj": 3, "linked/subject/head.obj": 3, "own/a.obj": 1}
     assert gone == ["dead: it is a link to what is not there"]
 
@@ -326,7 +326,7 @@ def test_two_at_once_are_both_added(project, tmp_path):
 
 def test_folders_that_have_settled_arrive(project):
     incoming = project / "data/incoming"
-    assert batches.arrived(project, Path("data/incoming"), 60) == []
+    assert watched_folder.arrived(project, Path("data/incoming"), 60) == []
     incoming.mkdir(parents=True)
     remembered = project / "data/raw/scans/sunday.dvc"
     remembered.parent.mkdir(parents=True)
@@ -337,7 +337,7 @@ def test_folders_that_have_settled_arrive(project):
     for path in (*incoming.glob("*/*"), *incoming.glob("*/")):
         os.utime(path, (long_ago, long_ago))
     (incoming / "Tuesday/b.obj").write_text("o still arriving\n")
-    assert batches.arrived(project, Path("data/incoming"), 60) == [incoming / "Monday"]
+    assert watched_folder.arrived(project, Path("data/incoming"), 60) == [incoming / "Monday"]
 
 
 def test_what_failed_is_tried_again_twice_then_when_it_has_changed(project):
@@ -348,41 +348,43 @@ def test_what_failed_is_tried_again_twice_then_when_it_has_changed(project):
     for name in ("done", "failed"):
         add(project, str(project / incoming / name))
     (project / "data/views/done").mkdir(parents=True)
-    assert batches.unfinished(project, incoming) == ["failed"]
-    assert batches.unfinished(project, Path("data/elsewhere")) == []
+    assert watched_folder.unfinished(project, incoming) == ["failed"]
+    assert watched_folder.unfinished(project, Path("data/elsewhere")) == []
 
-    for _ in range(batches.TRIES):
-        assert batches.worth_a_try(project, "failed")
-        batches.note_failure(project, "failed")
-    assert not batches.worth_a_try(project, "failed")
+    for _ in range(watched_folder.TRIES):
+        assert watched_folder.worth_a_try(project, "failed")
+        watched_folder.note_failure(project, "failed")
+    assert not watched_folder.worth_a_try(project, "failed")
     (project / "data/raw/scans/failed/failed.obj").write_text("o mended\n")
-    assert batches.worth_a_try(project, "failed")
+    assert watched_folder.worth_a_try(project, "failed")
 
-    for _ in range(batches.TRIES):
-        batches.note_failure(project, "failed")
-    assert not batches.worth_a_try(project, "failed")
+    for _ in range(watched_folder.TRIES):
+        watched_folder.note_failure(project, "failed")
+    assert not watched_folder.worth_a_try(project, "failed")
     text = (project / "params.yaml").read_text()
     (project / "params.yaml").write_text(text.replace("steps: 1000", "steps: 999"))  # Not of these stages.
-    assert not batches.worth_a_try(project, "failed")
+    assert not watched_folder.worth_a_try(project, "failed")
     (project / "params.yaml").write_text(text.replace("palette_tolerance: 24", "palette_tolerance: 30"))
-    assert batches.worth_a_try(project, "failed")
+    assert watched_folder.worth_a_try(project, "failed")
 
 
 def test_a_folder_that_is_refused_is_tried_again_twice_then_when_it_has_changed(project):
     source = scans(project / "photos")
-    for _ in range(batches.TRIES):
-        assert batches.worth_a_try(project, "photos", source)
+    for _ in range(watched_folder.TRIES):
+        assert watched_folder.worth_a_try(project, "photos", source)
         with pytest.raises(BatchError, match="no scan"):
             add(project, str(source))
-        batches.note_failure(project, "photos", source)
-    assert not batches.worth_a_try(project, "photos", source)
+        watched_folder.note_failure(project, "photos", source)
+    assert not watched_folder.worth_a_try(project, "photos", source)
     (source / "head.obj").write_text("o head\n")
-    assert batches.worth_a_try(project, "photos", source)
-    for _ in range(batches.TRIES):
-        batches.note_failure(project, "photos", source)
-    assert not batches.worth_a_try(project, "photos", source)
+    assert watched_folder.worth_a_try(project, "photos", source)
+    for _ in range(watched_folder.TRIES):
+        watched_folder.note_failure(project, "photos", source)
+    assert not watched_folder.worth_a_try(project, "photos", source)
     add(project, str(source))  # Now its own folder counts.
-    assert batches.worth_a_try(project, "photos", source) and batches.worth_a_try(project, "photos")
+    assert watched_folder.worth_a_try(project, "photos", source) and watched_folder.worth_a_try(
+        project, "photos"
+    )
 
 
 def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):

@@ -15,6 +15,7 @@ import yaml
 
 from pipelines import dvc_stages, gpu_shares
 from pipelines.summary import batch_tables, experiments_table, summary
+from stages import paths
 
 CODE = Path(__file__).parents[2]
 DVC = """
@@ -118,7 +119,7 @@ def test_the_flow_goes_through_the_graph_and_stops_at_a_failure(project, monkeyp
 def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, capsys):
     from prefect.states import Completed, Failed
 
-    from pipelines import batches, flows
+    from pipelines import batches, flows, watched_folder
 
     rendered, noted, given_up = [], [], ["hopeless", "photos"]
 
@@ -129,26 +130,28 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(flows, "render_batch", render_batch)
     monkeypatch.setattr(
-        batches, "arrived", lambda *_: [Path("incoming") / name for name in ("New", "Photos", "bad")]
+        watched_folder, "arrived", lambda *_: [Path("incoming") / name for name in ("New", "Photos", "bad")]
     )
-    monkeypatch.setattr(batches, "unfinished", lambda *_: ["bad-again", "hopeless", "mended"])
-    monkeypatch.setattr(batches, "worth_a_try", lambda root, name, source=None: name not in given_up)
+    monkeypatch.setattr(watched_folder, "unfinished", lambda *_: ["bad-again", "hopeless", "mended"])
+    monkeypatch.setattr(watched_folder, "worth_a_try", lambda root, name, source=None: name not in given_up)
     monkeypatch.setattr(batches, "goes_on_from_its_field", lambda root, name: name == "mended")
-    monkeypatch.setattr(batches, "note_failure", lambda root, name, source: noted.append((name, source)))
+    monkeypatch.setattr(
+        watched_folder, "note_failure", lambda root, name, source: noted.append((name, source))
+    )
     state = flows.watch_batches.fn(folder="incoming", fine_tune=True)
     assert state.is_failed() and "could not be taken in: bad, bad-again" in state.message
     assert rendered == [
         (Path("incoming/New"), True),
         (Path("incoming/bad"), True),
-        (batches.RAW / "bad-again", False),  # Its warm start is another batch's by now.
-        (batches.RAW / "mended", True),
+        (paths.RAW_SCANS / "bad-again", False),  # Its warm start is another batch's by now.
+        (paths.RAW_SCANS / "mended", True),
     ]
-    assert noted == [("bad", Path("incoming/bad")), ("bad-again", batches.RAW / "bad-again")]
+    assert noted == [("bad", Path("incoming/bad")), ("bad-again", paths.RAW_SCANS / "bad-again")]
     said = capsys.readouterr().out
     assert "batch 'hopeless' failed" in said and "incoming/Photos was refused 3 times" in said
 
-    monkeypatch.setattr(batches, "arrived", lambda *_: [])
-    monkeypatch.setattr(batches, "unfinished", lambda *_: ["hopeless", "mended"])
+    monkeypatch.setattr(watched_folder, "arrived", lambda *_: [])
+    monkeypatch.setattr(watched_folder, "unfinished", lambda *_: ["hopeless", "mended"])
     assert flows.watch_batches.fn(folder="incoming") == ["mended"]
 
 
