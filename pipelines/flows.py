@@ -148,14 +148,18 @@ def watch_batches(
         if watched_folder.worth_a_try(root, slug(source.name), source):
             waiting.append((source, fine_tune))
         else:
-            print(f"{source} was refused {batches.TRIES} times: left alone until something in it changes")
+            print(
+                f"{source} was refused {watched_folder.TRIES} times: left alone until something in it changes"
+            )
     for name in watched_folder.unfinished(root, Path(folder)):
         if watched_folder.worth_a_try(root, name):
             # Where another batch came with a warm start since, this one is rendered, and trained on with the next.
             tuned = fine_tune and batches.goes_on_from_its_field(root, name)
             waiting.append((paths.RAW_SCANS / name, tuned))
         else:
-            print(f"batch '{name}' failed {batches.TRIES} times: left alone until scans or parameters change")
+            print(
+                f"batch '{name}' failed {watched_folder.TRIES} times: left alone until scans or parameters change"
+            )
     for source, tuned in waiting:
         name = slug(str(source))
         if render_batch(str(source), fine_tune=tuned, return_state=True).is_completed():
