@@ -26,7 +26,6 @@ _HEAD = (*_BARE, labels.HAIR, labels.HAT)
 _SKIN_REACH, _HAIR_REACH = 4.0, 7.0
 # From eyes to mouth, in distances between the eyes: the mean over 24 generated avatars.
 _EYES_TO_MOUTH = 1.1
-_TRUNK = (labels.NECK, labels.NECKLACE, labels.CLOTH)
 
 
 @dataclass(frozen=True)
