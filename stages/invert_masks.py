@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
@@ -171,18 +172,15 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
     save_sof(paths.SOF_INVERTED, extended)
     shown = slice(min(SHOWN, len(keys)))
     poses = cameras.orbit(np.array(NEW_YAWS), np.zeros(len(NEW_YAWS)), sof.radius)
+    around = Camera(poses, sof.intrinsics, found.fitted.shape[-1])
     columns = [
         np.concatenate(
-            [label_map, fitted]
-            + [
-                view.labels.cpu().numpy()
-                for view in extended.render_views(code, poses, sof.intrinsics, len(fitted))
-            ]
+            [label_map, fitted] + [view.labels.cpu().numpy() for view in extended.render_views(code, around)]
         )
         for label_map, fitted, code in zip(maps.numpy()[shown], found.fitted[shown], found.codes[shown])
     ]
     picture = colorize(np.concatenate(columns, 1))
-    cam2world, intrinsics = found.cameras()
+    fitted_cameras = found.cameras()
     with atomic_path(paths.INVERTED) as folder:
         folder.mkdir()
         write_npz(
@@ -191,8 +189,8 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
             codes=found.codes.cpu().numpy(),
             camera_names=np.array(found.views.NAMES),
             cameras=found.views.values.detach().cpu().numpy(),
-            cam2world=cam2world.cpu().numpy(),
-            intrinsics=intrinsics.cpu().numpy(),
+            cam2world=fitted_cameras.cam2world.cpu().numpy(),
+            intrinsics=fitted_cameras.intrinsics.cpu().numpy(),
             miou=found.miou,
             labels=maps.numpy(),
             fitted=found.fitted,

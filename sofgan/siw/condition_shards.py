@@ -12,6 +12,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sofgan.cameras import Camera
 from sofgan.parallel import Mapper
 from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
 from sofgan.siw.conditions import EVALUATION, TRAINING, shards, write_index, write_shard
@@ -108,6 +109,7 @@ def _render(
     (name, number, views), sof = piece, field.load()
     labels = np.empty((len(views), size, size), np.uint8)
     depth = np.empty((len(views), size, size), np.float16)
-    for row, (code, pose) in enumerate(zip(views.codes, views.cam2world)):
-        labels[row], depth[row] = draw_view(sof, code, pose, framing, size)
+    cameras = Camera(views.cam2world, framing.intrinsics, size)
+    for row, (code, camera) in enumerate(zip(views.codes, cameras)):
+        labels[row], depth[row] = draw_view(sof, code, camera)
     return write_shard(folder, name, number, labels, depth, views.cam2world, views.codes)

@@ -18,7 +18,8 @@ from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_
 from sofgan.sof.losses import sof_loss
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.precision import mixed_precision
-from sofgan.sof.render import render_cameras
+from sofgan.sof.rays import as_tensors
+from sofgan.sof.render import render_view
 from sofgan.sof.sampling import fit_mixture, shape_features
 from sofgan.sof.sof import Sof
 from sofgan.training import Checkpoints, warmup_cosine
@@ -245,8 +246,7 @@ def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool 
     def render(view: int) -> Tensor:
         instance = int(views.instance[view])
         representation = model.generate(model.codes[instance : instance + 1])
-        pose, intrinsics = views.cam2world[view : view + 1].to(device), views.intrinsics[instance].to(device)
-        return render_cameras(model, representation, pose, intrinsics, views.size).labels
+        return render_view(model, representation, as_tensors(views.camera(view), device)).labels
 
     index = index.tolist()
     for order, (view, rendered) in enumerate(zip(index, runtime.map_pieces(render, index, device))):

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.errors import MissingInput
 from sofgan.files import FIGURES, atomic_path, write_json, write_npz, write_png
 from sofgan.images import sheet
@@ -88,8 +89,8 @@ def render_scan(
     intrinsics = cameras.intrinsics_from_fov(config.fov_degrees).astype(np.float32)
     renderer.load(vertices, faces)
     maps, depths = [], []
-    for pose in cam2world:
-        visible = renderer.render(pose, intrinsics, config.size_px)
+    for camera in Camera(cam2world, intrinsics, config.size_px):
+        visible = renderer.render(camera)
         maps.append(label_map(visible, face_labels))
         depths.append(renderer.last_depth().astype(np.float16))
     return Views(np.stack(maps), np.stack(depths), cam2world, intrinsics, split)

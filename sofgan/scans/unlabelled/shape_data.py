@@ -8,6 +8,7 @@ import numpy as np
 from scipy import sparse
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.parallel import Mapper, map_in_processes
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
@@ -98,10 +99,10 @@ def shape_views(person: int, seed: int, views: int, size: int) -> tuple[np.ndarr
     unit, middle = frame.portrait_side(), poses[:, :3, 3].mean(0)
     poses[:, :3, 3] = (poses[:, :3, 3] - middle) / unit
     vertices = (surface.vertices - middle) / unit
-    renderer, intrinsics = process_renderer(), cameras.intrinsics_from_fov(FOV_DEGREES)
-    pictures = picture_shape(vertices, surface.faces[surface.pictured], renderer, poses, intrinsics, size)
+    renderer, around = process_renderer(), Camera(poses, cameras.intrinsics_from_fov(FOV_DEGREES), size)
+    pictures = picture_shape(vertices, surface.faces[surface.pictured], renderer, around)
     renderer.load(vertices, surface.faces)
-    maps = [label_map(renderer.render(pose, intrinsics, size), surface.face_labels) for pose in poses]
+    maps = [label_map(renderer.render(camera), surface.face_labels) for camera in around]
     return pictures, np.stack(maps)
 
 

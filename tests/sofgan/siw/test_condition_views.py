@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.labels import EYE, SKIN, U_LIP
 from sofgan.seeds import torch_generator
 from sofgan.siw import condition_views
@@ -38,14 +39,15 @@ class BallField:
         self.radius = radius
         self.intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(fov_degrees)).float()
 
-    def render(self, code, cam2world, intrinsics, size):
-        origin, directions = cameras.rays(np.asarray(cam2world), np.asarray(intrinsics), size, size)
+    def render(self, code, camera):
+        size = camera.size
+        origin, directions = cameras.rays(camera)
         along = -(directions * origin).sum(-1) / (directions**2).sum(-1)
         closest = origin + along[..., None] * directions
         labels = np.where((closest**2).sum(-1) < 0.8**2, SKIN, 0).astype(np.uint8)
         depth = np.where(labels > 0, along, 0.0)
         for label, point in PARTS:
-            place, distance = cameras.project(np.array(point), np.asarray(cam2world), np.asarray(intrinsics))
+            place, distance = cameras.project(np.array(point), camera)
             column, row = (place * size).astype(int)
             labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = label
             depth[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = distance
@@ -163,8 +165,9 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
 def test_depth_of_a_view_is_the_heads_and_the_shoulders():
     field, pose = BallField(4.0, 29.0), FRAMING.cam2world(0.2, 0.0)
     wide = Framing(40.0, -0.4, 4.0)
-    labels, depth = draw_view(field, np.zeros(4), pose, wide, 48)
-    seen = field.render(None, pose, wide.intrinsics, 48)
+    camera = Camera(pose, wide.intrinsics, 48)
+    labels, depth = draw_view(field, np.zeros(4), camera)
+    seen = field.render(None, camera)
     head = seen.labels.numpy() > 0
     np.testing.assert_allclose(depth[head], seen.depth.numpy()[head], rtol=1e-6)
     assert ((depth > 0) == (labels > 0)).all() and ((labels > 0) & ~head).any()

@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sofgan import cameras, runtime, shares
+from sofgan.cameras import Camera
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.data import RaySampler, read_views, view_files
 from sofgan.sof.losses import sof_loss, weighted_cross_entropy
@@ -154,12 +155,12 @@ def test_saved_field_loads_and_renders_the_same(views, config, tmp_path):
     assert loaded.codes.shape == (4, 8)
     assert loaded.config == sof.config
     assert loaded.radius == pytest.approx(4.0, rel=1e-3)
-    pose, intrinsics = cameras.orbit(0.3, 0.1, 4.0), cameras.intrinsics_from_fov(29.0)
-    first, second = (s.render(s.codes[1], pose, intrinsics, 24, probabilities=True) for s in (sof, loaded))
+    camera = Camera(cameras.orbit(0.3, 0.1, 4.0), cameras.intrinsics_from_fov(29.0), 24)
+    first, second = (s.render(s.codes[1], camera, probabilities=True) for s in (sof, loaded))
     assert torch.equal(first.labels, second.labels)
     assert first.labels.shape == first.depth.shape == (24, 24)
     assert torch.allclose(first.probabilities.sum(-1), torch.ones(24, 24), atol=1e-2)
-    many = loaded.render_views(loaded.generate(loaded.codes[1]), np.stack([pose, pose]), intrinsics, 24)
+    many = loaded.render_views(loaded.generate(loaded.codes[1]), camera[None][[0, 0]])
     assert all(torch.equal(view.labels, first.labels) for view in many)
     drawn = sample_codes(loaded, 3, torch.Generator().manual_seed(0))
     assert torch.equal(drawn, sample_codes(loaded, 3, torch.Generator().manual_seed(0)))
