@@ -96,7 +96,7 @@ def fit_in_groups(
     encoder = None
     if params.encoder_steps:
         prior, steps = fit_prior(sof.codes), params.encoder_steps
-        encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
+        encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run)
     device = fingerprint["device"]
     file = SofFile(SOF, fingerprint["inputs"][str(SOF)], device)
 
@@ -105,10 +105,9 @@ def fit_in_groups(
         if len(label_maps) > params.maps_per_step:
             with over_devices("invert_masks", device) as mapper:
                 if mapper is not None:
-                    dealt = (mapper, encoder, known_framing, states[-1], run.status)
+                    dealt = (mapper, encoder, known_framing, states[-1], run)
                     return invert_dealt(file, label_maps, *how, seed(), *dealt)
-        told = (run.status, run.report)
-        return invert(sof, label_maps, *how, seed(), encoder, known_framing, states[-1], *told)
+        return invert(sof, label_maps, *how, seed(), encoder, known_framing, states[-1], run)
 
     states: list[Checkpoints] = []
     frozen = fit("masks", maps, known_framing=False)
@@ -119,8 +118,7 @@ def fit_in_groups(
         return frozen, frozen, states
     states.append(Checkpoints(paths.WORK / "invert_masks/released", fingerprint))
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, training)
-    told = (run.status, run.report)
-    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], *told), states
+    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], run), states
 
 
 def fit_in_turns(
@@ -135,7 +133,7 @@ def fit_in_turns(
     """Masks and frontal maps of new heads together by the paper's preset, each visited as often."""
     states = Checkpoints(paths.WORK / "invert_masks/turns", fingerprint)
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, how[1])
-    pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run.status, run.report)
+    pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run)
     return *pair, [states]
 
 

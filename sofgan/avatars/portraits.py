@@ -1,7 +1,6 @@
 """Portrait photos of generated people: one set stands for FFHQ, the other, with masks, for CelebAMask-HQ."""
 
 import os
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
@@ -17,6 +16,7 @@ from sofgan.cameras import Camera
 from sofgan.files import atomic_path
 from sofgan.images import sheet
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
 from sofgan.seeds import numpy_generator
@@ -58,7 +58,7 @@ def make_portraits(
     config: MakePortraits,
     seed: int,
     workers: int | Mapper,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> dict[str, float]:
     """Render both sets of portraits, of people who are in no scan batch and in no more than one set.
 
@@ -68,7 +68,7 @@ def make_portraits(
         config: how many and how.
         seed: of the run; the same seed writes the same bytes.
         workers: processes; a result does not depend on how many.
-        report: called with photos done and in all.
+        progress: listener, which gets the count of photos.
 
     Returns:
         photos and identities of each set, and the share of photos with masks that show each class
@@ -91,7 +91,7 @@ def make_portraits(
         for (name, _, count), shown in zip(tasks, map_in_processes(work, tasks, workers)):
             present += shown if name == "celebamask" else 0
             done += count
-            report(done, sum(counts.values()))
+            progress.items(done, sum(counts.values()), "photos")
     figures = {}
     for name in SETS:
         figures[f"{name}_photos"] = float(counts[name])

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from sofgan import runtime
 from sofgan.cameras import Camera
+from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
@@ -168,7 +169,7 @@ def render_sof_maps(
     count: int,
     size: int,
     seed: int,
-    status: Callable[[int], None] = lambda done: None,
+    progress: Progress = SILENT,
     purpose: str = "training",
 ) -> np.ndarray:
     """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
@@ -177,7 +178,7 @@ def render_sof_maps(
 
     Args:
         reference: from `training_reference`.
-        status: is told how many are done.
+        progress: listener, which gets the count of maps.
         purpose: names the random stream; maps of another purpose are other heads.
     """
     views = plan_views(sof, reference, framing, config, {purpose: count}, seed)[purpose]
@@ -190,5 +191,5 @@ def render_sof_maps(
     maps = np.empty((count, size, size), np.uint8)
     for index, drawn in enumerate(runtime.map_pieces(draw, range(count), sof.device)):
         maps[index] = drawn
-        status(index + 1)
+        progress.items(index + 1, count, "maps")
     return maps

@@ -1,6 +1,5 @@
 """Pictures of the shape of generated people with their label maps: what a parser of bare geometry learns from."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -10,6 +9,7 @@ from scipy import sparse
 from sofgan import cameras, labels
 from sofgan.cameras import Camera
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
 from sofgan.scans.face_frame import FaceFrame, frame_of_labels
@@ -44,7 +44,7 @@ def picture_people(
     config: TrainShapeParser,
     seed: int,
     workers: int | Mapper,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> tuple[Pictures, Pictures, Pictures]:
     """Views to train on, views of other people to choose the best state by, and of others again to score on.
 
@@ -52,7 +52,7 @@ def picture_people(
         config: how many people and views.
         seed: of the run; a person's views depend on it and the person's number alone.
         workers: processes.
-        report: called with people done and in all.
+        progress: listener, which gets the count of people.
     """
     scored = config.people + config.held_out_people
     total = scored + config.validation_people
@@ -61,7 +61,7 @@ def picture_people(
     for made, labelled in map_in_processes(task, range(total), workers):
         pictures.append(made)
         maps.append(labelled)
-        report(len(pictures), total)
+        progress.items(len(pictures), total, "people pictured")
     return tuple(
         Pictures(np.concatenate(pictures[part]), np.concatenate(maps[part]))
         for part in (slice(config.people), slice(scored, None), slice(config.people, scored))

@@ -1,7 +1,7 @@
 """Round 2: codes and cameras of single label maps (paper, section 6.2), and then the modules with them."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -12,6 +12,7 @@ from torch import Tensor
 from sofgan import distributed, runtime
 from sofgan.cameras import Camera
 from sofgan.labels import NUM_CLASSES, VOID
+from sofgan.progress import SILENT, Progress
 from sofgan.scores.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
 from sofgan.shares import share_slices
@@ -38,9 +39,6 @@ FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
 RANGES_EVERY_DRAWS = 20  # of a map: then its coarse view is made anew
 LEAST_SHARE = 4  # maps that a thread takes
 ADAM_BETA1 = 0.9
-
-Status = Callable[[str], None]
-Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -225,8 +223,7 @@ def invert(
     encoder: MapEncoder | None = None,
     known_framing: bool = False,
     checkpoints: Checkpoints | None = None,
-    status: Status | None = None,
-    report: Report | None = None,
+    progress: Progress = SILENT,
     first_group: int = 0,
 ) -> Inversion:
     """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is (the fast preset).
@@ -276,7 +273,7 @@ def invert(
             terms = learn(fitted, fit.tasks(fit.draw(generator), generator, fitted), device)
             optimizer.step()
             done = number * config.steps + step + 1
-            tell(done, total, f"steps of {len(groups)} groups", terms, status, report)
+            tell(progress, done, total, f"steps of {len(groups)} groups", terms)
             if checkpoints and done % config.checkpoint_every_steps == 0 and step + 1 < config.steps:
                 checkpoints.save(
                     done, {"finished": finished, "fit": fit.state(), "optimizer": optimizer.state_dict()}
@@ -297,8 +294,7 @@ def release(
     seed: int,
     rehearsal: Rehearsal | None = None,
     checkpoints: Checkpoints | None = None,
-    status: Status | None = None,
-    report: Report | None = None,
+    progress: Progress = SILENT,
 ) -> Inversion:
     """Go on from `invert` with all maps (M, H, W) together and the modules released: `released_steps` steps.
 
@@ -341,7 +337,7 @@ def release(
             torch.nn.utils.clip_grad_norm_(modules, config.clip_gradient_norm)
         optimizer.step()
         done = step + 1
-        tell(done, config.released_steps, "steps with modules released", terms, status, report)
+        tell(progress, done, config.released_steps, "steps with modules released", terms)
         if checkpoints and (done % config.checkpoint_every_steps == 0 or done == config.released_steps):
             state = {"fit": fit.state(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoints.save(done, state)
@@ -421,12 +417,12 @@ def latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
     return (checkpoints.latest(device) if checkpoints else None) or (0, None)
 
 
-def tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, report) -> None:
+def tell(progress: Progress, done: int, total: int, unit: str, terms: dict[str, Tensor]) -> None:
     """Say now and then how far a fit is, and more seldom its terms."""
-    if status and done % 10 == 0:
-        status(f"{done}/{total} {what}")
-    if report and done % 100 == 0:
-        report(done, {name: float(value.detach()) for name, value in terms.items()}, {})
+    if done % 10 == 0:
+        progress.items(done, total, unit)
+    if done % 100 == 0:
+        progress.scalars(done, {name: float(value.detach()) for name, value in terms.items()})
 
 
 @torch.no_grad()

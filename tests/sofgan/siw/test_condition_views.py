@@ -10,6 +10,7 @@ import torch
 from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.labels import EYE, SKIN, U_LIP
+from sofgan.progress import Progress
 from sofgan.seeds import torch_generator
 from sofgan.siw import condition_views
 from sofgan.siw.condition_views import (
@@ -79,7 +80,12 @@ def test_views_of_the_field_are_framed_as_the_portraits(field):
 def test_cameras_turn_within_their_ranges_and_are_seeded(field):
     framing = portrait_framing(field, None, portraits(), 1, 0)
     done = []
-    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, done.append)
+
+    class Counts(Progress):
+        def items(self, count, total, unit="items", note=""):
+            done.append(count)
+
+    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, Counts())
     assert done == [1, 2, 3, 4, 5, 6]
     assert len({view.tobytes() for view in maps}) == 6
     np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 0))

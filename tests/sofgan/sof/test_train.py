@@ -9,6 +9,7 @@ import torch
 
 from sofgan import cameras, runtime, shares
 from sofgan.cameras import Camera
+from sofgan.progress import Progress
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.data import RaySampler, read_views, view_files
 from sofgan.sof.losses import sof_loss, weighted_cross_entropy
@@ -49,11 +50,12 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_p
     def run(name, kill_at=None):
         checkpoints = Checkpoints(tmp_path / "work", [name])
 
-        def report(step, scalars, images):
-            if step == kill_at:
-                raise Killed
+        class Kill(Progress):
+            def scalars(self, step, values):
+                if step == kill_at:
+                    raise Killed
 
-        model, curve = train_sof(views, config, 0, "cpu", checkpoints, report)
+        model, curve = train_sof(views, config, 0, "cpu", checkpoints, Kill())
         save_sof(tmp_path / f"{name}.pt", finish(model, views, config, 0))
         write_curve(tmp_path / f"{name}.csv", curve)
         return digest(tmp_path / f"{name}.pt"), digest(tmp_path / f"{name}.csv")
@@ -92,12 +94,13 @@ def test_threads_change_no_bit_and_shares_round_alone(views, config, monkeypatch
 def test_the_curve_holds_every_class_and_the_report_the_seconds_too(views, config):
     told, ticks = [], iter(range(1000))
 
-    def report(step, scalars, images):
-        told.append(scalars)
-        for _ in range(100):  # time that passes while a tracker is told
-            next(ticks)
+    class Tracker(Progress):
+        def scalars(self, step, values):
+            told.append(values)
+            for _ in range(100):  # time that passes while a tracker is told
+                next(ticks)
 
-    _, curve = train_sof(views, config, 0, "cpu", report=report, clock=lambda: next(ticks))
+    _, curve = train_sof(views, config, 0, "cpu", progress=Tracker(), clock=lambda: next(ticks))
     assert [row["step"] for row in curve] == [6, 12]
     for row, scalars in zip(curve, told):
         scores = [value for name, value in row.items() if name.startswith("iou_")]
