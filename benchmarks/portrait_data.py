@@ -22,7 +22,7 @@ from sofgan.photos.decoding import decode_square
 from sofgan.photos.layouts import find_source, read_labels
 from sofgan.photos.people import split_people
 from sofgan.photos.store import PhotoStore, PhotoStoreWriter
-from sofgan.progress import Throughput
+from sofgan.progress import Progress, Throughput
 
 CACHE = Path(".work/benchmarks")
 JUDGE = ParserConfig(arch="unet", size=64, width=16)
@@ -85,6 +85,13 @@ def load_portraits(folders: list[Path], parser: Path, size: int) -> Portraits:
         return Portraits(loaded["photos"], loaded["labels"], loaded["masked"])
 
 
+class JudgeLine(Progress):
+    """A line on the terminal that says how far the judge's training is."""
+
+    def items(self, done, total, unit="items", note="") -> None:
+        print(f"\rjudge: {done}/{total} {unit} {note}", end="", file=sys.stderr, flush=True)
+
+
 def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
     """A small parser trained from nothing on a set with masks: features outside the family of EfficientNet-lite,
     from which the projected discriminator and the pipeline's parser are made."""
@@ -114,7 +121,7 @@ def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
                     writer.add(entry.key, entry.file.read_bytes(), read_labels(entry), split=splits[person])
         trained = train_parser(
             PhotoStore(store), params, 0, device=device,
-            status=lambda line: print(f"\rjudge: {line}", end="", file=sys.stderr, flush=True),
+            progress=JudgeLine(),
         )  # fmt: skip
         print(f"\njudge: held-out mIoU {trained.confusion.miou():.3f}", file=sys.stderr)
         save_parser(file, trained.parser)

@@ -43,20 +43,21 @@ def _heads(count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return heads
 
 
-def _ours(heads, poses, intrinsics, size: int) -> tuple[list[np.ndarray], float]:
+def _ours(heads, around: cameras.Camera) -> tuple[list[np.ndarray], float]:
     renderer = process_renderer()
     maps = []
     start = time.process_time()
     for vertices, faces, face_labels in heads:
         renderer.load(vertices, faces)
-        for pose in poses:
-            visible = renderer.render(pose, intrinsics, size)
+        for camera in around:
+            visible = renderer.render(camera)
             renderer.last_depth()
             maps.append(label_map(visible, face_labels))
     return maps, time.process_time() - start
 
 
-def _stock(renderer, heads, poses, intrinsics, size: int) -> tuple[list[np.ndarray], float]:
+def _stock(renderer, heads, around: cameras.Camera) -> tuple[list[np.ndarray], float]:
+    intrinsics, size = around.intrinsics, around.size
     camera = pyrender.IntrinsicsCamera(
         intrinsics[0, 0] * size, intrinsics[1, 1] * size, size / 2, size / 2, znear=0.05, zfar=100.0
     )
@@ -72,7 +73,7 @@ def _stock(renderer, heads, poses, intrinsics, size: int) -> tuple[list[np.ndarr
             primitive = pyrender.Primitive(positions=vertices, indices=chosen)
             colors[scene.add(pyrender.Mesh([primitive]))] = int(label)
         node = scene.add(camera)
-        for pose in poses:
+        for pose in around.cam2world:
             scene.set_pose(node, cameras.to_opengl(pose))
             color, _ = renderer.render(scene, flags, colors)
             maps.append(color[..., 0])
@@ -90,14 +91,13 @@ def main() -> int:
     arguments = parser.parse_args()
     generator = numpy_generator(0, "benchmark cameras")
     yaw, pitch = generator.uniform(-0.8, 0.8, arguments.views), generator.uniform(-0.3, 0.4, arguments.views)
-    poses = cameras.orbit(yaw, pitch, 4.0)
-    intrinsics = cameras.intrinsics_from_fov(29.0)
+    around = cameras.Camera(cameras.orbit(yaw, pitch, 4.0), cameras.intrinsics_from_fov(29.0), arguments.size)
     heads = _heads(arguments.heads)
-    _ours(heads[:1], poses[:2], intrinsics, arguments.size)  # Shaders are compiled once.
+    _ours(heads[:1], around[:2])  # Shaders are compiled once.
     kept = pyrender.OffscreenRenderer(arguments.size, arguments.size)
-    _stock(kept, heads[:1], poses[:2], intrinsics, arguments.size)
-    ours, our_time = _ours(heads, poses, intrinsics, arguments.size)
-    stock, stock_time = _stock(kept, heads, poses, intrinsics, arguments.size)
+    _stock(kept, heads[:1], around[:2])
+    ours, our_time = _ours(heads, around)
+    stock, stock_time = _stock(kept, heads, around)
     views = len(ours)
     difference = np.mean([np.mean(a != b) for a, b in zip(ours, stock)])
     strangers = sum(int((image >= labels.NUM_CLASSES).sum()) for image in stock)

@@ -231,11 +231,10 @@ def in_truths_space(found: dict, truth: dict, matrix: np.ndarray) -> dict:
 
 def render(mesh: dict, poses: np.ndarray, views) -> np.ndarray:
     """Label maps (N, H, W) of a scan."""
-    renderer, intrinsics = process_renderer(), cameras.intrinsics_from_fov(views.fov_degrees)
+    renderer = process_renderer()
+    around = cameras.Camera(poses, cameras.intrinsics_from_fov(views.fov_degrees), views.size_px)
     renderer.load(mesh["vertices"], mesh["faces"])
-    return np.stack(
-        [label_map(renderer.render(pose, intrinsics, views.size_px), mesh["face_labels"]) for pose in poses]
-    )
+    return np.stack([label_map(renderer.render(camera), mesh["face_labels"]) for camera in around])
 
 
 if __name__ == "__main__":

@@ -27,6 +27,7 @@ from pipelines.profiles import merge
 from sofgan.config import from_mapping
 from sofgan.evaluation.turntable import turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_png
+from sofgan.progress import Progress
 from sofgan.runtime import use_cpu
 from sofgan.seeds import torch_generator
 from sofgan.siw.condition_views import portrait_framing, render_sof_maps, sample_heads, training_reference
@@ -103,14 +104,20 @@ def main() -> int:
     half = GRID[0] // 2
     grid = np.concatenate((shown[:half], shown_heads[:half]))
 
-    def report(step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
-        print(f"\nstep {step}: {line(scalars)}", file=sys.stderr, flush=True)
-        write_png(CACHE / "siw-showcase.png", images["samples/grid"])
+    class Lines(Progress):
+        def items(self, done, total, unit="items", note="") -> None:
+            print(f"\r{done}/{total} {unit} {note}", end="", file=sys.stderr, flush=True)
+
+        def scalars(self, step, values) -> None:
+            print(f"\nstep {step}: {line(values)}", file=sys.stderr, flush=True)
+
+        def images(self, step, pictures) -> None:  # noqa: ARG002
+            write_png(CACHE / "siw-showcase.png", pictures["samples/grid"])
 
     siw, rows = train(
         config, ArraySource(data.photos[used]), maps, grid, SEED, device, CACHE / "siw-showcase-states",
-        {"photos": len(used), "field": sha256_file(arguments.field)}, report,
-        lambda text: print(f"\r{text}", end="", file=sys.stderr, flush=True), ArraySource(data.labels[used]),
+        {"photos": len(used), "field": sha256_file(arguments.field)}, Lines(),
+        ArraySource(data.labels[used]),
     )  # fmt: skip
     siw.framing = framing
     save_siw(CACHE / "siw-showcase.pt", siw)

@@ -37,6 +37,7 @@ from benchmarks.avatar_views import SEED, avatar_views
 from pipelines.profiles import merge
 from sofgan.config import from_mapping
 from sofgan.files import write_png
+from sofgan.progress import Progress
 from sofgan.runtime import use_cpu
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
@@ -131,11 +132,12 @@ class Bench:
         """As many steps as a training gets through in that time, by the rate of a few of them."""
         times = []
 
-        def report(_step, scores: dict[str, float], _pictures) -> None:
-            times.append(scores["train_seconds"])
+        class Times(Progress):
+            def scalars(self, step, values) -> None:  # noqa: ARG002
+                times.append(values["train_seconds"])
 
         probe = dataclasses.replace(config, steps=6, validate_every_steps=2, validate_views=1)
-        train_sof(self.views, probe, SEED, self.device, report=report, clock=self.clock)
+        train_sof(self.views, probe, SEED, self.device, progress=Times(), clock=self.clock)
         steps = max(10, int(seconds / ((times[-1] - times[0]) / 4)))
         warmup = min(config.warmup_steps, max(1, int(WARMUP_SHARE * steps)))
         return dataclasses.replace(config, steps=steps, warmup_steps=warmup)
@@ -144,14 +146,15 @@ class Bench:
         """Train a preset to the end of its steps, and look at held-out views about `looks` times."""
         rows = []
 
-        def report(step: int, scores: dict[str, float], _pictures) -> None:
-            row = {"seconds": scores["train_seconds"], "step": step, "miou": scores["held_out_miou"]}
-            rows.append(row | {key: scores[key] for key in SMALL_CLASSES if key in scores})
-            tell(f"{name}: step {step}/{config.steps}, {row['seconds']:.1f} s, mIoU {row['miou']:.3f}")
+        class Rows(Progress):
+            def scalars(self, step, values) -> None:
+                row = {"seconds": values["train_seconds"], "step": step, "miou": values["held_out_miou"]}
+                rows.append(row | {key: values[key] for key in SMALL_CLASSES if key in values})
+                tell(f"{name}: step {step}/{config.steps}, {row['seconds']:.1f} s, mIoU {row['miou']:.3f}")
 
         every = max(1, config.steps // looks)
         config = dataclasses.replace(config, validate_every_steps=every, validate_views=self.held_out)
-        model, _ = train_sof(self.views, config, SEED, self.device, report=report, clock=self.clock)
+        model, _ = train_sof(self.views, config, SEED, self.device, progress=Rows(), clock=self.clock)
         parameters = sum(p.numel() for part in (model.field, model.marcher) for p in part.parameters())
         instances = min(config.instances_per_step, len(self.views.names))
         rays = instances * config.views_per_instance * config.rays_per_view

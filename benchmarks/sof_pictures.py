@@ -15,6 +15,7 @@ and the mesh itself to --mesh, which is no picture for the documentation.
 """
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -24,6 +25,7 @@ from benchmarks.sof_space import samples_picture, walk_picture
 from sofgan import cameras
 from sofgan.apps.mesh import HeadMesh, extract_mesh, save_glb
 from sofgan.apps.volume_picture import volume_picture
+from sofgan.cameras import Camera
 from sofgan.errors import in_a_sentence
 from sofgan.files import write_png
 from sofgan.labels import colorize
@@ -67,7 +69,8 @@ def main() -> None:
     save_glb(options.mesh, mesh)
     yaws = np.radians(options.yaw_degrees)
     poses = cameras.orbit(yaws, np.zeros(len(yaws)), sof.radius)
-    views = [mesh_picture(mesh, pose, sof.intrinsics.cpu().numpy()) for pose in poses]
+    around = Camera(poses, sof.intrinsics.cpu().numpy(), MESH_SIZE)
+    views = [mesh_picture(mesh, camera) for camera in around]
     write_png(options.out / "sof_mesh.png", np.concatenate(views, 1))
     print(f"pictures in {options.out}, mesh in {options.mesh}: {len(mesh.faces)} triangles")
 
@@ -82,24 +85,24 @@ def truth_picture(sof: Sof, folder: Path) -> np.ndarray:
     return np.concatenate(np.split(picture, rows, 1), 0)
 
 
-def mesh_picture(mesh: HeadMesh, cam2world: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """The mesh in its classes' colours, lit from the camera, on white: (MESH_SIZE, MESH_SIZE, 3) uint8."""
+def mesh_picture(mesh: HeadMesh, camera: Camera) -> np.ndarray:
+    """The mesh in its classes' colours, lit from the camera, on white: (size, size, 3) uint8."""
     import trimesh
 
-    size = MESH_SIZE * SUPERSAMPLING
+    size = camera.size * SUPERSAMPLING
     renderer = process_renderer()
     renderer.load(mesh.vertices, mesh.faces)
-    visible = renderer.render(cam2world, intrinsics, size)
+    visible = renderer.render(dataclasses.replace(camera, size=size))
     seen = visible >= 0
-    weights, _ = barycentric(visible, mesh.vertices, mesh.faces, cam2world, intrinsics)
+    weights, _ = barycentric(visible, mesh.vertices, mesh.faces, camera)
     corners = mesh.faces[visible[seen]]  # (N, 3) vertices
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     normals = np.einsum("nc,ncd->nd", weights, solid.vertex_normals[corners])
-    facing = np.abs(normals @ cam2world[:3, 2]) / np.linalg.norm(normals, axis=1).clip(1e-9)
+    facing = np.abs(normals @ camera.cam2world[:3, 2]) / np.linalg.norm(normals, axis=1).clip(1e-9)
     colours = np.einsum("nc,ncd->nd", weights, colorize(mesh.labels)[corners].astype(np.float64))
     image = np.full((size, size, 3), 255.0)
     image[seen] = colours * (AMBIENT + (1 - AMBIENT) * facing[:, None])
-    blocks = image.reshape(MESH_SIZE, SUPERSAMPLING, MESH_SIZE, SUPERSAMPLING, 3)
+    blocks = image.reshape(camera.size, SUPERSAMPLING, camera.size, SUPERSAMPLING, 3)
     return blocks.mean((1, 3)).round().astype(np.uint8)
 
 

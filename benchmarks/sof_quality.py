@@ -21,6 +21,7 @@ import yaml
 from benchmarks.avatar_views import SEED, avatar_views
 from sofgan.config import from_mapping, to_mapping
 from sofgan.files import write_png
+from sofgan.progress import Progress
 from sofgan.runtime import use_cpu
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import TrainSof
@@ -43,9 +44,12 @@ def steps_in(config: TrainSof, views: ViewSet, seconds: float, device: str) -> i
             config, steps=12, points_only_share=points_only_share, validate_every_steps=4, validate_views=1
         )
         times = []
-        train_sof(
-            views, probe, SEED, device, report=lambda _, scores, __: times.append(scores["train_seconds"])
-        )
+
+        class Times(Progress):
+            def scalars(self, step, values) -> None:  # noqa: ARG002
+                times.append(values["train_seconds"])
+
+        train_sof(views, probe, SEED, device, progress=Times())
         return (times[-1] - times[0]) / 8
 
     share = config.points_only_share
@@ -95,13 +99,14 @@ def main() -> int:
         checkpoint_every_steps=1000,
     )
 
-    def report(step: int, scores: dict[str, float], _pictures) -> None:
-        seconds, miou = scores["train_seconds"], scores["held_out_miou"]
-        print(f"step {step}/{steps}, {seconds:.0f} s, mIoU {miou:.3f}", file=sys.stderr, flush=True)
+    class Lines(Progress):
+        def scalars(self, step, values) -> None:
+            seconds, miou = values["train_seconds"], values["held_out_miou"]
+            print(f"step {step}/{steps}, {seconds:.0f} s, mIoU {miou:.3f}", file=sys.stderr, flush=True)
 
     began = time.perf_counter()
     checkpoints = Checkpoints(folder / f"{arguments.name}-states", [to_mapping(config), arguments.heads])
-    model, curve = train_sof(views, config, SEED, device, checkpoints, report)
+    model, curve = train_sof(views, config, SEED, device, checkpoints, Lines())
     seconds = time.perf_counter() - began
     save_sof(folder / f"{arguments.name}.pt", finish(model, views, config, SEED))
     write_curve(folder / f"{arguments.name}.csv", curve)

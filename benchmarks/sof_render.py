@@ -24,10 +24,12 @@ import torch
 
 from sofgan import cameras
 from sofgan.apps.baked import bake
+from sofgan.cameras import Camera
 from sofgan.runtime import use_cpu
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import numpy_generator
-from sofgan.sof.render import SAMPLES, picture, project_dense, render_cameras
+from sofgan.sof.rays import as_tensors
+from sofgan.sof.render import SAMPLES, picture, project_dense, render_view
 from sofgan.sof.sof import Sof, load_sof
 
 REQUIRED_RATIO, ALLOWED_LOSS = 8.0, 0.005
@@ -65,20 +67,14 @@ def _drawn(sof: Sof, count: int) -> list[View]:
     for number, pose in enumerate(poses):
         index = number * len(sof.instance_names) // count
         with torch.no_grad():
-            fine = project_dense(
-                sof.model,
-                sof.generate(sof.codes[index]),
-                torch.as_tensor(pose, dtype=torch.float32, device=sof.device)[None],
-                torch.as_tensor(intrinsics, dtype=torch.float32, device=sof.device),
-                SIZES[0],
-                4 * SAMPLES,
-            )
+            camera = as_tensors(Camera(pose, intrinsics, SIZES[0]), sof.device)
+            fine = project_dense(sof.model, sof.generate(sof.codes[index]), camera, 4 * SAMPLES)
         views.append((index, pose, intrinsics, picture(fine, SIZES[0]).labels.cpu().numpy()))
     return views
 
 
 def _ways(sof: Sof, views: list[View], clock: Clock) -> tuple[dict[str, Callable], dict[str, float]]:
-    """How to draw a view (instance, cam2world, intrinsics, size), and ms that are spent once a code."""
+    """How to draw a view of an instance from a camera, and ms that are spent once a code."""
     used = sorted({view[0] for view in views})
     made, kept, baked, once = {}, {}, {}, {"kept": [], "baked": []}
     for index in used:
@@ -88,17 +84,14 @@ def _ways(sof: Sof, views: list[View], clock: Clock) -> tuple[dict[str, Callable
             store[index] = make(made[index])
             once[name].append(1e3 * (_now(sof, clock) - start))
 
-    def dense(index, pose, intrinsics, size):
-        pose, intrinsics = (
-            torch.as_tensor(a, dtype=torch.float32, device=sof.device) for a in (pose, intrinsics)
-        )
-        return render_cameras(sof.model, made[index], pose[None], intrinsics, size, dense=True)
+    def dense(index, camera):
+        return render_view(sof.model, made[index], as_tensors(camera, sof.device), dense=True)
 
     ways = {
         "dense": dense,
-        "one-off": lambda index, *camera: sof.render(made[index], *camera),
-        "kept": lambda index, *camera: sof.render(kept[index], *camera),
-        "baked": lambda index, *camera: baked[index].render(*camera),
+        "one-off": lambda index, camera: sof.render(made[index], camera),
+        "kept": lambda index, camera: sof.render(kept[index], camera),
+        "baked": lambda index, camera: baked[index].render(camera),
     }
     return ways, {name: statistics.median(times) for name, times in once.items()}
 
@@ -117,12 +110,13 @@ def _measure(
     confusions = {name: ConfusionMatrix() for name in ways}
     times = {name: [] for name in ways}
     for draw in ways.values():
-        draw(*views[0][:3], size)  # Warms up.
+        index, pose, intrinsics, _ = views[0]
+        draw(index, Camera(pose, intrinsics, size))  # Warms up.
     # Views are the outer loop, so that what else the machine does slows all ways alike.
-    for *camera, label_map in views if scored else views[:UNSCORED_VIEWS]:
+    for index, pose, intrinsics, label_map in views if scored else views[:UNSCORED_VIEWS]:
         for name, draw in ways.items():
             start = _now(sof, clock)
-            view = draw(*camera, size)
+            view = draw(index, Camera(pose, intrinsics, size))
             times[name].append(1e3 * (_now(sof, clock) - start))
             if scored:
                 confusions[name].update(view.labels.cpu().numpy(), label_map)

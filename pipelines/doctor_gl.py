@@ -37,7 +37,8 @@ def main() -> None:
         # A hair off the pole, where "up" would have no direction.
         pitch = np.clip(pitch, -89.999, 89.999)
         cam2world = cameras.orbit(np.radians(yaw), np.radians(pitch), RADIUS)
-        seen = renderer.render(cam2world, intrinsics, SIZE) // 2  # Two triangles a side; -1 // 2 is -1.
+        camera = cameras.Camera(cam2world, intrinsics, SIZE)
+        seen = renderer.render(camera) // 2  # Two triangles a side; -1 // 2 is -1.
         wrong += int((seen != np.where(inside, number, -1)).sum())
     if wrong:
         raise SystemExit(f"{wrong} pixels of the label cube are wrong")

@@ -10,11 +10,85 @@ differentiable.
 """
 
 import math
+import numbers
 import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
 WORLD_UP = (0.0, 1.0, 0.0)
+
+
+@dataclass(frozen=True, eq=False)
+class Camera:
+    """One camera, or a batch of cameras that take square pictures of one size, all in one kind of projection.
+
+    A batch has the leading axes of `cam2world`. It is indexed as these axes are, and a loop runs over the first.
+
+    Attributes:
+        cam2world: (4, 4) of one camera, (..., 4, 4) of a batch; array or tensor.
+        intrinsics: (3, 3) that all share, or (..., 3, 3) with the batch's axes, one for each; array or tensor.
+        size: pixels along a side of the picture.
+        orthographic: whether rays are parallel; the focal lengths are then in image widths per world unit.
+
+    Raises:
+        ValueError: a shape or the size is none of these; the sentence names it.
+    """
+
+    cam2world: object
+    intrinsics: object
+    size: int
+    orthographic: bool = False
+
+    def __post_init__(self):
+        poses, intrinsics = _shape_of(self.cam2world), _shape_of(self.intrinsics)
+        if poses[-2:] != (4, 4):
+            raise ValueError(
+                f"a camera's cam2world has the shape (..., 4, 4), not {_described(self.cam2world)}"
+            )
+        if intrinsics not in ((3, 3), (*poses[:-2], 3, 3)):
+            wanted = " or ".join(dict.fromkeys(("(3, 3)", str((*poses[:-2], 3, 3)))))
+            given = _described(self.intrinsics)
+            raise ValueError(
+                f"a camera's intrinsics have the shape {wanted} where cam2world has {poses}, not {given}"
+            )
+        if isinstance(self.size, bool) or not isinstance(self.size, numbers.Integral) or self.size < 1:
+            raise ValueError(f"a camera's size is a whole number of pixels, at least 1, not {self.size!r}")
+        if not isinstance(self.orthographic, bool):
+            raise ValueError(f"a camera's orthographic is True or False, not {self.orthographic!r}")
+
+    @property
+    def single(self) -> bool:
+        """Whether this is one camera, not a batch."""
+        return len(self.cam2world.shape) == 2
+
+    def __len__(self) -> int:
+        """Cameras along the batch's first axis."""
+        if self.single:
+            raise TypeError("one camera has no length: `camera[None]` is a batch of it")
+        return len(self.cam2world)
+
+    def __getitem__(self, index) -> "Camera":
+        """The cameras of an index, as NumPy and torch index the batch's axes; `camera[None]` adds an axis."""
+        adds_axes = index is None or (isinstance(index, tuple) and all(one is None for one in index))
+        if self.single and not adds_axes:
+            raise TypeError("one camera can't be indexed: `camera[None]` is a batch of it")
+        own = self.intrinsics[index] if len(self.intrinsics.shape) > 2 else self.intrinsics
+        return Camera(self.cam2world[index], own, self.size, self.orthographic)
+
+    def __iter__(self) -> Iterator["Camera"]:
+        return (self[i] for i in range(len(self)))
+
+
+def _shape_of(array) -> tuple[int, ...]:
+    """Shape of an array or a tensor; () of anything else."""
+    return tuple(getattr(array, "shape", ()))
+
+
+def _described(array) -> str:
+    """Words for what was given in place of an array: its shape, else its type."""
+    return str(_shape_of(array)) if hasattr(array, "shape") else f"a {type(array).__name__}"
 
 
 def _backend(array):
@@ -102,12 +176,12 @@ def intrinsics_from_fov(fov_degrees: float) -> np.ndarray:
     return np.array([[focal, 0, 0.5], [0, focal, 0.5], [0, 0, 1.0]])
 
 
-def pixel_centres(height: int, width: int, like):
-    """(H, W, 2) image coordinates (x, y) of pixel centres, both in units of the width."""
+def pixel_centres(size: int, like):
+    """(size, size, 2) image coordinates (x, y) of pixel centres, in image widths."""
     xp = _backend(like)
     kind = {"dtype": like.dtype} if xp is np else {"dtype": like.dtype, "device": like.device}
-    y, x = xp.meshgrid(xp.arange(height, **kind) + 0.5, xp.arange(width, **kind) + 0.5, indexing="ij")
-    return xp.stack([x, y], -1) / width
+    y, x = xp.meshgrid(xp.arange(size, **kind) + 0.5, xp.arange(size, **kind) + 0.5, indexing="ij")
+    return xp.stack([x, y], -1) / size
 
 
 def unproject(points, intrinsics):
@@ -124,37 +198,38 @@ def orthographic_intrinsics(width: float) -> np.ndarray:
     return np.array([[1 / width, 0, 0.5], [0, 1 / width, 0.5], [0, 0, 1.0]])
 
 
-def rays(cam2world, intrinsics, height: int, width: int, orthographic: bool = False):
-    """Rays through all pixel centres.
+def rays(camera: Camera):
+    """Rays through all pixel centres of a camera or of a batch, whose cam2world and intrinsics are of one kind.
 
-    Args:
-        cam2world: (..., 4, 4).
-        intrinsics: (3, 3), in image widths; orthographic ones in image widths per world unit.
-        height, width: pixels.
-        orthographic: parallel rays along the optical axis, which start on the camera's plane.
+    Those of an orthographic camera are parallel and start on the camera's plane.
 
     Returns:
-        origins (..., 3), or (..., H, W, 3) of an orthographic camera, and directions (..., H, W, 3).
+        origins (..., 3), or (..., size, size, 3) of an orthographic camera, and directions (..., size, size, 3).
         Directions have camera z = 1, not unit length: the point at camera depth `t` is
         `origin + t * direction`.
     """
-    in_camera = unproject(pixel_centres(height, width, cam2world), intrinsics)
+    cam2world = camera.cam2world
+    intrinsics = camera.intrinsics
+    if len(intrinsics.shape) > 2:  # Each camera's own, against all of its pixels.
+        intrinsics = intrinsics[..., None, None, :, :]
+    in_camera = unproject(pixel_centres(camera.size, cam2world), intrinsics)
     rotation = cam2world[..., None, None, :3, :3]
-    if not orthographic:
+    if not camera.orthographic:
         return cam2world[..., :3, 3], (rotation @ in_camera[..., None])[..., 0]
     on_plane = in_camera * _like([1.0, 1.0, 0.0], in_camera)
     origins = cam2world[..., None, None, :3, 3] + (rotation @ on_plane[..., None])[..., 0]
     return origins, rotation[..., :, 2] + 0 * origins
 
 
-def project(points, cam2world, intrinsics, orthographic: bool = False):
+def project(points, camera: Camera):
     """Image points (..., 2), in image widths, and camera depths (...) of world points (..., 3).
 
-    `cam2world` is (4, 4) or broadcasts against the points' leading axes.
+    A batch's cameras broadcast against the points' leading axes.
     """
+    cam2world, intrinsics = camera.cam2world, camera.intrinsics
     in_camera = ((points - cam2world[..., :3, 3])[..., None, :] @ cam2world[..., :3, :3])[..., 0, :]
     depth = in_camera[..., 2]
-    scale = 1 if orthographic else depth
+    scale = 1 if camera.orthographic else depth
     x = in_camera[..., 0] / scale * intrinsics[..., 0, 0] + intrinsics[..., 0, 2]
     y = in_camera[..., 1] / scale * intrinsics[..., 1, 1] + intrinsics[..., 1, 2]
     return _backend(points).stack([x, y], -1), depth

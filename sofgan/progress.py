@@ -1,8 +1,63 @@
-"""Rate and time left of a loop. Imports no torch, so that stages without a model stay quick to start."""
+"""Listeners to long computations, and the rates of loops.
+
+The library takes a `Progress` and tells it how far a computation is; nothing that a listener does changes a result.
+This module imports no torch, so that stages without a model stay quick to start.
+"""
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Protocol
+
+import numpy as np
+
+
+class Progress(Protocol):
+    """Listener of one computation. Calls come from its main thread; a subclass overrides those that it wants."""
+
+    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:
+        """Tell that `done` of `total` things are done, resumed ones included.
+
+        A loop may also tell where it begins, since rates count from the first call.
+
+        Args:
+            unit: what the things are, in the plural: "steps of 3 groups".
+            note: more to show beside the count.
+        """
+
+    def text(self, text: str) -> None:
+        """Tell in a sentence what is being done."""
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Tell figures of a step, by name."""
+
+    def images(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Tell pictures (H, W, 3) uint8 of a step, by name."""
+
+
+class Silent(Progress):
+    """Listener that does nothing."""
+
+
+SILENT = Silent()
+
+
+class Part(Progress):
+    """Listener of a part of a longer computation: it passes on a part's items as items of the whole.
+
+    Args:
+        whole: listener of the whole.
+        before: items that were done when the part began.
+        total: items of the whole.
+    """
+
+    def __init__(self, whole: Progress, before: int, total: int):
+        self.whole, self.before, self.total = whole, before, total
+        self.text, self.scalars, self.images = whole.text, whole.scalars, whole.images
+
+    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:  # noqa: ARG002
+        """Tell that `done` items of the part are done, however many it has."""
+        self.whole.items(self.before + done, self.total, unit, note)
 
 
 class Throughput:
@@ -27,9 +82,12 @@ class Throughput:
         return (self.total - self.done) / max(1e-9, self.per_second)
 
     def line(self, unit: str) -> str:
-        """Status line, for example "120/2000 steps  12.3 steps/s  2:33 left"."""
-        left = int(self.eta_seconds) if self.done > self.first else 0
-        return f"{self.done}/{self.total} {unit}  {self.per_second:.1f} {unit}/s  {left // 60}:{left % 60:02d} left"
+        """Status line, for example "120/2000 steps of 3 groups  12.3 steps/s  2:33 left"; the count alone at first."""
+        count = f"{self.done}/{self.total} {unit}"
+        if self.done <= self.first:
+            return count
+        left = int(self.eta_seconds)
+        return f"{count}  {self.per_second:.1f} {unit.split()[0]}/s  {left // 60}:{left % 60:02d} left"
 
 
 class Stopwatch:

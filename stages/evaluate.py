@@ -84,7 +84,7 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
     if not files.keys() >= set(sof.training_names):
         raise InputError("models/sof_inverted.pt was trained on other scans than data/views holds")
     views = read_views([files[name] for name in sof.training_names])  # in the order of their codes
-    run.status("held-out views")
+    run.text("held-out views")
     confusion, _ = validate(sof.model, views.to(sof.device), params.held_out_views or None)
     with np.load(paths.INVERTED / "inversion.npz") as inversion:
         truth, fitted = inversion["labels"], inversion["fitted"]
@@ -114,7 +114,7 @@ def _score_portraits(
         readers=max(1, readers // max(1, len(devices))),
     )  # fmt: skip
     if not params.inception_weights:
-        run.status("no Inception weights are named (evaluate.inception_weights): FID is left out")
+        run.text("no Inception weights are named (evaluate.inception_weights): FID is left out")
     with contextlib.ExitStack() as held:
         workers = on_cluster("evaluate", device=device)
         if workers is None and devices:
@@ -135,11 +135,10 @@ def _distances(
     real, maps, colors = {}, {"sof": heads}, {}
     for name, store in stores.items():
         for side, indices in chosen[name].items():
-            what = f"{len(indices)} {side} photos of {name}"
-            run.status(f"features of {what}")
+            run.text(f"features of {len(indices)} {side} photos of {name}")
             held_ffhq = (name, side) == ("ffhq", "held-out")
             real[name, side], found = photo_features(
-                store, indices, resolution, judges, workers, _teller(run, "features of", what),
+                store, indices, resolution, judges, workers, run,
                 StoreMaps(map_stores[name], indices, resolution) if held_ffhq else None,
             )  # fmt: skip
             colors |= found
@@ -148,16 +147,13 @@ def _distances(
 
     painted, control, figures = {}, ConfusionMatrix(), {}
     for name, count in pictures(real, maps, params.images).items():
-        what = f"{count} pictures of {len(maps[name])} maps of {name}"
-        run.status(f"painting {what}")
-        painted[name], seen = painted_features(
-            maps[name], count, seed(), name, judges, workers, True, _teller(run, "painting", what)
-        )
+        run.text(f"painting {count} pictures of {len(maps[name])} maps of {name}")
+        painted[name], seen = painted_features(maps[name], count, seed(), name, judges, workers, True, run)
         control.merge(seen)
         figures[f"control_miou_{name}"] = seen.miou()
-    run.status("distances")
+    run.text("distances")
     figures |= compared(real, painted, len(maps["ffhq"]), params.kid_subset)
-    run.status("how far styles reach")
+    run.text("how far styles reach")
     restyled = range(min(params.restyled_maps, len(maps["celebamask"])))
     few = np.stack([maps["celebamask"].labels(index) for index in restyled])
     figures |= restyling.scores(siw, few, colors, params.batch, seed())
@@ -228,10 +224,6 @@ def compared(real: dict, painted: dict, held_out_maps: int, kid_subset: int) -> 
     if len(next(iter(painted["ffhq"].values()))) > held_out_maps:
         figures |= portraits.compare_all(painted["ffhq"], ffhq, "_repeated")
     return figures
-
-
-def _teller(run: StageRun, doing: str, what: str):
-    return lambda done: run.status(f"{doing} {done}/{what}")
 
 
 def _draw(

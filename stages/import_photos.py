@@ -7,7 +7,6 @@ from sofgan.photos.config import ImportPhotos, PhotoSource
 from sofgan.photos.detection import FaceDetector, check_weights
 from sofgan.photos.importing import Alignment, import_photos
 from sofgan.photos.layouts import Source, SourceError, find_source
-from sofgan.progress import Throughput
 from stages.execution.entry import enter
 from stages.params import read_params, runtime, workers
 from stages.tracking.run import stage_run
@@ -29,10 +28,10 @@ def _source(name: str, params: ImportPhotos, run) -> Source:
     """A set's source, after all that could stop the stage later on is checked."""
     settings: PhotoSource = getattr(params, name)
     source = find_source(settings.source, settings.align == "ffhq", settings.void_ids)
-    run.status(f"{name}: {source.folder} has the layout {source.layout}")
+    run.text(f"{name}: {source.folder} has the layout {source.layout}")
     if source.people:
         photos = sum(not entry.problem for entry in source.entries)
-        run.status(f"{name}: who is on {len(source.people)} of {photos} photos is known")
+        run.text(f"{name}: who is on {len(source.people)} of {photos} photos is known")
     if name == "celebamask" and not source.labelled:
         raise SourceError(
             f"{settings.source} holds photos without masks; docs/data.md has the layouts with masks"
@@ -45,12 +44,6 @@ def _source(name: str, params: ImportPhotos, run) -> Source:
 def _import(name: str, source: Source, params: ImportPhotos, run):
     settings: PhotoSource = getattr(params, name)
     store = Path("data/photos") / name
-    clock = Throughput(len(source.entries))
-
-    def show(done: int, total: int) -> None:
-        clock.update(done)
-        run.status(f"{name}: {clock.line('photos')}")
-
     align = Alignment(_finder(source, params), settings.align_size_px) if settings.align == "ffhq" else None
     result = import_photos(
         source,
@@ -61,7 +54,7 @@ def _import(name: str, source: Source, params: ImportPhotos, run):
         limit=settings.limit,
         workers=workers(),
         align=align,
-        progress=show,
+        progress=run,
     )
     run.artifact(store / "report.csv")
     for count, what in ((result.photos - result.held_out, "to train on"), (result.held_out, "held out")):

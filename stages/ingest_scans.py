@@ -27,11 +27,11 @@ def main() -> None:
             scans,
             params,
             spread("ingest_scans", batch),
-            report=lambda done, total: run.status(f"{done}/{total} scans"),
+            progress=run,
             parser=ScanParser(paths.PHOTO_PARSER, device(), of_shape=_shape_parser()),
         )
         run.artifact(scans / "report.csv")
-        run.metrics(figures)  # stages.batch_metrics brings those of all batches together.
+        run.scalars(0, figures)  # stages.batch_metrics brings those of all batches together.
 
 
 def _shape_parser() -> ScanParser | None:

@@ -6,6 +6,7 @@ import numpy as np
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
@@ -95,7 +96,7 @@ def fit_in_groups(
     encoder = None
     if params.encoder_steps:
         prior, steps = fit_prior(sof.codes), params.encoder_steps
-        encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run.status)
+        encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run)
     device = fingerprint["device"]
     file = SofFile(SOF, fingerprint["inputs"][str(SOF)], device)
 
@@ -104,10 +105,9 @@ def fit_in_groups(
         if len(label_maps) > params.maps_per_step:
             with over_devices("invert_masks", device) as mapper:
                 if mapper is not None:
-                    dealt = (mapper, encoder, known_framing, states[-1], run.status)
+                    dealt = (mapper, encoder, known_framing, states[-1], run)
                     return invert_dealt(file, label_maps, *how, seed(), *dealt)
-        told = (run.status, run.report)
-        return invert(sof, label_maps, *how, seed(), encoder, known_framing, states[-1], *told)
+        return invert(sof, label_maps, *how, seed(), encoder, known_framing, states[-1], run)
 
     states: list[Checkpoints] = []
     frozen = fit("masks", maps, known_framing=False)
@@ -118,8 +118,7 @@ def fit_in_groups(
         return frozen, frozen, states
     states.append(Checkpoints(paths.WORK / "invert_masks/released", fingerprint))
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, training)
-    told = (run.status, run.report)
-    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], *told), states
+    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], run), states
 
 
 def fit_in_turns(
@@ -134,7 +133,7 @@ def fit_in_turns(
     """Masks and frontal maps of new heads together by the paper's preset, each visited as often."""
     states = Checkpoints(paths.WORK / "invert_masks/turns", fingerprint)
     everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, how[1])
-    pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run.status, run.report)
+    pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run)
     return *pair, [states]
 
 
@@ -171,18 +170,15 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
     save_sof(paths.SOF_INVERTED, extended)
     shown = slice(min(SHOWN, len(keys)))
     poses = cameras.orbit(np.array(NEW_YAWS), np.zeros(len(NEW_YAWS)), sof.radius)
+    around = Camera(poses, sof.intrinsics, found.fitted.shape[-1])
     columns = [
         np.concatenate(
-            [label_map, fitted]
-            + [
-                view.labels.cpu().numpy()
-                for view in extended.render_views(code, poses, sof.intrinsics, len(fitted))
-            ]
+            [label_map, fitted] + [view.labels.cpu().numpy() for view in extended.render_views(code, around)]
         )
         for label_map, fitted, code in zip(maps.numpy()[shown], found.fitted[shown], found.codes[shown])
     ]
     picture = colorize(np.concatenate(columns, 1))
-    cam2world, intrinsics = found.cameras()
+    fitted_cameras = found.cameras()
     with atomic_path(paths.INVERTED) as folder:
         folder.mkdir()
         write_npz(
@@ -191,8 +187,8 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
             codes=found.codes.cpu().numpy(),
             camera_names=np.array(found.views.NAMES),
             cameras=found.views.values.detach().cpu().numpy(),
-            cam2world=cam2world.cpu().numpy(),
-            intrinsics=intrinsics.cpu().numpy(),
+            cam2world=fitted_cameras.cam2world.cpu().numpy(),
+            intrinsics=fitted_cameras.intrinsics.cpu().numpy(),
             miou=found.miou,
             labels=maps.numpy(),
             fitted=found.fitted,

@@ -26,7 +26,7 @@ def main() -> None:
             params.scans_per_batch,
             seed(),
             spread("make_avatars", batch),
-            report=lambda done, total: run.status(f"{done}/{total} avatars"),
+            progress=run,
         )
         run.final(batch_figures(parameters))
 

@@ -18,7 +18,7 @@ def main() -> None:
             params,
             seed(),
             spread("make_portraits"),
-            report=lambda done, total: run.status(f"{done}/{total} photos"),
+            progress=run,
         )
         for name in ("ffhq", "celebamask"):
             run.image(f"portraits/{name}", photo_sheet(FOLDER / name))

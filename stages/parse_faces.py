@@ -31,7 +31,7 @@ def main() -> None:
             work=paths.WORK / "parse_faces",
             code=code_digests("parse_faces"),
             workers=threads_each(mapper, how.workers),
-            status=run.status,
+            progress=run,
             mapper=mapper,
         )
         labels = PhotoStore(paths.PARSED)

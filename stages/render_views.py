@@ -26,10 +26,10 @@ def main() -> None:
             params,
             seed(),
             spread("render_views", batch),
-            report=lambda done, total: run.status(f"{done}/{total} scans"),
+            progress=run,
         )
         run.image("views/contact_sheet", np.asarray(Image.open(views / "contact_sheet.png")))
-        run.metrics(figures)  # stages.batch_metrics brings those of all batches together.
+        run.scalars(0, figures)  # stages.batch_metrics brings those of all batches together.
 
 
 if __name__ == "__main__":

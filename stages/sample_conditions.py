@@ -39,13 +39,13 @@ def main() -> None:
     trained_on = params.maps if read_params("train_siw").uses("sof") else 0
     counts = {TRAINING: trained_on, EVALUATION: params.evaluation_maps}
     with stage_run("sample_conditions", params) as run, workers(machine) as spread:
-        run.status("heads to judge new ones by")
+        run.text("heads to judge new ones by")
         reference = training_reference(sof)
         framing = portrait_framing(sof, reference, photo_maps(params), params.framing.reference_heads, seed())
         with atomic_path(OUT) as folder:
             folder.mkdir()
             write_conditions(
-                folder, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run.status
+                folder, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run
             )  # fmt: skip
             shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
             sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)

@@ -29,7 +29,7 @@ def main() -> None:
         path = paths.ODDITIES / f"{batch}.csv"
         path.unlink(missing_ok=True)
         if len(others) < FEWEST_HEADS:
-            run.status(f"{len(others)} scans of other batches are too few to judge by ({FEWEST_HEADS})")
+            run.text(f"{len(others)} scans of other batches are too few to judge by ({FEWEST_HEADS})")
             run.final({"scans": len(own), "reference_scans": len(others)})
             return
         table = score(own, others, seed())
@@ -37,7 +37,7 @@ def main() -> None:
             table.to_csv(work, index=False)
         run.artifact(path)
         odd = table[~table["plausible"]]
-        run.status(f"{len(odd)} of {len(table)} scans look odd: {path}")
+        run.text(f"{len(odd)} of {len(table)} scans look odd: {path}")
         figures = {"scans": len(own), "reference_scans": min(len(others), LARGEST_REFERENCE), "odd": len(odd)}
         run.final(figures)
 

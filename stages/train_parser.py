@@ -36,7 +36,7 @@ def main() -> None:
     store = PhotoStore(paths.PHOTOS["celebamask"])
     with distributed.process_group(how.device) as device, stage_run("train_parser", params) as run:
         if params.pretrained.path:
-            run.status("official weights have seen all of CelebAMask-HQ: of it nothing is held out from them")
+            run.text("official weights have seen all of CelebAMask-HQ: of it nothing is held out from them")
             parser = pretrained_parser(params.parser, params.pretrained.path, params.pretrained.sha256)
             parser = parser.to(device)
             confusion, picture = score_parser(parser, photos_of(store, HELD_OUT, params.parser.size))
@@ -58,8 +58,7 @@ def main() -> None:
                 device=device,
                 workers=how.workers,
                 checkpoints=states,
-                report=run.report,
-                status=run.status,
+                progress=run,
             )
         if distributed.rank() > 0:
             return

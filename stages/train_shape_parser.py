@@ -33,7 +33,7 @@ def main() -> None:
             params,
             seed(),
             _elsewhere(spread("train_shape_parser")),
-            report=lambda done, total: run.status(f"{done}/{total} people pictured"),
+            progress=run,
         )
         use_cpu(how.threads)
         fingerprint = {
@@ -52,8 +52,7 @@ def main() -> None:
             device=how.device,
             workers=how.workers,
             checkpoints=states,
-            report=run.report,
-            status=run.status,
+            progress=run,
         )
         save_parser(MODEL, trained.parser)
         run.final(

@@ -61,8 +61,7 @@ def main() -> None:
             device,
             STATE,
             inputs,
-            run.report,
-            run.status,
+            run,
             photo_labels,
         )
         if distributed.rank() == 0:

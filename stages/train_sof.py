@@ -63,7 +63,7 @@ def main() -> None:
     checkpoints = Checkpoints(paths.WORK / "train_sof", fingerprint)
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
         views = open_views(files, list(inputs.values()), params.memory_limit_gb, MAPPED)
-        how = (views, params, seed(), device, checkpoints, run.report, run.status)
+        how = (views, params, seed(), device, checkpoints, run)
         model, curve = train_on(previous, *how) if previous else train_sof(*how)
         if distributed.rank() == 0:
             save_and_score(model, curve, views, new_heads, params, device, run)
@@ -103,7 +103,7 @@ def save_and_score(
 
     # New heads, their codes fitted to their training views.
     if new_heads:
-        codes = fit_codes(model, new_heads, params, params.fit_steps, seed(), device, run.status)
+        codes = fit_codes(model, new_heads, params, params.fit_steps, seed(), device, run)
         fit, pictures["new_heads"] = score_codes(model, codes, new_heads)
         scores |= {"new_heads": len(new_heads.names), "new_head_miou": fit.miou()}
         scores |= {f"new_head_iou_{name}": value for name, value in fit.per_class().items()}
@@ -111,7 +111,7 @@ def save_and_score(
     write_classes(paths.PLOTS / "train_sof_classes.csv", **classes)
 
     # New heads that are sampled.
-    run.status(f"judging {SAMPLES} sampled heads")
+    run.text(f"judging {SAMPLES} sampled heads")
     scores |= score_space(sof, SAMPLES, torch_generator(seed(), "sof samples"), **SAMPLE_VIEWS)
 
     with atomic_path(paths.SOF_PICTURES) as folder:

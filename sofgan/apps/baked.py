@@ -9,10 +9,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan.cameras import Camera
 from sofgan.files import write_npz
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import CLOSED, SKIP, Instance, Occupancy, cell_centres, find_occupancy, in_chunks
-from sofgan.sof.rays import camera_rays
+from sofgan.sof.rays import as_tensors, camera_rays
 from sofgan.sof.render import PreparedCode, RenderedView, picture, project_occupied, with_normals
 from sofgan.sof.sof import Sof
 from sofgan.sof.surface import solid_log_odds
@@ -63,25 +64,11 @@ class BakedCode:
         return F.embedding_bag(corners, self.rows, mode="sum", per_sample_weights=shares).log_softmax(-1)
 
     @torch.no_grad()
-    def render(
-        self,
-        cam2world,
-        intrinsics,
-        size: int = 128,
-        probabilities: bool = False,
-        *,
-        orthographic: bool = False,
-        normals: bool = False,
-    ) -> RenderedView:
-        """A view from cam2world (4, 4) with intrinsics (3, 3); arguments as of `Sof.render`."""
-        device = self.rows.device
-        cam2world = torch.as_tensor(cam2world, dtype=torch.float32, device=device)[None]
-        intrinsics = torch.as_tensor(intrinsics, dtype=torch.float32, device=device)
-        seen = project_occupied(self, self.occupancy, cam2world, intrinsics, size, orthographic)
-        view = picture(seen, size, probabilities)
-        if not normals:
-            return view
-        return with_normals(view, camera_rays(cam2world[:, None], intrinsics, size, orthographic), self)
+    def render(self, camera: Camera, *, probabilities: bool = False, normals: bool = False) -> RenderedView:
+        """View from one camera; arguments as of `Sof.render`."""
+        camera = as_tensors(camera, self.rows.device)
+        view = picture(project_occupied(self, self.occupancy, camera), camera.size, probabilities)
+        return with_normals(view, camera_rays(camera), self) if normals else view
 
 
 @torch.no_grad()

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.labels import NAMES, PALETTE, colorize
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import SKIP, FieldInstance, Occupancy, in_chunks
-from sofgan.sof.rays import ball_interval, camera_rays
+from sofgan.sof.rays import as_tensors, ball_interval, camera_rays
 from sofgan.sof.render import PreparedCode
 from sofgan.sof.sof import Sof
 from sofgan.sof.volume_marcher import stratified
@@ -89,10 +90,10 @@ def volume_picture(
     """
     prepared = code if isinstance(code, PreparedCode) else sof.prepare(code)
     instance = field_instance(sof.model, prepared.representation)
-    pose = torch.from_numpy(cameras.orbit(yaw, pitch, radius or sof.radius)).float().to(sof.device)
-    intrinsics = sof.intrinsics.to(sof.device).float()
-    view = sof.render(prepared, pose, intrinsics, size)
-    rays = camera_rays(pose[None, None], intrinsics, size)
+    pose = cameras.orbit(yaw, pitch, radius or sof.radius)
+    camera = as_tensors(Camera(pose, sof.intrinsics, size), sof.device)
+    view = sof.render(prepared, camera)
+    rays = camera_rays(camera)
     near, far, _ = ball_interval(rays)
     depths = stratified(near, far, SAMPLES, None)
     spacing = (far - near)[0] * rays.directions[0].norm(dim=-1) / SAMPLES

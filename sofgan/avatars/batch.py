@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import functools
 import os
-from collections.abc import Callable
 from pathlib import Path
 
 from sofgan.avatars.export import write_glb, write_obj
 from sofgan.avatars.model import AvatarModel
 from sofgan.files import write_json
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator
 
 
@@ -20,12 +20,12 @@ def make_batch(
     count: int,
     seed: int,
     workers: int | Mapper = 1,
-    report: Callable[[int, int], None] | None = None,
+    progress: Progress = SILENT,
 ) -> dict[str, dict]:
     """Write `count` raw scans into `folder`, every other one as GLB or OBJ, and `avatars.json` beside them.
 
-    A scan depends on the seed, the batch's name and its own name alone. `report` is called with how many scans
-    are done and how many there are. Returns the parameters by scan name, as written to `avatars.json`.
+    A scan depends on the seed, the batch's name and its own name alone. Returns the parameters by scan name, as
+    written to `avatars.json`.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -33,8 +33,7 @@ def make_batch(
     parameters = {}
     for name, drawn in map_in_processes(task, range(count), workers):
         parameters[name] = drawn
-        if report is not None:
-            report(len(parameters), count)
+        progress.items(len(parameters), count, "avatars")
     write_json(folder / "avatars.json", parameters)
     return parameters
 

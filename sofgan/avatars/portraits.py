@@ -1,8 +1,7 @@
 """Portrait photos of generated people: one set stands for FFHQ, the other, with masks, for CelebAMask-HQ."""
 
 import os
-from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 
@@ -13,9 +12,11 @@ from scipy import ndimage
 from sofgan import cameras, labels
 from sofgan.avatars.config import MakePortraits
 from sofgan.avatars.parts import Part
+from sofgan.cameras import Camera
 from sofgan.files import atomic_path
 from sofgan.images import sheet
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
 from sofgan.seeds import numpy_generator
@@ -57,7 +58,7 @@ def make_portraits(
     config: MakePortraits,
     seed: int,
     workers: int | Mapper,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> dict[str, float]:
     """Render both sets of portraits, of people who are in no scan batch and in no more than one set.
 
@@ -67,7 +68,7 @@ def make_portraits(
         config: how many and how.
         seed: of the run; the same seed writes the same bytes.
         workers: processes; a result does not depend on how many.
-        report: called with photos done and in all.
+        progress: listener, which gets the count of photos.
 
     Returns:
         photos and identities of each set, and the share of photos with masks that show each class
@@ -90,7 +91,7 @@ def make_portraits(
         for (name, _, count), shown in zip(tasks, map_in_processes(work, tasks, workers)):
             present += shown if name == "celebamask" else 0
             done += count
-            report(done, sum(counts.values()))
+            progress.items(done, sum(counts.values()), "photos")
     figures = {}
     for name in SETS:
         figures[f"{name}_photos"] = float(counts[name])
@@ -165,24 +166,24 @@ def take_portrait(
     from sofgan.avatars.shading import shade
 
     size, times = config.size_px, config.supersampling
-    cam2world, intrinsics = draw_camera(head, config, generator)
+    camera = draw_camera(head, config, generator)
     lighting = draw_lighting(generator)
     background = draw_background(generator, size)
-    fine = process_renderer().render(cam2world, intrinsics, size * times)
-    subject = shade(head, fine, cam2world, intrinsics, lighting)
+    fine = process_renderer().render(replace(camera, size=size * times))
+    subject = shade(head, fine, camera, lighting)
     coverage = _average((fine >= 0).astype(float)[..., None], times)
     linear = _average(subject, times) + (1 - coverage) * background
     photo = develop(linear, coverage[..., 0], generator)
     if panes:
-        seen, face_labels, corner_x = _render_with(panes, head, cam2world, intrinsics, size)
+        seen, face_labels, corner_x = _render_with(panes, head, camera)
     else:
-        seen = fine if times == 1 else process_renderer().render(cam2world, intrinsics, size)
+        seen = fine if times == 1 else process_renderer().render(camera)
         face_labels, corner_x = head.face_labels, head.vertices[head.faces][..., 0]
     left = np.append(corner_x.mean(1) > 0, False)[seen]
     return Portrait(photo, label_map(seen, face_labels), left, coverage[..., 0])
 
 
-def _render_with(panes: tuple[Part, ...], head, cam2world, intrinsics, size: int):
+def _render_with(panes: tuple[Part, ...], head, camera: Camera):
     """Triangles seen of the head and the panes together, their labels (F,) and corners' x (F, 3).
 
     Leaves the head alone loaded in this process's renderer, as it was.
@@ -194,7 +195,7 @@ def _render_with(panes: tuple[Part, ...], head, cam2world, intrinsics, size: int
     faces = np.concatenate([part[1] + offset for part, offset in zip(parts, offsets)])
     renderer = process_renderer()
     renderer.load(vertices, faces)
-    seen = renderer.render(cam2world, intrinsics, size)
+    seen = renderer.render(camera)
     renderer.load(head.vertices, head.faces)
     return seen, np.concatenate([part[2] for part in parts]), vertices[faces][..., 0]
 
@@ -204,12 +205,9 @@ def _average(image: np.ndarray, times: int) -> np.ndarray:
     return image.reshape(height // times, times, width // times, times, channels).mean((1, 3))
 
 
-def draw_camera(head, config: MakePortraits, generator: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A camera that frames a face as FFHQ does: a square of four eye distances, or 3.6 eye-mouth distances.
-
-    Returns:
-        cam2world (4, 4) and intrinsics (3, 3), float64.
-    """
+def draw_camera(head, config: MakePortraits, generator: np.random.Generator) -> Camera:
+    """A camera, of float64 arrays, that frames a face as FFHQ does: a square of four eye distances, or 3.6 eye-mouth
+    distances."""
     eyes, lips = (
         head.vertices[np.unique(head.faces[np.isin(head.face_labels, classes)])]
         for classes in ((labels.EYE,), (labels.U_LIP, labels.L_LIP))
@@ -228,7 +226,7 @@ def draw_camera(head, config: MakePortraits, generator: np.random.Generator) -> 
     cam2world = cameras.orbit(yaw, pitch, radius, target)
     turn = np.eye(4)
     turn[:2, :2] = [[np.cos(roll), -np.sin(roll)], [np.sin(roll), np.cos(roll)]]
-    return cam2world @ turn, cameras.intrinsics_from_fov(config.fov_degrees)
+    return Camera(cam2world @ turn, cameras.intrinsics_from_fov(config.fov_degrees), config.size_px)
 
 
 def develop(linear: np.ndarray, coverage: np.ndarray, generator: np.random.Generator) -> np.ndarray:

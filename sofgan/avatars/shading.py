@@ -14,6 +14,7 @@ from scipy import sparse
 from sofgan import cameras, labels
 from sofgan.avatars.lighting import Lighting
 from sofgan.avatars.parts import Part
+from sofgan.cameras import Camera
 from sofgan.rendering.renderer import MeshRenderer, barycentric
 
 _SKIN = (labels.SKIN, labels.R_NOSE, labels.L_NOSE, labels.U_LIP, labels.L_LIP, labels.EAR, labels.NECK)
@@ -199,18 +200,16 @@ def to_srgb(linear: np.ndarray) -> np.ndarray:
     return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
-def shade(
-    head: Head, visible: np.ndarray, cam2world: np.ndarray, intrinsics: np.ndarray, lighting: Lighting
-) -> np.ndarray:
+def shade(head: Head, visible: np.ndarray, camera: Camera, lighting: Lighting) -> np.ndarray:
     """Linear RGB (H, W, 3) of what a camera sees of a head; black where it sees none of it.
 
     Args:
         head: prepared by `make_head`.
         visible: (H, W) triangle numbers, rendered from `head.vertices` with this camera.
-        cam2world, intrinsics: the camera.
+        camera: of arrays; `visible` says how large the picture is.
         lighting: where light comes from.
     """
-    weights, _ = barycentric(visible, head.vertices, head.faces, cam2world, intrinsics)
+    weights, _ = barycentric(visible, head.vertices, head.faces, camera)
     corners = head.faces[visible[visible >= 0]]
     diffuse = _scattered(head, lighting.irradiance(head.directions, head.transfer))
     lobes = np.array([light.lobe(head.directions) for light in lighting.lights]).reshape(
@@ -225,7 +224,7 @@ def shade(
     point = np.einsum("nk,nkc->nc", weights.astype(np.float32), per_vertex[corners])
     position, normal, albedo, diffuse = (point[:, 3 * i : 3 * i + 3] for i in range(4))
     roughness, hair, lamps = point[:, 12], point[:, 13], point[:, 14:]
-    to_camera = _unit(cam2world[:3, 3].astype(np.float32) - position)
+    to_camera = _unit(camera.cam2world[:3, 3].astype(np.float32) - position)
     normal = _unit(normal)
     # Sheets of hair and cloth are seen from behind too.
     normal = np.where(_dot(normal, to_camera)[:, None] < 0, -normal, normal)

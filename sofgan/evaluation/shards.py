@@ -24,6 +24,7 @@ from sofgan.parallel import Mapper, map_in_processes, ordered_map
 from sofgan.parsing.fast.inference import prepare_for_inference
 from sofgan.parsing.parser import load_parser
 from sofgan.photos.store import PhotoStore
+from sofgan.progress import SILENT, Progress
 from sofgan.scores.features import extract
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.siw.model import load_siw
@@ -139,7 +140,7 @@ def photo_features(
     size: int,
     judges: Judges,
     workers: int | Mapper = 1,
-    tell: Callable[[int], None] = lambda done: None,
+    progress: Progress = SILENT,
     maps: Maps | None = None,
 ) -> tuple[Features, Colors]:
     """Features of a store's photos at these indices, cut and resized to `size` pixels first, and the mean colours of
@@ -147,7 +148,7 @@ def photo_features(
 
     Args:
         workers: as of `map_in_processes`.
-        tell: called with how many are done.
+        progress: listener, which gets the count of photos.
         maps: the photos' own, in their order, at `size` pixels; None: no colours.
     """
     task = partial(_photos, store=store, size=size, judges=judges)
@@ -158,7 +159,7 @@ def photo_features(
     parts, done = [], 0
     for part, (chosen, _) in zip(map_in_processes(task, shards, workers), shards):
         done += len(chosen)
-        tell(done)
+        progress.items(done, len(indices), f"photos of {store.path.name}")
         parts.append(part)
     features, colors = zip(*parts)
     return _joined(features), _joined(colors)
@@ -172,13 +173,14 @@ def painted_features(
     judges: Judges,
     workers: int | Mapper = 1,
     control: bool = False,
-    tell: Callable[[int], None] = lambda done: None,
+    progress: Progress = SILENT,
 ) -> tuple[Features, ConfusionMatrix]:
     """Features of `count` pictures, painted from the maps in turn and each in a style of its own (`paint_all`), and the
     confusion of maps with what the parser sees in their pictures (empty without `control`).
 
     Args:
-        workers, tell: as of `photo_features`.
+        workers: as of `map_in_processes`.
+        progress: listener, which gets the count of pictures.
     """
     task = partial(_painted, seed=seed, name=name, judges=judges, control=control)
     shards = [
@@ -186,7 +188,7 @@ def painted_features(
     ]
     parts, confusion = [], ConfusionMatrix()
     for (part, seen), (rows, _) in zip(map_in_processes(task, shards, workers), shards):
-        tell(rows.stop)
+        progress.items(rows.stop, count, f"pictures of {name}")
         parts.append(part)
         confusion.merge(seen)
     return _joined(parts), confusion

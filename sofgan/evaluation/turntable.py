@@ -17,13 +17,10 @@ from sofgan.sof.sof import Sof
 
 def turntable_labels(sof: Sof, code: Tensor, framing: Framing, yaws: np.ndarray, size: int) -> np.ndarray:
     """Label views of one code, with shoulders, from yaws in radians: (V, size, size) uint8."""
-    poses = framing.cam2world(yaws, np.zeros_like(yaws))
-    views = sof.render_views(code, poses, framing.intrinsics, size)
+    cameras = framing.camera(yaws, np.zeros_like(yaws), size)
+    views = sof.render_views(code, cameras)
     return np.stack(
-        [
-            add_shoulders(view.labels.cpu().numpy(), pose, framing.intrinsics)
-            for view, pose in zip(views, poses)
-        ]
+        [add_shoulders(view.labels.cpu().numpy(), camera) for view, camera in zip(views, cameras)]
     )
 
 

@@ -7,7 +7,7 @@ and encode around it, and it gets a batch ahead of the one whose maps are fetche
 
 import shutil
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -26,7 +26,7 @@ from sofgan.parsing.fast.inference import InferenceParser, prepare_for_inference
 from sofgan.parsing.parser import FaceParser, load_parser
 from sofgan.photos.decoding import encode_labels
 from sofgan.photos.store import SHARD_PHOTOS, PhotoStore, PhotoStoreWriter
-from sofgan.progress import Throughput
+from sofgan.progress import SILENT, Part, Progress
 
 FINGERPRINT = "fingerprint.json"  # beside blocks that a stopped run leaves
 # Pixels that a CPU thread takes at once: more fall out of its cache, fewer are dear to call for.
@@ -67,7 +67,7 @@ def parse_store(
     work: str | Path,
     code: Mapping[str, str] | None = None,
     workers: int = 1,
-    status: Callable[[str], None] = lambda text: None,
+    progress: Progress = SILENT,
     block_photos: int = SHARD_PHOTOS,
     mapper: Mapper | None = None,
 ) -> int:
@@ -103,22 +103,20 @@ def parse_store(
     missing = [start for start in starts if not (folder / f"{start:07d}").is_dir()]
     blocks = [range(start, min(start + block_photos, len(photos))) for start in missing]
     total = sum(map(len, blocks))
-    clock = Throughput(len(photos), len(photos) - total)
-
-    def tell(count: int) -> None:
-        clock.update(clock.done + count)
-        status(clock.line("photos"))
-
+    done = len(photos) - total
+    progress.items(done, len(photos), "photos")
     if mapper is None:
         ready = parser if isinstance(parser, ParserFile) else prepare_for_inference(parser)
         for block in blocks:
-            _write_block(block, photos, ready, folder, config, workers, tell)
+            part = Part(progress, done, len(photos))
+            done += _write_block(block, photos, ready, folder, config, workers, part)
     else:
         task = partial(
             _write_block, photos=photos, parser=parser, folder=folder, config=config, workers=workers
         )
         for count in mapper(task, blocks):
-            tell(count)
+            done += count
+            progress.items(done, len(photos), "photos")
     with PhotoStoreWriter(path) as writer:
         for start in starts:
             block = PhotoStore(folder / f"{start:07d}")
@@ -150,9 +148,9 @@ def _write_block(
     folder: Path,
     config: ParseFaces,
     workers: int,
-    tell: Callable[[int], None] = lambda count: None,
+    progress: Progress = SILENT,
 ) -> int:
-    """A store of the label maps of some photos, in `folder`; how many they are, told batch by batch."""
+    """A store of the label maps of some photos, in `folder`; how many they are."""
     ready = parser.load() if isinstance(parser, ParserFile) else parser
     parse = _parse_block_on_gpu if ready.mean.device.type == "cuda" else _parse_block_on_cpu
     splits = photos.splits()
@@ -160,7 +158,7 @@ def _write_block(
         for batch, maps in parse(photos, ready, block, config, workers):
             for index, labels in zip(batch, maps):
                 writer.add(photos.key(index), labels=labels, split=int(splits[index]))
-            tell(len(batch))
+            progress.items(batch.stop - block.start, len(block), "photos")
     return len(block)
 
 

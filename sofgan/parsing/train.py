@@ -2,7 +2,7 @@
 
 import copy
 import dataclasses
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -19,14 +19,11 @@ from sofgan.parsing.augment import Changes, apply_changes, draw_changes
 from sofgan.parsing.config import TrainParser
 from sofgan.parsing.parser import FaceParser
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore
-from sofgan.progress import Throughput
+from sofgan.progress import SILENT, Progress
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import derive_seed, numpy_generator, torch_generator
 from sofgan.shares import add_gradients, share_slices
 from sofgan.training import Checkpoints, ema_beta, update_ema, warmup_cosine
-
-Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
-
 
 LEAST_SHARE = 4  # photos that a thread or a process takes, and whose statistics a batch norm sees
 GPU_STATUS_STEPS = 50  # between lines of progress, for each of which the GPU is waited for
@@ -104,8 +101,7 @@ def train_on_photos(
     device: torch.device | str = "cpu",
     workers: int = 1,
     checkpoints: Checkpoints | None = None,
-    report: Report = lambda step, scalars, images: None,
-    status: Callable[[str], None] = lambda text: None,
+    progress: Progress = SILENT,
 ) -> TrainedParser:
     """Train on labelled photos, keep the state that is best on validation photos, and score it on held-out ones.
 
@@ -120,7 +116,7 @@ def train_on_photos(
     weights = distributed.from_first(class_weights(training, config.class_balance) if first_process else None)
     weights = torch.from_numpy(weights).to(device)
     repeats = distributed.from_first(repeat_factors(training, config.repeat_below) if first_process else None)
-    clock = Throughput(config.steps, first)
+    progress.items(first, config.steps, "steps")
     on_gpu, mine = torch.device(device).type == "cuda", own_rows(config.batch)
 
     def read(planned: tuple[int, np.ndarray]) -> tuple[Tensor, Tensor, Changes]:
@@ -157,9 +153,8 @@ def train_on_photos(
         # The average starts short, or the first hundred steps would stay in it for long.
         halflife = min(config.ema_halflife_images, 0.1 * step * config.batch)
         update_ema(run.ema, run.parser, ema_beta(config.batch, halflife))
-        clock.update(step)
         if not on_gpu or step % GPU_STATUS_STEPS == 0:
-            status(f"{clock.line('steps')}  loss {run.mean_loss():.3f}")
+            progress.items(step, config.steps, "steps", f"loss {run.mean_loss():.3f}")
 
         # Score the average on validation photos and keep the best.
         if step % config.score_every_steps == 0 or step == config.steps:
@@ -167,7 +162,8 @@ def train_on_photos(
             row = run.scored(step, confusion.miou())
             scalars = {name: row[name] for name in ("loss", "validation_miou")}
             if first_process:
-                report(step, scalars, {"samples/parser": picture})
+                progress.scalars(step, scalars)
+                progress.images(step, {"samples/parser": picture})
         if checkpoints and first_process and step % config.checkpoint_every_steps == 0:
             checkpoints.save(step, run.state())
     batches.close()

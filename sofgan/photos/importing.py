@@ -6,7 +6,7 @@ import hashlib
 import io
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import islice
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from sofgan.photos.folder import read_regular
 from sofgan.photos.layouts import Entry, Source, SourceError, read_labels
 from sofgan.photos.people import split_people
 from sofgan.photos.store import HELD_OUT, VALIDATION, PhotoStoreWriter
+from sofgan.progress import SILENT, Progress
 
 REPORT = "report.csv"
 _NOTED_OUTSIDE = 0.1  # share of an aligned square
@@ -86,7 +87,7 @@ def import_photos(
     limit: int = 0,
     workers: int = 1,
     align: Alignment | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> ImportResult:
     """Write a store of a source's usable photos, with `report.csv` beside its shards.
 
@@ -99,7 +100,7 @@ def import_photos(
             whom the source says nothing counts as one of its own (`split_people`).
         limit: stop after this many photos; 0 takes all.
         align: cut out the largest face of each photo; a photo without one is left out.
-        progress: called with files done and files in all.
+        progress: listener, which gets the count of files with the name of their folder.
 
     Raises:
         SourceError: no photo of the source can be used.
@@ -110,6 +111,8 @@ def import_photos(
     shares = held_out_share, validation_share
     splits = split_people(people, *shares) | (split_people(people[:limit], *shares) if limit else {})
     sides, seen_people = Counter(), set()
+    unit = f"photos of {source.folder.name}"
+    progress.items(0, len(source.entries), unit)
     with PhotoStoreWriter(path) as writer, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL warns of what the report tells.
         reads = (
@@ -132,7 +135,7 @@ def import_photos(
                 writer.add(item.entry.key, item.photo, item.labels, split)
                 if item.notes:
                     rows.append(ReportRow(item.entry.name, item.entry.key, "imported", "; ".join(item.notes)))
-            progress(done, len(source.entries))
+            progress.items(done, len(source.entries), unit)
             if limit and len(writer) == limit:
                 break
         reads.close()

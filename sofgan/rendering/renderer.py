@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.rendering import gl_platform
 
 gl_platform.choose_platform()  # Before OpenGL is imported.
@@ -158,15 +159,12 @@ class MeshRenderer:
             self._offscreen._platform.make_current()
             self._renderer.upload(self.vertices, self.faces)
 
-    def render(self, cam2world: np.ndarray, intrinsics: np.ndarray, size: int) -> np.ndarray:
-        """Triangles seen from a camera: (size, size) int32 indices into `faces`, -1 where there is none.
+    def render(self, camera: Camera) -> np.ndarray:
+        """Triangles that one perspective camera sees: (size, size) int32 indices into `faces`, -1 where there is none.
 
-        Args:
-            cam2world: (4, 4), OpenCV axes.
-            intrinsics: (3, 3), in image widths.
-            size: pixels of the square image; a triangle is seen where it covers a pixel's centre.
+        A triangle is seen where it covers a pixel's centre.
         """
-        self._draw(cam2world, perspective(intrinsics), size)
+        self._draw(camera.cam2world, perspective(camera.intrinsics), camera.size)
         with _explained():
             return self._renderer.read_faces()
 
@@ -221,8 +219,7 @@ def barycentric(
     visible: np.ndarray,
     vertices: np.ndarray,
     faces: np.ndarray,
-    cam2world: np.ndarray,
-    intrinsics: np.ndarray,
+    camera: Camera,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Barycentric coordinates and depth of each seen pixel in its triangle.
 
@@ -231,7 +228,7 @@ def barycentric(
     Args:
         visible: (H, W) int32 triangle numbers, -1 for none.
         vertices, faces: the mesh, (V, 3) and (F, 3).
-        cam2world, intrinsics: the camera that `visible` was rendered with.
+        camera: the one that `visible` was rendered with; `visible` says how large the picture is.
 
     Returns:
         weights (N, 3) of the corners and camera depths (N,) of the N seen pixels in row-major order, float64.
@@ -240,10 +237,11 @@ def barycentric(
     rows, columns = np.nonzero(visible >= 0)
     size = visible.shape[1]
     centres = np.stack([(columns + 0.5) / size, (rows + 0.5) / size], -1)
-    rotation, position = np.asarray(cam2world, np.float64)[:3, :3], np.asarray(cam2world, np.float64)[:3, 3]
+    cam2world = np.asarray(camera.cam2world, np.float64)
+    rotation, position = cam2world[:3, :3], cam2world[:3, 3]
     in_camera = (vertices - position) @ rotation
     corners = in_camera[faces[visible[rows, columns]]]
-    return _meet_planes(corners, cameras.unproject(centres, np.asarray(intrinsics, np.float64)))
+    return _meet_planes(corners, cameras.unproject(centres, np.asarray(camera.intrinsics, np.float64)))
 
 
 def _meet_planes(corners: np.ndarray, directions: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

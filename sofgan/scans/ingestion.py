@@ -1,7 +1,7 @@
 """A folder of raw scans becomes a folder of labelled scans in head space, and a report on each of them."""
 
 import csv
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields, replace
 from functools import partial
 from pathlib import Path
@@ -13,6 +13,7 @@ from sofgan.config import from_mapping, read_yaml
 from sofgan.errors import MissingInput, UserError
 from sofgan.files import FIGURES, atomic_path, sha256_file, write_json, write_npz
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.scans.config import IngestScans
 from sofgan.scans.face_frame import describe
 from sofgan.scans.folder import ScanFile, find_scans, none_found
@@ -66,7 +67,7 @@ def ingest_batch(
     scans: Path,
     config: IngestScans,
     workers: int | Mapper,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
     parser: ScanParser | None = None,
 ) -> dict[str, float]:
     """Ingest every scan of a batch.
@@ -77,7 +78,7 @@ def ingest_batch(
         scans: folder that receives `<scan>.npz`, `report.csv` and `figures.json`, whole or not at all.
         config: rules and tolerances.
         workers: processes.
-        report: called with scans done and in all.
+        progress: listener, which gets the count of scans.
         parser: for scans that have colours but no labels, and by its `of_shape` for those without colours; without
             one they are rejected.
 
@@ -102,7 +103,7 @@ def ingest_batch(
         task = partial(_ingest_file, folder=folder, config=config, orientations=orientations, parser=parser)
         for row in map_in_processes(task, [scan for scan in found if not scan.unread], workers):
             rows.append(row)
-            report(len(rows), len(found))
+            progress.items(len(rows), len(found), "scans")
         rows += [ScanReport(scan.name, scan.file, REJECTED, scan.unread) for scan in found if scan.unread]
         rows.sort(key=lambda row: row.file)
         if not any(row.status in USABLE for row in rows):

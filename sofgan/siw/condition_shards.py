@@ -3,7 +3,6 @@
 What is drawn is drawn in one place, so the heads are the same wherever they are rendered.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -12,7 +11,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from sofgan.cameras import Camera
 from sofgan.parallel import Mapper
+from sofgan.progress import SILENT, Progress
 from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
 from sofgan.siw.conditions import EVALUATION, TRAINING, shards, write_index, write_shard
 from sofgan.siw.config import FramingConfig
@@ -58,7 +59,7 @@ def write_conditions(
     size: int,
     seed: int,
     workers: Mapper,
-    status: Callable[[str], None] = lambda text: None,
+    progress: Progress = SILENT,
 ) -> None:
     """Sample heads and write their views into a folder, a store of `sofgan.siw.conditions`.
 
@@ -72,7 +73,7 @@ def write_conditions(
     sof, total = field.load(), sum(counts.values())
 
     def judge(codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
-        status(f"judging {len(codes)} heads")
+        progress.text(f"judging {len(codes)} heads")
         if len(codes) < FEWEST_SPREAD:
             return judge_codes(sof, reference, codes, **JUDGED)
         task = partial(_judge, field=field, reference=reference)
@@ -92,7 +93,7 @@ def write_conditions(
     for (name, _, views), entry in zip(pieces, workers(task, pieces)):
         sets[name].append(entry)
         done += len(views)
-        status(f"views {done}/{total}")
+        progress.items(done, total, "views")
     write_index(folder, framing, size, sets)
 
 
@@ -108,6 +109,7 @@ def _render(
     (name, number, views), sof = piece, field.load()
     labels = np.empty((len(views), size, size), np.uint8)
     depth = np.empty((len(views), size, size), np.float16)
-    for row, (code, pose) in enumerate(zip(views.codes, views.cam2world)):
-        labels[row], depth[row] = draw_view(sof, code, pose, framing, size)
+    cameras = Camera(views.cam2world, framing.intrinsics, size)
+    for row, (code, camera) in enumerate(zip(views.codes, cameras)):
+        labels[row], depth[row] = draw_view(sof, code, camera)
     return write_shard(folder, name, number, labels, depth, views.cam2world, views.codes)

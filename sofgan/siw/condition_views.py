@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 
 from sofgan import runtime
+from sofgan.cameras import Camera
+from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
@@ -72,12 +74,8 @@ def portrait_framing(
     """
     codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"))
     whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
-    pose = whole.cam2world(0.0, 0.0)
-    views = list(
-        runtime.map_pieces(
-            lambda code: sof.render(code, pose, whole.intrinsics, ANCHOR_SIZE), codes, sof.device
-        )
-    )
+    front = whole.camera(0.0, 0.0, ANCHOR_SIZE)
+    views = list(runtime.map_pieces(lambda code: sof.render(code, front), codes, sof.device))
     labels = np.stack([view.labels.cpu().numpy() for view in views])
     depth = np.stack([view.depth.cpu().numpy() for view in views])
     points = field_anchors(labels, depth, whole)
@@ -154,16 +152,13 @@ def _cameras(framing: Framing, config: FramingConfig, count: int, seed: int, pur
     return framing.cam2world(yaw, pitch)
 
 
-def draw_view(
-    sof: Sof, code: np.ndarray, cam2world: np.ndarray, framing: Framing, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def draw_view(sof: Sof, code: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Labels (size, size) uint8 and camera depth (size, size) float32, 0 where nothing is hit, of a head with
-    shoulders from cam2world (4, 4)."""
-    view = sof.render(code, cam2world, framing.intrinsics, size)
+    shoulders from one camera, of arrays."""
+    view = sof.render(code, camera)
     head, depth = view.labels.cpu().numpy(), view.depth.cpu().numpy().astype(np.float32)
-    labels = add_shoulders(head, cam2world, framing.intrinsics)
-    shoulders = shoulder_depth(cam2world, framing.intrinsics, size)
-    return labels, np.where(labels != head, shoulders, depth).astype(np.float32)
+    labels = add_shoulders(head, camera)
+    return labels, np.where(labels != head, shoulder_depth(camera), depth).astype(np.float32)
 
 
 def render_sof_maps(
@@ -174,7 +169,7 @@ def render_sof_maps(
     count: int,
     size: int,
     seed: int,
-    status: Callable[[int], None] = lambda done: None,
+    progress: Progress = SILENT,
     purpose: str = "training",
 ) -> np.ndarray:
     """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
@@ -183,16 +178,18 @@ def render_sof_maps(
 
     Args:
         reference: from `training_reference`.
-        status: is told how many are done.
+        progress: listener, which gets the count of maps.
         purpose: names the random stream; maps of another purpose are other heads.
     """
     views = plan_views(sof, reference, framing, config, {purpose: count}, seed)[purpose]
 
+    cameras = Camera(views.cam2world, framing.intrinsics, size)
+
     def draw(index: int) -> np.ndarray:
-        return draw_view(sof, views.codes[index], views.cam2world[index], framing, size)[0]
+        return draw_view(sof, views.codes[index], cameras[index])[0]
 
     maps = np.empty((count, size, size), np.uint8)
     for index, drawn in enumerate(runtime.map_pieces(draw, range(count), sof.device)):
         maps[index] = drawn
-        status(index + 1)
+        progress.items(index + 1, count, "maps")
     return maps

@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.errors import InputError
 from sofgan.labels import EYE, L_LIP, MOUTH, U_LIP
 
@@ -36,6 +37,10 @@ class Framing:
     def cam2world(self, yaw, pitch) -> np.ndarray:
         """Poses (..., 4, 4) float64 for angles in radians of any shape."""
         return cameras.orbit(np.asarray(yaw, np.float64), pitch, self.distance, (0.0, self.target_y, 0.0))
+
+    def camera(self, yaw, pitch, size: int) -> Camera:
+        """Cameras (...) at such angles, for pictures of so many pixels along a side."""
+        return Camera(self.cam2world(yaw, pitch), self.intrinsics, size)
 
     def to_mapping(self) -> dict:
         """Plain data, for `Framing(**data)`."""
@@ -89,8 +94,7 @@ def field_anchors(labels: np.ndarray, depth: np.ndarray, framing: Framing) -> np
     Raises:
         InputError: no head shows both.
     """
-    pose = framing.cam2world(0.0, 0.0)
-    origin, directions = cameras.rays(pose, framing.intrinsics, *labels.shape[1:])
+    origin, directions = cameras.rays(framing.camera(0.0, 0.0, labels.shape[-1]))
     found = []
     for view, distance in zip(labels, depth):
         points = origin + distance[..., None] * directions

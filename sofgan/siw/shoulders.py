@@ -7,6 +7,7 @@ the head and is the same from every side.
 import numpy as np
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.labels import BACKGROUND, CLOTH
 
 # Head space: y up, z to the front; the ball's lowest point is y = -1.
@@ -14,16 +15,10 @@ CENTER = np.array([0.0, -1.5, -0.12])
 RADII = np.array([1.25, 0.62, 0.48])
 
 
-def shoulder_depth(cam2world: np.ndarray, intrinsics: np.ndarray, size: int) -> np.ndarray:
-    """Camera depth (size, size) float64 of the shoulders alone, 0 where a ray passes them.
-
-    Args:
-        cam2world: (4, 4) of the view's camera.
-        intrinsics: (3, 3), in image widths.
-    """
-    origin, directions = cameras.rays(
-        np.asarray(cam2world, np.float64), np.asarray(intrinsics, np.float64), size, size
-    )
+def shoulder_depth(camera: Camera) -> np.ndarray:
+    """Camera depth (size, size) float64 of the shoulders alone from one camera of arrays; 0 where a ray passes."""
+    precise = (np.asarray(value, np.float64) for value in (camera.cam2world, camera.intrinsics))
+    origin, directions = cameras.rays(Camera(*precise, camera.size))
     # |(origin + t direction - center) / radii| = 1 has a solution t > 0.
     start, step = (origin - CENTER) / RADII, directions / RADII
     a, b, c = (step**2).sum(-1), (step * start).sum(-1), (start**2).sum() - 1
@@ -33,11 +28,7 @@ def shoulder_depth(cam2world: np.ndarray, intrinsics: np.ndarray, size: int) -> 
     return np.where((discriminant > 0) & (root - b > 0), np.where(near > 0, near, far), 0.0)
 
 
-def add_shoulders(labels: np.ndarray, cam2world: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """A label view (S, S) uint8 with cloth where background was and the torso is; a new array.
-
-    Args:
-        cam2world, intrinsics: as of `shoulder_depth`.
-    """
-    hit = shoulder_depth(cam2world, intrinsics, len(labels)) > 0
+def add_shoulders(labels: np.ndarray, camera: Camera) -> np.ndarray:
+    """A label view (size, size) uint8 from a camera with cloth where background was and the torso is; a new array."""
+    hit = shoulder_depth(camera) > 0
     return np.where(hit & (labels == BACKGROUND), np.uint8(CLOTH), labels)

@@ -1,6 +1,5 @@
 """The loop of a training of the SIW StyleGAN: batches in, reports and resumable states out."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +9,13 @@ from torch import nn
 from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.errors import UserError
-from sofgan.progress import Throughput
+from sofgan.progress import SILENT, Progress
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batches
 from sofgan.siw.model import Siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.training_step import SiwTraining
 from sofgan.training import Checkpoints
-
-Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 
 
 class TrainingDiverged(UserError, RuntimeError):
@@ -34,8 +31,7 @@ def train(
     device: torch.device | str,
     checkpoints: Path,
     inputs: dict,
-    report: Report,
-    status: Callable[[str], None],
+    progress: Progress = SILENT,
     photo_labels=None,
 ) -> tuple[Siw, list[dict[str, float]]]:
     """Train to `config.kimg` thousand photos, resuming where an equal training was stopped.
@@ -49,8 +45,8 @@ def train(
         checkpoints: folder of the resume state.
         inputs: plain data that tells one set of inputs, and of code, from another (hashes); with the configuration
             it decides whether a state may be resumed.
-        report: gets (step, scalars, {"samples/grid": picture, "samples/restyle": picture}) every `report_every_kimg`.
-        status: gets a line now and then.
+        progress: listener, which gets the count of images, and every `report_every_kimg` scalars and the pictures
+            "samples/grid" and "samples/restyle".
         photo_labels: source of the photos' own maps, which the region critic needs.
 
     Returns:
@@ -76,16 +72,15 @@ def train(
         first, state = found
         rows = state.pop("rows")
         training.load_state_dict(state)
-    speed = Throughput(total * config.batch, first * config.batch)
+    progress.items(first * config.batch, total * config.batch, "img")
     sums: dict[str, list] = {}
     for step in range(first, total):
         for name, value in training.step(step, batches(step)).items():
             total_and_count = sums.setdefault(name, [torch.zeros((), device=training.device), 0])
             total_and_count[0] += value
             total_and_count[1] += 1
-        speed.update((step + 1) * config.batch)
         if training.device.type == "cpu" or step % 50 == 0:
-            status(speed.line("img"))
+            progress.items((step + 1) * config.batch, total * config.batch, "img")
         if (step + 1) % tick and step + 1 != total:
             continue
 
@@ -105,7 +100,8 @@ def train(
             "samples/grid": sample_grid(siw, grid_labels, config.sample_grid[1], seed),
             "samples/restyle": restyle_strip(siw, grid_labels, seed),
         }
-        report(step + 1, rows[-1], images)
+        progress.scalars(step + 1, rows[-1])
+        progress.images(step + 1, images)
         states.save(step + 1, {**training.state_dict(), "rows": rows})
     return Siw(training.ema, training.device), rows
 

@@ -9,12 +9,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan import cameras, distributed, labels
+from sofgan import distributed, labels
+from sofgan.cameras import Camera
 from sofgan.errors import UserError
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.config import RaySampling
 from sofgan.sof.ray_draws import draw_pixels
-from sofgan.sof.rays import Rays, ball_interval
+from sofgan.sof.rays import Rays, ball_interval, pixel_rays
 
 DENSITY_LEVELS = 255  # a pixel's chance to be drawn is kept as one byte
 COUNTED_AT_ONCE = 1024  # label maps
@@ -47,6 +48,10 @@ class ViewSet:
     def size(self) -> int:
         """Pixels along a side."""
         return self.labels.shape[-1]
+
+    def camera(self, view: int) -> Camera:
+        """The camera of one view."""
+        return Camera(self.cam2world[view], self.intrinsics[int(self.instance[view])], self.size)
 
     def subset(self, views: Tensor) -> "ViewSet":
         """The views of those indices, instances kept as they are."""
@@ -274,16 +279,11 @@ class RaySampler:
         if density is None:
             density = densities(rows.labels.unflatten(1, (size, size)), self.rarity, self.sampling, self.void)
         pixels, weights = draw_pixels(density, rays, self.sampling, generator)
-        centres = torch.stack([pixels % size + 0.5, pixels // size + 0.5], -1) / size
-        cam2world = rows.cam2world
-        directions = cameras.unproject(centres, rows.intrinsics[:, None]) @ cam2world[:, :3, :3].transpose(
-            1, 2
-        )
-        origins = cam2world[:, None, :3, 3].expand_as(directions)
+        cast = pixel_rays(Camera(rows.cam2world, rows.intrinsics, size), pixels)
         group = lambda value: value.reshape(len(instances), -1, *value.shape[2:])  # noqa: E731
         return RayBatch(
             instances,
-            Rays(group(origins), group(directions)),
+            Rays(group(cast.origins), group(cast.directions)),
             group(rows.labels.gather(1, pixels).long()),
             group(rows.depth.gather(1, pixels).float()),
             group(weights / weights.mean()),

@@ -6,13 +6,12 @@ views of training heads do not.
 
 import copy
 import dataclasses
-from collections.abc import Callable
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan.progress import Throughput
+from sofgan.progress import SILENT, Progress
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
@@ -38,7 +37,7 @@ def fit_codes(
     steps: int,
     seed: int,
     device: str | torch.device,
-    status: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> Tensor:
     """Codes of unseen instances from their training views, whose cameras are known.
 
@@ -61,7 +60,8 @@ def fit_codes(
     sampler = RaySampler(views, config.rays)
     mean = model.codes.detach().mean(0).to(device)
     points_only = int(config.points_only_share * steps) if config.marcher.kind == "volume" else 0
-    throughput = Throughput(steps * -(-len(views.names) // config.instances_per_step))
+    total = steps * -(-len(views.names) // config.instances_per_step)
+    progress.items(0, total, "steps on unseen heads")
     fitted = []
     for first in range(0, len(views.names), config.instances_per_step):
         group = torch.arange(len(views.names), device=mean.device)[first : first + config.instances_per_step]
@@ -78,9 +78,8 @@ def fit_codes(
             tasks = share_tasks(twin, batch, config, step >= points_only, generator, [twin.codes])
             learn([twin.codes], tasks, device)
             optimizer.step()
-            if status and (step + 1) % 10 == 0:
-                throughput.update(len(fitted) * steps + step + 1)
-                status(f"unseen heads {throughput.line('steps')}")
+            if (step + 1) % 10 == 0:
+                progress.items(len(fitted) * steps + step + 1, total, "steps on unseen heads")
         fitted.append(twin.codes.detach())
     return torch.cat(fitted)
 

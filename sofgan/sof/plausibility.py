@@ -1,7 +1,7 @@
 """Whether sampled heads look like heads: statistics of their label views against those of training heads.
 
 Heads are judged by label maps (N, V, H, W) uint8 from V cameras, the same for all; the cameras go from the
-subject's right to the left around a frontal one in the middle (see `judging_cameras`). A head's statistics are
+subject's right to the left around a frontal one in the middle (see `judging_poses`). A head's statistics are
 class areas, parts that it has, where they lie, left-right asymmetry, and pieces that hang loose. How far they lie
 outside the ranges of training heads is the head's score, and the score's rank among those of training heads, each
 left out of the ranges in turn, is its p-value: of heads like those of training, 5 % have a p-value of 0.05 or less.
@@ -16,6 +16,7 @@ from scipy import ndimage
 from torch import Tensor
 
 from sofgan import cameras, labels, runtime
+from sofgan.cameras import Camera
 from sofgan.scores.segmentation import pairwise_mean_iou
 from sofgan.sof.sampling import sample_codes
 
@@ -60,17 +61,15 @@ JUDGED_AT_ONCE = 256  # heads whose views are in memory
 FEWEST = 5  # training heads that a range is made from; a statistic that fewer have is not judged
 
 
-def judging_cameras(radius: float, yaws: tuple[float, ...] = YAWS) -> np.ndarray:
+def judging_poses(radius: float, yaws: tuple[float, ...] = YAWS) -> np.ndarray:
     """(V, 4, 4) cam2world of level cameras at that distance (head units), from the subject's right to the left."""
     return cameras.orbit(np.array(yaws), np.zeros(len(yaws)), radius)
 
 
 def render_heads(sof, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE) -> np.ndarray:
     """Label maps (N, V, size, size) uint8 of codes (N, Z) of a `sofgan.sof.sof.Sof` from the judging cameras."""
-    poses = judging_cameras(sof.radius, yaws)
-    heads = runtime.map_pieces(
-        lambda code: sof.render_views(code, poses, sof.intrinsics, size), codes, codes.device
-    )
+    around = Camera(judging_poses(sof.radius, yaws), sof.intrinsics, size)
+    heads = runtime.map_pieces(lambda code: sof.render_views(code, around), codes, codes.device)
     return np.stack([np.stack([view.labels.cpu().numpy() for view in views]) for views in heads])
 
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 
 
 @dataclass(frozen=True)
@@ -55,11 +56,29 @@ def ball_interval(rays: Rays, radius: float = 1.0) -> tuple[Tensor, Tensor, Tens
     return torch.where(hit & (c < 0), 0.0, near), far, hit
 
 
-def camera_rays(cam2world: Tensor, intrinsics: Tensor, size: int, orthographic: bool = False) -> Rays:
-    """All pixels' rays of views: cam2world (B, V, 4, 4), intrinsics (3, 3) or (B, V, 3, 3) to (B, V*size*size, 3)."""
-    if intrinsics.dim() > 2:
-        intrinsics = intrinsics[:, :, None, None]
-    origins, directions = cameras.rays(cam2world, intrinsics, size, size, orthographic)
-    if not orthographic:
+def as_tensors(camera: Camera, device: torch.device | str | None = None) -> Camera:
+    """The camera, or the batch, in float32 tensors on a device; None: where its tensors are, arrays on the CPU."""
+    cam2world, intrinsics = (
+        torch.as_tensor(value, dtype=torch.float32, device=device)
+        for value in (camera.cam2world, camera.intrinsics)
+    )
+    return Camera(cam2world, intrinsics, camera.size, camera.orthographic)
+
+
+def camera_rays(camera: Camera) -> Rays:
+    """Rays of all pixels: (1, size * size, 3) of one camera of tensors, (B, V * size * size, 3) of B instances' V."""
+    if camera.single:
+        camera = camera[None, None]
+    origins, directions = cameras.rays(camera)
+    if not camera.orthographic:
         origins = origins[:, :, None, None].expand_as(directions)
     return Rays(origins.flatten(1, 3), directions.flatten(1, 3))
+
+
+def pixel_rays(camera: Camera, pixels: Tensor) -> Rays:
+    """Rays (M, N) of M perspective cameras through N of the pixels of each, flat indices (M, N); differentiable."""
+    size, cam2world = camera.size, camera.cam2world
+    centres = torch.stack([pixels % size + 0.5, pixels // size + 0.5], -1) / size
+    intrinsics = camera.intrinsics[:, None] if camera.intrinsics.dim() > 2 else camera.intrinsics
+    directions = cameras.unproject(centres, intrinsics) @ cam2world[:, :3, :3].transpose(1, 2)
+    return Rays(cam2world[:, None, :3, 3].expand_as(directions), directions)

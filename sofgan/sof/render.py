@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan.cameras import Camera
 from sofgan.sof import volume_marcher
 from sofgan.sof.field import Representation
 from sofgan.sof.model import SofModel, field_instance
@@ -53,14 +54,14 @@ class PreparedCode:
     occupancy: Occupancy | None
 
 
-def coarse_range(model: SofModel, representation: Representation, cam2world: Tensor, intrinsics: Tensor):
-    """Range of depths where surfaces may lie, from a coarse view of one camera.
+def coarse_range(model: SofModel, representation: Representation, camera: Camera):
+    """Range of depths where surfaces may lie, from a coarse view of one camera, whatever its size.
 
     Returns:
         low, high (COARSE_SIZE, COARSE_SIZE): camera depths between which pixels of the view need samples;
         low > high where they need none.
     """
-    rays = camera_rays(cam2world[:, None], intrinsics, COARSE_SIZE)
+    rays = camera_rays(replace(camera, size=COARSE_SIZE))
     near, far, hit = ball_interval(rays)
     depths = volume_marcher.stratified(near, far, COARSE_SAMPLES, None)
     logits = model.field.logits(representation, rays.at(depths).flatten(1, 2)).float()
@@ -77,14 +78,7 @@ def coarse_range(model: SofModel, representation: Representation, cam2world: Ten
     return low[0], high[0]
 
 
-def project_occupied(
-    instance: Instance,
-    occupancy: Occupancy,
-    cam2world: Tensor,
-    intrinsics: Tensor,
-    size: int,
-    orthographic: bool = False,
-) -> Projection:
+def project_occupied(instance: Instance, occupancy: Occupancy, camera: Camera) -> Projection:
     """One view: samples at distances that all rays share, only where the occupancy grid wants them.
 
     The needed samples of all rays lie in one list, ray by ray and in order of depth. Classes are asked for once
@@ -94,13 +88,13 @@ def project_occupied(
     Returns:
         Axes (1, size * size). The depth is where half of a ray is stopped, 0 where that isn't.
     """
-    rays = camera_rays(cam2world[:, None], intrinsics, size, orthographic)[0]
+    rays = camera_rays(camera)[0]
     near, _, hit = ball_interval(rays)
     length = rays.directions.norm(dim=-1)
     nearest = torch.where(hit, near * length, 1e3).amin()
     spacing = 2 / SAMPLES
     distances = nearest + (torch.arange(SAMPLES, device=length.device) + 0.5) * spacing
-    needed = _needed_samples(occupancy, cam2world, intrinsics, size, orthographic, distances)
+    needed = _needed_samples(occupancy, camera, distances)
     logs = length.new_full((len(length), instance.num_classes), volume_marcher.LOG_FLOOR)
     logs[:, 0] = 0
     index = torch.nonzero(needed.flatten())[:, 0]
@@ -137,10 +131,11 @@ def project_occupied(
     return Projection(logs.clamp_min(volume_marcher.LOG_FLOOR)[None], depth[None], opacity[None])
 
 
-def _needed_samples(occupancy, cam2world, intrinsics, size, orthographic, distances) -> Tensor:
+def _needed_samples(occupancy: Occupancy, camera: Camera, distances: Tensor) -> Tensor:
     """(size * size, S) bool: lookups for a view of fewer rays, each of which stands for its neighbours."""
+    size = camera.size
     lookups = max(min(size, LOOKUP_SIZE), size // 2)
-    rays = camera_rays(cam2world[:, None], intrinsics, lookups, orthographic)[0]
+    rays = camera_rays(replace(camera, size=lookups))[0]
     needed = occupancy.needed(rays, distances).unflatten(0, (lookups, lookups))
     places = torch.arange(size, device=distances.device) * lookups // size
     return needed[places][:, places].flatten(0, 1)
@@ -175,34 +170,22 @@ def _listed_depth(index, log_empty, log_reached, depths, spacing) -> Tensor:
 
 
 def project_coarse_to_fine(
-    model: SofModel,
-    representation: Representation,
-    cam2world: Tensor,
-    intrinsics: Tensor,
-    size: int,
-    occupancy: Occupancy | None = None,
-    orthographic: bool = False,
+    model: SofModel, representation: Representation, camera: Camera, occupancy: Occupancy | None = None
 ) -> Projection:
     """One view, axes (1, size * size). The occupancy is found for it where none is given."""
     instance = field_instance(model, representation)
     if occupancy is None:
-        occupancy = find_occupancy(instance, device=cam2world.device)
-    return project_occupied(instance, occupancy, cam2world, intrinsics, size, orthographic)
+        occupancy = find_occupancy(instance, device=camera.cam2world.device)
+    return project_occupied(instance, occupancy, camera)
 
 
 def project_dense(
-    model: SofModel,
-    representation: Representation,
-    cam2world: Tensor,
-    intrinsics: Tensor,
-    size: int,
-    samples: int = SAMPLES,
-    orthographic: bool = False,
+    model: SofModel, representation: Representation, camera: Camera, samples: int = SAMPLES
 ) -> Projection:
     """One view by `samples` samples along every ray (volume_marcher), or the marcher's own walk: the plain twin."""
-    rays = camera_rays(cam2world[:, None], intrinsics, size, orthographic)
+    rays = camera_rays(camera)
     parts = []
-    for chunk in torch.arange(size * size, device=cam2world.device).split(RAYS_PER_CHUNK):
+    for chunk in torch.arange(camera.size**2, device=rays.origins.device).split(RAYS_PER_CHUNK):
         if model.config.marcher.kind == "volume":
             parts.append(_chord(model, representation, rays[:, chunk], samples))
         else:
@@ -222,35 +205,31 @@ def _chord(model: SofModel, representation: Representation, rays: Rays, samples:
 
 
 @torch.no_grad()
-def render_cameras(
+def render_view(
     model: SofModel,
     representation: Representation,
-    cam2world: Tensor,
-    intrinsics: Tensor,
-    size: int,
+    camera: Camera,
+    *,
     probabilities: bool = False,
+    normals: bool = False,
     dense: bool = False,
     occupancy: Occupancy | None = None,
-    orthographic: bool = False,
-    normals: bool = False,
 ) -> RenderedView:
-    """The view from cam2world (1, 4, 4) of a representation of one instance.
+    """View of a representation of one instance from one camera, of float32 tensors on the model's device.
 
     Args:
+        probabilities, normals: whether the view has them.
         dense: sample every ray all along (the plain twin).
         occupancy: of the instance, where it is kept for several views.
     """
     if model.config.marcher.kind != "volume" or dense:
-        seen = project_dense(model, representation, cam2world, intrinsics, size, orthographic=orthographic)
+        seen = project_dense(model, representation, camera)
     else:
-        seen = project_coarse_to_fine(
-            model, representation, cam2world, intrinsics, size, occupancy, orthographic
-        )
-    view = picture(seen, size, probabilities)
+        seen = project_coarse_to_fine(model, representation, camera, occupancy)
+    view = picture(seen, camera.size, probabilities)
     if not normals:
         return view
-    rays = camera_rays(cam2world[:, None], intrinsics, size, orthographic)
-    return with_normals(view, rays, field_instance(model, representation))
+    return with_normals(view, camera_rays(camera), field_instance(model, representation))
 
 
 def picture(seen: Projection, size: int, probabilities: bool = False) -> RenderedView:

@@ -7,12 +7,14 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from sofgan.cameras import Camera
 from sofgan.config import from_mapping, to_mapping
 from sofgan.sof.config import SofConfig
 from sofgan.sof.field import Representation
 from sofgan.sof.model import SofModel, field_instance
 from sofgan.sof.occupancy import find_occupancy
-from sofgan.sof.render import PreparedCode, RenderedView, render_cameras
+from sofgan.sof.rays import as_tensors
+from sofgan.sof.render import PreparedCode, RenderedView, render_view
 from sofgan.sof.sampling import shape_features
 from sofgan.training import load_model, save_model
 
@@ -91,58 +93,32 @@ class Sof:
         return PreparedCode(representation, find_occupancy(instance, device=self.device))
 
     def render(
-        self,
-        code,
-        cam2world,
-        intrinsics,
-        size: int = 128,
-        probabilities: bool = False,
-        *,
-        orthographic: bool = False,
-        normals: bool = False,
+        self, code, camera: Camera, *, probabilities: bool = False, normals: bool = False
     ) -> RenderedView:
-        """One view of one code (Z,) from cam2world (4, 4) with intrinsics (3, 3); arrays or tensors.
+        """View of one code from one camera.
 
         Args:
             code: (Z,), or what `generate` or `prepare` returned for one.
-            size: pixels along a side.
+            camera: of arrays or tensors, or one of each.
             probabilities, normals: whether the view has them; normals take about as long as the rest.
-            orthographic: the intrinsics are an orthographic camera's (see `sofgan.cameras`).
         """
-        cam2world = torch.as_tensor(cam2world, dtype=torch.float32)
-        return self.render_views(
-            code, cam2world[None], intrinsics, size, probabilities, orthographic=orthographic, normals=normals
-        )[0]
+        return self.render_views(code, camera[None], probabilities=probabilities, normals=normals)[0]
 
     def render_views(
-        self,
-        code,
-        cam2world,
-        intrinsics,
-        size: int = 128,
-        probabilities: bool = False,
-        *,
-        orthographic: bool = False,
-        normals: bool = False,
+        self, code, cameras: Camera, *, probabilities: bool = False, normals: bool = False
     ) -> list[RenderedView]:
-        """Views of one code from cam2world (V, 4, 4) with intrinsics (3, 3) or (V, 3, 3); see `render`."""
-
+        """Views of one code from each camera of a batch (V,); arguments as of `render`."""
         prepared = code if isinstance(code, PreparedCode) else self.prepare(code)
-        cam2world = torch.as_tensor(cam2world, dtype=torch.float32, device=self.device)
-        intrinsics = torch.as_tensor(intrinsics, dtype=torch.float32, device=self.device)
         return [
-            render_cameras(
+            render_view(
                 self.model,
                 prepared.representation,
-                pose[None],
-                own_intrinsics,
-                size,
-                probabilities,
-                occupancy=prepared.occupancy,
-                orthographic=orthographic,
+                camera,
+                probabilities=probabilities,
                 normals=normals,
+                occupancy=prepared.occupancy,
             )
-            for pose, own_intrinsics in zip(cam2world, intrinsics.expand(len(cam2world), 3, 3))
+            for camera in as_tensors(cameras, self.device)
         ]
 
 

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sofgan import distributed, runtime
 from sofgan.labels import colorize
-from sofgan.progress import Stopwatch, Throughput
+from sofgan.progress import SILENT, Progress, Stopwatch
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, TrainSof
@@ -18,12 +18,12 @@ from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_
 from sofgan.sof.losses import sof_loss
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.precision import mixed_precision
-from sofgan.sof.render import render_cameras
+from sofgan.sof.rays import as_tensors
+from sofgan.sof.render import render_view
 from sofgan.sof.sampling import fit_mixture, shape_features
 from sofgan.sof.sof import Sof
 from sofgan.training import Checkpoints, warmup_cosine
 
-Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 # A piece of a step: gradients (None of what it doesn't depend on), and scalars, both by its share of the whole.
 LearnTask = Callable[[], tuple[Sequence[Tensor | None], dict[str, Tensor]]]
 LEAST_SHARE = 2  # instances that a thread takes: of fewer, calls cost more than the work
@@ -78,8 +78,7 @@ def train_sof(
     seed: int,
     device: str | torch.device,
     checkpoints: Checkpoints | None = None,
-    report: Report | None = None,
-    status: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
     clock: Callable[[], float] = time.perf_counter,
     start: Callable[[], SofModel] | None = None,
     schedule: Schedule | None = None,
@@ -93,8 +92,9 @@ def train_sof(
 
     Args:
         views: on the CPU; no more of them is brought to the device than a step is of.
-        report: called with the step, its scalars and pictures whenever held-out views were looked at. Beside
-            the curve's scalars it gets `train_seconds` since this call, without validation, reports and saving.
+        progress: listener, which gets the count of steps, and scalars and a picture whenever held-out views were
+            looked at: the curve's scalars, and `train_seconds` since this call without validation, reports and
+            saving.
         clock: in seconds, for that.
         start: makes the model to begin with, where there is no checkpoint, in the first process; None: a new one.
         schedule: which instances a step draws; it depends on no earlier call. None: `instance_schedule`, all alike.
@@ -108,7 +108,7 @@ def train_sof(
     """
     watch = Stopwatch(clock)
     if distributed.rank() > 0:
-        checkpoints = report = status = None
+        checkpoints, progress = None, SILENT
     sampler = RaySampler(views, config.rays, device)
     resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
     model, optimizer, first, curve = beginning(config, len(views.names), seed, device, start, resumed)
@@ -118,7 +118,7 @@ def train_sof(
     batch_size = min(config.instances_per_step, len(views.names))
     schedule = schedule or (lambda step, batch: instance_schedule(seed, step, len(views.names), batch))
     mine = distributed.share(batch_size)
-    throughput = Throughput(config.steps, first)
+    progress.items(first, config.steps, "steps")
     batches = RayBatches(
         sampler,
         lambda step: schedule(step, batch_size),
@@ -146,9 +146,8 @@ def train_sof(
 
         # Look at held-out views, tell, and save.
         done = step + 1
-        if status and done % 10 == 0:
-            throughput.update(done)
-            status(throughput.line("steps"))
+        if done % 10 == 0:
+            progress.items(done, config.steps, "steps")
         if done % config.validate_every_steps == 0 or done == config.steps:
             scores = {name: float(value) for name, value in distributed.sum_scalars(terms).items()}
             seconds = watch.seconds
@@ -156,8 +155,8 @@ def train_sof(
                 if distributed.rank() == 0:
                     scores, picture = with_held_out(scores, model, views, config.validate_views)
                     curve.append({"step": done, **scores})
-                if report:
-                    report(done, {**scores, "train_seconds": seconds}, {"samples/held_out": picture})
+                    progress.scalars(done, {**scores, "train_seconds": seconds})
+                    progress.images(done, {"samples/held_out": picture})
         if checkpoints and done % config.checkpoint_every_steps == 0 and done < config.steps:
             state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve}
             with watch.paused():
@@ -245,8 +244,7 @@ def validate(model: SofModel, views: ViewSet, limit: int | None, held_out: bool 
     def render(view: int) -> Tensor:
         instance = int(views.instance[view])
         representation = model.generate(model.codes[instance : instance + 1])
-        pose, intrinsics = views.cam2world[view : view + 1].to(device), views.intrinsics[instance].to(device)
-        return render_cameras(model, representation, pose, intrinsics, views.size).labels
+        return render_view(model, representation, as_tensors(views.camera(view), device)).labels
 
     index = index.tolist()
     for order, (view, rendered) in enumerate(zip(index, runtime.map_pieces(render, index, device))):

@@ -6,7 +6,6 @@ heads are drawn more often at first; of known ones a rehearsal is enough.
 """
 
 import dataclasses
-from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -15,12 +14,13 @@ from torch import Tensor
 from sofgan.config import to_mapping
 from sofgan.errors import UserError
 from sofgan.files import sha256_file
+from sofgan.progress import SILENT, Progress
 from sofgan.seeds import derive_seed
 from sofgan.sof.config import SofConfig, TrainSof, WarmStart
 from sofgan.sof.data import ViewSet, instance_schedule, take_turns
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.sof import Sof, load_sof
-from sofgan.sof.train import Report, Schedule, train_sof
+from sofgan.sof.train import Schedule, train_sof
 from sofgan.training import Checkpoints
 
 
@@ -118,8 +118,7 @@ def train_on(
     seed: int,
     device: str | torch.device,
     checkpoints: Checkpoints | None = None,
-    report: Report | None = None,
-    status: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> tuple[SofModel, list[dict[str, float]]]:
     """Train on from an earlier field (`load_previous`) with `warm_start` of the configuration.
 
@@ -139,8 +138,7 @@ def train_on(
         seed,
         device,
         checkpoints,
-        report,
-        status,
+        progress,
         start=lambda: warm_model(previous, views.names, config, seed),
         schedule=warm_schedule(previous, views.names, config, seed),
     )

@@ -2,17 +2,18 @@
 
 import dataclasses
 import os
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.errors import MissingInput
 from sofgan.files import FIGURES, atomic_path, write_json, write_npz, write_png
 from sofgan.images import sheet
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
 from sofgan.seeds import numpy_generator
@@ -88,8 +89,8 @@ def render_scan(
     intrinsics = cameras.intrinsics_from_fov(config.fov_degrees).astype(np.float32)
     renderer.load(vertices, faces)
     maps, depths = [], []
-    for pose in cam2world:
-        visible = renderer.render(pose, intrinsics, config.size_px)
+    for camera in Camera(cam2world, intrinsics, config.size_px):
+        visible = renderer.render(camera)
         maps.append(label_map(visible, face_labels))
         depths.append(renderer.last_depth().astype(np.float16))
     return Views(np.stack(maps), np.stack(depths), cam2world, intrinsics, split)
@@ -101,7 +102,7 @@ def render_batch(
     config: RenderViews,
     seed: int,
     workers: int | Mapper,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> dict[str, float]:
     """Render every scan file of a folder into a views file, and a contact sheet.
 
@@ -113,7 +114,7 @@ def render_batch(
         config: which views.
         seed: of the run.
         workers: processes; a result does not depend on how many.
-        report: called with scans done and in all.
+        progress: listener, which gets the count of scans.
 
     Returns:
         what is in `figures.json`: scans, views, and for each class the share of pixels that it covers
@@ -131,7 +132,7 @@ def render_batch(
         task = partial(_render_file, folder=folder, config=config, seed=seed)
         for done, found in enumerate(map_in_processes(task, paths, workers), 1):
             counts += found
-            report(done, len(paths))
+            progress.items(done, len(paths), "scans")
         rows = (Views.load(folder / path.name) for path in paths[: config.sheet_scans])
         write_png(
             folder / "contact_sheet.png", contact_sheet([row.labels[: config.sheet_views] for row in rows])

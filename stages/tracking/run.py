@@ -1,8 +1,8 @@
 """The one door from a stage to trackers and terminals: metrics, images, status lines.
 
     with stage_run("train_sof", params) as run:
-        run.metrics({"loss": 0.3}, step=100)
-        run.status("step 100/2000  loss 0.30")
+        run.scalars(100, {"loss": 0.3})
+        run.items(100, 2000, "steps", "loss 0.30")
         run.final({"held_out_miou": 0.8})
 
 The files that DVC keeps are the truth, MLflow the mirror. A stage only appends to a folder (`stages.tracking.spool`).
@@ -31,6 +31,7 @@ import numpy as np
 
 from sofgan.errors import UserError
 from sofgan.files import write_json, write_png
+from sofgan.progress import Progress, Throughput
 from stages.execution.error_sentences import words
 from stages.paths import FIGURES, METRICS
 from stages.tracking import mirror, spool
@@ -46,18 +47,36 @@ OUTPUTS = ("dvc.lock", "metrics", "plots", "report")
 _began = False  # whether this process has begun a run
 
 
-class StageRun:
-    """Reports of a stage while it runs. No method here raises because a tracker failed."""
+class StageRun(Progress):
+    """Reports of a stage, and of the library that it calls. No method here raises because a tracker failed."""
 
     def __init__(self, stage: str, params, item: str | None, writer: spool.Writer | None):
         self.stage, self.params, self.item = stage, params, item
         self._writer = writer
         self._first = is_first_process()
         self._status = _StatusLine(f"{stage} {item}" if item else stage)
+        self._unit, self._throughput = "", Throughput(0)
 
-    def metrics(self, values: dict[str, float], step: int | None = None) -> None:
-        """Scalars of a step."""
-        self._mirror("metrics", lambda: {"values": _numbers(values), "step": int(step or 0)})
+    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:
+        """Show how many items are done, at which rate, and the time left."""
+        if (unit, total) != (self._unit, self._throughput.total) or done < self._throughput.done:
+            self._unit, self._throughput = unit, Throughput(total, done)
+        self._throughput.update(done)
+        self.text(self._throughput.line(unit) + (f"  {note}" if note else ""))
+
+    def text(self, text: str) -> None:
+        """Show a line: the same one rewritten on a terminal, a plain one every ten seconds elsewhere."""
+        if self._first:
+            self._status.show(text)
+
+    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+        """Track figures of a step."""
+        self._mirror("metrics", lambda: {"values": _numbers(values), "step": int(step)})
+
+    def images(self, step: int, pictures: Mapping[str, np.ndarray]) -> None:
+        """Track pictures of a step."""
+        for key, picture in pictures.items():
+            self.image(key, picture, step)
 
     def image(self, key: str, image: np.ndarray, step: int = 0) -> None:
         """An (H, W, 3) uint8 picture of a step. The same keys in every run make them comparable in MLflow."""
@@ -78,18 +97,6 @@ class StageRun:
             return {"file": str(target.relative_to(self._writer.folder))}
 
         self._mirror("artifact", copy)
-
-    def report(self, step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
-        """Scalars and pictures of a step: the callback that the trainers in `sofgan` take."""
-        if scalars:
-            self.metrics(scalars, step)
-        for key, image in images.items():
-            self.image(key, image, step)
-
-    def status(self, text: str) -> None:
-        """Show progress: one line rewritten on a terminal, a plain line every ten seconds elsewhere."""
-        if self._first:
-            self._status.show(text)
 
     def final(
         self, values: dict[str, float], name: str | None = None, headline: Mapping[str, str] | None = None
@@ -326,5 +333,5 @@ def _plain(value):
     return number if math.isfinite(number) else None
 
 
-def _numbers(values: dict[str, float]) -> dict[str, float]:
+def _numbers(values: Mapping[str, float]) -> dict[str, float]:
     return {key: float(value) for key, value in values.items()}

@@ -13,6 +13,7 @@ import yaml
 from PIL import Image
 
 from pipelines.profiles import merge
+from sofgan.cameras import Camera
 from sofgan.labels import NUM_CLASSES
 from sofgan.siw.model import load_siw
 from sofgan.sof.sof import load_sof
@@ -64,7 +65,7 @@ def test_stages_hand_on_what_the_next_one_reads(project):
     assert [name.split("/")[0] for name in sof.instance_names[:3]] == 3 * [BATCH]
     siw = load_siw(project / "models/siw.pt")
     assert siw.resolution == 16 and siw.framing.distance == pytest.approx(4.0)
-    view = sof.render(sof.codes[0], sof.poses[0], sof.intrinsics, 32)
+    view = sof.render(sof.codes[0], Camera(sof.poses[0], sof.intrinsics, 32))
     painted = siw.paint(view.labels[None], siw.map_styles(siw.sample_z(1, None)))
     assert painted.shape == (1, 3, 16, 16) and painted.isfinite().all()
 

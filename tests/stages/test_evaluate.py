@@ -204,9 +204,11 @@ def test_only_what_nothing_was_trained_on_is_painted_and_scored(project, monkeyp
         painted[name] = maps
         return original(maps, count, seed, name, *rest)
 
-    def photo_features(store, indices, size, judges, workers, tell, maps, original=evaluate.photo_features):
+    def photo_features(
+        store, indices, size, judges, workers, progress, maps, original=evaluate.photo_features
+    ):
         featured.append((store.path.name, [store.key(i) for i in indices], maps))
-        return original(store, indices, size, judges, workers, tell, maps)
+        return original(store, indices, size, judges, workers, progress, maps)
 
     monkeypatch.setattr(evaluate, "painted_features", painted_features)
     monkeypatch.setattr(evaluate, "photo_features", photo_features)

@@ -237,4 +237,4 @@ def test_without_alignment_torch_is_not_loaded(project):
     )
     assert done.returncode == 0, done.stderr
     # The last status line tells what is done, how fast, and what is left.
-    assert re.search(r"celebamask: 12/12 photos  [0-9.]+ photos/s  0:00 left", done.stderr)
+    assert re.search(r"import_photos: 12/12 photos of celebamask  [0-9.]+ photos/s  0:00 left", done.stderr)

@@ -190,7 +190,7 @@ def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, m
     (project / "params.yaml").write_text(yaml.safe_dump(document))
     params._document.cache_clear()
 
-    def drawn(config, seed, workers, report):
+    def drawn(config, seed, workers, progress):
         # OpenGL and torch's training in one process would crash: pictures are drawn in others even where one works.
         assert (config.people, workers) == (1, 2)
         generator = np.random.default_rng(seed)

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from sofgan import progress
 from stages.tracking import lineage, mirror, spool
 from stages.tracking.run import progress_bar, stage_run
 from stages.tracking.spool import flatten
@@ -25,16 +26,16 @@ from stages.tracking.run import stage_run
 name, item = sys.argv[1], (sys.argv[2:] or [None])[0]
 with stage_run(name, {"lr": 0.1, "deep": {"n": 3}}, item) as run:
     for step in range(1200):
-        run.metrics({"loss": 1 / (step + 1), "odd %": float("nan")}, step=step)
+        run.scalars(step, {"loss": 1 / (step + 1), "odd %": float("nan")})
     run.image("samples/grid", np.zeros((8, 8, 3), np.uint8), step=7)
     if name == "train_siw":
-        run.metrics({"loss": 0.0}, step=5000)
+        run.scalars(5000, {"loss": 0.0})
         print("waiting", flush=True)
         time.sleep(120)
     if name == "evaluate":
         raise RuntimeError("no photos")
     run.artifact("params.yaml")
-    run.metrics({"miou": 0.4}, step=1000)
+    run.scalars(1000, {"miou": 0.4})
     run.final({"miou": 0.5, "n": np.int64(3), "extractor": "lite0"})
 """
 
@@ -78,8 +79,9 @@ def test_final_writes_the_few_figures_that_dvc_shows_apart_from_all(root):
 def test_processes_after_the_first_tell_and_write_nothing(root, monkeypatch, capsys):
     monkeypatch.setenv("RANK", "1")
     with stage_run("train_sof", {"lr": 0.1}) as run:
-        run.report(3, {"loss": 0.25}, {"view": np.zeros((4, 4, 3), np.uint8)})
-        run.status("3/10 steps")
+        run.scalars(3, {"loss": 0.25})
+        run.images(3, {"view": np.zeros((4, 4, 3), np.uint8)})
+        run.items(3, 10, "steps")
         run.final({"miou": 0.5})
     assert not (root / "metrics").exists()
     assert not list(spool.entries(root))
@@ -92,7 +94,8 @@ def test_entry_keeps_everything_in_order(root):
         sizes: tuple = (1, 2)
 
     with stage_run("train_sof", {"lr": 0.1, "deep": flatten(Deep())}) as run:
-        run.report(3, {"loss": 0.25}, {"view": np.full((4, 4, 3), 9, np.uint8)})
+        run.scalars(3, {"loss": 0.25})
+        run.images(3, {"view": np.full((4, 4, 3), 9, np.uint8)})
     entry = only_entry(root)
     events, offset = entry.new_events()
     assert [event["kind"] for event in events] == ["metrics", "image", "end"]
@@ -107,7 +110,7 @@ def test_entry_keeps_everything_in_order(root):
 
 def test_half_a_line_of_a_killed_stage_waits(root):
     with stage_run("train_sof", None) as run:
-        run.metrics({"loss": 1.0}, step=1)
+        run.scalars(1, {"loss": 1.0})
     entry = only_entry(root)
     with open(entry.folder / "events.jsonl", "a") as file:
         file.write('{"kind": "metr')
@@ -127,7 +130,7 @@ def test_how_a_stage_ended(root, error, status):
 def test_tracking_that_fails_is_said_once_and_stops_nothing(root, capsys):
     (root / ".work").write_text("a file where the folder should be")
     with stage_run("train_sof", {"a": 1}) as run:
-        run.metrics({"loss": 1.0}, step=1)
+        run.scalars(1, {"loss": 1.0})
         run.image("view", np.zeros((4, 4, 3), np.uint8))
         run.final({"miou": 0.5})
     assert json.loads((root / "metrics/all/train_sof.json").read_text()) == {"miou": 0.5}
@@ -136,7 +139,7 @@ def test_tracking_that_fails_is_said_once_and_stops_nothing(root, capsys):
 
 def test_bad_values_stop_tracking_not_the_stage(root, capsys):
     with stage_run("train_sof", None) as run:
-        run.metrics({"loss": "not a number"}, step=1)
+        run.scalars(1, {"loss": "not a number"})
         run.image("view", np.zeros((4, 4, 3), np.uint8))
         run.final({"miou": 0.5})
     assert (root / "metrics/all/train_sof.json").is_file()
@@ -159,9 +162,32 @@ def test_an_absent_server_is_said_once_an_execution(root, capsys):
 def test_status_is_a_line_now_and_then_and_the_last(root, capsys):
     with stage_run("train_sof", None) as run:
         for step in range(50):
-            run.status(f"step {step}")
+            run.text(f"step {step}")
     lines = [line for line in capsys.readouterr().err.splitlines() if "step" in line]
     assert lines == ["train_sof: step 0", "train_sof: step 49"]
+
+
+def test_counts_have_a_rate_from_where_their_loop_began(root, monkeypatch):
+    now, shown = [50.0], []
+    with stage_run("train_sof", None) as run:
+        monkeypatch.setattr(run._status, "show", shown.append)
+        with monkeypatch.context() as patched:
+            patched.setattr(progress.time, "monotonic", lambda: now[0])
+            for done in (40, 50, 60):  # Resumed at 40.
+                run.items(done, 100, "steps", "loss 0.300")
+                now[0] += 5
+            run.items(4, 100, "steps")  # Another loop, as it begins anew.
+            now[0] += 1
+            run.items(8, 100, "steps")
+            run.items(2, 9, "groups of maps")
+    assert shown == [
+        "40/100 steps  loss 0.300",
+        "50/100 steps  2.0 steps/s  0:25 left  loss 0.300",
+        "60/100 steps  2.0 steps/s  0:20 left  loss 0.300",
+        "4/100 steps",
+        "8/100 steps  4.0 steps/s  0:23 left",
+        "2/9 groups of maps",
+    ]
 
 
 def test_a_terminal_shows_a_bar(root, capsys, monkeypatch):
@@ -170,7 +196,7 @@ def test_a_terminal_shows_a_bar(root, capsys, monkeypatch):
     monkeypatch.setattr("sys.stderr.isatty", lambda: True)
     monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((60, 20)))
     with stage_run("parse_faces", {}) as run:
-        run.status("10/40 photos  " + "x" * 80)
+        run.text("10/40 photos  " + "x" * 80)
     shown = capsys.readouterr().err
     assert f"parse_faces: {progress_bar('1/4')}10/40 photos" in shown and "x" * 80 not in shown
 

@@ -1,7 +1,10 @@
 """Pictures of a raw scan, photo-like in its own colours, and which triangle each of their pixels shows."""
 
+from dataclasses import replace
+
 import numpy as np
 
+from sofgan.cameras import Camera
 from sofgan.rendering.renderer import MeshRenderer, barycentric
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan
@@ -24,54 +27,48 @@ def has_colors(scan: RawScan) -> bool:
     return len({material.color for material in scan.materials} - {None}) > 1
 
 
-def photograph(
-    scan: RawScan, renderer: MeshRenderer, cam2world: np.ndarray, intrinsics: np.ndarray, size: int
-) -> tuple[np.ndarray, np.ndarray]:
+def photograph(scan: RawScan, renderer: MeshRenderer, cameras: Camera) -> tuple[np.ndarray, np.ndarray]:
     """Pictures of a scan that stands upright at about unit size; of its shape (`picture_shape`) if it has no colours.
 
     Args:
         scan: its vertices as the cameras see them; welded, lest the light show its triangles.
         renderer: of this process.
-        cam2world: (N, 4, 4), OpenCV axes.
-        intrinsics: (3, 3) in image widths.
-        size: pixels.
+        cameras: a batch (N,) of arrays.
 
     Returns:
         photos (N, size, size, 3) uint8, and triangles seen (N, size, size) int32, -1 where there is none. Clear
         triangles are seen, but colours are those behind them.
     """
-    fine = size * SUPERSAMPLING
-    visible = seen_triangles(scan, renderer, cam2world, intrinsics, size)
+    size, fine = cameras.size, cameras.size * SUPERSAMPLING
+    visible = seen_triangles(scan, renderer, cameras)
     if not has_colors(scan):
-        return picture_shape(scan.vertices, scan.faces, renderer, cam2world, intrinsics, size), visible
+        return picture_shape(scan.vertices, scan.faces, renderer, cameras), visible
     solid = scan
     if scan.clear is not None and scan.clear.any() and not scan.clear.all():
         solid = scan.select(~scan.clear)
         renderer.load(solid.vertices, solid.faces)
     normals = corner_normals(solid.vertices, solid.faces)
     photos = []
-    for pose in cam2world:
-        seen = renderer.render(pose, intrinsics, fine)
+    for camera in replace(cameras, size=fine):
+        seen = renderer.render(camera)
         image = np.full((fine, fine, 3), _BACKGROUND)
-        image[seen >= 0] = _shaded_colors(solid, normals, seen, pose, intrinsics)
+        image[seen >= 0] = _shaded_colors(solid, normals, seen, camera)
         photos.append(image.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3)))
     return _exposed(np.stack(photos), visible >= 0), visible
 
 
-def seen_triangles(
-    scan: RawScan, renderer: MeshRenderer, cam2world: np.ndarray, intrinsics: np.ndarray, size: int
-) -> np.ndarray:
+def seen_triangles(scan: RawScan, renderer: MeshRenderer, cameras: Camera) -> np.ndarray:
     """The second of what `photograph` returns, (N, size, size) int32; leaves the scan loaded."""
     renderer.load(scan.vertices, scan.faces)
-    return np.stack([renderer.render(pose, intrinsics, size) for pose in cam2world])
+    return np.stack([renderer.render(camera) for camera in cameras])
 
 
-def _shaded_colors(scan: RawScan, normals: np.ndarray, seen: np.ndarray, pose, intrinsics) -> np.ndarray:
+def _shaded_colors(scan: RawScan, normals: np.ndarray, seen: np.ndarray, camera: Camera) -> np.ndarray:
     """(N, 3) float colours 0..255 of the seen pixels, in row-major order."""
     faces = seen[seen >= 0]
-    weights, _ = barycentric(seen, scan.vertices, scan.faces, pose, intrinsics)
+    weights, _ = barycentric(seen, scan.vertices, scan.faces, camera)
     colors = colors_at(scan, faces, weights)
-    normal = (weights[:, :, None] * normals[faces]).sum(1) @ np.asarray(pose)[:3, :3]
+    normal = (weights[:, :, None] * normals[faces]).sum(1) @ np.asarray(camera.cam2world)[:3, :3]
     normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
     # Scans' triangles may be wound either way: light falls on the side that is seen.
     light = np.abs(normal @ _LAMP)

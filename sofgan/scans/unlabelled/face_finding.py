@@ -10,6 +10,7 @@ import numpy as np
 from scipy.spatial import cKDTree
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.rendering.renderer import MeshRenderer
 from sofgan.scans.face_frame import (
     MOUTH,
@@ -283,7 +284,7 @@ def faces_in_views(
     Raises:
         ScanError: a view shows two faces.
     """
-    photos, visible = photograph(*at_unit_size(scan, cam2world, unit, renderer), size)
+    photos, visible = photograph(*at_unit_size(scan, cam2world, unit, renderer, size))
     probabilities = restrict(parse(photos), visible, scan.part_of_face, may_be)
     centres = middles(scan.vertices, scan.faces)
     faces = []
@@ -298,8 +299,10 @@ def faces_in_views(
     return faces
 
 
-def at_unit_size(scan: RawScan, cam2world: np.ndarray, unit: float, renderer: MeshRenderer) -> tuple:
-    """The first arguments of `photograph`, for cameras (N, 4, 4) in the scan's own axes and unit.
+def at_unit_size(
+    scan: RawScan, cam2world: np.ndarray, unit: float, renderer: MeshRenderer, size: int
+) -> tuple[RawScan, MeshRenderer, Camera]:
+    """The arguments of `photograph`, for cameras (N, 4, 4) in the scan's own axes and unit.
 
     The renderer's depth range wants scans of about unit size near the origin: `unit` becomes 1.
     """
@@ -307,7 +310,7 @@ def at_unit_size(scan: RawScan, cam2world: np.ndarray, unit: float, renderer: Me
     poses = np.array(cam2world, np.float64)
     poses[:, :3, 3] = (poses[:, :3, 3] - middle) / unit
     near = replace(scan, vertices=(scan.vertices - middle) / unit)
-    return near, renderer, poses, cameras.intrinsics_from_fov(FOV_DEGREES)
+    return near, renderer, Camera(poses, cameras.intrinsics_from_fov(FOV_DEGREES), size)
 
 
 def face_in_view(

@@ -202,14 +202,14 @@ def label_by_parsing(
     poses = np.concatenate([portrait_cameras(frame, yaw, pitch, zoom) for zoom in _ZOOMS])
     weights = np.concatenate([yaw_weight * zoom for zoom in _ZOOM_WEIGHTS])
     unit = frame.portrait_side()
-    photos, visible = photograph(*at_unit_size(scan, poses, unit, renderer), size)
+    photos, visible = photograph(*at_unit_size(scan, poses, unit, renderer, size))
     probabilities = restrict(parse(photos), visible, scan.part_of_face, may_be)
     for _ in range(config.refinements):
         torn = _torn(scan, probabilities, visible)
         if not torn.any():
             break
         scan = scan.subdivided(torn)
-        visible = seen_triangles(*at_unit_size(scan, poses, unit, renderer), size)
+        visible = seen_triangles(*at_unit_size(scan, poses, unit, renderer, size))
     votes = np.zeros((len(scan.faces), labels.NUM_CLASSES))
     centres, normals = middles(scan.vertices, scan.faces), area_vectors(scan.vertices, scan.faces)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)

@@ -1,6 +1,5 @@
 """Pictures of the shape of generated people with their label maps: what a parser of bare geometry learns from."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 
@@ -8,7 +7,9 @@ import numpy as np
 from scipy import sparse
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.parallel import Mapper, map_in_processes
+from sofgan.progress import SILENT, Progress
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
 from sofgan.scans.face_frame import FaceFrame, frame_of_labels
@@ -43,7 +44,7 @@ def picture_people(
     config: TrainShapeParser,
     seed: int,
     workers: int | Mapper,
-    report: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = SILENT,
 ) -> tuple[Pictures, Pictures, Pictures]:
     """Views to train on, views of other people to choose the best state by, and of others again to score on.
 
@@ -51,7 +52,7 @@ def picture_people(
         config: how many people and views.
         seed: of the run; a person's views depend on it and the person's number alone.
         workers: processes.
-        report: called with people done and in all.
+        progress: listener, which gets the count of people.
     """
     scored = config.people + config.held_out_people
     total = scored + config.validation_people
@@ -60,7 +61,7 @@ def picture_people(
     for made, labelled in map_in_processes(task, range(total), workers):
         pictures.append(made)
         maps.append(labelled)
-        report(len(pictures), total)
+        progress.items(len(pictures), total, "people pictured")
     return tuple(
         Pictures(np.concatenate(pictures[part]), np.concatenate(maps[part]))
         for part in (slice(config.people), slice(scored, None), slice(config.people, scored))
@@ -98,10 +99,10 @@ def shape_views(person: int, seed: int, views: int, size: int) -> tuple[np.ndarr
     unit, middle = frame.portrait_side(), poses[:, :3, 3].mean(0)
     poses[:, :3, 3] = (poses[:, :3, 3] - middle) / unit
     vertices = (surface.vertices - middle) / unit
-    renderer, intrinsics = process_renderer(), cameras.intrinsics_from_fov(FOV_DEGREES)
-    pictures = picture_shape(vertices, surface.faces[surface.pictured], renderer, poses, intrinsics, size)
+    renderer, around = process_renderer(), Camera(poses, cameras.intrinsics_from_fov(FOV_DEGREES), size)
+    pictures = picture_shape(vertices, surface.faces[surface.pictured], renderer, around)
     renderer.load(vertices, surface.faces)
-    maps = [label_map(renderer.render(pose, intrinsics, size), surface.face_labels) for pose in poses]
+    maps = [label_map(renderer.render(camera), surface.face_labels) for camera in around]
     return pictures, np.stack(maps)
 
 

@@ -1,8 +1,11 @@
 """Pictures of the shape of a scan, colours aside: what a parser sees of scans that have none."""
 
+from dataclasses import replace
+
 import numpy as np
 from scipy import ndimage
 
+from sofgan.cameras import Camera
 from sofgan.rendering.renderer import MeshRenderer, barycentric
 from sofgan.scans.mesh_ops import area_vectors
 
@@ -15,9 +18,7 @@ def picture_shape(
     vertices: np.ndarray,
     faces: np.ndarray,
     renderer: MeshRenderer,
-    cam2world: np.ndarray,
-    intrinsics: np.ndarray,
-    size: int,
+    cameras: Camera,
 ) -> np.ndarray:
     """Pictures of a surface that stands upright at about unit size; leaves it loaded.
 
@@ -28,18 +29,14 @@ def picture_shape(
     Args:
         vertices, faces: (V, 3), (F, 3); one vertex a place, lest every triangle have normals of its own.
         renderer: of this process.
-        cam2world: (N, 4, 4), OpenCV axes.
-        intrinsics: (3, 3) in image widths.
-        size: pixels.
+        cameras: a batch (N,) of arrays.
 
     Returns:
         (N, size, size, 3) uint8, mid-grey where there is nothing.
     """
     renderer.load(vertices, faces)
     normals = corner_normals(vertices, faces)
-    return np.stack(
-        [_picture(vertices, faces, normals, renderer, pose, intrinsics, size) for pose in cam2world]
-    )
+    return np.stack([_picture(vertices, faces, normals, renderer, camera) for camera in cameras])
 
 
 def corner_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
@@ -51,31 +48,29 @@ def corner_normals(vertices: np.ndarray, faces: np.ndarray) -> np.ndarray:
     return summed[faces]
 
 
-def _picture(vertices, faces, normals, renderer, pose, intrinsics, size: int) -> np.ndarray:
-    fine = size * SUPERSAMPLING
-    seen = renderer.render(pose, intrinsics, fine)
+def _picture(vertices, faces, normals, renderer, camera: Camera) -> np.ndarray:
+    size, fine = camera.size, camera.size * SUPERSAMPLING
+    seen = renderer.render(replace(camera, size=fine))
     covered = seen >= 0
     channels = np.zeros((fine, fine, 3))
     if covered.any():
-        weights, depth = barycentric(seen, vertices, faces, pose, intrinsics)
-        normal = (weights[:, :, None] * normals[seen[covered]]).sum(1) @ np.asarray(pose)[:3, :3]
+        weights, depth = barycentric(seen, vertices, faces, camera)
+        normal = (weights[:, :, None] * normals[seen[covered]]).sum(1) @ np.asarray(camera.cam2world)[:3, :3]
         normal /= np.linalg.norm(normal, axis=1, keepdims=True).clip(1e-9)
         normal *= np.where(normal[:, 2:] > 0, -1.0, 1.0)  # Triangles may be wound either way.
         # Squared, the cosine to the camera has contrast where faces are seen straight.
         channels[covered, 0], channels[covered, 1] = -normal[:, 1], 2 * normal[:, 2] ** 2 - 1
-        channels[covered, 2] = _before_surroundings(covered, depth, intrinsics, fine)
+        channels[covered, 2] = _before_surroundings(covered, depth, float(camera.intrinsics[0, 0]))
     channels = channels.reshape(size, SUPERSAMPLING, size, SUPERSAMPLING, 3).mean((1, 3))
     return np.rint(127.5 + 127.5 * channels).astype(np.uint8)
 
 
-def _before_surroundings(
-    covered: np.ndarray, depth: np.ndarray, intrinsics: np.ndarray, size: int
-) -> np.ndarray:
+def _before_surroundings(covered: np.ndarray, depth: np.ndarray, focal: float) -> np.ndarray:
     """(N,) -1..1 of the covered pixels: how much nearer they are than the mean around them that is covered."""
-    sigma = _HOLLOW_WIDTH * size
+    sigma = _HOLLOW_WIDTH * len(covered)
     image = np.zeros(covered.shape, np.float32)
     # Depths in widths of the picture where the surface is.
-    image[covered] = depth * (float(intrinsics[0, 0]) / np.median(depth))
+    image[covered] = depth * (focal / np.median(depth))
     total = ndimage.gaussian_filter(image, sigma, truncate=2.5)
     share = ndimage.gaussian_filter(covered.astype(np.float32), sigma, truncate=2.5)
     return np.tanh((total[covered] / share[covered].clip(1e-6) - image[covered]) / _HOLLOW_DEPTH)

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 
 ZOOM_LIMIT = 4.0  # of log zoom: keeps a diverging fit finite
 PITCH_LIMIT = 1.4  # radians: a roll-free camera can't look straight down
@@ -26,8 +27,8 @@ class FramingCameras(nn.Module):
         self.register_buffer("intrinsics", intrinsics.clone())
         self.register_buffer("free", torch.ones_like(self.values) if free is None else free.clone())
 
-    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """cam2world (I, 4, 4) and intrinsics (I, 3, 3) of the cameras of those indices."""
+    def forward(self, index: Tensor, size: int) -> Camera:
+        """The cameras of those indices (I,), each with intrinsics of its own, for pictures of that size."""
         values = torch.where(self.free > 0, self.values, self.values.detach())
         yaw, pitch, zoom, shift_x, shift_y = values[index].unbind(-1)
         cam2world = cameras.orbit(yaw, pitch.clamp(-PITCH_LIMIT, PITCH_LIMIT), self.radius)
@@ -39,7 +40,7 @@ class FramingCameras(nn.Module):
             torch.stack([zero, fy, self.intrinsics[1, 2] + shift_y], -1),
             torch.stack([zero, zero, one], -1),
         ]
-        return cam2world, torch.stack(rows, -2)
+        return Camera(cam2world, torch.stack(rows, -2), size)
 
     def with_values(self, values: Tensor, free: Tensor | None = None) -> "FramingCameras":
         """Cameras of other values (M, 5), otherwise like these."""
@@ -65,10 +66,10 @@ class PositionCameras(nn.Module):
         self.target = target
         self.register_buffer("intrinsics", intrinsics.clone())
 
-    def forward(self, index: Tensor) -> tuple[Tensor, Tensor]:
-        """cam2world (I, 4, 4) and intrinsics (I, 3, 3)."""
+    def forward(self, index: Tensor, size: int) -> Camera:
+        """The cameras of those indices (I,), each with intrinsics of its own, for pictures of that size."""
         cam2world = cameras.look_at(self.values[index], self.target)
-        return cam2world, self.intrinsics.expand(len(cam2world), 3, 3)
+        return Camera(cam2world, self.intrinsics.expand(len(cam2world), 3, 3), size)
 
     def with_values(self, values: Tensor) -> "PositionCameras":
         """Cameras at other positions (M, 3), otherwise like these."""

@@ -1,7 +1,6 @@
 """Groups of maps of an inversion, dealt to processes that each have a device of their own."""
 
 import copy
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -11,6 +10,7 @@ import torch
 from torch import Tensor
 
 from sofgan.parallel import Mapper
+from sofgan.progress import SILENT, Progress
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.invert import Inversion, invert
@@ -53,7 +53,7 @@ def invert_dealt(
     encoder: MapEncoder | None = None,
     known_framing: bool = False,
     checkpoints: Checkpoints | None = None,
-    status: Callable[[str], None] = lambda text: None,
+    progress: Progress = SILENT,
 ) -> Inversion:
     """Inversion by the fast preset, whose groups of `maps_per_step` maps don't know of each other.
 
@@ -70,7 +70,7 @@ def invert_dealt(
     how = (config, training, seed, copy.deepcopy(encoder).cpu() if encoder else None, known_framing)
     for one in mapper(partial(_invert_group, file=file, how=how), groups[len(finished) :]):
         finished.append(one)
-        status(f"{len(finished)}/{len(groups)} groups of maps")
+        progress.items(len(finished), len(groups), "groups of maps")
         if checkpoints:
             checkpoints.save(len(finished), {"finished": finished})
     whole = {name: torch.cat([one[name] for one in finished]) for name in finished[0]}

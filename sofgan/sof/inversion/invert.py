@@ -1,7 +1,7 @@
 """Round 2: codes and cameras of single label maps (paper, section 6.2), and then the modules with them."""
 
 import copy
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -9,8 +9,10 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan import cameras, distributed, runtime
+from sofgan import distributed, runtime
+from sofgan.cameras import Camera
 from sofgan.labels import NUM_CLASSES, VOID
+from sofgan.progress import SILENT, Progress
 from sofgan.scores.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
 from sofgan.shares import share_slices
@@ -26,8 +28,8 @@ from sofgan.sof.losses import weighted_cross_entropy
 from sofgan.sof.model import SofModel
 from sofgan.sof.precision import mixed_precision
 from sofgan.sof.ray_draws import draw_pixels
-from sofgan.sof.rays import Projection, Rays, ball_interval
-from sofgan.sof.render import COARSE_SIZE, coarse_range, render_cameras
+from sofgan.sof.rays import Projection, Rays, ball_interval, pixel_rays
+from sofgan.sof.render import COARSE_SIZE, coarse_range, render_view
 from sofgan.sof.sampling import fit_mixture, shape_features
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import LearnTask, learn, share_tasks
@@ -37,9 +39,6 @@ FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
 RANGES_EVERY_DRAWS = 20  # of a map: then its coarse view is made anew
 LEAST_SHARE = 4  # maps that a thread takes
 ADAM_BETA1 = 0.9
-
-Status = Callable[[str], None]
-Report = Callable[[int, dict[str, float], dict[str, np.ndarray]], None]
 
 
 @dataclass(frozen=True)
@@ -60,10 +59,10 @@ class Inversion:
     fitted: np.ndarray
     model: SofModel
 
-    def cameras(self) -> tuple[Tensor, Tensor]:
-        """cam2world (M, 4, 4) and intrinsics (M, 3, 3)."""
+    def cameras(self) -> Camera:
+        """The cameras (M,) of the maps."""
         with torch.no_grad():
-            return self.views(torch.arange(len(self.codes), device=self.codes.device))
+            return self.views(torch.arange(len(self.codes), device=self.codes.device), self.fitted.shape[-1])
 
 
 @dataclass(frozen=True)
@@ -76,12 +75,14 @@ class Rehearsal:
 
 
 @torch.no_grad()
-def depth_ranges(model: SofModel, codes: Tensor, cam2world: Tensor, intrinsics: Tensor) -> Tensor:
+def depth_ranges(model: SofModel, codes: Tensor, cameras: Camera) -> Tensor:
     """(M, 2, C, C) depths between which the surfaces of M codes, seen from M cameras, may lie."""
     made = model.generate(codes)
-    views = zip(range(len(codes)), cam2world.split(1), intrinsics)
     return torch.stack(
-        [torch.stack(coarse_range(model, select(made, slice(i, i + 1)), p, k)) for i, p, k in views]
+        [
+            torch.stack(coarse_range(model, select(made, slice(i, i + 1)), camera))
+            for i, camera in enumerate(cameras)
+        ]
     )
 
 
@@ -98,13 +99,6 @@ def project_within(
     high = torch.where(known, torch.minimum(ranges[..., 1], far), far)
     depths = volume_marcher.stratified(low, high, FIT_SAMPLES, generator)
     return volume_marcher.pass_missed(volume_marcher.shade(model.field, representation, rays, depths), hit)
-
-
-def map_rays(pixels: Tensor, size: int, cam2world: Tensor, intrinsics: Tensor) -> Rays:
-    """Rays (M, N) through pixels (M, N), flat indices of size x size maps, of M cameras; differentiable."""
-    centres = torch.stack([pixels % size + 0.5, pixels // size + 0.5], -1) / size
-    directions = cameras.unproject(centres, intrinsics[:, None]) @ cam2world[:, :3, :3].transpose(1, 2)
-    return Rays(cam2world[:, None, :3, 3].expand_as(directions), directions)
 
 
 class Fit:
@@ -167,11 +161,11 @@ class Fit:
         """The loss of the maps of those indices (I,), and its terms; pixels, their classes and weights are (I, N)."""
         config = self.config
         codes = self.codes(index)
-        cam2world, intrinsics = self.views(index)
-        rays = map_rays(pixels, self.maps.shape[-1], cam2world, intrinsics)
+        cameras = self.views(index, self.maps.shape[-1])
+        rays = pixel_rays(cameras, pixels)
         representation = self.model.generate(codes)
         if self.model.config.marcher.kind == "volume":
-            ranges = self._ranges_at(index, pixels, codes, cam2world, intrinsics)
+            ranges = self._ranges_at(index, pixels, codes, cameras)
             projection = project_within(self.model, representation, rays, ranges, generator)
         else:
             projection = self.model.project(representation, rays, generator)
@@ -190,11 +184,11 @@ class Fit:
         return loss, terms
 
     @torch.no_grad()
-    def _ranges_at(self, index, pixels, codes, cam2world, intrinsics) -> Tensor:
+    def _ranges_at(self, index, pixels, codes, cameras) -> Tensor:
         """(I, N, 2) depths of the coarse cells in which pixels (I, N) lie; old coarse views are made anew."""
         old = torch.nonzero(self.draws[index] >= RANGES_EVERY_DRAWS)[:, 0]
         if len(old):
-            self.ranges[index[old]] = depth_ranges(self.model, codes[old], cam2world[old], intrinsics[old])
+            self.ranges[index[old]] = depth_ranges(self.model, codes[old], cameras[old])
             self.draws[index[old]] = 0
         self.draws[index] += 1
         size = self.maps.shape[-1]
@@ -229,8 +223,7 @@ def invert(
     encoder: MapEncoder | None = None,
     known_framing: bool = False,
     checkpoints: Checkpoints | None = None,
-    status: Status | None = None,
-    report: Report | None = None,
+    progress: Progress = SILENT,
     first_group: int = 0,
 ) -> Inversion:
     """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is (the fast preset).
@@ -280,7 +273,7 @@ def invert(
             terms = learn(fitted, fit.tasks(fit.draw(generator), generator, fitted), device)
             optimizer.step()
             done = number * config.steps + step + 1
-            tell(done, total, f"steps of {len(groups)} groups", terms, status, report)
+            tell(progress, done, total, f"steps of {len(groups)} groups", terms)
             if checkpoints and done % config.checkpoint_every_steps == 0 and step + 1 < config.steps:
                 checkpoints.save(
                     done, {"finished": finished, "fit": fit.state(), "optimizer": optimizer.state_dict()}
@@ -301,8 +294,7 @@ def release(
     seed: int,
     rehearsal: Rehearsal | None = None,
     checkpoints: Checkpoints | None = None,
-    status: Status | None = None,
-    report: Report | None = None,
+    progress: Progress = SILENT,
 ) -> Inversion:
     """Go on from `invert` with all maps (M, H, W) together and the modules released: `released_steps` steps.
 
@@ -345,7 +337,7 @@ def release(
             torch.nn.utils.clip_grad_norm_(modules, config.clip_gradient_norm)
         optimizer.step()
         done = step + 1
-        tell(done, config.released_steps, "steps with modules released", terms, status, report)
+        tell(progress, done, config.released_steps, "steps with modules released", terms)
         if checkpoints and (done % config.checkpoint_every_steps == 0 or done == config.released_steps):
             state = {"fit": fit.state(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
             checkpoints.save(done, state)
@@ -425,26 +417,25 @@ def latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
     return (checkpoints.latest(device) if checkpoints else None) or (0, None)
 
 
-def tell(done: int, total: int, what: str, terms: dict[str, Tensor], status, report) -> None:
+def tell(progress: Progress, done: int, total: int, unit: str, terms: dict[str, Tensor]) -> None:
     """Say now and then how far a fit is, and more seldom its terms."""
-    if status and done % 10 == 0:
-        status(f"{done}/{total} {what}")
-    if report and done % 100 == 0:
-        report(done, {name: float(value.detach()) for name, value in terms.items()}, {})
+    if done % 10 == 0:
+        progress.items(done, total, unit)
+    if done % 100 == 0:
+        progress.scalars(done, {name: float(value.detach()) for name, value in terms.items()})
 
 
 @torch.no_grad()
 def scored(model: SofModel, maps: Tensor, codes: Tensor, views) -> Inversion:
     """Codes (M, Z) and cameras of maps (M, H, W) with what they show of a model, whose gradients end here."""
-    cam2world, intrinsics = views(torch.arange(len(codes), device=codes.device))
+    cameras = views(torch.arange(len(codes), device=codes.device), maps.shape[-1])
 
     @torch.no_grad()
-    def render(one: tuple[Tensor, Tensor, Tensor]) -> Tensor:
-        code, pose, own = one
-        representation = model.generate(code[None])
-        return render_cameras(model, representation, pose[None], own, maps.shape[-1]).labels
+    def render(one: tuple[Tensor, Camera]) -> Tensor:
+        code, camera = one
+        return render_view(model, model.generate(code[None]), camera).labels
 
-    fitted = torch.stack(list(runtime.map_pieces(render, zip(codes, cam2world, intrinsics), codes.device)))
+    fitted = torch.stack(list(runtime.map_pieces(render, zip(codes, cameras), codes.device)))
     miou = image_mean_iou(fitted, maps, NUM_CLASSES)
     return Inversion(codes, views, miou, fitted.cpu().numpy(), model.requires_grad_(False))
 

@@ -1,7 +1,6 @@
 """A small network from a label map to a head and a camera: where an inversion starts."""
 
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
@@ -12,6 +11,7 @@ from torch import Tensor, nn
 from sofgan import distributed, runtime
 from sofgan.images import reframe
 from sofgan.labels import NAMES, NUM_CLASSES, VOID, mirror, resize
+from sofgan.progress import SILENT, Progress
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.data import ViewSet
@@ -94,7 +94,7 @@ def train_encoder(
     prior: CodePrior,
     steps: int,
     seed: int,
-    status: Callable[[str], None] | None = None,
+    progress: Progress = SILENT,
 ) -> MapEncoder:
     """An encoder of label maps from the views that a field was trained on, cropped like portraits.
 
@@ -130,8 +130,8 @@ def train_encoder(
         for gradients in runtime.map_pieces(learn_share, shares, device):
             add_gradients(parameters, gradients)
         optimizer.step()
-        if status and (step + 1) % 50 == 0:
-            status(f"{step + 1}/{steps} steps of the encoder")
+        if (step + 1) % 50 == 0:
+            progress.items(step + 1, steps, "steps of the encoder")
     return encoder.eval().requires_grad_(False)
 
 

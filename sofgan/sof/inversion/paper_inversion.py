@@ -7,6 +7,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sofgan.progress import SILENT, Progress
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import take_turns
@@ -16,8 +17,6 @@ from sofgan.sof.inversion.invert import (
     Fit,
     Inversion,
     Rehearsal,
-    Report,
-    Status,
     latest,
     prior_of,
     rehearsing,
@@ -40,8 +39,7 @@ def invert_in_turns(
     seed: int,
     rehearsal: Rehearsal | None = None,
     checkpoints: Checkpoints | None = None,
-    status: Status | None = None,
-    report: Report | None = None,
+    progress: Progress = SILENT,
     look: Look | None = None,
 ) -> tuple[Inversion, Inversion]:
     """Codes and camera positions of label maps (M, H, W) uint8, and the field that shows them.
@@ -113,7 +111,7 @@ def invert_in_turns(
                 torch.nn.utils.clip_grad_norm_(modules, config.clip_gradient_norm)
             of_modules.step()
         done = step + 1
-        tell(done, total, "steps, modules released" if released else "steps", terms, status, report)
+        tell(progress, done, total, "steps with modules released" if released else "steps", terms)
         if look:
             look(done, found)
         if checkpoints and (done % config.checkpoint_every_steps == 0 or done == total):

@@ -7,7 +7,7 @@ from sofgan import runtime
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.data import ViewSet
 from sofgan.sof.inversion.invert import Inversion
-from sofgan.sof.render import render_cameras
+from sofgan.sof.render import render_view
 
 
 def frontal_views(views: ViewSet) -> Tensor:
@@ -34,8 +34,7 @@ def score_other_views(found: Inversion, views: ViewSet) -> ConfusionMatrix:
         representation = found.model.generate(found.codes[instance : instance + 1])
         for view in torch.nonzero(views.instance == instance)[:, 0].tolist():
             if view not in frontal:
-                pose, intrinsics = views.cam2world[view : view + 1], views.intrinsics[instance]
-                rendered = render_cameras(found.model, representation, pose, intrinsics, views.size)
+                rendered = render_view(found.model, representation, views.camera(view))
                 seen.update(rendered.labels, views.labels[view])
         return seen
 

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor
 
 from sofgan import cameras, runtime
+from sofgan.cameras import Camera
 from sofgan.images import reframe
 from sofgan.labels import NAMES, VOID, resize
 from sofgan.scores.segmentation import batch_mean_iou
@@ -12,7 +13,7 @@ from sofgan.sof.config import InvertMasks
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.map_encoder import MapEncoder
-from sofgan.sof.render import render_cameras
+from sofgan.sof.render import render_view
 from sofgan.sof.sof import Sof
 
 SEARCH_SIZE = 48  # pixels of the candidates' renders
@@ -75,16 +76,15 @@ def _start_scores(sof: Sof, codes: Tensor, values: Tensor, maps: Tensor) -> Tens
     """(M,) mean IoU of maps and the views of codes (M, Z) from cameras (M, 5), at the search's size."""
     small = resize(maps, min(maps.shape[-1], SEARCH_SIZE))
     views = FramingCameras(values, sof.radius, sof.intrinsics.to(maps.device))
-    poses, intrinsics = views(torch.arange(len(codes), device=codes.device))
+    seen_from = views(torch.arange(len(codes), device=codes.device), small.shape[-1])
 
     @torch.no_grad()
-    def score(one: tuple[Tensor, ...]) -> Tensor:
-        code, pose, own, truth = one
-        representation = sof.model.generate(code[None])
-        rendered = render_cameras(sof.model, representation, pose[None], own, small.shape[-1]).labels
+    def score(one: tuple[Tensor, Camera, Tensor]) -> Tensor:
+        code, camera, truth = one
+        rendered = render_view(sof.model, sof.model.generate(code[None]), camera).labels
         return batch_mean_iou(rendered[None], truth)[0]
 
-    return torch.stack(list(runtime.map_pieces(score, zip(codes, poses, intrinsics, small), maps.device)))
+    return torch.stack(list(runtime.map_pieces(score, zip(codes, seen_from, small), maps.device)))
 
 
 def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_framing: bool):
@@ -94,9 +94,8 @@ def _searched(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, known_fram
     tried = sof.codes[order[: config.starts].to(device)]
     yaws = torch.tensor(config.start_yaws, device=device)
     poses = cameras.orbit(yaws, torch.zeros_like(yaws), sof.radius)
-    views = runtime.map_pieces(
-        lambda code: sof.render_views(code, poses, sof.intrinsics, SEARCH_SIZE), tried, device
-    )
+    around = Camera(poses, sof.intrinsics, SEARCH_SIZE)
+    views = runtime.map_pieces(lambda code: sof.render_views(code, around), tried, device)
     renders = torch.stack([view.labels for of_code in views for view in of_code])  # (codes * yaws, S, S)
     centre, extent = face_moments(renders)
     map_centre, map_extent = face_moments(maps)

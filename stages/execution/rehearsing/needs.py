@@ -203,6 +203,7 @@ def view_bytes(config, size: int) -> float:
 @once
 def _field_view(field, marcher, size: int) -> tuple[float, float]:
     """Bytes at the most, and operations a ray, of a view of the field, all along its rays where it is a volume."""
+    from sofgan.cameras import Camera
     from sofgan.sof.config import SofConfig
     from sofgan.sof.model import new_model
     from sofgan.sof.render import project_dense
@@ -211,7 +212,7 @@ def _field_view(field, marcher, size: int) -> tuple[float, float]:
         model = new_model(SofConfig(field, marcher), 1, 1.0, 0)
         made = model.generate(model.codes)
         ledger.operations = 0
-        project_dense(model, made, torch.zeros(1, 4, 4), torch.ones(3, 3), size)
+        project_dense(model, made, Camera(torch.zeros(4, 4), torch.ones(3, 3), size))
     return ledger.peak, ledger.operations / size**2
 
 

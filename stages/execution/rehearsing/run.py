@@ -17,6 +17,7 @@ other sizes. What stands in:
   `stages.execution.rehearsing.needs`, the others are done small and enlarged.
 """
 
+import dataclasses
 import json
 import os
 import resource
@@ -164,15 +165,12 @@ def stand_in_field(notes: Notebook, module) -> None:
 
     own = module.Sof.render_views
 
-    def render_views(
-        sof, code, cam2world, intrinsics, size=128, probabilities=False, *, orthographic=False, normals=False
-    ):
-        poses = torch.as_tensor(cam2world, dtype=torch.float32)
-        if not orthographic:
+    def render_views(sof, code, cameras, **options):
+        poses, size = torch.as_tensor(cameras.cam2world, dtype=torch.float32), cameras.size
+        if not cameras.orthographic:
             _check_distance(notes, sof, poses)
         notes.views[size] = notes.views.get(size, 0) + len(poses)
-        options = {"orthographic": orthographic, "normals": normals}
-        small = own(sof, code, cam2world, intrinsics, min(size, SEEN_SIZE), probabilities, **options)
+        small = own(sof, code, dataclasses.replace(cameras, size=min(size, SEEN_SIZE)), **options)
         notes.instead[
             "views of a scan in place of the field's, which two steps don't teach to show a face"
         ] = None
@@ -197,10 +195,12 @@ def stand_in_views(notes: Notebook, module) -> None:
     """Views of the field are drawn small, and enlarged: a field of two steps is open everywhere, which takes long."""
     import torch
 
-    own = module.render_cameras
+    own = module.render_view
 
-    def render_cameras(model, representation, cam2world, intrinsics, size, *rest, **options):
-        view = own(model, representation, cam2world, intrinsics, min(size, SEEN_SIZE), *rest, **options)
+    def render_view(model, representation, camera, **options):
+        size = camera.size
+        small = dataclasses.replace(camera, size=min(size, SEEN_SIZE))
+        view = own(model, representation, small, **options)
         if size <= SEEN_SIZE:
             return view
         notes.instead[f"views of the field drawn at {SEEN_SIZE} pixels, and enlarged"] = None
@@ -210,7 +210,7 @@ def stand_in_views(notes: Notebook, module) -> None:
             **{name: table if table is None else table[places][:, places] for name, table in tables.items()}
         )
 
-    module.render_cameras = render_cameras
+    module.render_view = render_view
 
 
 def _check_distance(notes: Notebook, sof, poses) -> None:
@@ -256,8 +256,6 @@ def stand_in_parsing(notes: Notebook, module) -> None:
 
 def stand_in_parser(notes: Notebook, module) -> None:
     """A large parser looks at small photos."""
-    import dataclasses
-
     own = module.load_parser
 
     def load_parser(path, device="cpu"):

@@ -8,6 +8,7 @@ from sofgan import cameras, labels
 from sofgan.avatars.lighting import Light, Lighting, draw_background, draw_lighting
 from sofgan.avatars.parts import Part
 from sofgan.avatars.shading import make_head, shade, sphere_directions, to_linear, to_srgb
+from sofgan.cameras import Camera
 from sofgan.rendering.process_renderer import process_renderer
 
 BLACK = np.zeros(3)
@@ -28,10 +29,9 @@ def _sphere(radius=0.1, centre=(0, 0, 0), label=labels.CLOTH, color=128, inside_
 
 
 def _render(head, lighting, size=64):
-    cam2world = cameras.orbit(0.0, 0.0, 1.0)
-    intrinsics = cameras.intrinsics_from_fov(20.0)
-    visible = process_renderer().render(cam2world, intrinsics, size)
-    return shade(head, visible, cam2world, intrinsics, lighting), visible
+    camera = Camera(cameras.orbit(0.0, 0.0, 1.0), cameras.intrinsics_from_fov(20.0), size)
+    visible = process_renderer().render(camera)
+    return shade(head, visible, camera, lighting), visible
 
 
 def test_directions_are_even():

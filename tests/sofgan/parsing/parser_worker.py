@@ -12,6 +12,7 @@ from sofgan.config import from_mapping
 from sofgan.parsing.config import TrainParser
 from sofgan.parsing.train import train_parser
 from sofgan.photos.store import PhotoStore
+from sofgan.progress import Progress
 from sofgan.training import Checkpoints
 
 
@@ -21,10 +22,15 @@ def main() -> None:
     work = Path(task["work"])
     config = from_mapping(TrainParser, task["config"], "worker")
     reports = []
+
+    class Reports(Progress):
+        def scalars(self, step, values):
+            reports.append(step)
+
     with distributed.process_group("cpu") as device:
         trained = train_parser(
             PhotoStore(work / "store"), config, 0, device=device, workers=2,
-            checkpoints=Checkpoints(work / "states", "f"), report=lambda step, *_: reports.append(step),
+            checkpoints=Checkpoints(work / "states", "f"), progress=Reports(),
         )  # fmt: skip
     result = {
         "state": trained.parser.state_dict(), "curve": trained.curve, "reports": reports,

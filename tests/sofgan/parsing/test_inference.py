@@ -15,6 +15,7 @@ from sofgan.parsing.parse_store import ParserFile, parse_store
 from sofgan.parsing.parser import FaceParser, save_parser
 from sofgan.photos.decoding import decode_labels
 from sofgan.photos.store import PhotoStore, PhotoStoreWriter
+from sofgan.progress import SILENT, Progress
 
 CONFIGS = {
     "unet": ParserConfig("unet", 64, 8),
@@ -246,11 +247,11 @@ def photos(tmp_path_factory):
     return PhotoStore(path)
 
 
-def _parse(photos, parser, path, workers=1, mapper=None, status=lambda text: None, **changes):
+def _parse(photos, parser, path, workers=1, mapper=None, progress=SILENT, **changes):
     config = {"batch": 2, "label_size": 48, "mirror": False, "scales": (1.0,), "autocast": True}
     parse_store(
         photos, parser, path, ParseFaces(**(config | changes)),
-        parser_sha256="p", work=path.parent / "work", workers=workers, block_photos=6, mapper=mapper, status=status,
+        parser_sha256="p", work=path.parent / "work", workers=workers, block_photos=6, mapper=mapper, progress=progress,
     )  # fmt: skip
     return PhotoStore(path)
 
@@ -275,10 +276,15 @@ def test_parsing_by_a_process_a_device_gives_the_same_bytes(photos, tmp_path):
     file = ParserFile(tmp_path / "parser.pt", sha256_file(tmp_path / "parser.pt"))
     alone = _parse(photos, file, tmp_path / "alone")
     told = []
+
+    class Counts(Progress):
+        def items(self, done, total, unit="items", note=""):
+            told.append((done, total, unit))
+
     with DeviceProcesses(["cpu", "cpu"]) as mapper:
-        dealt = _parse(photos, file, tmp_path / "dealt", mapper=mapper, status=told.append)
+        dealt = _parse(photos, file, tmp_path / "dealt", mapper=mapper, progress=Counts())
     assert dealt.fingerprint() == alone.fingerprint() and dealt.keys() == photos.keys()
-    assert told[-1].startswith("11/11 photos")
+    assert told == [(0, 11, "photos"), (6, 11, "photos"), (11, 11, "photos")]
 
 
 def test_parsing_with_mirror_and_scales(photos, tmp_path):

@@ -15,6 +15,7 @@ from sofgan.parsing.config import TrainParser
 from sofgan.parsing.train import own_rows, sharers, train_parser
 from sofgan.photos.decoding import encode_labels
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
+from sofgan.progress import Progress
 from sofgan.training import Checkpoints
 
 WORKER = Path(__file__).with_name("parser_worker.py")
@@ -69,9 +70,14 @@ def test_two_processes_train_as_one_and_one_goes_on(torchrun, work):
     assert len(states) == 2
     states[1].unlink()
     steps = []
+
+    class Reports(Progress):
+        def scalars(self, step, values):
+            steps.append(step)
+
     resumed = train_parser(
         PhotoStore(work / "store"), config, 0, checkpoints=Checkpoints(work / "states", "f"),
-        report=lambda step, *_: steps.append(step),
+        progress=Reports(),
     )  # fmt: skip
     assert steps == [4] and resumed.curve[0] == first["curve"][0]
     assert resumed.curve[1] == pytest.approx(first["curve"][1], rel=1e-3, abs=1e-3)

@@ -22,6 +22,7 @@ from sofgan.parsing.train import (
     train_parser,
 )
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
+from sofgan.progress import Progress
 from sofgan.training import Checkpoints
 
 CONFIG = TrainParser(
@@ -76,20 +77,30 @@ class Killed(Exception):
     pass
 
 
-def test_a_killed_training_resumes_to_the_same_bytes(store, tmp_path):
-    def kill(text):
-        if text.startswith("9/"):
+class Kill(Progress):
+    """Stops a computation when so many items are done."""
+
+    def __init__(self, at):
+        self.at = at
+
+    def items(self, done, total, unit="items", note=""):
+        if done == self.at:
             raise Killed
 
+
+def test_a_killed_training_resumes_to_the_same_bytes(store, tmp_path):
     whole = train_parser(store, CONFIG, seed=0)
     states = Checkpoints(tmp_path / "states", "f")
     with pytest.raises(Killed):
-        train_parser(store, CONFIG, seed=0, checkpoints=states, status=kill, workers=2)
+        train_parser(store, CONFIG, seed=0, checkpoints=states, progress=Kill(9), workers=2)
     assert states.latest()[0] == 5
     scored = []
-    resumed = train_parser(
-        store, CONFIG, seed=0, checkpoints=states, report=lambda step, scalars, _: scored.append(step)
-    )
+
+    class Scores(Progress):
+        def scalars(self, step, values):
+            scored.append(step)
+
+    resumed = train_parser(store, CONFIG, seed=0, checkpoints=states, progress=Scores())
     assert scored == [8, 12] and resumed.step == whole.step
     assert [row["step"] for row in resumed.curve] == [4, 8, 12] and resumed.curve == whole.curve
     save_parser(tmp_path / "whole.pt", whole.parser)
@@ -226,13 +237,16 @@ def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, ca
     count = parse_store(store, parser, tmp_path / "whole", PARSE, work=tmp_path / "w1", **options)
     assert count == 20 and not any((tmp_path / "w1").iterdir())
 
-    def kill(text):
-        if text.startswith("11/"):
-            raise Killed
-
     with pytest.raises(Killed):
         parse_store(
-            store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", status=kill, workers=2, **options
+            store,
+            parser,
+            tmp_path / "out",
+            PARSE,
+            work=tmp_path / "w2",
+            progress=Kill(11),
+            workers=2,
+            **options,
         )
     assert not (tmp_path / "out").exists()
     left = parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", workers=2, **options)
@@ -247,7 +261,7 @@ def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, ca
     assert parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", **again) == 20
     how = {"work": tmp_path / "w2", **options}
     with pytest.raises(Killed):
-        parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "1"}, status=kill, **how)
+        parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "1"}, progress=Kill(11), **how)
     capsys.readouterr()
     assert parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "2"}, **how) == 20
     assert "a parsing that was stopped is not gone on with: code.a.py changed" in capsys.readouterr().err
@@ -277,10 +291,6 @@ def test_photos_with_rare_classes_are_drawn_more_often(store):
 def test_half_the_size_at_first_is_another_training_and_resumes(store, tmp_path):
     config = dataclasses.replace(CONFIG, small_share=0.5, repeat_below=0.9)
 
-    def kill(text):
-        if text.startswith("7/"):
-            raise Killed
-
     sizes = []
     whole = train_parser(store, config, seed=0)
     hook = torch.nn.modules.module.register_module_forward_pre_hook(
@@ -289,7 +299,7 @@ def test_half_the_size_at_first_is_another_training_and_resumes(store, tmp_path)
     states = Checkpoints(tmp_path / "states", "f")
     try:
         with pytest.raises(Killed):
-            train_parser(store, config, seed=0, checkpoints=states, status=kill)
+            train_parser(store, config, seed=0, checkpoints=states, progress=Kill(7))
     finally:
         hook.remove()
     assert sizes[0] == 16 and sizes[-1] == 32

@@ -22,7 +22,8 @@ from sofgan.rendering.process_renderer import process_renderer
 def draw(number):
     renderer = process_renderer()
     renderer.load(np.eye(3), np.array([[0, 1, 2]]))
-    return int((renderer.render(cameras.orbit(0.0, 0.0, 4.0), cameras.intrinsics_from_fov(28.0), 16) >= 0).sum())
+    camera = cameras.Camera(cameras.orbit(0.0, 0.0, 4.0), cameras.intrinsics_from_fov(28.0), 16)
+    return int((renderer.render(camera) >= 0).sum())
 
 if __name__ == "__main__":
     try:

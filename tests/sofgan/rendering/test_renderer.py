@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import FAR, barycentric, label_map
 
@@ -30,10 +31,10 @@ def _bumpy_head() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
 def test_depth_of_a_sphere_is_analytic(renderer):
     sphere = trimesh.creation.icosphere(subdivisions=5)
     renderer.load(sphere.vertices, sphere.faces)
-    cam2world = cameras.orbit(0.4, 0.2, 4.0)
-    renderer.render(cam2world, INTRINSICS, 96)
+    camera = Camera(cameras.orbit(0.4, 0.2, 4.0), INTRINSICS, 96)
+    renderer.render(camera)
     depth = renderer.last_depth()
-    origin, directions = cameras.rays(cam2world, INTRINSICS, 96, 96)
+    origin, directions = cameras.rays(camera)
     a, b = (directions**2).sum(-1), directions @ origin
     discriminant = b * b - a * (origin @ origin - 1)
     # Well inside the silhouette, where the faceted sphere is close to the round one.
@@ -50,9 +51,9 @@ def test_same_triangles_as_a_ray_caster(renderer):
     renderer.load(vertices, faces)
     differing = total = 0
     for yaw, pitch in ((0.0, 0.0), (0.8, 0.3), (-0.5, -0.4)):
-        cam2world = cameras.orbit(yaw, pitch, 3.5)
-        visible = renderer.render(cam2world, INTRINSICS, 128)
-        origin, directions = cameras.rays(cam2world, INTRINSICS, 128, 128)
+        camera = Camera(cameras.orbit(yaw, pitch, 3.5), INTRINSICS, 128)
+        visible = renderer.render(camera)
+        origin, directions = cameras.rays(camera)
         flat = directions.reshape(-1, 3)
         hit = mesh.ray.intersects_first(np.broadcast_to(origin, flat.shape), flat).reshape(128, 128)
         differing += (label_map(visible, face_labels) != label_map(hit, face_labels)).sum()
@@ -67,7 +68,7 @@ def test_corners_keep_their_places(renderer):
     faces = np.array([[4, 1, 0], [4, 2, 1], [4, 3, 2], [4, 0, 3]])  # top, right, bottom, left
     renderer.load(quad, faces)
     intrinsics = np.array([[2.0, 0, 0.5], [0, 2.0, 0.5], [0, 0, 1]])  # at distance 4 the quad fills the image
-    visible = renderer.render(cameras.orbit(0.0, 0.0, 4.0), intrinsics, 8)
+    visible = renderer.render(Camera(cameras.orbit(0.0, 0.0, 4.0), intrinsics, 8))
     assert (visible >= 0).all()
     assert visible[0, 4] == 0
     assert visible[4, 7] == 1
@@ -80,9 +81,9 @@ def test_principal_point_and_focal_length_are_those_of_cameras_project(renderer)
     small = trimesh.creation.icosphere(subdivisions=2, radius=0.01)
     renderer.load(small.vertices + target, small.faces)
     intrinsics = np.array([[1.7, 0, 0.43], [0, 1.9, 0.58], [0, 0, 1]])
-    cam2world = cameras.orbit(0.5, -0.3, 3.0)
-    rows, columns = np.nonzero(renderer.render(cam2world, intrinsics, 512) >= 0)
-    expected, _ = cameras.project(target, cam2world, intrinsics)
+    camera = Camera(cameras.orbit(0.5, -0.3, 3.0), intrinsics, 512)
+    rows, columns = np.nonzero(renderer.render(camera) >= 0)
+    expected, _ = cameras.project(target, camera)
     np.testing.assert_allclose([columns.mean() + 0.5, rows.mean() + 0.5], expected * 512, atol=0.3)
 
 
@@ -91,7 +92,7 @@ def test_back_faces_are_drawn_and_sizes_can_change(renderer):
     for faces in ([[0, 1, 2]], [[0, 2, 1]]):
         renderer.load(triangle, np.array(faces))
         for size in (16, 64):
-            visible = renderer.render(cameras.orbit(0.0, 0.0, 4.0), INTRINSICS, size)
+            visible = renderer.render(Camera(cameras.orbit(0.0, 0.0, 4.0), INTRINSICS, size))
             assert visible.shape == (size, size)
             assert set(np.unique(visible)) == {-1, 0}
 
@@ -99,11 +100,11 @@ def test_back_faces_are_drawn_and_sizes_can_change(renderer):
 def test_barycentric_rebuilds_the_seen_point(renderer):
     vertices, faces, _ = _bumpy_head()
     renderer.load(vertices, faces)
-    cam2world = cameras.orbit(0.3, 0.1, 4.0)
-    visible = renderer.render(cam2world, INTRINSICS, 64)
-    weights, depth = barycentric(visible, vertices, faces, cam2world, INTRINSICS)
+    camera = Camera(cameras.orbit(0.3, 0.1, 4.0), INTRINSICS, 64)
+    visible = renderer.render(camera)
+    weights, depth = barycentric(visible, vertices, faces, camera)
     points = (weights[..., None] * vertices[faces[visible[visible >= 0]]]).sum(1)
-    image, z = cameras.project(points, cam2world, INTRINSICS)
+    image, z = cameras.project(points, camera)
     rows, columns = np.nonzero(visible >= 0)
     np.testing.assert_allclose(z, depth, atol=1e-9)
     # The depth buffer tells the same, but for triangles seen edge-on.

@@ -9,6 +9,7 @@ import torch
 
 from sofgan import distributed
 from sofgan.config import from_mapping
+from sofgan.progress import Progress
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource
 from sofgan.siw.train import train
@@ -22,10 +23,15 @@ def main() -> None:
         photos, maps = pictures["photos"], pictures["maps"]
     config = from_mapping(TrainSiw, task["config"], "worker")
     reports = []
+
+    class Reports(Progress):
+        def scalars(self, step, values):
+            reports.append(step)
+
     with distributed.process_group("cpu") as device:
         siw, rows = train(
             config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, device, work / "state", {},
-            lambda step, *_: reports.append(step), lambda line: None, ArraySource(maps),
+            Reports(), ArraySource(maps),
         )  # fmt: skip
         result = {"state": siw.generator.state_dict(), "rows": rows, "reports": reports}
         torch.save(result, work / f"rank{distributed.rank()}.pt")

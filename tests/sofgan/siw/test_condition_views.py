@@ -8,7 +8,9 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.labels import EYE, SKIN, U_LIP
+from sofgan.progress import Progress
 from sofgan.seeds import torch_generator
 from sofgan.siw import condition_views
 from sofgan.siw.condition_views import (
@@ -38,14 +40,15 @@ class BallField:
         self.radius = radius
         self.intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(fov_degrees)).float()
 
-    def render(self, code, cam2world, intrinsics, size):
-        origin, directions = cameras.rays(np.asarray(cam2world), np.asarray(intrinsics), size, size)
+    def render(self, code, camera):
+        size = camera.size
+        origin, directions = cameras.rays(camera)
         along = -(directions * origin).sum(-1) / (directions**2).sum(-1)
         closest = origin + along[..., None] * directions
         labels = np.where((closest**2).sum(-1) < 0.8**2, SKIN, 0).astype(np.uint8)
         depth = np.where(labels > 0, along, 0.0)
         for label, point in PARTS:
-            place, distance = cameras.project(np.array(point), np.asarray(cam2world), np.asarray(intrinsics))
+            place, distance = cameras.project(np.array(point), camera)
             column, row = (place * size).astype(int)
             labels[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = label
             depth[max(0, row - 1) : row + 2, max(0, column - 1) : column + 2] = distance
@@ -77,7 +80,12 @@ def test_views_of_the_field_are_framed_as_the_portraits(field):
 def test_cameras_turn_within_their_ranges_and_are_seeded(field):
     framing = portrait_framing(field, None, portraits(), 1, 0)
     done = []
-    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, done.append)
+
+    class Counts(Progress):
+        def items(self, count, total, unit="items", note=""):
+            done.append(count)
+
+    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, Counts())
     assert done == [1, 2, 3, 4, 5, 6]
     assert len({view.tobytes() for view in maps}) == 6
     np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 0))
@@ -163,8 +171,9 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
 def test_depth_of_a_view_is_the_heads_and_the_shoulders():
     field, pose = BallField(4.0, 29.0), FRAMING.cam2world(0.2, 0.0)
     wide = Framing(40.0, -0.4, 4.0)
-    labels, depth = draw_view(field, np.zeros(4), pose, wide, 48)
-    seen = field.render(None, pose, wide.intrinsics, 48)
+    camera = Camera(pose, wide.intrinsics, 48)
+    labels, depth = draw_view(field, np.zeros(4), camera)
+    seen = field.render(None, camera)
     head = seen.labels.numpy() > 0
     np.testing.assert_allclose(depth[head], seen.depth.numpy()[head], rtol=1e-6)
     assert ((depth > 0) == (labels > 0)).all() and ((labels > 0) & ~head).any()

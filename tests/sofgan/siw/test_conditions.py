@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sofgan import cameras, runtime
+from sofgan.progress import Progress
 from sofgan.siw import condition_shards, conditions
 from sofgan.siw.condition_views import render_sof_maps
 from sofgan.siw.conditions import (
@@ -121,14 +122,16 @@ def test_shards_hold_the_views_that_one_process_renders(tmp_path, monkeypatch):
         pieces.extend(len(views) for *_, views in items)
         return runtime.map_pieces(task, pickle.loads(pickle.dumps(items)))
 
+    class Counts(Progress):
+        def items(self, done, total, unit="items", note=""):
+            told.append((done, total, unit))
+
     folder = tmp_path / "conditions"
     folder.mkdir()
     counts = {TRAINING: 5, EVALUATION: 3}
-    condition_shards.write_conditions(
-        folder, field, None, FRAMING, ANGLES, counts, 16, 3, workers, told.append
-    )
+    condition_shards.write_conditions(folder, field, None, FRAMING, ANGLES, counts, 16, 3, workers, Counts())
     store = Conditions(folder)
-    assert pieces == [2, 2, 1, 2, 1] and told[-1] == "views 8/8"
+    assert pieces == [2, 2, 1, 2, 1] and told[-1] == (8, 8, "views")
     for name, count in counts.items():
         alone = render_sof_maps(field.load(), None, FRAMING, ANGLES, count, 16, 3, purpose=name)
         np.testing.assert_array_equal(store.maps(name).fetch(np.arange(count)), alone)

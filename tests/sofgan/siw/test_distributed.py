@@ -17,7 +17,7 @@ WORKER = Path(__file__).with_name("siw_worker.py")
 def alone(config, photos, maps, folder):
     return train(
         config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", folder, {},
-        lambda *a: None, lambda line: None, ArraySource(maps),
+        photo_labels=ArraySource(maps),
     )  # fmt: skip
 
 

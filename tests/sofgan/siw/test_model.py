@@ -106,7 +106,7 @@ def test_matched_framing_puts_eyes_and_mouth_where_photos_have_them():
     points = np.array([[0.0, 0.15, 0.75], [0.01, -0.25, 0.8]])
     framing = match_framing(0.45, 0.72, points, 7.7)
     assert np.linalg.norm(framing.cam2world(0.4, 0.2)[:3, 3] - [0, framing.target_y, 0]) == pytest.approx(7.7)
-    image, _ = cameras.project(points, framing.cam2world(0.0, 0.0), framing.intrinsics)
+    image, _ = cameras.project(points, framing.camera(0.0, 0.0, 20))
     np.testing.assert_allclose(image[..., 1], [0.45, 0.72], atol=1e-6)
     with pytest.raises(ValueError, match="above the eyes"):
         match_framing(0.45, 0.72, points[::-1], 7.7)
@@ -124,6 +124,6 @@ def test_anchors_are_found_in_maps_and_views():
     whole = training_views(cameras.intrinsics_from_fov(15.0), 7.7)
     assert whole.fov_degrees == pytest.approx(15.0)
     points = field_anchors(labels, depth, whole)
-    image, _ = cameras.project(points, whole.cam2world(0.0, 0.0), whole.intrinsics)
+    image, _ = cameras.project(points, whole.camera(0.0, 0.0, 20))
     np.testing.assert_allclose(image[..., 1], [0.45, 0.75], atol=1e-6)
     np.testing.assert_allclose(points[:, 2], 7.7 - 3.0, atol=1e-9)

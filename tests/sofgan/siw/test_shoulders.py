@@ -1,6 +1,7 @@
 import numpy as np
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.labels import BACKGROUND, CLOTH, HAIR
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.shoulders import CENTER, RADII, add_shoulders, shoulder_depth
@@ -11,8 +12,7 @@ FRAMING = Framing(40.0, -0.3, 4.0)
 def test_shoulders_fill_background_below_the_head_alone():
     labels = np.full((64, 64), BACKGROUND, np.uint8)
     labels[:, 30:34] = HAIR
-    pose = FRAMING.cam2world(0.0, 0.0)
-    found = add_shoulders(labels, pose, FRAMING.intrinsics)
+    found = add_shoulders(labels, FRAMING.camera(0.0, 0.0, 64))
     assert (found[:, 30:34] == HAIR).all() and (found[:40] != CLOTH).all()
     assert (found[-1, 10:30] == CLOTH).all() and (labels == CLOTH).sum() == 0
     np.testing.assert_array_equal(found[:, ::-1] == CLOTH, found == CLOTH)
@@ -22,26 +22,26 @@ def test_outline_is_the_ellipsoids_from_every_side():
     """A pixel is cloth where the nearest point of its ray, in the ellipsoid's own measure, lies inside."""
     labels = np.full((24, 24), BACKGROUND, np.uint8)
     for yaw, pitch in ((0.6, 0.2), (-0.4, -0.1)):
-        pose = FRAMING.cam2world(yaw, pitch)
-        origin, directions = cameras.rays(pose, FRAMING.intrinsics, 24, 24)
+        camera = FRAMING.camera(yaw, pitch, 24)
+        origin, directions = cameras.rays(camera)
         along = np.linspace(0, 8, 4001)
         points = origin + along[:, None] * directions[:, :, None]
         inside = ((((points - CENTER) / RADII) ** 2).sum(-1) < 1).any(-1)
-        found = add_shoulders(labels, pose, FRAMING.intrinsics) == CLOTH
+        found = add_shoulders(labels, camera) == CLOTH
         assert found.any() and (found != inside).mean() < 0.01
 
 
 def test_a_camera_that_looks_away_sees_none():
-    pose = FRAMING.cam2world(0.0, 0.0)
-    pose = pose.copy()
+    pose = FRAMING.cam2world(0.0, 0.0).copy()
     pose[:3, 3] += 20 * pose[:3, 2]  # beyond the head, looking on
-    assert (add_shoulders(np.zeros((8, 8), np.uint8), pose, FRAMING.intrinsics) == BACKGROUND).all()
+    away = Camera(pose, FRAMING.intrinsics, 8)
+    assert (add_shoulders(np.zeros((8, 8), np.uint8), away) == BACKGROUND).all()
 
 
 def test_depth_is_where_rays_enter_the_ellipsoid():
-    pose = FRAMING.cam2world(0.5, 0.1)
-    origin, directions = cameras.rays(pose, FRAMING.intrinsics, 32, 32)
-    depth = shoulder_depth(pose, FRAMING.intrinsics, 32)
+    camera = FRAMING.camera(0.5, 0.1, 32)
+    origin, directions = cameras.rays(camera)
+    depth = shoulder_depth(camera)
     hit = depth > 0
     assert 20 < hit.sum() < 32 * 32
     points = (origin + depth[..., None] * directions)[hit]

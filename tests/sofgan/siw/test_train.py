@@ -7,6 +7,7 @@ import torch
 
 from sofgan import distributed, runtime, shares
 from sofgan.config import from_mapping, to_mapping
+from sofgan.progress import Progress
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches
 from sofgan.siw.mixing import one_hot
@@ -19,14 +20,15 @@ from sofgan.siw.training_step import SiwTraining
 def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
     reports = []
 
-    def report(step, scalars, images):
-        reports.append((step, scalars, images))
-        if stop_after is not None and len(reports) > stop_after:
-            raise KeyboardInterrupt
+    class Reports(Progress):
+        def images(self, step, pictures):
+            reports.append((step, pictures))
+            if stop_after is not None and len(reports) > stop_after:
+                raise KeyboardInterrupt
 
     siw, rows = train(
         config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], seed, "cpu", folder / "state",
-        {"photos": "a"}, report, lambda line: None,
+        {"photos": "a"}, Reports(),
     )  # fmt: skip
     save_siw(folder / name, siw)
     return (folder / name).read_bytes(), rows, reports
@@ -40,13 +42,13 @@ def first_batch(config, photos, maps, photo_labels=None):
 def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, photos, maps, tmp_path):
     config = tiny_training(discriminator={"kind": "hybrid"})
     whole, rows, reports = run(config, photos, maps, tmp_path / "whole")
-    assert [step for step, _, _ in reports] == [4, 8] and len(rows) == 2
-    assert reports[0][2]["samples/grid"].shape == (32, 48, 3)
-    assert reports[0][2]["samples/restyle"].shape == (32, 7 * 16, 3)
+    assert [step for step, _ in reports] == [4, 8] and len(rows) == 2
+    assert reports[0][1]["samples/grid"].shape == (32, 48, 3)
+    assert reports[0][1]["samples/restyle"].shape == (32, 7 * 16, 3)
     with pytest.raises(KeyboardInterrupt):
         run(config, photos, maps, tmp_path / "cut", stop_after=1)
     resumed, resumed_rows, later = run(config, photos, maps, tmp_path / "cut")
-    assert [step for step, _, _ in later] == [8]  # It did resume.
+    assert [step for step, _ in later] == [8]  # It did resume.
     assert resumed == whole and resumed_rows == rows
     again, _, _ = run(config, photos, maps, tmp_path / "again")
     assert again == whole
@@ -58,7 +60,6 @@ def test_a_saved_generator_paints_the_same(tiny_training, photos, maps, tmp_path
     config = tiny_training(kimg=0.008)
     siw, _ = train(
         config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", tmp_path / "s", {},
-        lambda *a: None, lambda line: None,
     )  # fmt: skip
     save_siw(tmp_path / "siw.pt", siw)
     loaded = load_siw(tmp_path / "siw.pt")

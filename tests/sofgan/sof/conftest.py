@@ -8,6 +8,7 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.files import write_npz
 from sofgan.seeds import numpy_generator
 from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofConfig, SofLoss, TrainSof
@@ -108,9 +109,10 @@ def cast_ray(parts, origin, direction) -> int:
     return int(cast(parts, origin, direction[None])[0][0])
 
 
-def picture(parts, cam2world, intrinsics, size: int):
-    """(labels (H, W) uint8, depth (H, W) float16) of one view."""
-    origin, directions = cameras.rays(cam2world, intrinsics, size, size)
+def picture(parts, camera: Camera):
+    """(labels (size, size) uint8, depth (size, size) float16) of one view."""
+    size = camera.size
+    origin, directions = cameras.rays(camera)
     label, depth = cast(parts, origin, directions.reshape(-1, 3))
     return label.reshape(size, size), depth.reshape(size, size).astype(np.float16)
 
@@ -124,7 +126,7 @@ def make_views(folder: Path, heads: int, views: int, held_out: int, size: int) -
         total = views + held_out
         poses = cameras.orbit(rng.uniform(-1.0, 1.0, total), rng.uniform(-0.35, 0.35, total), RADIUS)
         parts = head_parts(head)
-        pictures = [picture(parts, pose, intrinsics, size) for pose in poses]
+        pictures = [picture(parts, camera) for camera in Camera(poses, intrinsics, size)]
         write_npz(
             folder / f"head-{head:03d}.npz",
             labels=np.stack([p[0] for p in pictures]),

@@ -5,19 +5,21 @@ import torch
 
 from sofgan import cameras, labels
 from sofgan.apps.baked import bake, load_baked, save_baked
+from sofgan.cameras import Camera
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof
 
-POSE = cameras.orbit(-0.3, 0.1, 4.0)
-INTRINSICS = cameras.intrinsics_from_fov(29.0)
+
+def seen_from(size: int) -> Camera:
+    return Camera(cameras.orbit(-0.3, 0.1, 4.0), cameras.intrinsics_from_fov(29.0), size)
 
 
 def test_a_baked_sphere_looks_like_the_sphere(sphere_sof):
     baked = bake(sphere_sof, sphere_sof.codes[0], 64)
-    direct = sphere_sof.render(sphere_sof.codes[0], POSE, INTRINSICS, 64, True, normals=True)
-    view = baked.render(POSE, INTRINSICS, 64, True, normals=True)
+    direct = sphere_sof.render(sphere_sof.codes[0], seen_from(64), probabilities=True, normals=True)
+    view = baked.render(seen_from(64), probabilities=True, normals=True)
     assert (view.labels != direct.labels).float().mean() < 0.01
     assert {labels.SKIN, labels.HAIR} <= set(view.labels.unique().tolist())
     both = (view.labels > 0) & (direct.labels > 0)
@@ -40,10 +42,10 @@ def test_a_baked_trained_field_agrees_with_direct_views_after_a_round_trip(train
     confusion = ConfusionMatrix()
     for head in range(2):
         baked = bake(trained, trained.codes[head], 64)
-        view = baked.render(POSE, INTRINSICS, 48)
-        confusion.update(view.labels, trained.render(trained.codes[head], POSE, INTRINSICS, 48).labels)
+        view = baked.render(seen_from(48))
+        confusion.update(view.labels, trained.render(trained.codes[head], seen_from(48)).labels)
         save_baked(tmp_path / "baked.npz", baked)
-        again = load_baked(tmp_path / "baked.npz").render(POSE, INTRINSICS, 48)
+        again = load_baked(tmp_path / "baked.npz").render(seen_from(48))
         assert (again.labels != view.labels).float().mean() < 0.01
     assert confusion.accuracy() > 0.97
     assert confusion.miou() > 0.7

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.labels import BACKGROUND, EYE, SKIN, U_LIP
 from sofgan.siw.condition_views import plan_views, portrait_framing, render_sof_maps
 from sofgan.siw.config import FramingConfig
@@ -105,10 +106,9 @@ def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(
     def overlap(framing) -> float:
         """Of the head in a view of the field and in truth, from a camera of the conditions."""
         pose = plan_views(sof, None, framing, STILL, {"training": 1}, 0)["training"].cam2world[0]
-        seen = sof.render(sof.codes[0], pose, framing.intrinsics, 16).labels.numpy() != BACKGROUND
-        truth = (
-            views_module.picture(views_module.head_parts(0), pose, framing.intrinsics, 16)[0] != BACKGROUND
-        )
+        camera = Camera(pose, framing.intrinsics, 16)
+        seen = sof.render(sof.codes[0], camera).labels.numpy() != BACKGROUND
+        truth = views_module.picture(views_module.head_parts(0), camera)[0] != BACKGROUND
         return (seen & truth).sum() / (seen | truth).sum()
 
     assert overlap(own) > 0.75

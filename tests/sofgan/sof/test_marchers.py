@@ -6,27 +6,27 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.sof import volume_marcher
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.lstm_marcher import LstmMarcher
 from sofgan.sof.model import new_model
 from sofgan.sof.rays import Rays, ball_interval, camera_rays
-from sofgan.sof.render import project_coarse_to_fine, project_dense, render_cameras
+from sofgan.sof.render import project_coarse_to_fine, project_dense, render_view
 
 SKIN = 1
 
 
-def frontal(yaw=0.3, pitch=0.1):
-    pose = cameras.orbit(torch.tensor([yaw]), torch.tensor([pitch]), 4.0).float()
-    return pose, torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
+def frontal(size, yaw=0.3, pitch=0.1):
+    pose = cameras.orbit(torch.tensor(yaw), torch.tensor(pitch), 4.0).float()
+    return Camera(pose, torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float(), size)
 
 
 @pytest.mark.parametrize("projector", [project_dense, project_coarse_to_fine])
 def test_volume_rendering_finds_an_analytic_sphere(sphere_model, projector, views_module):
-    pose, intrinsics = frontal()
-    size = 48
-    projection = projector(sphere_model, sphere_model.generate(sphere_model.codes), pose, intrinsics, size)
-    hit, depth = views_module.sphere_truth(camera_rays(pose[:, None], intrinsics, size))
+    camera = frontal(48)
+    projection = projector(sphere_model, sphere_model.generate(sphere_model.codes), camera)
+    hit, depth = views_module.sphere_truth(camera_rays(camera))
     found = projection.log_probabilities[0].argmax(-1) == SKIN
     assert found.sum().item() == pytest.approx(hit.sum().item(), rel=0.03)  # coverage
     both = found & hit
@@ -73,7 +73,7 @@ def test_rays_that_miss_the_ball_give_background_and_finite_gradients(marcher):
     yaw = torch.tensor([0.2], requires_grad=True)
     cam2world = cameras.orbit(yaw, yaw * 0, 4.0)
     intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(70.0)).float()
-    rays = camera_rays(cam2world[:, None], intrinsics, 16)
+    rays = camera_rays(Camera(cam2world[:, None], intrinsics, 16))
     near, far, hit = ball_interval(rays)
     assert 0 < hit.sum() < hit.numel()
     assert ((far - near)[~hit] == 0).all()
@@ -99,8 +99,9 @@ def test_lstm_marcher_equals_a_walk_ray_by_ray():
     field_config = FieldConfig("hyper", code_size=4, phi_hidden=8, hyper_hidden=8)
     marcher_config = MarcherConfig("lstm", steps=4, hidden=5, start="sphere")
     model = new_model(SofConfig(field_config, marcher_config), 2, 0.5, seed=0).eval()
-    pose, intrinsics = frontal()
-    rays = camera_rays(pose[:, None].expand(2, 1, 4, 4), intrinsics, 3)
+    camera = frontal(3)
+    pose = camera.cam2world
+    rays = camera_rays(Camera(pose.expand(2, 1, 4, 4), camera.intrinsics, 3))
     made = model.generate(model.codes)
     with torch.no_grad():
         got = model.project(made, rays)
@@ -122,7 +123,7 @@ def test_lstm_marcher_equals_a_walk_ray_by_ray():
                     point = point + model.marcher.step_length(h) * unit
                 expected = model.field.logits(one, point[None, None])[0, 0].log_softmax(-1)
                 assert torch.allclose(got.log_probabilities[instance, ray], expected, atol=1e-4)
-                depth = ((point - origin) * pose[0, :3, 2]).sum()  # camera z
+                depth = ((point - origin) * pose[:3, 2]).sum()  # camera z
                 assert got.depth[instance, ray].item() == pytest.approx(depth.item(), abs=1e-4)
 
 
@@ -133,8 +134,7 @@ def test_lstm_marcher_starts_as_the_paper_says():
         assert torch.equal(bias, torch.cat([torch.zeros(16), torch.ones(16), torch.zeros(32)]))
     gates = marcher.lstm.weight_hh
     assert torch.allclose(gates.T @ gates, torch.eye(16), atol=1e-5)
-    pose, intrinsics = frontal()
-    rays = camera_rays(pose[:, None], intrinsics, 64)
+    rays = camera_rays(frontal(64))
     depth = marcher.start(rays, torch.Generator().manual_seed(0))
     assert depth.mean().item() == pytest.approx(0.05, abs=1e-4)
     assert depth.std().item() == pytest.approx(5e-4, rel=0.05)
@@ -144,10 +144,10 @@ def test_lstm_marcher_starts_as_the_paper_says():
 
 
 def test_coarse_to_fine_agrees_with_the_dense_twin(sphere_model):
-    pose, intrinsics = frontal(yaw=-0.5)
+    camera = frontal(64, yaw=-0.5)
     made = sphere_model.generate(sphere_model.codes)
-    fast = render_cameras(sphere_model, made, pose, intrinsics, 64)
-    plain = render_cameras(sphere_model, made, pose, intrinsics, 64, dense=True)
+    fast = render_view(sphere_model, made, camera)
+    plain = render_view(sphere_model, made, camera, dense=True)
     assert (fast.labels == plain.labels).float().mean() > 0.99
     both = (fast.labels > 0) & (plain.labels > 0)
     assert (fast.depth - plain.depth)[both].abs().mean() < 0.05

@@ -8,6 +8,7 @@ import torch._dynamo  # noqa: F401  Before OpenGL: triton, which it loads, crash
 
 from sofgan import cameras, labels
 from sofgan.apps.mesh import extract_mesh
+from sofgan.cameras import Camera
 from sofgan.sof.data import read_views, view_files
 
 
@@ -21,9 +22,9 @@ def pictures(monkeypatch):
 
 def test_the_mesh_is_drawn_where_the_field_is_seen(pictures, sphere_sof):
     pose = cameras.orbit(0.4, 0.0, sphere_sof.radius)
-    intrinsics = sphere_sof.intrinsics.numpy()
-    view = sphere_sof.render(sphere_sof.codes[0], pose, intrinsics, pictures.MESH_SIZE).labels.numpy()
-    picture = pictures.mesh_picture(extract_mesh(sphere_sof, sphere_sof.codes[0]), pose, intrinsics)
+    camera = Camera(pose, sphere_sof.intrinsics.numpy(), pictures.MESH_SIZE)
+    view = sphere_sof.render(sphere_sof.codes[0], camera).labels.numpy()
+    picture = pictures.mesh_picture(extract_mesh(sphere_sof, sphere_sof.codes[0]), camera)
     assert picture.shape == (pictures.MESH_SIZE, pictures.MESH_SIZE, 3)
     assert ((picture != 255).any(-1) == (view > 0)).mean() > 0.99
     # Each class in its colour: the shades differ by a factor only.

@@ -7,11 +7,12 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.scores.segmentation import image_mean_iou, pairwise_mean_iou
 from sofgan.sof.plausibility import (
     fit_reference,
     head_statistics,
-    judging_cameras,
+    judging_poses,
     parts_present,
     render_heads,
     sample_plausible,
@@ -25,12 +26,10 @@ SIZE, TRAINING, UNSEEN = 48, 44, 24
 @pytest.fixture(scope="module")
 def heads(views_module):
     """Views (68, 3, 48, 48) of exact ellipsoid heads from the judging cameras."""
-    poses = judging_cameras(views_module.RADIUS)
     intrinsics = cameras.intrinsics_from_fov(views_module.FOV_DEGREES)
+    around = Camera(judging_poses(views_module.RADIUS), intrinsics, SIZE)
     parts = [views_module.head_parts(1000 + seed) for seed in range(TRAINING + UNSEEN)]
-    return np.stack(
-        [np.stack([views_module.picture(p, pose, intrinsics, SIZE)[0] for pose in poses]) for p in parts]
-    )
+    return np.stack([np.stack([views_module.picture(p, one)[0] for one in around]) for p in parts])
 
 
 @pytest.fixture(scope="module")

@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.sof import precision, train
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.data import RaySampler, read_views, view_files
@@ -46,7 +47,8 @@ def test_codes_coordinates_and_walks_stay_float32(field):
     if field is TRIPLANE:
         torch.nn.init.normal_(model.field.warp_basis)
     poses = cameras.orbit(torch.tensor([0.3, -0.2]), torch.zeros(2), 4.0)[:, None]
-    rays = camera_rays(poses, torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float(), 12)
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
+    rays = camera_rays(Camera(poses, intrinsics, 12))
     seen, results = {}, {}
     for kind in (None, "cpu"):
 

@@ -5,31 +5,40 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import field_instance, new_model
 from sofgan.sof.occupancy import Occupancy, find_occupancy
 from sofgan.sof.rays import Rays, ball_interval, camera_rays
-from sofgan.sof.render import picture, project_coarse_to_fine, project_occupied, render_cameras
+from sofgan.sof.render import picture, project_coarse_to_fine, project_occupied, render_view
 from sofgan.sof.surface import surface_depth
 
 POSE = torch.from_numpy(cameras.orbit(0.4, 0.2, 4.0)).float()
 PERSPECTIVE = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
 ORTHOGRAPHIC = torch.from_numpy(cameras.orthographic_intrinsics(2.1)).float()
-KINDS = {"perspective": (PERSPECTIVE, False), "orthographic": (ORTHOGRAPHIC, True)}
+KINDS = ["perspective", "orthographic"]
+
+
+def seen_from(kind: str, size: int) -> Camera:
+    """The camera of the tests, of either kind."""
+    orthographic = kind == "orthographic"
+    return Camera(POSE, ORTHOGRAPHIC if orthographic else PERSPECTIVE, size, orthographic)
 
 
 def test_orthographic_rays_are_parallel_and_project_back():
     intrinsics = cameras.orthographic_intrinsics(2.1)
     pose = cameras.orbit(0.4, 0.2, 4.0)
-    origins, directions = cameras.rays(pose, intrinsics, 6, 8, orthographic=True)
-    assert origins.shape == directions.shape == (6, 8, 3)
+    camera = Camera(pose, intrinsics, 8, orthographic=True)
+    origins, directions = cameras.rays(camera)
+    assert origins.shape == directions.shape == (8, 8, 3)
     assert np.allclose(directions, pose[:3, 2])
-    image, depth = cameras.project(origins + 3.0 * directions, pose, intrinsics, orthographic=True)
-    assert np.allclose(image, cameras.pixel_centres(6, 8, pose))
+    image, depth = cameras.project(origins + 3.0 * directions, camera)
+    assert np.allclose(image, cameras.pixel_centres(8, pose))
     assert np.allclose(depth, 3.0)
     assert origins[0, -1] @ pose[:3, 0] - origins[0, 0] @ pose[:3, 0] == pytest.approx(2.1 * 7 / 8)
-    many = cameras.rays(torch.from_numpy(pose)[None, None], torch.from_numpy(intrinsics), 6, 8, True)
+    tensors = torch.from_numpy(pose)[None, None], torch.from_numpy(intrinsics)
+    many = cameras.rays(Camera(*tensors, 8, True))
     assert np.allclose(many[0][0, 0].numpy(), origins)
     with pytest.raises(ValueError, match="above 0"):
         cameras.orthographic_intrinsics(0)
@@ -47,20 +56,11 @@ def test_what_lies_behind_the_camera_is_not_seen():
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
 def test_both_kinds_of_camera_see_an_analytic_sphere(sphere_model, views_module, kind, dense):
-    intrinsics, orthographic = KINDS[kind]
     size = 64
-    view = render_cameras(
-        sphere_model,
-        sphere_model.generate(sphere_model.codes),
-        POSE[None],
-        intrinsics,
-        size,
-        probabilities=True,
-        dense=dense,
-        orthographic=orthographic,
-        normals=True,
-    )
-    rays = camera_rays(POSE[None, None], intrinsics, size, orthographic)
+    camera = seen_from(kind, size)
+    made = sphere_model.generate(sphere_model.codes)
+    view = render_view(sphere_model, made, camera, probabilities=True, normals=True, dense=dense)
+    rays = camera_rays(camera)
     hit, depth = views_module.sphere_truth(rays)
     hit, depth = hit.reshape(size, size), depth.reshape(size, size)
     found = view.labels == labels.SKIN
@@ -89,12 +89,11 @@ def test_surface_depth_is_where_half_of_a_ray_is_stopped():
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_skipping_changes_nothing_that_is_seen(trained, kind):
-    intrinsics, orthographic = KINDS[kind]
     instance = field_instance(trained.model, trained.generate(trained.codes[0]))
     everything = Occupancy(torch.zeros(4, 4, 4))
-    camera = (POSE[None], intrinsics, 48, orthographic)
-    plain = project_occupied(instance, everything, *camera)
-    fast = project_occupied(instance, find_occupancy(instance), *camera)
+    camera = seen_from(kind, 48)
+    plain = project_occupied(instance, everything, camera)
+    fast = project_occupied(instance, find_occupancy(instance), camera)
     ours, twin = picture(fast, 48).labels, picture(plain, 48).labels
     assert (twin > 0).float().mean() > 0.1
     assert (ours != twin).float().mean() < 0.02
@@ -103,8 +102,9 @@ def test_skipping_changes_nothing_that_is_seen(trained, kind):
 
 def test_every_sample_of_a_ray_by_hand(trained):
     instance = field_instance(trained.model, trained.generate(trained.codes[1]))
-    got = project_occupied(instance, Occupancy(torch.zeros(4, 4, 4)), POSE[None], PERSPECTIVE, 9)
-    rays = camera_rays(POSE[None, None], PERSPECTIVE, 9)
+    camera = seen_from("perspective", 9)
+    got = project_occupied(instance, Occupancy(torch.zeros(4, 4, 4)), camera)
+    rays = camera_rays(camera)
     near, _, hit = ball_interval(rays)
     length = rays.directions.norm(dim=-1)
     nearest = (near * length)[hit].min()
@@ -125,10 +125,10 @@ def test_fast_views_score_like_dense_ones(trained, views_module):
     for head in range(4):
         parts, made = views_module.head_parts(head), trained.generate(trained.codes[head])
         for pose in poses:
-            truth, _ = views_module.picture(parts, pose, PERSPECTIVE.double().numpy(), 40)
-            pose = torch.from_numpy(pose).float()[None]
+            truth, _ = views_module.picture(parts, Camera(pose, PERSPECTIVE.double().numpy(), 40))
+            camera = Camera(torch.from_numpy(pose).float(), PERSPECTIVE, 40)
             for dense, confusion in scores.items():
-                view = render_cameras(trained.model, made, pose, PERSPECTIVE, 40, dense=dense)
+                view = render_view(trained.model, made, camera, dense=dense)
                 confusion.update(view.labels, torch.from_numpy(truth))
     # Mean IoU is a matter for the benchmark: this field's small parts are too vague.
     assert scores[False].accuracy() > scores[True].accuracy() - 0.005
@@ -138,26 +138,27 @@ def test_fast_views_score_like_dense_ones(trained, views_module):
 def test_kept_occupancy_gives_the_same_views(trained):
     code = trained.codes[2]
     prepared = trained.prepare(code)
-    once = trained.render(code, POSE, PERSPECTIVE, 33, probabilities=True)
-    kept = trained.render(prepared, POSE, PERSPECTIVE, 33, probabilities=True)
+    camera = seen_from("perspective", 33)
+    once = trained.render(code, camera, probabilities=True)
+    kept = trained.render(prepared, camera, probabilities=True)
     assert torch.equal(once.labels, kept.labels)
     assert torch.equal(once.probabilities, kept.probabilities)
     closer = PERSPECTIVE * torch.tensor([1.5, 1.5, 1.0])[:, None]
-    first, second = trained.render_views(
-        prepared, torch.stack([POSE, POSE]), torch.stack([PERSPECTIVE, closer]), 33
-    )
+    both = Camera(torch.stack([POSE, POSE]), torch.stack([PERSPECTIVE, closer]), 33)
+    first, second = trained.render_views(prepared, both)
     assert torch.equal(first.labels, once.labels)
     assert not torch.equal(second.labels, once.labels)
 
 
 def test_views_from_within_and_past_the_ball(sphere_sof):
     inside = torch.from_numpy(cameras.orbit(0.0, 0.0, 0.9)).float()
-    view = sphere_sof.render(sphere_sof.codes[0], inside, PERSPECTIVE, 16)
+    view = sphere_sof.render(sphere_sof.codes[0], Camera(inside, PERSPECTIVE, 16))
     assert (view.labels > 0).any()
     assert view.depth.max() < 0.9
     away = inside.clone()
     away[2, 3] = -4.0  # Behind the head, looking away from it.
-    view = sphere_sof.render(sphere_sof.codes[0], away, PERSPECTIVE, 16, True, normals=True)
+    camera = Camera(away, PERSPECTIVE, 16)
+    view = sphere_sof.render(sphere_sof.codes[0], camera, probabilities=True, normals=True)
     assert (view.labels == 0).all()
     assert (view.depth == 0).all()
     assert (view.normals == 0).all()
@@ -169,9 +170,7 @@ def test_a_learned_marcher_has_normals_and_orthographic_views():
     model = new_model(SofConfig(field, MarcherConfig("lstm", hidden=4, steps=3)), 1, 0.1, seed=0)
     with torch.no_grad():
         model.field.head[-1].bias[1] += 10  # Skin everywhere.
-    view = render_cameras(
-        model, model.generate(model.codes), POSE[None], ORTHOGRAPHIC, 8, orthographic=True, normals=True
-    )
+    view = render_view(model, model.generate(model.codes), seen_from("orthographic", 8), normals=True)
     assert (view.labels == labels.SKIN).all()
     assert view.normals.shape == (8, 8, 3)
 
@@ -179,9 +178,9 @@ def test_a_learned_marcher_has_normals_and_orthographic_views():
 def test_samples_outside_the_ball_show_nothing(sphere_model):
     sphere_model.field.RADIUS = 3.0  # Solid everywhere; only the ball's silhouette limits it.
     made = sphere_model.generate(sphere_model.codes)
-    wide = torch.from_numpy(cameras.intrinsics_from_fov(40.0)).float()
-    seen = project_coarse_to_fine(sphere_model, made, POSE[None], wide, 40)
-    _, _, hit = ball_interval(camera_rays(POSE[None, None], wide, 40))
+    wide = Camera(POSE, torch.from_numpy(cameras.intrinsics_from_fov(40.0)).float(), 40)
+    seen = project_coarse_to_fine(sphere_model, made, wide)
+    _, _, hit = ball_interval(camera_rays(wide))
     found = picture(seen, 40).labels.flatten() > 0
     assert not found[~hit[0]].any()
     assert found.sum() > 0.97 * hit.sum()

@@ -8,6 +8,8 @@ import pytest
 import torch
 
 from sofgan import cameras, runtime, shares
+from sofgan.cameras import Camera
+from sofgan.progress import Progress
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
 from sofgan.sof.data import RaySampler, read_views, view_files
 from sofgan.sof.losses import sof_loss, weighted_cross_entropy
@@ -48,11 +50,12 @@ def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_p
     def run(name, kill_at=None):
         checkpoints = Checkpoints(tmp_path / "work", [name])
 
-        def report(step, scalars, images):
-            if step == kill_at:
-                raise Killed
+        class Kill(Progress):
+            def scalars(self, step, values):
+                if step == kill_at:
+                    raise Killed
 
-        model, curve = train_sof(views, config, 0, "cpu", checkpoints, report)
+        model, curve = train_sof(views, config, 0, "cpu", checkpoints, Kill())
         save_sof(tmp_path / f"{name}.pt", finish(model, views, config, 0))
         write_curve(tmp_path / f"{name}.csv", curve)
         return digest(tmp_path / f"{name}.pt"), digest(tmp_path / f"{name}.csv")
@@ -91,12 +94,13 @@ def test_threads_change_no_bit_and_shares_round_alone(views, config, monkeypatch
 def test_the_curve_holds_every_class_and_the_report_the_seconds_too(views, config):
     told, ticks = [], iter(range(1000))
 
-    def report(step, scalars, images):
-        told.append(scalars)
-        for _ in range(100):  # time that passes while a tracker is told
-            next(ticks)
+    class Tracker(Progress):
+        def scalars(self, step, values):
+            told.append(values)
+            for _ in range(100):  # time that passes while a tracker is told
+                next(ticks)
 
-    _, curve = train_sof(views, config, 0, "cpu", report=report, clock=lambda: next(ticks))
+    _, curve = train_sof(views, config, 0, "cpu", progress=Tracker(), clock=lambda: next(ticks))
     assert [row["step"] for row in curve] == [6, 12]
     for row, scalars in zip(curve, told):
         scores = [value for name, value in row.items() if name.startswith("iou_")]
@@ -154,12 +158,12 @@ def test_saved_field_loads_and_renders_the_same(views, config, tmp_path):
     assert loaded.codes.shape == (4, 8)
     assert loaded.config == sof.config
     assert loaded.radius == pytest.approx(4.0, rel=1e-3)
-    pose, intrinsics = cameras.orbit(0.3, 0.1, 4.0), cameras.intrinsics_from_fov(29.0)
-    first, second = (s.render(s.codes[1], pose, intrinsics, 24, probabilities=True) for s in (sof, loaded))
+    camera = Camera(cameras.orbit(0.3, 0.1, 4.0), cameras.intrinsics_from_fov(29.0), 24)
+    first, second = (s.render(s.codes[1], camera, probabilities=True) for s in (sof, loaded))
     assert torch.equal(first.labels, second.labels)
     assert first.labels.shape == first.depth.shape == (24, 24)
     assert torch.allclose(first.probabilities.sum(-1), torch.ones(24, 24), atol=1e-2)
-    many = loaded.render_views(loaded.generate(loaded.codes[1]), np.stack([pose, pose]), intrinsics, 24)
+    many = loaded.render_views(loaded.generate(loaded.codes[1]), camera[None][[0, 0]])
     assert all(torch.equal(view.labels, first.labels) for view in many)
     drawn = sample_codes(loaded, 3, torch.Generator().manual_seed(0))
     assert torch.equal(drawn, sample_codes(loaded, 3, torch.Generator().manual_seed(0)))

@@ -5,6 +5,7 @@ import torch
 
 from sofgan.config import ConfigError, from_mapping
 from sofgan.files import sha256_file
+from sofgan.progress import Progress
 from sofgan.sof.config import WarmStart
 from sofgan.sof.data import instance_schedule, read_views, view_files
 from sofgan.sof.sof import save_sof
@@ -137,8 +138,9 @@ def test_a_resumed_warm_training_goes_on_where_it_was(previous, views, config, t
     class Killed(Exception):
         pass
 
-    def report(step, scalars, images):
-        raise Killed
+    class Kill(Progress):
+        def scalars(self, step, values):
+            raise Killed
 
     config = dataclasses.replace(
         config,
@@ -148,7 +150,7 @@ def test_a_resumed_warm_training_goes_on_where_it_was(previous, views, config, t
         warm_start=dataclasses.replace(config.warm_start, steps=6),
     )
     with pytest.raises(Killed):
-        train_on(previous, views, config, 0, "cpu", states, report)
+        train_on(previous, views, config, 0, "cpu", states, Kill())
     assert states.latest()[0] == 2
     resumed, _ = train_on(previous, views, config, 0, "cpu", states)
     whole, _ = train_on(previous, views, config, 0, "cpu")

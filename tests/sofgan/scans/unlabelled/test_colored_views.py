@@ -6,6 +6,7 @@ import numpy as np
 from PIL import Image
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan
@@ -81,7 +82,7 @@ def _before(distance=2.0):
 
 
 def test_a_textured_square_is_seen_upright_and_unmirrored():
-    photos, visible = photograph(_textured_square(), process_renderer(), _before(), INTRINSICS, SIZE)
+    photos, visible = photograph(_textured_square(), process_renderer(), Camera(_before(), INTRINSICS, SIZE))
     assert photos.shape == (1, SIZE, SIZE, 3) and photos.dtype == np.uint8
     assert visible.shape == (1, SIZE, SIZE) and visible.dtype == np.int32
     photo, middle = photos[0], SIZE // 2
@@ -90,9 +91,8 @@ def test_a_textured_square_is_seen_upright_and_unmirrored():
     outside = visible[0] < 0
     assert outside.any() and (photo[0] == photo[0, 0]).all() and np.ptp(photo[0, 0]) == 0
     # Seen from behind, left and right change sides.
-    behind, _ = photograph(
-        _textured_square(), process_renderer(), cameras.orbit(np.full(1, np.pi), np.zeros(1), 4.0), INTRINSICS, SIZE
-    )  # fmt: skip
+    opposite = Camera(cameras.orbit(np.full(1, np.pi), np.zeros(1), 4.0), INTRINSICS, SIZE)
+    behind, _ = photograph(_textured_square(), process_renderer(), opposite)
     assert _is(behind[0], middle - 5, middle + 5, RED) and _is(behind[0], middle - 5, middle - 5, GREEN)
 
 
@@ -101,7 +101,7 @@ def test_the_subjects_left_is_image_right():
     vertices, faces = _square()
     colors = np.array([BLUE, RED, RED, BLUE], np.uint8)[faces]  # +X is red
     scan = RawScan(vertices, faces, np.zeros(2, int), ((),), None, colors, (Material(),))
-    photos, visible = photograph(scan, process_renderer(), _before(), INTRINSICS, SIZE)
+    photos, visible = photograph(scan, process_renderer(), Camera(_before(), INTRINSICS, SIZE))
     inside = np.flatnonzero(visible[0, SIZE // 2] >= 0)
     assert _hue(photos[0], SIZE // 2, inside[-2])[0] == 1 and _hue(photos[0], SIZE // 2, inside[1])[2] == 1
     red = photos[0, SIZE // 2, inside, 0].astype(int)
@@ -122,15 +122,17 @@ def test_one_sees_through_clear_triangles_but_knows_of_them():
         np.array([False, False, True, True]),
     )
     renderer = process_renderer()
-    bare, without = photograph(scan, renderer, _before(), INTRINSICS, SIZE)
-    photos, visible = photograph(with_lens, renderer, _before(), INTRINSICS, SIZE)
+    bare, without = photograph(scan, renderer, Camera(_before(), INTRINSICS, SIZE))
+    photos, visible = photograph(with_lens, renderer, Camera(_before(), INTRINSICS, SIZE))
     np.testing.assert_array_equal(photos, bare)
     assert set(np.unique(visible)) == {-1, 0, 1, 2, 3}
     assert set(np.unique(without)) == {-1, 0, 1}
-    again = seen_triangles(with_lens, renderer, _before(), INTRINSICS, SIZE)
+    again = seen_triangles(with_lens, renderer, Camera(_before(), INTRINSICS, SIZE))
     np.testing.assert_array_equal(again, visible)
     # If all is clear, that is how the file says nothing.
-    photos, _ = photograph(replace(scan, clear=np.ones(2, bool)), renderer, _before(), INTRINSICS, SIZE)
+    photos, _ = photograph(
+        replace(scan, clear=np.ones(2, bool)), renderer, Camera(_before(), INTRINSICS, SIZE)
+    )
     np.testing.assert_array_equal(photos, bare)
 
 
@@ -140,7 +142,7 @@ def test_a_part_without_texture_coordinates_shows_its_plain_colour():
     bare = RawScan(
         scan.vertices, scan.faces, scan.part_of_face, ((),), np.full((2, 3, 2), np.nan), None, (material,)
     )
-    photos, _ = photograph(bare, process_renderer(), _before(), INTRINSICS, SIZE)
+    photos, _ = photograph(bare, process_renderer(), Camera(_before(), INTRINSICS, SIZE))
     assert _is(photos[0], SIZE // 2, SIZE // 2, GREEN)
 
 
@@ -155,7 +157,7 @@ def test_light_does_not_depend_on_how_finely_a_surface_is_divided():
     for points, triangles in ((vertices, faces), (fine, cells)):
         colors = np.full((len(triangles), 3, 3), 100, np.uint8)
         scan = RawScan(points, triangles, np.zeros(len(triangles), int), ((),), None, colors, (Material(),))
-        photo, visible = photograph(scan, process_renderer(), _before(), INTRINSICS, SIZE)
+        photo, visible = photograph(scan, process_renderer(), Camera(_before(), INTRINSICS, SIZE))
         inside = visible[0] >= 0
         inside &= (
             np.roll(inside, 2, 0) & np.roll(inside, -2, 0) & np.roll(inside, 2, 1) & np.roll(inside, -2, 1)

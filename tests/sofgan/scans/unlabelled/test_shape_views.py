@@ -5,6 +5,7 @@ import pytest
 import trimesh
 
 from sofgan import cameras, labels
+from sofgan.cameras import Camera
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.scans.head_space import Orientation
 from sofgan.scans.ingestion import ingest_scan
@@ -17,7 +18,7 @@ _INTRINSICS = cameras.intrinsics_from_fov(18.0)
 
 def _picture(vertices, faces, size=64):
     pose = cameras.orbit(np.zeros(1), np.zeros(1), 6.0)
-    return picture_shape(vertices, faces, process_renderer(), pose, _INTRINSICS, size)[0].astype(int)
+    return picture_shape(vertices, faces, process_renderer(), Camera(pose, _INTRINSICS, size))[0].astype(int)
 
 
 def _ball():
@@ -71,13 +72,11 @@ def _as_the_toy_is_labelled(toyhead):
     hue_of = np.zeros((labels.NUM_CLASSES, 3), np.uint8)
     hue_of[list(toyhead._HUED)] = toyhead.HUES
 
-    def picture(vertices, faces, renderer, cam2world, intrinsics, size):
+    def picture(vertices, faces, renderer, around):
         assert len(faces) == len(face_labels)
         renderer.load(vertices, faces)
         colors = np.append(hue_of[face_labels], [[128, 128, 128]], 0)
-        return np.stack([colors[renderer.render(pose, intrinsics, size)] for pose in cam2world]).astype(
-            np.uint8
-        )
+        return np.stack([colors[renderer.render(camera)] for camera in around]).astype(np.uint8)
 
     return picture
 

@@ -58,10 +58,9 @@ def maps(trained):
     """Two of the field's own views from known cameras, cropped like portraits."""
     values = torch.tensor([[y, p, np.log(z), *s] for y, p, z, s in zip(YAW, PITCH, ZOOM, SHIFT)]).float()
     views = FramingCameras(values, trained.radius, trained.intrinsics)
-    poses, intrinsics = views(torch.arange(2))
-    rendered = [
-        trained.render(trained.codes[i + 1], poses[i].detach(), intrinsics[i].detach(), 32) for i in range(2)
-    ]
+    with torch.no_grad():
+        cropped = views(torch.arange(2), 32)
+    rendered = [trained.render(trained.codes[i + 1], cropped[i]) for i in range(2)]
     return torch.stack([view.labels for view in rendered])
 
 
@@ -228,7 +227,7 @@ def test_inverted_codes_are_appended_and_marked(trained, maps, tmp_path, tiny_tr
 def test_position_cameras_look_at_the_head_with_finite_gradients():
     intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
     views = PositionCameras(torch.tensor([[0.3, 0.1, 4.0]]), (0.0, 0.0, 0.0), intrinsics)
-    pose, _ = views(torch.tensor([0]))
+    pose = views(torch.tensor([0]), 32).cam2world
     ahead = pose[0, :3, 3] + pose[0, :3, 2] * views.values[0].norm()
     assert torch.allclose(ahead, torch.zeros(3), atol=1e-5)
     assert torch.allclose(pose[0, :3, :3].T @ pose[0, :3, :3], torch.eye(3), atol=1e-5)
@@ -268,13 +267,9 @@ def test_groups_that_are_dealt_are_those_of_one_process(trained, tiny_training, 
     save_sof(tmp_path / "sof.pt", trained)
     values = torch.tensor([[0.1 * i, 0.0, 0.0, 0.0, 0.0] for i in range(3)])
     views = FramingCameras(values, trained.radius, trained.intrinsics)
-    poses, intrinsics = views(torch.arange(3))
-    maps = torch.stack(
-        [
-            trained.render(trained.codes[i], poses[i].detach(), intrinsics[i].detach(), 32).labels
-            for i in range(3)
-        ]
-    )
+    with torch.no_grad():
+        turned = views(torch.arange(3), 32)
+    maps = torch.stack([trained.render(trained.codes[i], turned[i]).labels for i in range(3)])
     config = dataclasses.replace(CONFIG, steps=6, maps_per_step=2)
     whole = invert(trained, maps, config, tiny_training, 0)
     worked, file = [], SofFile(tmp_path / "sof.pt", "")

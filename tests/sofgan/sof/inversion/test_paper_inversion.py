@@ -8,6 +8,7 @@ import torch
 import yaml
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.config import from_mapping
 from sofgan.sof.config import InvertMasks, RaySampling
 from sofgan.sof.inversion import paper_inversion
@@ -45,7 +46,8 @@ def even(tiny_training):
 def maps(trained):
     """Three of the field's own views from known cameras, not cropped."""
     poses = cameras.orbit(torch.tensor(YAWS), torch.tensor(PITCHES), trained.radius)
-    views = [trained.render(trained.codes[i], poses[i], trained.intrinsics, 32).labels for i in range(3)]
+    around = Camera(poses, trained.intrinsics, 32)
+    views = [trained.render(trained.codes[i], around[i]).labels for i in range(3)]
     return torch.stack(views)
 
 
