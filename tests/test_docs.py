@@ -117,6 +117,18 @@ def test_files_and_modules_that_a_page_names_are_there(page):
         assert module in there and last in defined_in(ROOT / module), f"{name} is not there"
 
 
+def test_pages_that_code_and_profiles_name_are_there():
+    there, pages = tracked(), re.compile(r"(?<![\w./-])(?:docs|data|benchmarks)/[\w-]+\.md")
+    text = (".py", ".yaml", ".html", ".toml")
+    named = {
+        page
+        for name in there
+        if name.endswith(text) and not name.startswith("tests/")
+        for page in pages.findall(text_of(name))
+    }
+    assert {"docs/paper.md", "docs/data.md"} <= named <= there
+
+
 def test_concepts_lie_where_the_table_says():
     (table,) = re.findall(r"^## 25 concepts.*?\n\n(\|.*?)\n\n", text_of("CONTRIBUTING.md"), re.M | re.S)
     rows = [re.findall(r"`([^`]+)`", row.split("|")[2]) for row in table.splitlines()[2:]]
