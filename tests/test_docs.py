@@ -117,6 +117,13 @@ def test_files_and_modules_that_a_page_names_are_there(page):
         assert module in there and last in defined_in(ROOT / module), f"{name} is not there"
 
 
+def test_the_index_has_all_pages():
+    listed = re.findall(r"^\| \[([\w/.]+)\]\(\1\) \|", text_of("docs/README.md"), re.M)
+    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    assert {name for name in listed if "/" not in name} == pages
+    assert {"../README.md", "../CONTRIBUTING.md", "../THIRD_PARTY.md", "../data/README.md"} <= set(listed)
+
+
 def test_pages_that_code_and_profiles_name_are_there():
     there, pages = tracked(), re.compile(r"(?<![\w./-])(?:docs|data|benchmarks)/[\w-]+\.md")
     text = (".py", ".yaml", ".html", ".toml")
