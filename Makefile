@@ -1,4 +1,4 @@
-# `make demo` and `make test` set everything up themselves; a second call is instant.
+# `make demo` and `make test` set everything up themselves; a second call is instant. `make help` lists what there is.
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
 VENV := .venv
@@ -10,7 +10,11 @@ export PATH := $(CURDIR)/$(BIN):$(PATH)
 SYSTEM_LIBRARIES := libEGL.so.1 libGL.so.1 libglib-2.0.so.0
 SYSTEM_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0
 
-.PHONY: setup system demo test lint format doctor report mlflow clean
+.DEFAULT_GOAL := help
+.PHONY: help setup system demo test lint format doctor report mlflow clean
+
+help: ## This list.
+	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
 
 setup: $(READY) ## Make .venv with pinned dependencies, and the system libraries of headless rendering.
 
@@ -37,17 +41,20 @@ test: setup lint ## Lint, all tests in a process a core, the longest files first
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
 	@python -m pipelines rehearse demo
 
-lint: setup
+lint: setup ## Check style and layout of the code.
 	@ruff check . && ruff format --check --quiet .
 
-format: setup
+format: setup ## Mend style and layout of the code, where a tool can.
 	@ruff check --fix . && ruff format .
 
 doctor: setup ## Check this machine and the project, a line each with the fix.
 	@python -m pipelines doctor
 
+report: setup ## Bring report/index.html up to date, with all stages that it needs: dvc repro report.
+	@dvc repro report
+
 mlflow: setup ## The MLflow UI on http://127.0.0.1:5000
 	@mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000
 
-clean: ## Remove what stages made (not data/raw of yours, not the DVC cache).
+clean: ## Remove .work (states of stopped trainings, logs, what benchmarks keep) and report; data, models and DVC's cache stay.
 	rm -rf .work report

@@ -53,7 +53,8 @@ def real_files(tmp_path_factory) -> Path:
     What git and DVC leave out decides what DVC sees, so no test of DVC does with rules of its own.
     """
     root = tmp_path_factory.mktemp("real")
-    for name in (".gitignore", ".dvcignore", "dvc.yaml", "params.yaml"):
+    (root / "data").mkdir()
+    for name in (".gitignore", ".dvcignore", "dvc.yaml", "params.yaml", "data/README.md"):
         shutil.copyfile(CODE / name, root / name)
     subprocess.run(["git", "init", "-q"], cwd=root, check=True)
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)

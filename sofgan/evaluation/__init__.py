@@ -1,1 +1,1 @@
-"""Scores of a trained system: portraits, control, restyling, turntables."""
+"""Scores of a trained system: distances and control of portraits, restyling, turntables, odd scans of a batch."""

@@ -1,1 +1,1 @@
-"""Scores of label maps and pictures: they know no model of ours."""
+"""Scores of label maps and pictures: segmentation, Frechet and kernel distances. They know no model of ours."""

@@ -1,1 +1,5 @@
-"""The SIW StyleGAN: operators, generator, discriminators, style mixing, losses, training."""
+"""The semantic instance-wise StyleGAN: label maps painted region by region.
+
+Start at `model.py` (a trained generator: load, paint, restyle), `generator.py` (its layers), `train.py` and
+`training_step.py` (its training), `critics/` (what judges it) and `conditions.py` (label maps of heads to paint).
+"""

@@ -54,7 +54,7 @@ def project(tmp_path):
 def test_files_are_found_through_imports_names_and_assets(project):
     root, files, write = project
     run = {
-        "stages/__init__.py", "stages/paint.py", "sofgan/__init__.py", "sofgan/seeds.py", "sofgan/siw/__init__.py",
+        "stages/__init__.py", "stages/paint.py", "sofgan/seeds.py", "sofgan/siw/__init__.py",
         "sofgan/siw/train.py", "sofgan/siw/model.py", "sofgan/siw/layers.py", "sofgan/siw/kinds.py",
         "sofgan/siw/shaders/faces.frag", "sofgan/siw/shaders/more/faces.vert",
     }  # fmt: skip
