@@ -8,10 +8,9 @@ take turns in one process, and the ratio is the median over the rounds. Run from
     python -m benchmarks.parsing [--check] [--photos FOLDER] [--weights parsing_bisenet.pth]
 
 Without `--photos`, faces are drawn; without `--weights`, the network is trained on drawn faces for a minute,
-once (it is kept in .work/benchmarks): maps of a network that has learnt nothing are noise. The last line is the
-ratio. With `--check` the exit status is 1 where it is below 1.5, where a pixel differs that the loop's network
-was sure of (its two best scores 1e-4 or more apart), or where more than one in a million differ at all: sums in
-another order give scores that differ by a millionth.
+once (it is kept in .work/benchmarks): maps of a network that has learnt nothing are noise. Limits: ours is 1.5 times
+as fast; no pixel differs that the loop's network was sure of (its two best scores more than 1e-4 apart), and at most
+one in a million differ at all: sums in another order give scores that differ by a millionth.
 
 On a machine that does other work the loop's threads wait for one another and the ratio flatters. `--one-thread`
 then gives a lower bound: CPU seconds of one thread a side, as if the loop gained all there is from the others.
@@ -32,6 +31,8 @@ from PIL import Image, ImageFilter
 from torch import Tensor
 from torchvision.transforms.functional import normalize
 
+from benchmarks import harness
+from sofgan.errors import InputError
 from sofgan.labels import BISENET_NAMES, BISENET_TO_17, split_nose
 from sofgan.parsing.config import ParseFaces, ParserConfig
 from sofgan.parsing.networks import BiSeNetParser
@@ -41,10 +42,10 @@ from sofgan.photos.decoding import decode_labels, decode_square, encode_labels
 from sofgan.photos.store import PhotoStore, PhotoStoreWriter
 from sofgan.seeds import derive_seed, numpy_generator
 
-REQUIRED_RATIO, CLOSE_MARGIN, ALLOWED_DIFFERENCE = 1.5, 1e-4, 1e-6
+LEAST_RATIO, MOST_MARGIN, MOST_DIFFERENT = 1.5, 1e-4, 1e-6
 CONFIG = ParserConfig("bisenet", 512, order="bisenet")
 TRAINING_STEPS, TRAINING_SIZE, TRAINING_BATCH, LEARNING_RATE = 64, 256, 4, 3e-3
-TRAINED = Path(".work/benchmarks/bisenet-of-drawn-faces-1.pt")
+TRAINED = harness.CACHE / "bisenet-of-drawn-faces-1.pt"
 
 # Parts of a drawn face, the farthest first: name, or names of a pair; centre and radii as shares of the side
 # (x, y; of a pair those at image left); colour.
@@ -109,8 +110,8 @@ def trained_parser() -> FaceParser:
         loss.backward()
         optimizer.step()
         schedule.step()
-        print(f"\rtraining step {step + 1}/{TRAINING_STEPS}", end="", file=sys.stderr, flush=True)
-    print(file=sys.stderr)
+        harness.tell(f"training step {step + 1}/{TRAINING_STEPS}", end="")
+    harness.tell("")
     save_parser(TRAINED, parser)
     return load_parser(TRAINED)
 
@@ -161,7 +162,7 @@ def _gather(folder: Path | None, count: int, work: Path) -> tuple[list[Path], Ph
         photos = sorted(path for path in folder.iterdir() if path.suffix.lower() in (".jpg", ".jpeg", ".png"))
         photos = photos[:count]
         if not photos:
-            raise SystemExit(f"no photos in {folder}")
+            raise InputError(f"no photos in {folder}")
     else:
         photos = [work / f"{index:05d}.jpg" for index in range(count)]
         for index, path in enumerate(photos):
@@ -173,17 +174,17 @@ def _gather(folder: Path | None, count: int, work: Path) -> tuple[list[Path], Ph
     return photos, PhotoStore(work / "photos")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--check", action="store_true", help="exit 1 where the target is missed")
-    parser.add_argument("--photos", type=Path, help="folder of JPG or PNG files; drawn faces without it")
-    parser.add_argument("--weights", type=Path, help="facexlib's parsing_bisenet.pth")
-    parser.add_argument("--count", type=int, default=24, help="photos")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--one-thread", action="store_true", help="CPU seconds of one thread a side")
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__)
+    found.add_argument("--photos", type=Path, help="folder of JPG or PNG files; drawn faces without it")
+    found.add_argument("--weights", type=Path, help="facexlib's parsing_bisenet.pth")
+    found.add_argument("--count", type=int, default=24, help="photos")
+    found.add_argument("--rounds", type=int, default=5)
+    found.add_argument("--one-thread", action="store_true", help="CPU seconds of one thread a side")
+    return found
+
+
+def main(arguments) -> list[bool]:
     face_parser = pretrained_parser(CONFIG, arguments.weights) if arguments.weights else trained_parser()
     net = BiSeNet(num_class=19)
     net.load_state_dict(face_parser.network.net.state_dict())
@@ -197,28 +198,24 @@ def main() -> int:
         maps = work / "maps"
         maps.mkdir()
         _loop(net, photos[:2], maps)  # What is set up once.
-        times = []
-        for index in range(arguments.rounds):
-            moments = [clock()]
-            _loop(net, photos, maps)
-            moments.append(clock())
-            _ours(face_parser, store, work)
-            moments.append(clock())
-            times.append(np.diff(moments))
-            print(f"round {index + 1}: loop {times[-1][0]:.2f} s, ours {times[-1][1]:.2f} s", flush=True)
+        ways = {
+            "loop": lambda _: _loop(net, photos, maps),
+            "ours": lambda _: _ours(face_parser, store, work),
+        }
+        seconds = harness.turns(ways, arguments.rounds, clock)
         pixels, differing, margin = _differences(net, photos, maps, PhotoStore(work / "labels"))
-    loop_rate, our_rate = len(photos) / np.median(times, axis=0)
-    ratio = float(np.median([theirs / ours for theirs, ours in times]))
-    print(f"{len(photos)} photos, {CONFIG.size} pixels, {torch.get_num_threads()} threads")
-    print(f"facexlib's loop {loop_rate:6.2f} photos/s")
-    print(f"ours            {our_rate:6.2f} photos/s")
-    print(
-        f"differing pixels {differing} of {pixels}; there the loop's two best scores are {margin:.1e} apart at most"
-    )
-    print(f"ratio {ratio:.2f}")
-    missed = ratio < REQUIRED_RATIO or margin >= CLOSE_MARGIN or differing > ALLOWED_DIFFERENCE * pixels
-    return int(arguments.check and missed)
+    rates = {name: len(photos) / np.median(values) for name, values in seconds.items()}
+    ratio = np.median(np.divide(seconds["loop"], seconds["ours"]))
+    print(f"{len(photos)} photos, {CONFIG.size} pixels, {torch.get_num_threads()} threads of OpenMP")
+    print(f"facexlib's loop {rates['loop']:6.2f} photos/s")
+    print(f"ours            {rates['ours']:6.2f} photos/s")
+    print(f"differing pixels {differing} of {pixels}")
+    return [
+        harness.verdict("ours by facexlib's loop", ratio, at_least=LEAST_RATIO),
+        harness.verdict("share of pixels that differ", differing / pixels, at_most=MOST_DIFFERENT),
+        harness.verdict("the loop's two best scores there, apart", margin, at_most=MOST_MARGIN),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

@@ -10,8 +10,8 @@ Copies the project's code into a folder of its own, with the stages of the batch
     a scan           seconds of both stages by the scans of a batch, the first batches against the last
 
 Scans are heads of a few ellipsoids, drawn from a seed; views are 4 of 32 pixels, so what is measured is the
-pipeline's own cost, not rendering. With `--check` the exit status is 1 where a no-op takes more than 5 s, adding one to
-all takes more than 1.2 times as long as adding one to one, or the last scans cost 1.2 times as much as the first.
+pipeline's own cost, not rendering. Limits: a no-op takes 5 s, adding one to all 1.2 times as long as adding one to one,
+and the last scans cost 1.2 times as much as the first.
 """
 
 import argparse
@@ -27,12 +27,14 @@ import numpy as np
 import trimesh
 import yaml
 
+from benchmarks import harness
+from sofgan.errors import InputError
 from sofgan.seeds import numpy_generator
 
 CODE = Path(__file__).parents[1]
 STAGES = ("code", "ingest_scans", "render_views", "batch_metrics")
 VIEWS = {"views_per_scan": 4, "held_out_views": 1, "size_px": 32}
-NO_OP_SECONDS, MORE = 5.0, 1.2
+MOST_NO_OP_SECONDS, MOST_GROWTH = 5.0, 1.2
 ROUNDS = 7
 SOME = 5  # batches whose costs are averaged
 # Name, centre and radii in metres.
@@ -107,7 +109,7 @@ class Project:
             cwd=self.root, env=environment | {"PATH": path}, capture_output=True, text=True,
         )  # fmt: skip
         if done.returncode:
-            raise SystemExit(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
+            raise InputError(f"{' '.join(command)} failed:\n{done.stdout}{done.stderr}")
         return time.perf_counter() - began
 
     def add(self, source: Path) -> tuple[float, float]:
@@ -116,57 +118,65 @@ class Project:
         return added, self.run("dvc", "repro", f"render_views@{source.name}")
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--batches", type=int, default=50)
-    parser.add_argument("--scans", type=int, default=20, help="in each batch")
-    parser.add_argument("--folder", type=Path, help="where to work (default: a temporary one)")
-    parser.add_argument("--check", action="store_true")
-    arguments = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__)
+    found.add_argument("--batches", type=int, default=50)
+    found.add_argument("--scans", type=int, default=20, help="in each batch")
+    found.add_argument("--folder", type=Path, help="where to work (default: a temporary one)")
+    return found
+
+
+def main(arguments) -> list[bool]:
     with tempfile.TemporaryDirectory(dir=arguments.folder) as work:
         folder = Path(work)
         project, costs = Project(folder / "project").make(), []
         for index in range(arguments.batches):
             costs.append(project.add(write_batch(folder / f"batch-{index:03d}", arguments.scans)))
-            print(f"\rbatch {index + 1}: {sum(costs[-1]):.1f} s", end="", file=sys.stderr, flush=True)
+            harness.tell(f"batch {index + 1}: {sum(costs[-1]):.1f} s", end="")
             if index == 0:
                 one = project.copied(folder / "one")
                 shutil.copyfile(one.root / "dvc.lock", folder / "one.lock")
+        harness.tell("")
+        sources = [write_batch(folder / f"added-{turn}", arguments.scans) for turn in range(ROUNDS + 1)]
         # Both have run here before: dvc keeps what it knows of a folder's files by the folder's path.
-        before = "warm-up"
-        one.add(write_batch(folder / before, arguments.scans))
-        added = []
-        for turn in range(ROUNDS):
-            source = write_batch(folder / f"added-{turn}", arguments.scans)
-            one.run("pipelines", "remove-batch", before)
+        one.add(sources[0])
+
+        def take_out(turn: int) -> None:
+            one.run("pipelines", "remove-batch", sources[turn].name)
             # In dvc.lock dvc keeps what was removed.
             shutil.copyfile(folder / "one.lock", one.root / "dvc.lock")
-            added.append((sum(one.add(source)), sum(project.add(source))))
-            before = source.name
-            shown = f"to one {added[-1][0]:.1f} s, to all {added[-1][1]:.1f} s"
-            print(f"\r{shown}", end="", file=sys.stderr, flush=True)
-        print(file=sys.stderr)
+
+        adding = {
+            "to one": lambda turn: one.add(sources[turn + 1]),
+            "to all": lambda turn: project.add(sources[turn + 1]),
+        }
+        added = harness.turns(adding, ROUNDS, before=take_out)
         no_op = min(project.run("dvc", "repro") for _ in range(3))
         status = min(project.run("dvc", "status") for _ in range(3))
         size = sum(path.stat().st_size for path in (project.root / ".dvc/cache").rglob("*") if path.is_file())
 
-    to_one, to_all = np.min(added, 0)
+    to_one, to_all = (min(added[name]) for name in adding)
     first, last = (np.array(costs)[rows, 1].mean() for rows in (slice(1, 1 + SOME), slice(-SOME, None)))
     scans = arguments.batches * arguments.scans
     print(
         f"{scans} scans in {arguments.batches} batches, {size / scans / 1000:.1f} kB of DVC's cache a scan\n"
     )
-    print("| what | seconds |\n| --- | --- |")
-    print(f"| adding one to 1 | {to_one:.1f} |\n| adding one to {arguments.batches} | {to_all:.1f} |")
-    print(f"| `dvc repro` where nothing changed | {no_op:.1f} |\n| `dvc status` | {status:.1f} |")
-    print(f"| both stages a scan, batches 2 to {1 + SOME} | {first / arguments.scans:.3f} |")
-    print(f"| both stages a scan, the last {SOME} batches | {last / arguments.scans:.3f} |")
-    print(f"\nadding one to {arguments.batches} by adding one to 1: {to_all / to_one:.2f}")
-    passed = no_op <= NO_OP_SECONDS and to_all / to_one <= MORE and last / first <= MORE
-    return int(arguments.check and not passed)
+    print(harness.head("what", "seconds"))
+    print(harness.row("adding one to 1", f"{to_one:.1f}"))
+    print(harness.row(f"adding one to {arguments.batches}", f"{to_all:.1f}"))
+    print(harness.row("`dvc repro` where nothing changed", f"{no_op:.1f}"))
+    print(harness.row("`dvc status`", f"{status:.1f}"))
+    print(harness.row(f"both stages a scan, batches 2 to {1 + SOME}", f"{first / arguments.scans:.3f}"))
+    print(harness.row(f"both stages a scan, the last {SOME} batches", f"{last / arguments.scans:.3f}"))
+    print()
+    return [
+        harness.verdict("seconds of a no-op", no_op, at_most=MOST_NO_OP_SECONDS),
+        harness.verdict(
+            f"adding one to {arguments.batches} by adding one to 1", to_all / to_one, at_most=MOST_GROWTH
+        ),
+        harness.verdict("the last scans by the first", last / first, at_most=MOST_GROWTH),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

@@ -1,14 +1,14 @@
 """What a scan, a photo or a training step costs, and what 100,000 scans and FFHQ at 1024 pixels would: docs/scale.md.
 
     python -m benchmarks.scale [--scans 100000] [--photos 70000] [--cores 96] [--gpus 8]
-    python -m benchmarks.scale --profile paper [--cores 96] [--gpus 8]
+    python -m benchmarks.scale --profile paper [--cores 96] [--gpus 8] [--check]
 
 Measured here, one process with one thread: scans ingested and rendered (16 avatars), photos of 1024 pixels imported and
 parsed at 512 by facexlib's BiSeNet (16 drawn ones; its weights don't matter for the time), steps of the field's and
 the generator's training with params.yaml. Bytes are those of the files written.
 
 Counted: floating-point operations of whole training steps, regularisers with the share of steps that have them; the
-paper profile's at 1024 pixels on tensors without contents.
+generator's on tensors without contents.
 
 Projected: all but the generator by cores that are as fast as this one; the generator by operations, at the rate that
 each GPU reached in StyleGAN2's published training (8 A100, 1024 pixels, 14.6 s for a thousand photos), whose operations
@@ -17,32 +17,26 @@ are counted in the same way. No GPU was measured.
 With --profile: of each stage of that profile the most memory of a process and of a GPU, and hours. The host's memory
 is that of a rehearsal (`python -m pipelines rehearse`: all stages with few of everything), in which each table that
 grows with their number counts as often as there will be; the GPU's and operations are counted on tensors without
-contents. Status 1, and a sentence, where a stage needs more than 64 GB of a process or 24 GB of a GPU, or fails.
+contents. Limit: no stage needs more than 64 GB of a process or 24 GB of a GPU, or fails; which do is said.
 """
 
 import argparse
 import dataclasses
-import functools
 import io
-import math
 import multiprocessing
-import subprocess
 import sys
 import tempfile
 import time
 from concurrent.futures import ProcessPoolExecutor
-from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 from PIL import Image
-from torch._subclasses.fake_tensor import FakeTensorMode
 
-from pipelines import profiles, rehearsal
+from benchmarks import harness
+from pipelines import rehearsal
 from sofgan.avatars.batch import make_batch
-from sofgan.config import from_mapping
 from sofgan.counting import Ledger
 from sofgan.parallel import one_thread_each
 from sofgan.parsing.config import ParseFaces, ParserConfig
@@ -51,41 +45,24 @@ from sofgan.parsing.parser import FaceParser
 from sofgan.photos.importing import import_photos
 from sofgan.photos.layouts import find_source
 from sofgan.photos.store import PhotoStore
-from sofgan.runtime import use_cpu
-from sofgan.scans.config import IngestScans
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.seeds import numpy_generator
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import Batch
-from sofgan.siw.training_step import SiwTraining
-from sofgan.sof.config import TrainSof
 from sofgan.sof.data import read_views
 from sofgan.sof.train import train_sof
-from sofgan.views.config import RenderViews
 from sofgan.views.multiview import render_batch
+from stages import params
+from stages.execution.rehearsing.needs import generator_operations
 
 SCANS, PHOTOS, PHOTO_SIZE = 16, 16, 1024
 STYLEGAN2_PHOTOS_A_SECOND = 8, 1000 / 14.6  # on so many A100, at 1024 pixels
 FFHQ_BYTES = 89.1e9 / 70_000  # of a photo as published, PNG of 1024 pixels
 SOF_STEPS = 40
-FAKE_BATCH = 4
 RENDERED = 128, 512  # pixels
 SCANS_OF_DEMO = 96
 A100_OPERATIONS = (
     17.0e12  # a second, in StyleGAN2's published training at 1024 pixels: as printed without --profile
 )
-
-
-@functools.cache
-def block(name: str, kind, profile: str = "demo"):
-    """A block of params.yaml for a profile; the demo's is the file in git."""
-    text = subprocess.run(
-        ["git", "show", "HEAD:params.yaml"], capture_output=True, text=True, check=True
-    ).stdout
-    document = yaml.safe_load(text)
-    if profile != "demo":
-        profiles.merge(document, profiles.of_name(profile))
-    return from_mapping(kind, document[name], name)
 
 
 def size_of(folder: Path, pattern: str = "*") -> int:
@@ -104,10 +81,10 @@ def scans(folder: Path) -> dict[str, tuple[float, float]]:
     """Seconds and bytes of a scan: raw, ingested, rendered at each of `RENDERED`."""
     made = timed(lambda: make_batch(folder / "raw", "scale", SCANS, 0))
     found = {"raw": (made / SCANS, size_of(folder / "raw") / SCANS)}
-    ingestion = block("ingest_scans", IngestScans)
+    ingestion = harness.block("ingest_scans", "demo")
     seconds = timed(lambda: ingest_batch(folder / "raw", folder / "scans", ingestion, 1))
     found["ingest"] = seconds / SCANS, size_of(folder / "scans", "*.npz") / SCANS
-    views = block("render_views", RenderViews)
+    views = harness.block("render_views", "demo")
     for size in RENDERED:
         config, out = dataclasses.replace(views, size_px=size), folder / f"views-{size}"
         seconds = timed(lambda config=config, out=out: render_batch(folder / "scans", out, config, 0, 1))
@@ -146,42 +123,13 @@ def photos(folder: Path) -> dict[str, tuple[float, float]]:
 def field(folder: Path) -> dict[str, float]:
     """Of a visit of a head in a step (its views, its rays): seconds and operations, over the mix of steps."""
     views = read_views(sorted((folder / f"views-{RENDERED[0]}").glob("*.npz")))
-    config = dataclasses.replace(block("train_sof", TrainSof), validate_views=1)
+    config = dataclasses.replace(harness.block("train_sof", "demo"), validate_views=1)
     short = dataclasses.replace(config, steps=SOF_STEPS, validate_every_steps=SOF_STEPS)
     visits = SOF_STEPS * min(config.instances_per_step, len(views.names))
     seconds = timed(lambda: train_sof(views, short, 0, "cpu")) / visits
     with Ledger() as operations:
         train_sof(views, short, 0, "cpu")
     return {"seconds": seconds, "operations": operations.operations / visits}
-
-
-def generator(config: TrainSiw, fake: bool) -> float:
-    """Operations of a training for each photo that is shown, regularisers with the share of steps that have them."""
-    config = dataclasses.replace(config, batch=FAKE_BATCH, growth=(), accumulate=1, compile=False)
-    training = SiwTraining(config, 0, "cpu")
-    # Whatever writes to the networks stays out: no operations to speak of, and their tensors have contents.
-    training.optimizer_d.step = training.optimizer_g.step = lambda: None
-    training._update_averages = lambda *_: None
-    with FakeTensorMode(allow_non_fake_inputs=True) if fake else torch.enable_grad():
-        size, maps = config.generator.resolution, config.generator.label_size
-        batch = Batch(
-            torch.zeros(FAKE_BATCH, 3, size, size),
-            torch.zeros(2, FAKE_BATCH, maps, maps, dtype=torch.long),
-            torch.zeros(FAKE_BATCH, maps, maps, dtype=torch.long),
-        )
-        every = [number for number in (config.r1_every, config.path_length_every) if number]
-        period, total = math.lcm(*every), 0.0
-        counted = {}  # by which regularisers a step has
-        for step in range(1, period + 1):
-            kind = tuple(
-                bool(number) and step % number == 0 for number in (config.r1_every, config.path_length_every)
-            )
-            if kind not in counted:
-                with Ledger() as operations:
-                    training.step(step, batch)
-                counted[kind] = operations.operations / FAKE_BATCH
-            total += counted[kind]
-    return total / period
 
 
 def stylegan2(paper: TrainSiw) -> TrainSiw:
@@ -192,17 +140,17 @@ def stylegan2(paper: TrainSiw) -> TrainSiw:
     return dataclasses.replace(paper, generator=network, path_length_every=4, r1_every=16)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--scans", type=int, default=100_000)
-    parser.add_argument("--photos", type=int, default=70_000)
-    parser.add_argument("--cores", type=int, default=96)
-    parser.add_argument("--gpus", type=int, default=STYLEGAN2_PHOTOS_A_SECOND[0])
-    parser.add_argument("--profile", help="demo, or a file of profiles/: memory and hours of its stages")
-    arguments = parser.parse_args()
-    use_cpu(1)
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__, threads=1)
+    found.add_argument("--scans", type=int, default=100_000)
+    found.add_argument("--photos", type=int, default=70_000)
+    found.add_argument("--cores", type=int, default=96)
+    found.add_argument("--gpus", type=int, default=STYLEGAN2_PHOTOS_A_SECOND[0])
+    found.add_argument("--profile", help="demo, or a file of profiles/: memory and hours of its stages")
+    return found
+
+
+def main(arguments) -> list[bool]:
     if arguments.profile:
         return of_profile(arguments.profile, arguments.cores, arguments.gpus)
     with tempfile.TemporaryDirectory() as work:
@@ -212,19 +160,21 @@ def main() -> int:
         with one_thread_each(), ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
             a_scan = pool.submit(scans, folder).result()
         a_visit = field(folder)
-    paper = block("train_siw", TrainSiw, "paper")
-    demo = generator(block("train_siw", TrainSiw), False)
-    shown, reference = generator(paper, True), generator(stylegan2(paper), True)
-    report(arguments, a_scan, a_photo, a_visit, demo, shown, reference, paper)
-    return 0
+    paper = harness.block("train_siw", "paper")
+    counted = [
+        generator_operations(config)
+        for config in (harness.block("train_siw", "demo"), paper, stylegan2(paper))
+    ]
+    report(arguments, a_scan, a_photo, a_visit, *counted, paper)
+    return []
 
 
-def of_profile(name: str, cores: int, gpus: int) -> int:
-    """Print what the stages of a profile need; returns 1 where one needs too much, or fails."""
+def of_profile(name: str, cores: int, gpus: int) -> list[bool]:
+    """Print what the stages of a profile need; the verdict on those that need too much, or fail."""
     document = rehearsal.document_of(name)
     sets = rehearsal.set_sizes(document, Path.cwd())
     # What a rehearsal says on the way goes to the terminal's other stream: this command's output is a table.
-    with rehearsal.rehearsals({name: document}, partial(print, file=sys.stderr)) as walks:
+    with rehearsal.rehearsals({name: document}, harness.tell) as walks:
         results = walks[name]()
     with tempfile.TemporaryDirectory(prefix="sofgan-scale-") as work:
         folder = Path(work)
@@ -239,10 +189,9 @@ def of_profile(name: str, cores: int, gpus: int) -> int:
     }
     together = {
         "train_sof": min(gpus, document["train_sof"]["instances_per_step"]),
-        "train_siw": from_mapping(TrainSiw, document["train_siw"], name).sharers(gpus),
+        "train_siw": params.block_of(document["train_siw"], "train_siw", Path(name)).sharers(gpus),
     }
-    print("| stage | memory of a process, GB | of a GPU, GB | hours | on | counted |")
-    print("| --- | --- | --- | --- | --- | --- |")
+    print(harness.head("stage", "memory of a process, GB", "of a GPU, GB", "hours", "on", "counted"))
     for result in results:
         stage, hours, where = result.stage.split("@")[0], "", ""
         if result.operations:
@@ -252,11 +201,11 @@ def of_profile(name: str, cores: int, gpus: int) -> int:
         elif stage in by_core:
             hours, where = f"{by_core[stage] / cores / 3600:,.2f}", f"{cores} cores"
         host, device = (f"{size / 1e9:,.1f}" if size else "" for size in (result.host, result.device))
-        print(f"| {result.stage} | {host} | {device} | {hours} | {where} | {result.of} |")
+        print(harness.row(result.stage, host, device, hours, where, result.of))
     faults = [f"{result.stage}: {fault}" for result in results for fault in result.faults]
-    if faults:
-        print(f"{name} would fail: {'; '.join(faults)}", file=sys.stderr)
-    return 1 if faults else 0
+    for fault in faults:
+        print(fault)
+    return [harness.verdict("stages that need too much, or fail", len(faults), at_most=0)]
 
 
 def report(
@@ -265,15 +214,17 @@ def report(
     """Print what was measured and counted, and the projection."""
     gpus, a_second = STYLEGAN2_PHOTOS_A_SECOND
     rate = reference * a_second / gpus
-    sof = block("train_sof", TrainSof)
+    sof = harness.block("train_sof", "demo")
     heads = SCANS_OF_DEMO - sof.held_out_instances
     visits = sof.steps * sof.instances_per_step / heads
-    print("## Measured here, one thread\n\n| unit | seconds | bytes |\n| --- | --- | --- |")
+    print("## Measured here, one thread\n")
+    print(harness.head("unit", "seconds", "bytes"))
     for name, (seconds, size) in {**a_scan, **a_photo}.items():
         if name != "parse operations":
-            print(f"| {name} | {seconds:.3f} | {size:,.0f} |")
-    print(f"| a head's visit in a step of the field | {a_visit['seconds']:.4f} | |")
-    print("\n## Counted, 10^9 floating-point operations\n\n| unit | operations |\n| --- | --- |")
+            print(harness.row(name, f"{seconds:.3f}", f"{size:,.0f}"))
+    print(harness.row("a head's visit in a step of the field", f"{a_visit['seconds']:.4f}", ""))
+    print("\n## Counted, 10^9 floating-point operations\n")
+    print(harness.head("unit", "operations"))
     rows = {
         "a photo parsed (BiSeNet, 512 px)": a_photo["parse operations"][0],
         "a head's visit in a step of the field": a_visit["operations"],
@@ -282,7 +233,7 @@ def report(
         "the same of StyleGAN2 (1024 px)": reference,
     }
     for name, count in rows.items():
-        print(f"| {name} | {count / 1e9:,.1f} |")
+        print(harness.row(name, f"{count / 1e9:,.1f}"))
     print(
         f"\nStyleGAN2 on {gpus} A100: {a_second:.1f} photos a second, {rate / 1e12:.1f} * 10^12 a second and GPU\n"
     )
@@ -307,10 +258,11 @@ def report(
     )
     training = paper.kimg * 1000 * shown / on_gpus
     hours[f"train the generator, {paper.kimg:,.0f} kimg"] = f"{arguments.gpus} A100", training, 0
-    print("## Projected\n\n| what | on | hours | kept, GB |\n| --- | --- | --- | --- |")
+    print("## Projected\n")
+    print(harness.head("what", "on", "hours", "kept, GB"))
     for name, (where, value, size) in hours.items():
-        print(f"| {name} | {where} | {value:,.2f} | {f'{size / 1e9:,.1f}' if size else ''} |")
-    views = block("render_views", RenderViews)
+        print(harness.row(name, where, f"{value:,.2f}", f"{size / 1e9:,.1f}" if size else ""))
+    views = harness.block("render_views", "demo")
     pixels = many * views.views_per_scan * views.size_px**2
     # Labels and their chances to be drawn, a byte each; depths of two bytes.
     print(
@@ -320,4 +272,4 @@ def report(
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

@@ -4,19 +4,17 @@
 
 Every line sets one key of profiles/paper.yaml's train_siw to the demo's value, and counts the floating-point operations
 of matrix products and convolutions of a whole training (discriminator, generator, regularisers with their share of the
-steps) for each photo shown, at 1,024 pixels and all widths, without computing them (`benchmarks.scale.generator`).
-Choices without such operations, as where SPADE acts, are not in it. Nothing is timed.
+steps) for each photo shown, at 1,024 pixels and all widths, on tensors without contents. Choices without such
+operations, as where SPADE acts, are not in it. Nothing is timed, and there is no limit.
 """
 
 import argparse
 import dataclasses
 import sys
-from pathlib import Path
 
-from benchmarks.path_lengths import paper
-from benchmarks.scale import generator
-from sofgan.config import from_mapping, read_yaml
+from benchmarks import harness
 from sofgan.siw.config import TrainSiw
+from stages.execution.rehearsing.needs import generator_operations
 
 KEYS = (
     "generator.mixing", "generator.upsample", "generator.downsample", "generator.spade_max_size",
@@ -39,24 +37,22 @@ def value(config: TrainSiw, key: str):
     return getattr(getattr(config, block) if block else config, name)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--keys", nargs="+", default=KEYS)
-    keys = parser.parse_args().keys
-    full, demo = paper(), from_mapping(TrainSiw, read_yaml(Path("params.yaml"))["train_siw"], "train_siw")
-    whole = generator(full, True)
-    print(
-        "| key | paper | demo | 10^9 operations a photo | by the paper's |\n| --- | --- | --- | --- | --- |"
-    )
-    print(f"| all as the paper | | | {whole / 1e9:,.1f} | |", flush=True)
-    for key in keys:
-        count = generator(changed(full, key, demo), True)
-        values = f"{value(full, key)} | {value(demo, key)}"
-        print(f"| `{key}` | {values} | {count / 1e9:,.1f} | {count / whole - 1:+.1%} |", flush=True)
-    return 0
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__, check=False)
+    found.add_argument("--keys", nargs="+", default=KEYS)
+    return found
+
+
+def main(arguments) -> None:
+    paper, demo = harness.block("train_siw", "paper"), harness.block("train_siw", "demo")
+    whole = generator_operations(paper)
+    print(harness.head("key", "paper", "demo", "10^9 operations a photo", "by the paper's"))
+    print(harness.row("all as the paper", "", "", f"{whole / 1e9:,.1f}", ""), flush=True)
+    for key in arguments.keys:
+        count = generator_operations(changed(paper, key, demo))
+        cells = [f"`{key}`", value(paper, key), value(demo, key)]
+        print(harness.row(*cells, f"{count / 1e9:,.1f}", f"{count / whole - 1:+.1%}"), flush=True)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

@@ -14,7 +14,8 @@ and the end: 53 are the 200,000 steps of 8 of 30,000 maps. --rays of a map in pl
 come to the end; --set changes single keys (module_learning_rate=1e-3).
 
 Printed is, for each column, the mean IoU of maps and fits, and for views whose camera is known, the angle at the head's
-centre between it and the camera that was found: mean, median and largest, in degrees, beside that of the start.
+centre between it and the camera that was found: mean, median and largest, in degrees, beside that of the start. There
+is no limit.
 """
 
 import argparse
@@ -24,17 +25,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-import yaml
 
-from benchmarks.avatar_views import SEED
-from benchmarks.sof_inversion import mask_maps
-from pipelines.profiles import merge
-from sofgan.config import from_mapping
+from benchmarks import harness
+from benchmarks.inputs.portraits import mask_maps
+from sofgan.errors import InputError
 from sofgan.files import write_png
 from sofgan.labels import colorize
-from sofgan.runtime import use_cpu
 from sofgan.siw.model import load_siw, to_uint8
-from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.data import instance_name, read_views
 from sofgan.sof.inversion.invert import Inversion
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
@@ -45,15 +42,9 @@ VISIT_SHARES = (0.1, 0.4, 1.0)
 PSI = 0.7  # of the style
 
 
-def paper_blocks(changes: list[str]) -> tuple[InvertMasks, TrainSof]:
-    """invert_masks and train_sof of the paper's profile, single keys (KEY=VALUE) of the first changed."""
-    blocks = [yaml.safe_load(Path(name).read_text()) for name in ("params.yaml", "profiles/paper.yaml")]
-    inversion, training = (merge(blocks[0][name], blocks[1][name]) for name in ("invert_masks", "train_sof"))
-    inversion |= {key: yaml.safe_load(value) for key, _, value in (text.partition("=") for text in changes)}
-    return from_mapping(InvertMasks, inversion, "invert_masks"), from_mapping(TrainSof, training, "train_sof")
-
-
-def single_views(sof: Sof, folder: Path, count: int, known: bool) -> tuple[torch.Tensor, torch.Tensor]:
+def single_views(
+    sof: Sof, folder: Path, count: int, known: bool, seed: int
+) -> tuple[torch.Tensor, torch.Tensor]:
     """One label map (M, S, S) each of heads that the field knows or does not, and camera positions (M, 3).
 
     Any view but the first, which is frontal as the start is.
@@ -64,9 +55,9 @@ def single_views(sof: Sof, folder: Path, count: int, known: bool) -> tuple[torch
         if (instance_name(path) in sof.training_names) == known
     ]
     if not files:
-        raise SystemExit(f"{folder}: no views of heads that the field {'knows' if known else 'has not seen'}")
+        raise InputError(f"{folder}: no views of heads that the field {'knows' if known else 'has not seen'}")
     views = read_views(files[:count])
-    rng = np.random.default_rng(SEED)
+    rng = np.random.default_rng(seed)
     chosen = [int(rng.choice(torch.nonzero(views.instance == i)[1:, 0])) for i in range(len(views.names))]
     return views.labels[chosen], views.cam2world[chosen, :3, 3]
 
@@ -82,45 +73,44 @@ def told(angles: np.ndarray) -> str:
     return f"mean {angles.mean():.1f}, median {np.median(angles):.1f}, largest {angles.max():.1f} degrees off"
 
 
-def painted(labels: np.ndarray, siw) -> np.ndarray:
+def painted(labels: np.ndarray, siw, seed: int) -> np.ndarray:
     """Maps (M, S, S) in colours (M, S, S, 3), each above its painting by one style where there is a generator."""
     rows = colorize(labels)
     if siw is None:
         return rows
-    style = siw.map_styles(siw.sample_z(1, torch.Generator().manual_seed(SEED)), PSI)
+    style = siw.map_styles(siw.sample_z(1, torch.Generator().manual_seed(seed)), PSI)
     pictures = torch.cat([siw.paint(label_map[None], style) for label_map in labels])
     side = labels.shape[1:]
     pictures = torch.nn.functional.interpolate(pictures, side, mode="bilinear", antialias=True)
     return np.concatenate([rows, to_uint8(pictures)], 1)
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--model", type=Path, required=True)
-    parser.add_argument("--masks", type=Path)
-    parser.add_argument("--views", type=Path, default=Path("data/views"))
-    parser.add_argument("--known", action="store_true")
-    parser.add_argument("--count", type=int, default=8)
-    parser.add_argument("--steps", type=int, nargs="+", default=FIGURE_STEPS)
-    parser.add_argument("--frozen", type=int, default=8000)
-    parser.add_argument("--visits", type=float)
-    parser.add_argument("--frozen-visits", type=float, default=2.0)
-    parser.add_argument("--rays", type=int, default=0)
-    parser.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
-    parser.add_argument("--siw", type=Path)
-    parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--picture", type=Path, default=Path(".work/benchmarks/sof_steps.png"))
-    arguments = parser.parse_args()
-    use_cpu(arguments.threads)
-    config, training = paper_blocks(arguments.set)
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__, threads=1, device=True, seed=0, check=False)
+    found.add_argument("--model", type=Path, required=True)
+    found.add_argument("--masks", type=Path)
+    found.add_argument("--views", type=Path, default=Path("data/views"))
+    found.add_argument("--known", action="store_true")
+    found.add_argument("--count", type=int, default=8)
+    found.add_argument("--steps", type=int, nargs="+", default=FIGURE_STEPS)
+    found.add_argument("--frozen", type=int, default=8000)
+    found.add_argument("--visits", type=float)
+    found.add_argument("--frozen-visits", type=float, default=2.0)
+    found.add_argument("--rays", type=int, default=0)
+    found.add_argument("--set", nargs="*", default=[], metavar="KEY=VALUE")
+    found.add_argument("--siw", type=Path)
+    found.add_argument("--picture", type=Path, default=harness.CACHE / "sof_steps.png")
+    return found
+
+
+def main(arguments) -> None:
+    seed, training = arguments.seed, harness.block("train_sof", "paper")
+    config = harness.block("invert_masks", "paper", *map(harness.change, arguments.set))
     sof, truth = load_sof(arguments.model, arguments.device), None
     if arguments.masks:
         maps = mask_maps(arguments.masks, arguments.count, config.size)
     else:
-        maps, truth = single_views(sof, arguments.views, arguments.count, arguments.known)
+        maps, truth = single_views(sof, arguments.views, arguments.count, arguments.known, seed)
     per_step = min(config.maps_per_step, len(maps))
     columns, frozen = sorted(set(arguments.steps)), arguments.frozen
     if arguments.visits:
@@ -142,7 +132,7 @@ def main() -> int:
     )
     if truth is not None:
         print(f"start: {told(degrees(torch.tensor([[0.0, 0.0, 1.0]]).expand_as(truth), truth))}", flush=True)
-    shown = [painted(maps.numpy(), siw)]
+    shown = [painted(maps.numpy(), siw, seed)]
 
     def look(step: int, found) -> None:
         if step not in columns:
@@ -152,13 +142,12 @@ def main() -> int:
         if truth is not None:
             line += f", cameras {told(degrees(now.views.values.detach(), truth))}"
         print(line, flush=True)
-        shown.append(painted(now.fitted, siw))
+        shown.append(painted(now.fitted, siw, seed))
 
-    invert_in_turns(sof, maps, config, training, SEED, look=look)
+    invert_in_turns(sof, maps, config, training, seed, look=look)
     write_png(arguments.picture, np.concatenate([np.concatenate(list(column)) for column in shown], 1))
     print(f"rows of maps, columns the map and steps {', '.join(map(str, columns))}: {arguments.picture}")
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

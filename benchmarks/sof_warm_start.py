@@ -11,24 +11,18 @@ nowhere more than 0.01 worse.
 import argparse
 import dataclasses
 import sys
-import time
-from pathlib import Path
 
 import torch
-import yaml
 
-from benchmarks.avatar_views import SEED, avatar_views
-from sofgan.config import from_mapping
-from sofgan.runtime import use_cpu
-from sofgan.sof.config import TrainSof
+from benchmarks import harness
+from benchmarks.inputs.avatar_views import HEADS, avatar_views
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, with_codes
 from sofgan.sof.model import SofModel
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import train_on
 
-BATCH, SCANS = "field-300", 300  # of which the first are used
-FASTER, WORSE = 2.0, 0.01
+LEAST_FASTER, MOST_WORSE = 2.0, 0.01
 
 
 def scores(model: SofModel, views: ViewSet, known: int) -> tuple[float, float]:
@@ -41,50 +35,50 @@ def scores(model: SofModel, views: ViewSet, known: int) -> tuple[float, float]:
     )
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--known", type=int, default=72)
-    parser.add_argument("--added", type=int, default=24)
-    parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu")
-    parser.add_argument("--check", action="store_true")
-    arguments = parser.parse_args()
-    use_cpu(arguments.threads)
-    files = avatar_views(BATCH, SCANS, arguments.threads)[: arguments.known + arguments.added]
-    config = from_mapping(TrainSof, yaml.safe_load(Path("params.yaml").read_text())["train_sof"], "train_sof")
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__, threads=2, device=True, seed=0, cpu_seconds=True)
+    found.add_argument("--known", type=int, default=72)
+    found.add_argument("--added", type=int, default=24)
+    return found
+
+
+def main(arguments) -> list[bool]:
+    device, seed, known_heads = arguments.device, arguments.seed, arguments.known
+    files = avatar_views(*HEADS, arguments.threads)[: known_heads + arguments.added]
+    config = harness.block("train_sof")
     config = dataclasses.replace(config, validate_every_steps=config.steps)
-    views = read_views(files).to(arguments.device)
-    known = views.of_instances(list(range(arguments.known)))
-    before, _ = train_sof(known, config, SEED, arguments.device)
-    previous = finish(before, known, config, SEED)
+    views = read_views(files).to(device)
+    known = views.of_instances(list(range(known_heads)))
+    before, _ = train_sof(known, config, seed, device)
+    previous, made = finish(before, known, config, seed), {}
+    ways = {
+        "anew": lambda _: made.update(anew=train_sof(views, config, seed, device)[0]),
+        "going on": lambda _: made.update({"going on": train_on(previous, views, config, seed, device)[0]}),
+    }
+    seconds = harness.turns(ways, 1, harness.clock(arguments))
+    added = views.of_instances(list(range(known_heads, len(views.names))))
+    codes = fit_codes(before, added, config, config.fit_steps, seed, device)
+    fitted = scores(with_codes(before, torch.cat((before.codes.detach(), codes))), views, known_heads)
+    found = {name: scores(model, views, known_heads) for name, model in made.items()}
 
-    found = {}
-    began = time.perf_counter()
-    anew, _ = train_sof(views, config, SEED, arguments.device)
-    found["anew"] = (config.steps, time.perf_counter() - began, *scores(anew, views, arguments.known))
-    began = time.perf_counter()
-    model, _ = train_on(previous, views, config, SEED, arguments.device)
-    found["from the field"] = (
-        config.warm_start.steps,
-        time.perf_counter() - began,
-        *scores(model, views, arguments.known),
+    steps = {"anew": config.steps, "going on": config.warm_start.steps}
+    print(f"{known_heads} heads known, {arguments.added} added, seed {seed}\n")
+    print(harness.head("training", "steps", "seconds", "mIoU, all heads", "added heads"))
+    print(
+        harness.row("none: codes fitted to the field as it is", 0, "", *(f"{score:.3f}" for score in fitted))
     )
-    added = views.of_instances(list(range(arguments.known, len(views.names))))
-    codes = fit_codes(before, added, config, config.fit_steps, SEED, arguments.device)
-    fitted = scores(with_codes(before, torch.cat((before.codes.detach(), codes))), views, arguments.known)
-
-    print(f"{arguments.known} heads known, {arguments.added} added\n")
-    print("| training | steps | seconds | mIoU, all heads | added heads |\n| --- | --- | --- | --- | --- |")
-    print(f"| none: codes fitted to the field as it is | 0 | | {fitted[0]:.3f} | {fitted[1]:.3f} |")
-    for name, (steps, seconds, everyone, added) in found.items():
-        print(f"| {name} | {steps} | {seconds:.0f} | {everyone:.3f} | {added:.3f} |")
-    (_, slow, *target), (_, fast, *reached) = found["anew"], found["from the field"]
-    print(f"\ngoing on takes 1 / {slow / fast:.1f} of the time")
-    good = slow / fast >= FASTER and all(a >= b - WORSE for a, b in zip(reached, target))
-    return int(arguments.check and not good)
+    for name, of in found.items():
+        print(harness.row(name, steps[name], f"{seconds[name][0]:.0f}", *(f"{score:.3f}" for score in of)))
+    print()
+    lost = [target - reached for target, reached in zip(found["anew"], found["going on"])]
+    return [
+        harness.verdict(
+            "seconds anew by going on", seconds["anew"][0] / seconds["going on"][0], at_least=LEAST_FASTER
+        ),
+        harness.verdict("mIoU lost, all heads", lost[0], at_most=MOST_WORSE),
+        harness.verdict("mIoU lost, added heads", lost[1], at_most=MOST_WORSE),
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

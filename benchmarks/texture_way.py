@@ -5,7 +5,7 @@
 Each textured avatar of the batch is taken as it is, and what is seen of it from outside (an avatar's layers can't
 share one layout) is painted again: around the vertical axis, as front and back, and as an atlas of six views along the
 axes. Every texture is scored as it is and turned top to bottom (`turning_score`), with the file upright and upside
-down. Under --check no right texture may be turned, and every turned one of an upright file must be.
+down. Limit: none of an upright file is read the wrong way, and of one that is upside down no right one is turned.
 """
 
 import argparse
@@ -17,6 +17,7 @@ import numpy as np
 import trimesh
 from scipy.ndimage import distance_transform_edt
 
+from benchmarks import harness
 from sofgan import labels
 from sofgan.scans.labelling import label_by_texture
 from sofgan.scans.materials import read_pixels
@@ -28,12 +29,14 @@ _SIZE = 768
 _UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--scans", type=int, default=32)
-    parser.add_argument("--batch", default="data/raw/scans/avatars-000")
-    parser.add_argument("--check", action="store_true")
-    options = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__)
+    found.add_argument("--scans", type=int, default=32)
+    found.add_argument("--batch", default="data/raw/scans/avatars-000")
+    return found
+
+
+def main(options) -> list[bool]:
     scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
     for path in sorted(Path(options.batch).glob("*.obj"))[: options.scans]:
         for layout, scan, right, wrong in layouts_of(path):
@@ -50,8 +53,7 @@ def main() -> None:
             f"{layout}, {standing}: {len(pairs)} textures; right ones score at most {right.max():.2f}, turned ones at "
             f"least {turned.min():.2f} (turned above {TURNED_ABOVE}); wrongly turned {wrong}, not turned {missed}"
         )
-    if options.check and failures:
-        sys.exit(f"{failures} textures are read the wrong way")
+    return [harness.verdict("textures read the wrong way", failures, at_most=0)]
 
 
 def layouts_of(path: Path):
@@ -111,4 +113,4 @@ def _paint(uv: np.ndarray, face_labels: np.ndarray) -> np.ndarray:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(harness.run(parser(), main))

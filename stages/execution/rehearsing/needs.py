@@ -241,6 +241,12 @@ def train_siw(blocks: Blocks) -> dict:
     return _need(held, each, 1000 * config.kimg, of) | {"step": plain}
 
 
+def generator_operations(config, batch: int = 4) -> float:
+    """Operations of the generator's training for each photo that is shown, regularisers as often as they come."""
+    parts = {"batch": batch, "growth": (), "accumulate": 1, "compile": False}
+    return _generator_steps(dataclasses.replace(config, **parts))[1]
+
+
 @once
 def _generator_steps(config) -> tuple[float, float, float, float]:
     """Bytes at the most; operations a picture, of all kinds of steps as often as they come, and of a plain one; bytes

@@ -15,9 +15,9 @@ from sofgan.sof.data import read_views, view_files
 @pytest.fixture
 def pictures(monkeypatch):
     monkeypatch.syspath_prepend(Path(__file__).parents[3])
-    from benchmarks import sof_pictures
+    from docs.pictures import field
 
-    return sof_pictures
+    return field
 
 
 def test_the_mesh_is_drawn_where_the_field_is_seen(pictures, sphere_sof):

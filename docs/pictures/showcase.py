@@ -1,10 +1,10 @@
 """The generator at 128 pixels on real photos, trained as long as it takes and stopped as often as needed.
 
-    python -m benchmarks.siw_showcase --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parsers/photos.pt
+    python -m docs.pictures.showcase --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parsers/photos.pt
         --field .work/benchmarks/field-300.pt [--threads 2] [--pictures docs/images]
         [--images 2000]
 
-Trains profiles/showcase.yaml's train_siw on the photos, from maps as the parser sees them, the masks' and views of the
+Trains the showcase profile's train_siw on the photos, from maps as the parser sees them, the masks' and views of the
 field's sampled heads. A training that was cut off goes on from its last state. Then, by pictures that the averaged
 generator paints from masks which were not trained on and from heads that were not, it prints what
 `benchmarks.siw_convergence` does, and writes into --pictures:
@@ -15,23 +15,20 @@ generator paints from masks which were not trained on and from heads that were n
     siw_turntable.png  one head from five sides in three styles
 """
 
+import argparse
 import sys
 from pathlib import Path
 
 import numpy as np
-import yaml
 
-from benchmarks.portrait_data import CACHE, load_portraits, portrait_arguments
-from benchmarks.siw_convergence import GRID, SEED, Judges, line
-from pipelines.profiles import merge
-from sofgan.config import from_mapping
+from benchmarks import harness
+from benchmarks.inputs.judges import GRID, SEED, Judges, line
+from benchmarks.inputs.portraits import load_portraits, portrait_arguments
 from sofgan.evaluation.turntable import turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_png
-from sofgan.progress import Progress
-from sofgan.runtime import use_cpu
 from sofgan.seeds import torch_generator
 from sofgan.siw.condition_views import portrait_framing, render_sof_maps, sample_heads, training_reference
-from sofgan.siw.config import SampleConditions, TrainSiw
+from sofgan.siw.config import SampleConditions
 from sofgan.siw.data import ArraySource
 from sofgan.siw.model import save_siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
@@ -45,28 +42,20 @@ TURNTABLE_STYLES = 3
 PSI = 0.7  # of styles in pictures: towards the average one, as the authors show theirs (reference spec, section 6)
 
 
-def showcase_blocks() -> tuple[TrainSiw, SampleConditions]:
-    """params.yaml's blocks with profiles/showcase.yaml's over them."""
-    document = yaml.safe_load(Path("params.yaml").read_text())
-    profile = yaml.safe_load(Path("profiles/showcase.yaml").read_text())
-    kinds = {"train_siw": TrainSiw, "sample_conditions": SampleConditions}
-    return tuple(
-        from_mapping(kind, merge(document[name], profile[name]), f"showcase: {name}")
-        for name, kind in kinds.items()
-    )
-
-
 def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarray):
     """Reference for heads, framing, and views to train on and to show, made once."""
     reference = training_reference(sof)
     framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], config.framing.reference_heads, SEED)
     size = config.size_px
-    file = CACHE / f"showcase-heads-{sha256_file(field)[:12]}-{config.maps}-{size}-{framing.distance:.4f}.npz"
+    file = (
+        harness.CACHE
+        / f"showcase-heads-{sha256_file(field)[:12]}-{config.maps}-{size}-{framing.distance:.4f}.npz"
+    )
     if not file.is_file():
         views = {
             purpose: render_sof_maps(
                 sof, reference, framing, config.framing, count, size, SEED,
-                lambda done: print(f"\rheads: {done}", end="", file=sys.stderr, flush=True), purpose=purpose,
+                lambda done: harness.tell(f"heads: {done}", end=""), purpose=purpose,
             )
             for purpose, count in (("training", config.maps), ("showcase", GRID[0]))
         }  # fmt: skip
@@ -76,13 +65,16 @@ def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarra
         return reference, framing, views["training"], views["showcase"]
 
 
-def main() -> int:
-    parser = portrait_arguments(__doc__)
-    parser.add_argument("--field", type=Path, required=True)
-    parser.add_argument("--pictures", type=Path, default=CACHE / "siw-showcase")
-    arguments = parser.parse_args()
-    use_cpu(arguments.threads)
-    (config, conditions), device = showcase_blocks(), arguments.device
+def parser() -> argparse.ArgumentParser:
+    found = portrait_arguments(__doc__, check=False)
+    found.add_argument("--field", type=Path, required=True)
+    found.add_argument("--pictures", type=Path, default=harness.CACHE / "siw-showcase")
+    return found
+
+
+def main(arguments) -> None:
+    config, conditions = (harness.block(name, "showcase") for name in ("train_siw", "sample_conditions"))
+    device, kept = arguments.device, harness.CACHE
     resolution = config.generator.resolution
     data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
     by_hand = np.flatnonzero(data.masked)
@@ -104,24 +96,18 @@ def main() -> int:
     half = GRID[0] // 2
     grid = np.concatenate((shown[:half], shown_heads[:half]))
 
-    class Lines(Progress):
-        def items(self, done, total, unit="items", note="") -> None:
-            print(f"\r{done}/{total} {unit} {note}", end="", file=sys.stderr, flush=True)
-
-        def scalars(self, step, values) -> None:
-            print(f"\nstep {step}: {line(values)}", file=sys.stderr, flush=True)
-
-        def images(self, step, pictures) -> None:  # noqa: ARG002
-            write_png(CACHE / "siw-showcase.png", pictures["samples/grid"])
+    def report(step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
+        harness.tell(f"\nstep {step}: {line(scalars)}")
+        write_png(kept / "siw-showcase.png", images["samples/grid"])
 
     siw, rows = train(
-        config, ArraySource(data.photos[used]), maps, grid, SEED, device, CACHE / "siw-showcase-states",
-        {"photos": len(used), "field": sha256_file(arguments.field)}, Lines(),
-        ArraySource(data.labels[used]),
+        config, ArraySource(data.photos[used]), maps, grid, SEED, device, kept / "siw-showcase-states",
+        {"photos": len(used), "field": sha256_file(arguments.field)}, report,
+        lambda text: harness.tell(text, end=""), ArraySource(data.labels[used]),
     )  # fmt: skip
     siw.framing = framing
-    save_siw(CACHE / "siw-showcase.pt", siw)
-    write_curve(CACHE / "siw-showcase.csv", rows)
+    save_siw(kept / "siw-showcase.pt", siw)
+    write_curve(kept / "siw-showcase.csv", rows)
 
     folder = arguments.pictures
     folder.mkdir(parents=True, exist_ok=True)
@@ -138,8 +124,7 @@ def main() -> int:
     print(f"{len(used)} photos, {resolution} px, {rows[-1]['kimg']:.0f} kimg, seed {SEED}")
     print(line({"photos": "two halves", **judges.floor}))
     print(line({"painted": str(arguments.images), **judges.score(siw)}))
-    return 0
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))

@@ -2,7 +2,7 @@
 
     apt-get install --no-install-recommends chromium chromium-driver fonts-dejavu-core
     pip install --constraint constraints.txt --editable '.[screenshots]'
-    python docs/screenshots.py RUN RUN [--uri sqlite:///mlflow.db] [--out docs/images]
+    python -m docs.pictures.mlflow_pages RUN RUN [--uri sqlite:///mlflow.db] [--out docs/images]
 
 RUN is the name of a parent run, such as `repro-1a2b3c4` or an experiment's. Writes into --out:
 
@@ -37,16 +37,22 @@ os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
 from mlflow import MlflowClient
 from mlflow.entities import Run
 from PIL import Image
-from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException
-from selenium.webdriver import ActionChains, Chrome
-from selenium.webdriver.chrome.service import Service
-from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
-from selenium.webdriver.common.keys import Keys
-from selenium.webdriver.remote.webelement import WebElement
-from selenium.webdriver.support.ui import WebDriverWait
 
+from benchmarks import harness
+from sofgan.errors import InputError, MissingInput
 from sofgan.files import atomic_path
+
+try:
+    from selenium import webdriver
+    from selenium.common.exceptions import StaleElementReferenceException
+    from selenium.webdriver import ActionChains, Chrome
+    from selenium.webdriver.chrome.service import Service
+    from selenium.webdriver.common.actions.wheel_input import ScrollOrigin
+    from selenium.webdriver.common.keys import Keys
+    from selenium.webdriver.remote.webelement import WebElement
+    from selenium.webdriver.support.ui import WebDriverWait
+except ImportError:  # --help can do without it.
+    webdriver = Chrome = WebElement = None
 
 HOST = "127.0.0.1"
 WIDTH, IMAGES_WIDTH = 1400, 1180  # of the window; the latter so that thumbnails fill their columns
@@ -72,18 +78,23 @@ GRID = "Image grid"  # What MLflow calls a chart of several keys.
 EXPANDER = "button[data-component-id*=runnamecellrenderer]"
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("runs", nargs=2, metavar="RUN", help="names of two parent runs; the newest of a name")
-    parser.add_argument("--uri", default="sqlite:///mlflow.db", help="MLflow's database or server")
-    parser.add_argument("--experiment", default="sofgan")
-    parser.add_argument("--metrics", nargs="+", default=METRICS, help="axes of the parallel coordinates")
-    parser.add_argument("--stage", default="train_siw", help="whose pictures")
-    parser.add_argument("--images", nargs="+", default=IMAGES, help="their keys")
-    parser.add_argument("--out", type=Path, default="docs/images")
-    args = parser.parse_args()
+def parser() -> argparse.ArgumentParser:
+    found = harness.parser(__doc__, check=False)
+    found.add_argument("runs", nargs=2, metavar="RUN", help="names of two parent runs; the newest of a name")
+    found.add_argument("--uri", default="sqlite:///mlflow.db", help="MLflow's database or server")
+    found.add_argument("--experiment", default="sofgan")
+    found.add_argument("--metrics", nargs="+", default=METRICS, help="axes of the parallel coordinates")
+    found.add_argument("--stage", default="train_siw", help="whose pictures")
+    found.add_argument("--images", nargs="+", default=IMAGES, help="their keys")
+    found.add_argument("--out", type=Path, default="docs/images")
+    return found
+
+
+def main(args) -> None:
+    if webdriver is None:
+        raise MissingInput(
+            "selenium is not installed: pip install --constraint constraints.txt --editable '.[screenshots]'"
+        )
     args.out.mkdir(parents=True, exist_ok=True)
     with server(args.uri) as address:
         client = MlflowClient(address)
@@ -106,7 +117,7 @@ def find_run(client: MlflowClient, experiment: str, name: str) -> Run:
     found = client.search_runs([experiment], f"attributes.run_name = '{name}'")
     parents = [run for run in found if "mlflow.parentRunId" not in run.data.tags]
     if not parents:
-        raise SystemExit(f"no parent run is called {name}")
+        raise InputError(f"no parent run is called {name}")
     return parents[0]
 
 
@@ -117,7 +128,7 @@ def stage_filter(client: MlflowClient, experiment: str, runs: list[Run], stage: 
     parents = {run.info.run_id for run in runs}
     ids = [run.info.run_id for run in found if run.data.tags.get("mlflow.parentRunId") in parents]
     if not ids:
-        raise SystemExit(f"{stage} ran in neither of them")
+        raise InputError(f"{stage} ran in neither of them")
     return short if len(ids) == len(found) else f"attributes.run_id IN ({str(ids)[1:-1]})"
 
 
@@ -147,14 +158,14 @@ def compare(page: Chrome, address: str, experiment: str, runs: list[Run], metric
             break
         turn_wheel(page, values, TURN)
     else:
-        raise SystemExit(f"{metrics[0]} was not logged, or is the same in both runs")
+        raise InputError(f"{metrics[0]} was not logged, or is the same in both runs")
     # MLflow 3.17 moves the names one turn of the wheel later than the values: without a last small one they
     # would stand beside those of other metrics.
     turn_wheel(page, values, 1)
     turn_wheel(page, values, round(edges(page, names.find_element("xpath", name))[0] - edges(page, names)[0]))
     turn_wheel(page, values, 1)
     if abs(names.get_property("scrollTop") - values.get_property("scrollTop")) > 1:
-        raise SystemExit("names and values of the table of metrics are out of step")
+        raise InputError("names and values of the table of metrics are out of step")
     return shot(page, page.find_element("css selector", "main [class*=breadcrumb]"), table)
 
 
@@ -274,11 +285,11 @@ def browser() -> Iterator[Chrome]:
     """A headless Chromium with a profile of its own.
 
     Raises:
-        SystemExit: there is none here. Selenium is not left to look for one, as it would download it.
+        InputError: there is none here. Selenium is not left to look for one, as it would download it.
     """
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
-        raise SystemExit(
+        raise InputError(
             "Type: apt-get install --no-install-recommends chromium chromium-driver fonts-dejavu-core"
         )
     options = webdriver.ChromeOptions()
@@ -316,7 +327,7 @@ def settle(page: Chrome) -> None:
         elif time.monotonic() - since > SETTLED_SECONDS:
             return
         time.sleep(0.3)
-    raise SystemExit("the page does not come to rest")
+    raise InputError("the page does not come to rest")
 
 
 def shot(page: Chrome, first: WebElement, last: WebElement) -> bytes:
@@ -329,7 +340,7 @@ def shot(page: Chrome, first: WebElement, last: WebElement) -> bytes:
     picture = Image.open(io.BytesIO(page.get_screenshot_as_png())).convert("RGB")
     corners = [round(SCALE * place) for place in (left, top, picture.width / SCALE, bottom)]
     if corners[3] > picture.height:
-        raise SystemExit(f"the window is too low: {corners[3]} of {picture.height} pixels")
+        raise InputError(f"the window is too low: {corners[3]} of {picture.height} pixels")
     output = io.BytesIO()
     picture.crop(corners).save(output, "PNG")
     return output.getvalue()
@@ -368,7 +379,7 @@ def server(uri: str) -> Iterator[str]:
             while not answers(f"{address}/health"):
                 if process.poll() is not None or time.monotonic() > end:
                     log.seek(0)
-                    raise SystemExit(f"MLflow's server did not start:\n{log.read().decode()}")
+                    raise InputError(f"MLflow's server did not start:\n{log.read().decode()}")
                 time.sleep(0.3)
             yield address
         finally:
@@ -389,4 +400,4 @@ def answers(url: str) -> bool:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(harness.run(parser(), main))
