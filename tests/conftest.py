@@ -5,7 +5,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -26,8 +26,26 @@ CODE = Path(__file__).parents[1]
 
 os.environ["SOFGAN_TRACKING"] = "off"
 # What a shell may say of how stages run is not meant for tests.
-for name in ("SOFGAN_CLUSTER", "SOFGAN_DEVICE", "SOFGAN_TRAIN_PROCESSES", "RANK", "LOCAL_WORLD_SIZE"):
+for name in (
+    "DVC_ROOT",
+    "SOFGAN_CLUSTER",
+    "SOFGAN_DEVICE",
+    "SOFGAN_TRAIN_PROCESSES",
+    "RANK",
+    "LOCAL_WORLD_SIZE",
+):
     os.environ.pop(name, None)
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch) -> Iterator[Path]:
+    """An empty folder, the working directory of a test, after which torch has as many threads as before."""
+    monkeypatch.chdir(tmp_path)
+    torch = sys.modules.get("torch")
+    threads = torch and torch.get_num_threads()
+    yield tmp_path
+    if torch:
+        torch.set_num_threads(threads)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ import pytest
 from pipelines import batches, doctor
 from sofgan.files import sha256_file
 from sofgan.scores.inception_weights import INCEPTION, INCEPTION_SHA256
-from stages import params
+from tests.parameters import write_params
 
 CODE = Path(__file__).parents[2]
 
@@ -131,23 +131,20 @@ def test_what_dvc_does_not_hold_is_named(project):
     )  # In what it holds.
     text = text.replace("source: data/raw/portraits/celebamask", "source: data/raw/masks")
     text = text.replace("batches: [avatars-000]", "batches: [may, hand]", 1)
-    (project / "params.yaml").write_text(text)
-    params._document.cache_clear()
+    write_params(text)
     for name in ("data/raw/scans/hand", "data/raw/masks", "data/raw/photos/more", "data/raw/real/masks"):
         (project / name).mkdir(parents=True)
     lines = list(doctor.held())
     assert states(lines) == ["note", "note", "ok"]
     assert [line.fix for line in lines[:2]] == ["dvc add data/raw/scans/hand", "dvc add data/raw/masks"]
     # What lies deeper is held by the folder that DVC can hold: .dvc files beside it are git's no more.
-    (project / "params.yaml").write_text(text.replace("data/raw/masks", "data/raw/real/masks"))
-    params._document.cache_clear()
+    write_params(text.replace("data/raw/masks", "data/raw/real/masks"))
     assert [line.fix for line in doctor.held()][1] == "dvc add data/raw/real"
 
 
 def test_params_are_checked_block_by_block(empty):
     assert "FIX" in states(doctor.parameters())
-    (empty / "params.yaml").write_text("batchez: [a]\n")
-    params._document.cache_clear()
+    write_params("batchez: [a]\n")
     assert any("did you mean 'batches'" in line.text for line in doctor.parameters())
 
 

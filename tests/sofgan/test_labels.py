@@ -27,6 +27,22 @@ def test_palette_colours_are_distinct():
 
 def test_style_groups_partition_the_classes():
     assert sorted(c for group in L.STYLE_GROUPS for c in group) == list(range(L.NUM_CLASSES))
+    shared = [{L.NAMES[c] for c in group} for group in L.STYLE_GROUPS if len(group) > 1]
+    assert shared == [{"skin", "r_nose", "l_nose", "ear", "neck"}, {"u_lip", "l_lip"}]
+
+
+@pytest.mark.parametrize(
+    ("table", "ids"),
+    [
+        # g_mask.py of CelebAMask-HQ numbers its parts so, and facexlib's ParseNet was trained on that.
+        (L.CELEBAMASK_TO_17, [0, 1, 4, 11, 3, 3, 2, 2, 9, 9, 6, 7, 8, 15, 16, 10, 13, 12, 14]),
+        (L.PARSENET_TO_17, [0, 1, 4, 11, 3, 3, 2, 2, 9, 9, 6, 7, 8, 15, 16, 10, 13, 12, 14]),
+        # face-parsing.PyTorch, whose BiSeNet facexlib has.
+        (L.BISENET_TO_17, [0, 1, 2, 2, 3, 3, 11, 9, 9, 10, 4, 6, 7, 8, 12, 13, 14, 15, 16]),
+    ],
+)
+def test_the_three_orders_are_those_of_their_sources(table, ids):
+    assert table.tolist() == ids
 
 
 @pytest.mark.parametrize(
@@ -60,6 +76,12 @@ def test_split_nose_halves_a_frontal_nose_with_the_subjects_right_on_the_left():
     assert np.nonzero(split == L.R_NOSE)[1].max() < np.nonzero(split == L.L_NOSE)[1].min()
 
 
+def test_split_nose_is_at_the_median_column():
+    nose = np.zeros((1, 12), np.uint8)
+    nose[0, [1, 2, 3, 4, 11]] = L.R_NOSE  # The mean column is 4.2.
+    assert np.flatnonzero(L.split_nose(nose) == L.L_NOSE).tolist() == [3, 4, 11]
+
+
 def test_split_nose_follows_a_leaning_nose():
     tilted = L.split_nose(head_map(tilt=0.4))
     for row in range(24, 40):
@@ -89,6 +111,8 @@ def test_colorize_and_areas():
     labels = np.array([[0, 16], [1, 1]], np.uint8)
     assert L.colorize(labels).shape == (2, 2, 3)
     assert L.class_areas(labels)[L.SKIN] == 0.5 and L.class_areas(labels).sum() == 1
+    labels[0, 0] = L.VOID
+    assert L.class_areas(labels)[L.SKIN] == 0.5 and L.class_areas(labels).sum() == 0.75
 
 
 @pytest.mark.parametrize(

@@ -21,6 +21,7 @@ from sofgan.parsing.parser import FaceParser, save_parser
 from sofgan.photos.store import PhotoStoreWriter
 from stages import params as stage_params
 from stages.execution import dask_shards as clusters
+from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
 STAGES = {
@@ -72,7 +73,6 @@ def project(tmp_path_factory) -> Path:
             Image.fromarray(generator.integers(0, 256, (16, 16, 3), dtype=np.uint8)).save(picture, "PNG")
             writer.add(f"{index:05d}", picture.getvalue(), None)
     alone = {
-        "SOFGAN_TRACKING": "off",
         "OMP_NUM_THREADS": "1",
         "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path]),
     }
@@ -82,14 +82,10 @@ def project(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def here(tmp_path, monkeypatch):
+def here(workdir):
     """A folder with a runtime block."""
-    document = yaml.safe_load((ROOT / "params.yaml").read_text())
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
-    monkeypatch.chdir(tmp_path)
-    stage_params._document.cache_clear()
-    yield tmp_path
-    stage_params._document.cache_clear()
+    write_params(yaml.safe_load((ROOT / "params.yaml").read_text()))
+    return workdir
 
 
 def test_two_workers_write_the_files_of_one_process(project, cluster):
@@ -99,7 +95,7 @@ def test_two_workers_write_the_files_of_one_process(project, cluster):
         assert alone
         for file in alone:
             Path(file).unlink()
-        run_stage(project, stage, cluster | {"SOFGAN_TRACKING": "off", "SOFGAN_RUN": "rebuild-x"})
+        run_stage(project, stage, cluster | {"SOFGAN_RUN": "rebuild-x"})
         assert contents(*places) == alone, stage
 
     def filtered(what: str, query: dict) -> list[dict]:
@@ -165,7 +161,7 @@ def test_a_users_error_in_a_shard_is_a_sentence_and_no_traceback(here, cluster):
 def test_workers_of_ones_own_do_the_same(project, cluster):
     places = [project / out for out in STAGES["render_views"][1]]
     alone = contents(*places)
-    said = run_stage(project, "render_views", cluster | {"SOFGAN_CLUSTER": "local", "SOFGAN_TRACKING": "off"})
+    said = run_stage(project, "render_views", cluster | {"SOFGAN_CLUSTER": "local"})
     assert contents(*places) == alone and "Creating a new Dask cluster" in said
 
 
@@ -185,8 +181,7 @@ with stage_run("slow", {}):
 
 def test_a_stage_that_is_stopped_leaves_no_shard_at_work(here, cluster):
     """Its workers end the item that they are at, not the shard."""
-    environment = os.environ | cluster | {"SOFGAN_TRACKING": "off"}
-    stage = subprocess.Popen([sys.executable, "-c", SLOW_STAGE], env=environment, cwd=here)
+    stage = subprocess.Popen([sys.executable, "-c", SLOW_STAGE], env=os.environ | cluster, cwd=here)
     end = time.monotonic() + 60
     while not list(here.glob("done-*")):
         assert time.monotonic() < end and stage.poll() is None

@@ -90,6 +90,7 @@ def test_what_is_written_beside_the_code_changes_no_digest(project):
         ("sofgan/siw/layers.py", "GAIN = 2", "GAIN = 3"),  # three imports below the script
         ("sofgan/siw/layers.py", "GAIN * x", "GAIN + x"),
         ("sofgan/siw/layers.py", "GAIN = 2", "GAIN = 2.0"),
+        ("sofgan/siw/layers.py", "GAIN = 2", 'GAIN = "2"'),
         ("sofgan/siw/kinds.py", "size: int", "size: float"),
         ("sofgan/siw/shaders/more/faces.vert", "{}", "{ }"),
         ("sofgan/seeds.py", "1", "None"),

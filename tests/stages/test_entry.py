@@ -29,7 +29,7 @@ enter(main)
 
 def run_stage(folder: Path, *arguments: str, **environment: str) -> subprocess.CompletedProcess:
     (folder / "paint.py").write_text(STAGE)
-    own = {"PYTHONPATH": f"{CODE}{os.pathsep}{folder}", "SOFGAN_TRACKING": "off"}
+    own = {"PYTHONPATH": f"{CODE}{os.pathsep}{folder}"}
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=folder,

@@ -11,7 +11,6 @@ import threading
 import numpy as np
 import pytest
 import torch
-import yaml
 from PIL import Image
 
 from sofgan.cameras import intrinsics_from_fov, orbit
@@ -30,7 +29,8 @@ from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sampling import fit_mixture
 from sofgan.sof.sof import Sof, save_sof
-from stages import evaluate, params
+from stages import evaluate
+from tests.parameters import write_params
 
 PARAMS = {
     "seed": 0,
@@ -110,8 +110,10 @@ def _views_and_inversion():
         intrinsics=intrinsics_from_fov(29.0).astype(np.float32),
         split=np.array([0, 1], np.uint8),
     )
-    truth = generator.integers(0, 17, (3, 16, 16), dtype=np.uint8)
-    np.savez_compressed("data/inverted/inversion.npz", labels=truth, fitted=truth)
+    truth = generator.integers(0, 2, (3, 16, 16), dtype=np.uint8)
+    fitted = truth.copy()
+    fitted[0] = 1 - fitted[0]
+    np.savez_compressed("data/inverted/inversion.npz", labels=truth, fitted=fitted)
 
 
 def _conditions(folder, training=4, evaluation=7):
@@ -128,23 +130,16 @@ def _conditions(folder, training=4, evaluation=7):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+def project(workdir, monkeypatch):
     monkeypatch.setattr("sys.argv", ["evaluate"])
-    threads = torch.get_num_threads()
-    params._document.cache_clear()
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+    write_params(PARAMS)
     for folder in ("data/views/a", "data/inverted"):
-        (tmp_path / folder).mkdir(parents=True)
+        (workdir / folder).mkdir(parents=True)
     _stores()
     _models()
     _views_and_inversion()
-    _conditions(tmp_path / "data/conditions")
-    yield tmp_path
-    params._document.cache_clear()
-    torch.set_num_threads(threads)
+    _conditions(workdir / "data/conditions")
+    return workdir
 
 
 def test_every_number_and_picture_is_there_twice_the_same(project):
@@ -165,7 +160,9 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     # Where there are more training photos than held-out maps, these are painted more than once: `images` are 6.
     assert figures["n_a_side_repeated"] == 6 and figures["fd_parser_repeated"] >= 0
     assert "fd_parser_repeated_floor" not in figures
-    assert figures["inversion_miou"] == figures["inversion_image_miou"] == 1.0
+    # A map of three is all wrong: each image counts alike, or each pixel.
+    assert figures["inversion_image_miou"] == pytest.approx(2 / 3)
+    assert figures["inversion_miou"] == pytest.approx(0.5, abs=0.03)
     for name in ("held_out_view_miou", "control_miou", "control_miou_frequent", "control_accuracy"):
         assert 0 <= figures[name] <= 1
     assert figures["style_spread_hair"] >= 0
@@ -188,6 +185,47 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     first = [path.read_bytes() for path in written]
     evaluate.main()
     assert [path.read_bytes() for path in written] == first
+
+
+def test_distances_are_of_painted_pictures_from_photos_beside_perfect_ones(project, monkeypatch):
+    """All features of a set are one number: whose they are."""
+    numbers = {
+        ("ffhq", "training"): 1, ("ffhq", "held-out"): 2, ("celebamask", "training"): 3, ("celebamask", "held-out"): 4
+    }  # fmt: skip
+    real = {key: {"fd": np.full((6, 2), value)} for key, value in numbers.items()}
+    painted = {
+        name: {"fd": np.full((6, 2), value)} for name, value in (("ffhq", 5), ("celebamask", 6), ("sof", 7))
+    }
+    real["ffhq", "held-out"]["fd"] = 2 + np.arange(6)[:, None] / 10 + np.zeros((6, 2))
+    compared, all_compared = {}, {}
+
+    def compare(painted, perfect, photos, suffix, kid_subset, seed):
+        compared[suffix] = [np.floor(features["fd"]).max() for features in (painted, perfect, photos)]
+        compared[f"{suffix} rows"] = [features["fd"][:, 0] for features in (painted, perfect, photos)]
+        return {}
+
+    def compare_all(painted, photos, suffix):
+        all_compared[suffix] = [(features["fd"].max(), len(features["fd"])) for features in (painted, photos)]
+        return {}
+
+    monkeypatch.setattr(evaluate.portraits, "compare", compare)
+    monkeypatch.setattr(evaluate.portraits, "compare_all", compare_all)
+    evaluate.compared(real, painted, 6, 4)
+    rows = compared.pop("_held_out rows")
+    assert {name: values for name, values in compared.items() if "rows" not in name} == {
+        "": [5, 2, 1], "_celebamask_maps": [6, 2, 1], "_celebamask": [6, 4, 3], "_sof_maps": [7, 2, 1],
+        "_held_out": [5, 2, 2],
+    }  # fmt: skip
+    # The halves of the held-out photos have none in common, and all between them.
+    assert [len(row) for row in rows] == [3, 3, 3] and not all_compared
+    np.testing.assert_array_equal(np.sort(np.concatenate(rows[1:])), real["ffhq", "held-out"]["fd"][:, 0])
+    evaluate.compared(real, painted, 4, 4)
+    assert all_compared == {"_repeated": [(5, 6), (1, 6)]}
+    assert [len(row) for row in compared[" rows"]] == [
+        4,
+        6,
+        6,
+    ]  # One of each held-out map, not those painted again.
 
 
 def test_sampled_heads_are_those_kept_from_training(project):
@@ -248,8 +286,7 @@ def test_weights_of_fid_that_are_named_must_be_there_before_anything_is_scored(p
         (b"x", "is not weights-inception"),
     ):
         document = PARAMS | {"evaluate": PARAMS["evaluate"] | {"inception_weights": "inception.pth"}}
-        (project / "params.yaml").write_text(yaml.safe_dump(document))
-        params._document.cache_clear()
+        write_params(document)
         if content:
             (project / "inception.pth").write_bytes(content)
         with pytest.raises(UserError, match=fault):
@@ -269,8 +306,7 @@ def test_two_threads_find_the_same_figures(project, monkeypatch):
             "runtime": PARAMS["runtime"] | {"threads": threads},
             "evaluate": PARAMS["evaluate"] | {"batch": 1},  # so that there are several pieces
         }
-        (project / "params.yaml").write_text(yaml.safe_dump(PARAMS | block))
-        params._document.cache_clear()
+        write_params(PARAMS | block)
         workers.append(set())
         evaluate.main()
         found.append((project / "metrics/evaluation.json").read_bytes())
@@ -291,8 +327,7 @@ def test_scans_that_were_not_trained_on_are_left_out(project):
 def test_two_processes_as_of_two_gpus_find_the_same_figures(project, monkeypatch):
     """A device each, here names of the CPU's."""
     document = PARAMS | {"evaluate": PARAMS["evaluate"] | {"batch": 2}}
-    (project / "params.yaml").write_text(yaml.safe_dump(document))
-    params._document.cache_clear()
+    write_params(document)
     found = []
     for devices in ([], ["cpu:0", "cpu:0"]):
         monkeypatch.setattr(evaluate, "gpus", lambda device, names=devices: names)
@@ -309,7 +344,7 @@ def test_a_field_of_other_scans_is_refused(project):
 
 def test_two_workers_of_a_cluster_find_the_same_figures(project, cluster):
     document = PARAMS | {"evaluate": PARAMS["evaluate"] | {"batch": 1}}  # so that there are several shards
-    (project / "params.yaml").write_text(yaml.safe_dump(document))
+    write_params(document)
     environment = os.environ | cluster
     found = []
     for where in ("", cluster["SOFGAN_CLUSTER"]):

@@ -4,30 +4,21 @@ import json
 import sys
 
 import pytest
-import yaml
 
 from sofgan.config import ConfigError
-from stages import make_avatars, params
+from stages import make_avatars
+from tests.parameters import write_params
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+def project(workdir, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["make_avatars", "--batch", "few"])
 
     def write(**block):
-        document = {
-            "seed": 0,
-            "runtime": {"device": "cpu", "workers": 1, "threads": 1},
-            "make_avatars": block,
-        }
-        (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
-        params._document.cache_clear()
+        runtime = {"device": "cpu", "workers": 1, "threads": 1}
+        write_params({"seed": 0, "runtime": runtime, "make_avatars": block})
 
-    yield tmp_path, write
-    params._document.cache_clear()
+    return workdir, write
 
 
 def test_makes_and_replaces_a_batch(project):

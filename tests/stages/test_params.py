@@ -6,7 +6,9 @@ import pytest
 import yaml
 
 from sofgan.config import ConfigError
+from sofgan.errors import InputError
 from stages import params
+from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
 
@@ -38,3 +40,40 @@ def test_runtime_resolves_automatic_values(monkeypatch, tmp_path):
     assert (
         params.runtime().device == "cpu" and params.runtime().workers >= 1 and params.runtime().threads == 3
     )
+
+
+RUNTIME = {"device": "cpu", "workers": 2, "threads": 3}
+
+
+def test_processes_that_train_together_share_the_cores(workdir, monkeypatch):
+    monkeypatch.setattr(params, "cores", lambda: 9)
+    write_params({"runtime": RUNTIME | {"workers": 0, "threads": 0}})
+    for processes, expected in ((1, 9), (2, 4), (20, 1)):
+        monkeypatch.setenv("LOCAL_WORLD_SIZE", str(processes))
+        assert (params.own_cores(), params.workers(), params.runtime().threads) == (expected,) * 3
+        assert params.runtime().workers == expected
+    write_params({"runtime": RUNTIME})
+    assert (params.workers(), params.runtime().workers, params.runtime().threads) == (2, 2, 3)
+
+
+def test_the_environment_says_where_stages_run(workdir, monkeypatch):
+    write_params({"runtime": RUNTIME | {"cluster": "local", "train_processes": 5}})
+    assert (params.device(), params.cluster(), params.train_processes()) == ("cpu", "local", 5)
+    for name, value in (("DEVICE", "cuda:3"), ("CLUSTER", "tcp://host:8786"), ("TRAIN_PROCESSES", "4")):
+        monkeypatch.setenv(f"SOFGAN_{name}", value)
+    assert (params.device(), params.cluster(), params.train_processes()) == ("cuda:3", "tcp://host:8786", 4)
+    monkeypatch.setenv("SOFGAN_DEVICE", "gpu")
+    with pytest.raises(InputError, match="SOFGAN_DEVICE"):
+        params.device()
+    monkeypatch.setenv("SOFGAN_TRAIN_PROCESSES", "two")
+    with pytest.raises(ConfigError, match="SOFGAN_TRAIN_PROCESSES is a whole number, not 'two'"):
+        params.train_processes()
+
+
+@pytest.mark.parametrize("seed", ["x", 1.5, True, None])
+def test_a_seed_is_a_whole_number(workdir, seed):
+    write_params({"seed": seed})
+    with pytest.raises(ConfigError, match="seed is a whole number"):
+        params.seed()
+    write_params({"seed": 7})
+    assert params.seed() == 7

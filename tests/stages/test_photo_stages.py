@@ -10,8 +10,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
-import yaml
 from PIL import Image
 
 from sofgan.errors import UserError
@@ -20,6 +18,7 @@ from sofgan.parsing.train import ParserTraining
 from sofgan.photos.alignment import Face
 from sofgan.photos.store import PhotoStore
 from stages import import_photos, params, parse_faces, train_parser
+from tests.parameters import write_params
 
 PARAMS = {
     "seed": 0,
@@ -55,17 +54,12 @@ PARAMS = {
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
-    threads = torch.get_num_threads()
-    params._document.cache_clear()
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(PARAMS))
+def project(workdir):
+    write_params(PARAMS)
     generator = np.random.default_rng(0)
     rows, columns = np.mgrid[:32, :32]
     for folder in ("raw/ffhq/00000", "raw/celebamask/images", "raw/celebamask/masks"):
-        (tmp_path / folder).mkdir(parents=True)
+        (workdir / folder).mkdir(parents=True)
     for i in range(12):
         labels = np.zeros((32, 32), np.uint8)
         row, column = generator.integers(10, 22, 2)
@@ -74,13 +68,11 @@ def project(tmp_path, monkeypatch):
         labels[distance < 70] = CELEBAMASK_NAMES.index("skin")
         labels[distance < 10] = CELEBAMASK_NAMES.index("nose")
         photo = Image.fromarray((labels[..., None] * [9, 12, 5] + generator.integers(0, 9)).astype(np.uint8))
-        photo.save(tmp_path / f"raw/celebamask/images/{i}.jpg")
-        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(tmp_path / f"raw/ffhq/00000/{i:05d}.png")
-        Image.fromarray(labels).save(tmp_path / f"raw/celebamask/masks/{i}.png")
-    (tmp_path / "raw/ffhq/00000/broken.png").write_bytes(b"?")
-    yield tmp_path
-    params._document.cache_clear()
-    torch.set_num_threads(threads)
+        photo.save(workdir / f"raw/celebamask/images/{i}.jpg")
+        photo.transpose(Image.Transpose.FLIP_LEFT_RIGHT).save(workdir / f"raw/ffhq/00000/{i:05d}.png")
+        Image.fromarray(labels).save(workdir / f"raw/celebamask/masks/{i}.png")
+    (workdir / "raw/ffhq/00000/broken.png").write_bytes(b"?")
+    return workdir
 
 
 def test_photos_to_label_maps(project, monkeypatch):
@@ -164,7 +156,7 @@ def test_a_stopped_training_goes_on_by_the_same_code_only(project, monkeypatch, 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])
 def test_a_set_needs_photos_that_nothing_is_trained_on(project, share):
-    _change(project, held_out_share=share)
+    _change(held_out_share=share)
     with pytest.raises(
         UserError, match="held_out_share is more than 0, as scores are of people that nothing was"
     ):
@@ -182,22 +174,20 @@ def test_a_set_of_one_person_is_refused(project, monkeypatch):
 def test_a_labelled_source_without_masks_stops_with_a_sentence(project, monkeypatch):
     changed = json.loads(json.dumps(PARAMS))
     changed["import_photos"]["celebamask"]["source"] = "raw/ffhq"
-    (project / "params.yaml").write_text(yaml.safe_dump(changed))
-    params._document.cache_clear()
+    write_params(changed)
     monkeypatch.setattr("sys.argv", ["import_photos"])
     with pytest.raises(UserError, match="photos without masks"):
         import_photos.main()
 
 
-def _change(project, **settings):
+def _change(**settings):
     changed = json.loads(json.dumps(PARAMS))
     changed["import_photos"]["ffhq"] |= settings
-    (project / "params.yaml").write_text(yaml.safe_dump(changed))
-    params._document.cache_clear()
+    write_params(changed)
 
 
 def test_alignment_without_weights_stops_before_anything_is_read(project, monkeypatch):
-    _change(project, align="ffhq", align_size_px=32)
+    _change(align="ffhq", align_size_px=32)
     monkeypatch.setattr("sys.argv", ["import_photos"])
     with pytest.raises(UserError, match="detection_Resnet50_Final.pth is not in data/weights") as stop:
         import_photos.main()
@@ -216,7 +206,7 @@ def test_photos_are_aligned_where_asked(project, monkeypatch):
             face = Face(np.array([[12.0, 15], [20, 15]]), np.array([[13.0, 24], [19, 24]]))
             return [None if name.endswith("00003.png") else face for name in names]
 
-    _change(project, align="ffhq", align_size_px=48)
+    _change(align="ffhq", align_size_px=48)
     monkeypatch.setattr("sys.argv", ["import_photos"])
     monkeypatch.setattr(import_photos, "check_weights", lambda folder, landmarks: None)
     monkeypatch.setattr(import_photos, "FaceDetector", Finder)

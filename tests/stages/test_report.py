@@ -194,7 +194,6 @@ def test_stage_writes_its_folder_whole(project, monkeypatch):
     from stages import report
 
     monkeypatch.chdir(project)
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
     blocks = json.dumps({"report": {"title": "T", "max_image_width_px": 800}})
     (project / "params.yaml").write_text(
         PARAMS.replace("photos: {folder: data/portraits}\n", "") + blocks[1:-1]

@@ -21,6 +21,7 @@ from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof, save_sof
 from stages import params as stage_params
 from stages import sample_conditions
+from tests.parameters import write_params
 
 CONFIG = Path(__file__).parents[2] / "params.yaml"
 BLOCK = {
@@ -30,11 +31,8 @@ BLOCK = {
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
+def project(workdir, monkeypatch):
     monkeypatch.setattr(sample_conditions, "portrait_framing", lambda *a: Framing(20.0, 0.05, 7.7))
-    threads = torch.get_num_threads()
     with PhotoStoreWriter("data/labels/ffhq") as store:
         for index in range(6):
             split = HELD_OUT if index == 0 else TRAIN
@@ -46,11 +44,9 @@ def project(tmp_path, monkeypatch):
     model = new_model(SofConfig(field, MarcherConfig()), 4, 1.0, 0)
     poses = torch.from_numpy(cameras.orbit(np.zeros(1), np.zeros(1), 7.7)).float()
     intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(15.0)).float()
-    (tmp_path / "models").mkdir()
+    (workdir / "models").mkdir()
     save_sof("models/sof_inverted.pt", Sof(model, list("abcd"), [1] * 4, {}, poses, intrinsics))
-    yield tmp_path
-    stage_params._document.cache_clear()
-    torch.set_num_threads(threads)
+    return workdir
 
 
 def run(share=0.35, threads=1, **changes):
@@ -61,8 +57,7 @@ def run(share=0.35, threads=1, **changes):
     document = {
         "seed": 0, "runtime": runtime, "sample_conditions": BLOCK | changes, "train_siw": train_siw
     }  # fmt: skip
-    Path("params.yaml").write_text(yaml.safe_dump(document))
-    stage_params._document.cache_clear()
+    write_params(document)
     sample_conditions.main()
     use_cpu(1)
     return {path.name: path.read_bytes() for path in Path("data/conditions").iterdir()}

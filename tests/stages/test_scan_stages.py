@@ -23,16 +23,16 @@ from stages import (
     ingest_scans,
     make_avatars,
     make_portraits,
-    params,
     render_views,
     train_shape_parser,
 )
+from tests.parameters import write_params
 
 _DEFAULTS = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(workdir):
     """An empty project with the demo's parameters, but few and small."""
     document = {
         "seed": 0,
@@ -47,13 +47,8 @@ def project(tmp_path, monkeypatch):
         "make_portraits": _DEFAULTS["make_portraits"]
         | {"ffhq_photos": 1, "celebamask_photos": 1, "size_px": 64},
     }
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
-    params._document.cache_clear()
-    yield tmp_path
-    params._document.cache_clear()
+    write_params(document)
+    return workdir
 
 
 def _run(stage, monkeypatch, *arguments):
@@ -187,8 +182,7 @@ def test_a_parser_of_shapes_is_trained_where_it_is_asked_for_and_used(project, m
 
     document = yaml.safe_load((project / "params.yaml").read_text())
     document["train_shape_parser"]["people"] = 1
-    (project / "params.yaml").write_text(yaml.safe_dump(document))
-    params._document.cache_clear()
+    write_params(document)
 
     def drawn(config, seed, workers, progress):
         # OpenGL and torch's training in one process would crash: pictures are drawn in others even where one works.

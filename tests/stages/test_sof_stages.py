@@ -3,7 +3,6 @@
 import csv
 import fcntl
 import hashlib
-import importlib.util
 import io
 import json
 import os
@@ -27,19 +26,11 @@ from sofgan.sof.data import split_instances, view_files
 from sofgan.sof.inversion.invert import Fit
 from sofgan.sof.sof import load_sof
 from stages import invert_masks, train_sof
-from stages import params as stage_params
 from stages.tracking import spool
+from tests import scenes
+from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
-
-
-def synthetic():
-    """The module that draws ellipsoid heads, which belongs to the field's own tests."""
-    name = "sof_test_scenes"
-    spec = importlib.util.spec_from_file_location(name, ROOT / "tests/sofgan/sof/conftest.py")
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def update(block, changes):
@@ -51,7 +42,7 @@ def update(block, changes):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
+def project(workdir):
     document = yaml.safe_load((ROOT / "params.yaml").read_text())
     document["batches"] = ["a", "b"]
     document["runtime"] |= {"device": "cpu", "threads": 1}
@@ -62,24 +53,16 @@ def project(tmp_path, monkeypatch):
     few = {"maps": 3, "starts": 2, "maps_per_step": 2, "rays_per_map": 16, "rehearsal_instances": 2}
     short = {"size": 24, "encoder_steps": 3, "steps": 4, "released_steps": 3}
     update(document["invert_masks"], few | short)
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
-    scenes = synthetic()
-    scenes.make_views(tmp_path / "data/views/a", heads=4, views=3, held_out=1, size=24)
-    scenes.make_views(tmp_path / "data/views/b", heads=1, views=3, held_out=1, size=24)
-    with PhotoStoreWriter(tmp_path / "data/photos/celebamask") as store:
-        views = np.load(tmp_path / "data/views/a/head-000.npz")["labels"]
+    write_params(document)
+    scenes.make_views(workdir / "data/views/a", heads=4, views=3, held_out=1, size=24)
+    scenes.make_views(workdir / "data/views/b", heads=1, views=3, held_out=1, size=24)
+    with PhotoStoreWriter(workdir / "data/photos/celebamask") as store:
+        views = np.load(workdir / "data/views/a/head-000.npz")["labels"]
         picture = io.BytesIO()
         Image.new("RGB", (24, 24)).save(picture, "PNG")
         for index, labels in enumerate(views):
             store.add(f"{index:05d}", picture.getvalue(), labels, TRAIN)
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    stage_params._document.cache_clear()
-    threads = torch.get_num_threads()
-    yield tmp_path
-    torch.set_num_threads(threads)
-    stage_params._document.cache_clear()
+    return workdir
 
 
 def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
@@ -139,7 +122,7 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
 def test_the_papers_preset_visits_masks_and_new_heads_as_often(project, monkeypatch):
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["invert_masks"] |= {"preset": "paper", "code_space": "all", "rehearsal_instances": 0}
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(params)
     visits, draw = Counter(), Fit.tasks
 
     def tasks(fit, index, generator, parameters):
@@ -171,7 +154,7 @@ def test_missing_views_say_what_to_run(project):
 def test_without_heads_to_spare_all_are_trained_on(project):
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["train_sof"]["held_out_instances"] = 0
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(params)
     train_sof.main()
     metrics = json.loads(Path("metrics/all/train_sof.json").read_text())
     assert list(json.loads(Path("metrics/train_sof.json").read_text())) == ["field"]
@@ -184,14 +167,13 @@ def test_without_heads_to_spare_all_are_trained_on(project):
 def test_a_batch_is_added_to_an_earlier_field(project):
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["batches"] = ["a"]
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(params)
     train_sof.main()
     kept = Path("models/sof.pt").rename("kept.pt")
 
     params["batches"] = ["a", "b"]
     params["train_sof"]["warm_start"] = {"field": "kept.pt", "sha256": sha256_file(kept), "steps": 4}
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
-    stage_params._document.cache_clear()
+    write_params(params)
     train_sof.main()
     sof = load_sof("models/sof.pt")
     assert sof.instance_names == [*(f"a/head-{i:03d}" for i in range(4)), "b/head-000"]
@@ -230,7 +212,7 @@ def test_of_several_processes_the_first_alone_writes_and_tells(project):
         fcntl.flock(lock, fcntl.LOCK_EX)
         params = yaml.safe_load((project / "params.yaml").read_text())
         params["runtime"]["train_processes"] = 3  # one more than there are instances in a step
-        (project / "params.yaml").write_text(yaml.safe_dump(params))
+        write_params(params)
         assert stage_process(SOFGAN_TRACKING="on").wait(300) == 0, Path("stage.log").read_text()
     said = Path("stage.log").read_text()
     assert said.count("train_sof: judging") == said.count("3 processes can't train together here") == 1
@@ -249,7 +231,7 @@ def test_one_process_goes_on_where_two_were_stopped(project, number):
     """None of the two is left behind, also where torchrun itself is killed and can't stop them."""
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["train_sof"] |= {"steps": 200, "validate_every_steps": 10, "checkpoint_every_steps": 10}
-    (project / "params.yaml").write_text(yaml.safe_dump(params))
+    write_params(params)
     stage = psutil.Process(stage_process(SOFGAN_TRAIN_PROCESSES="2").pid)
     states = lambda: sorted(Path(".work/train_sof").glob("*.pt"))  # noqa: E731
     end = time.monotonic() + 200

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from stages import params as stage_params
+from tests.parameters import write_params
 
 ROOT = Path(__file__).parents[2]
 STAGES = (
@@ -26,12 +27,10 @@ class Told(Exception):
 
 @pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize("threads", [1, 3, 0])
-def test_threads_of_the_runtime_are_set_before_anything_is_computed(stage, threads, tmp_path, monkeypatch):
+def test_threads_of_the_runtime_are_set_before_anything_is_computed(stage, threads, workdir, monkeypatch):
     block = yaml.safe_load((ROOT / "params.yaml").read_text())
     block["runtime"] |= {"threads": threads, "device": "cpu"}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(block))
-    monkeypatch.chdir(tmp_path)
-    stage_params._document.cache_clear()
+    write_params(block)
     module = importlib.import_module(f"stages.{stage}")
 
     def told(count):
@@ -40,5 +39,4 @@ def test_threads_of_the_runtime_are_set_before_anything_is_computed(stage, threa
     monkeypatch.setattr(module, "use_cpu", told)
     with pytest.raises(Told) as found:
         module.main()
-    stage_params._document.cache_clear()
     assert found.value.args == (threads or stage_params.cores(),)

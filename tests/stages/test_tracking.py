@@ -396,7 +396,7 @@ def test_a_stage_asked_to_stop_while_it_imports_stops_after_that(tmp_path):
     """Packages that are optional to others are imported under an `except` that would swallow the request."""
     (tmp_path / "slow_package.py").write_text("import time\nprint('ready', flush=True)\ntime.sleep(1)\n")
     path = os.pathsep.join([str(CODE), str(tmp_path), *sys.path])
-    environment = os.environ | {"SOFGAN_TRACKING": "off", "PYTHONPATH": path}
+    environment = os.environ | {"PYTHONPATH": path}
     command = [sys.executable, "-c", IMPORTING]
     stage = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, text=True)
     assert stage.stdout.readline() == "ready\n"

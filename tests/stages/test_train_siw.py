@@ -5,7 +5,6 @@ import shutil
 
 import numpy as np
 import pytest
-import torch
 import yaml
 from PIL import Image
 
@@ -16,6 +15,7 @@ from sofgan.siw.model import load_siw
 from sofgan.siw.portrait_camera import Framing
 from stages import params as stage_params
 from stages import train_siw
+from tests.parameters import write_params
 
 BLOCK = {
     "kimg": 0.016, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
@@ -55,21 +55,14 @@ def write_conditions(folder, count):
 
 
 @pytest.fixture
-def project(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("SOFGAN_TRACKING", "off")
-    monkeypatch.delenv("DVC_ROOT", raising=False)
-    threads = torch.get_num_threads()
-    stage_params._document.cache_clear()
+def project(workdir):
     runtime = {"device": "cpu", "workers": 1, "threads": 1}
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump({"seed": 0, "runtime": runtime, "train_siw": BLOCK}))
-    write_store(tmp_path / "data/photos/ffhq", 6, photos=True, labels=False)
-    write_store(tmp_path / "data/photos/celebamask", 5, photos=True, labels=True)
-    write_store(tmp_path / "data/labels/ffhq", 6, photos=False, labels=True)
-    write_conditions(tmp_path / "data/conditions", 3)
-    yield tmp_path
-    stage_params._document.cache_clear()
-    torch.set_num_threads(threads)
+    write_params({"seed": 0, "runtime": runtime, "train_siw": BLOCK})
+    write_store(workdir / "data/photos/ffhq", 6, photos=True, labels=False)
+    write_store(workdir / "data/photos/celebamask", 5, photos=True, labels=True)
+    write_store(workdir / "data/labels/ffhq", 6, photos=False, labels=True)
+    write_conditions(workdir / "data/conditions", 3)
+    return workdir
 
 
 def test_stage_writes_model_samples_curves_and_metrics(project):
@@ -101,8 +94,7 @@ def test_maps_of_the_field_are_needed_where_they_have_a_share(project, share):
         "kimg": 0.004,
         "map_proportions": {"parsed": 0.5, "celebamask": 0, "sof": share},
     }
-    (project / "params.yaml").write_text(yaml.safe_dump(document))
-    stage_params._document.cache_clear()
+    write_params(document)
     if share:
         with pytest.raises(InputError, match="no maps to train on.*sof a share"):
             train_siw.main()

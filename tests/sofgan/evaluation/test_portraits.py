@@ -166,3 +166,19 @@ def test_turntable_pictures(siw):
     assert content == turntable_gif(siw, labels, w)
     animation = Image.open(io.BytesIO(content))
     assert animation.n_frames == 6 and animation.size == (3 * 16, 16)
+
+
+def test_control_counts_what_maps_became_at_pixels_centres():
+    """Rows are the maps. Of one that is three times as large the middle of three pixels counts."""
+
+    class Bald:
+        def parse(self, images):
+            return np.zeros((len(images), 4, 4), np.uint8)
+
+    labels = np.full((1, 12, 12), HAIR, np.uint8)
+    labels[:, 1::3, 1::3] = 3
+    labels[:, 1, 1] = 0
+    control = Control(Bald())
+    control.update(labels, torch.zeros(1, 3, 4, 4))
+    assert control.confusion.counts[0, 0] == 1 and control.confusion.counts[3, 0] == 15
+    assert control.confusion.counts.sum() == 16

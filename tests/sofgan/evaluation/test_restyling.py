@@ -85,3 +85,16 @@ def test_scores_are_by_the_photos_spread(maps):
     own = style_spread(Painter(0.1), maps[:2], 32, 0)
     assert found["style_spread_hair"] == pytest.approx(own["hair"] / (0.5 * 3**0.5))
     assert found["leakage_hair"] == pytest.approx(0.1, abs=0.01) and "style_spread_cloth" not in found
+
+
+@pytest.mark.parametrize(("rows", "leaks"), [(8, False), (10, False), (11, True)])
+def test_change_as_near_as_a_band_is_no_leakage(maps, rows, leaks):
+    """Hair is the first 8 rows; a sixteenth of 32 pixels are two more."""
+
+    class Halo(Painter):
+        def paint(self, labels, w):
+            images = w.expand(len(labels), -1)[:, :, None, None].repeat(1, 1, 32, 32)
+            images[:, :, rows:] = 0.0
+            return images
+
+    assert (leakage(Halo(), maps, 0) > 0) == leaks

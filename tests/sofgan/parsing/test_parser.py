@@ -108,3 +108,28 @@ def test_pretrained_weights_are_checked(tmp_path, bisenet):
     torch.save({"a": torch.zeros(1)}, path)
     with pytest.raises(WeightsError, match="no weights of bisenet"):
         pretrained_parser(config, path)
+
+
+@pytest.mark.parametrize("arch", ["unet", "lite_unet", "bisenet"])
+def test_networks_see_values_from_0_to_1_by_their_mean_and_deviation(arch):
+    parser = FaceParser(ParserConfig(arch, 32, 4))
+    for value, unit in ((-1.0, 0.0), (1.0, 1.0)):
+        seen = parser._normalise(torch.full((1, 3, 4, 4), value))
+        for channel in range(3):
+            expected = (unit - parser.network.mean[channel]) / parser.network.std[channel]
+            torch.testing.assert_close(seen[0, channel], torch.full((4, 4), expected))
+
+
+def test_the_mirrors_answer_is_turned_back_and_its_sides_are_swapped():
+    """A parser that calls the left half of a picture the right half of a nose sees no side in the mirror's mean."""
+    parser = FaceParser(TINY).eval()
+
+    def sides(images):
+        logits = torch.zeros(len(images), 17, 32, 32)
+        logits[:, R_NOSE, :, :16] = 9.0
+        logits[:, L_NOSE, :, 16:] = 9.0
+        return [logits + images.mean(1, keepdim=True)]
+
+    parser.forward = sides
+    plain, averaged = (parser.logits(_images(), 32, mirror=mirror).softmax(1) for mirror in (False, True))
+    torch.testing.assert_close(plain, averaged, rtol=1e-4, atol=1e-5)

@@ -187,6 +187,14 @@ def test_what_scores_a_parser_chooses_nothing(store, monkeypatch):
     assert seen == [[13, 14]] * 3 + [[15, 16, 17, 18, 19]] and max(loaded) < 13
 
 
+def test_the_averages_half_life_grows_to_its_own(store, monkeypatch):
+    halflives, beta = [], train.ema_beta
+    monkeypatch.setattr(train, "ema_beta", lambda *how: halflives.append(how) or beta(*how))
+    train_parser(store, dataclasses.replace(CONFIG, steps=6, ema_halflife_images=1.8), seed=0)
+    # A tenth of the photos shown so far, four a step.
+    assert halflives == [(4, pytest.approx(value)) for value in (0.4, 0.8, 1.2, 1.6, 1.8, 1.8)]
+
+
 def test_class_weights_and_dice():
     class Maps:
         def __len__(self):

@@ -182,3 +182,26 @@ def test_encoded_photos_are_close_and_repeatable():
     assert content == encode_photo(photo.copy())
     again = np.asarray(Image.open(io.BytesIO(content))).astype(int)
     assert np.abs(again - _picture()).mean() < 1.5
+
+
+def test_eyes_are_means_of_their_points_and_mouths_have_two_corners():
+    """In the orders of iBUG (68 points) and WFLW (98)."""
+    for count, face_of, eyes, corners in (
+        (68, face_from_68, (range(36, 42), range(42, 48)), (48, 54)),
+        (98, face_from_98, (range(60, 68), range(68, 76)), (76, 82)),
+    ):
+        points = np.random.default_rng(0).normal(size=(count, 2))
+        face = face_of(points)
+        expected = [sum(points[i] for i in eye) / len(eye) for eye in eyes]
+        np.testing.assert_allclose(face.eyes, expected)
+        np.testing.assert_array_equal(face.mouth, [points[i] for i in corners])
+
+
+def test_a_map_of_another_size_stands_for_all_of_an_oblong_photo():
+    """Of a photo 128 wide and 64 high; its map is 32 wide and 32 high."""
+    labels = np.zeros((32, 32), np.uint8)
+    labels[16:, 8:16] = 3  # in the photo: rows 32 to 64, columns 32 to 64
+    moved = align_labels(labels, np.eye(3), 64, (128, 64))
+    expected = np.zeros((64, 64), np.uint8)
+    expected[32:, 32:] = 3
+    np.testing.assert_array_equal(moved, expected)

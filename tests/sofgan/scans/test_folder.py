@@ -16,6 +16,7 @@ from sofgan.config import ConfigError
 from sofgan.scans.folder import described, files_in, find_scans, none_found, scan_name
 from sofgan.scans.ingestion import NoUsableScan, ingest_batch
 from sofgan.scans.reading import ScanError, read_scan
+from tests import toyhead
 
 RED = (200, 30, 40)
 
@@ -92,7 +93,7 @@ def ingested(raw: Path, folder: Path, config) -> dict[str, dict]:
     return rows
 
 
-def test_three_subjects_of_one_file_name_are_three_scans(toyhead, ingest_config, tmp_path):
+def test_three_subjects_of_one_file_name_are_three_scans(ingest_config, tmp_path):
     raw = tmp_path / "raw"
     for name in ("s01", "s02", "s03/mesh"):
         (raw / name).mkdir(parents=True)
@@ -127,7 +128,7 @@ def test_three_subjects_of_one_file_name_are_three_scans(toyhead, ingest_config,
     assert (tmp_path / "again/head.npz").read_bytes() == (tmp_path / "scans/s01__head.npz").read_bytes()
 
 
-def test_scan_yaml_of_the_batch_holds_where_there_is_none_nearer(toyhead, ingest_config, tmp_path):
+def test_scan_yaml_of_the_batch_holds_where_there_is_none_nearer(ingest_config, tmp_path):
     raw = tmp_path / "raw"
     (raw / "s01").mkdir(parents=True)
     toyhead.write_glb(raw / "s01/head.glb")

@@ -15,6 +15,7 @@ from sofgan.scans.head_space import Orientation
 from sofgan.scans.ingestion import NoUsableScan, ingest_batch, ingest_scan, read_orientation
 from sofgan.scans.labelling import _match, label_scan
 from sofgan.scans.reading import ScanError, read_scan
+from tests import toyhead
 
 
 def _read_report(folder):
@@ -31,33 +32,33 @@ def _labels_at(arrays, points):
 
 
 WRITERS = {
-    "names.glb": lambda toy, path: toy.write_glb(path),
-    "names.gltf": lambda toy, path: _write_gltf(toy, path),
-    "material.obj": lambda toy, path: toy.write_obj(path),
-    "object.obj": lambda toy, path: toy.write_obj(path, "o"),
-    "group.obj": lambda toy, path: toy.write_obj(path, "g"),
-    "solids.stl": lambda toy, path: toy.write_stl(path),
-    "texture.obj": lambda toy, path: toy.write_textured_obj(path),
-    "faces.ply": lambda toy, path: path.write_bytes(toy.colored("face").export(file_type="ply")),
-    "vertices.ply": lambda toy, path: path.write_bytes(toy.colored("vertex").export(file_type="ply")),
-    "vertices.glb": lambda toy, path: path.write_bytes(toy.colored("vertex").export(file_type="glb")),
-    "vertices.obj": lambda toy, path: path.write_text(toy.colored("vertex").export(file_type="obj")),
-    "head_skin.ply": lambda toy, path: path.write_bytes(toy.colored("face").export(file_type="ply")),
+    "names.glb": toyhead.write_glb,
+    "names.gltf": lambda path: _write_gltf(path),
+    "material.obj": toyhead.write_obj,
+    "object.obj": lambda path: toyhead.write_obj(path, "o"),
+    "group.obj": lambda path: toyhead.write_obj(path, "g"),
+    "solids.stl": toyhead.write_stl,
+    "texture.obj": toyhead.write_textured_obj,
+    "faces.ply": lambda path: path.write_bytes(toyhead.colored("face").export(file_type="ply")),
+    "vertices.ply": lambda path: path.write_bytes(toyhead.colored("vertex").export(file_type="ply")),
+    "vertices.glb": lambda path: path.write_bytes(toyhead.colored("vertex").export(file_type="glb")),
+    "vertices.obj": lambda path: path.write_text(toyhead.colored("vertex").export(file_type="obj")),
+    "head_skin.ply": lambda path: path.write_bytes(toyhead.colored("face").export(file_type="ply")),
 }
 
 
-def _write_gltf(toy, path):
+def _write_gltf(path):
     scene = trimesh.Scene()
-    for name, _, mesh in toy.parts():
+    for name, _, mesh in toyhead.parts():
         scene.add_geometry(mesh, node_name=name, geom_name=name)
     for name, content in trimesh.exchange.gltf.export_gltf(scene).items():
         (path if name == "model.gltf" else path.parent / name).write_bytes(content)
 
 
 @pytest.mark.parametrize("name", WRITERS)
-def test_every_format_keeps_its_labels(name, toyhead, ingest_config, tmp_path):
+def test_every_format_keeps_its_labels(name, ingest_config, tmp_path):
     path = tmp_path / name
-    WRITERS[name](toyhead, path)
+    WRITERS[name](path)
     arrays, row = ingest_scan(path, ingest_config, Orientation())
     assert set(np.unique(arrays["face_labels"])) == toyhead.CLASSES
     assert row.off_palette == 0
@@ -74,7 +75,7 @@ def test_every_format_keeps_its_labels(name, toyhead, ingest_config, tmp_path):
     np.testing.assert_array_equal(found[nose], sides[nose])
 
 
-def test_contract_of_the_scan_file(toyhead, ingest_config, tmp_path):
+def test_contract_of_the_scan_file(ingest_config, tmp_path):
     toyhead.write_glb(tmp_path / "a.glb")
     arrays, row = ingest_scan(tmp_path / "a.glb", ingest_config, Orientation())
     assert arrays["vertices"].dtype == np.float32
@@ -97,7 +98,7 @@ def test_contract_of_the_scan_file(toyhead, ingest_config, tmp_path):
     ("up", "front", "unit", "scale"),
     [("+Y", "+Z", "cm", 100), ("+Z", "-Y", "m", 1), ("-X", "+Y", "mm", 1000), ("+Y", "-X", "in", 1 / 0.0254)],
 )
-def test_unit_and_axes_do_not_change_the_result(up, front, unit, scale, toyhead, ingest_config, tmp_path):
+def test_unit_and_axes_do_not_change_the_result(up, front, unit, scale, ingest_config, tmp_path):
     orientation = Orientation(up, front, unit)
     matrix = np.eye(4)
     matrix[:3, :3] = orientation.rotation.T * scale
@@ -113,7 +114,7 @@ def test_unit_and_axes_do_not_change_the_result(up, front, unit, scale, toyhead,
     np.testing.assert_allclose(moved["raw_to_head"] @ matrix, plain["raw_to_head"], atol=1e-3)
 
 
-def test_nose_is_split_at_the_middle_plane(toyhead, ingest_config, tmp_path):
+def test_nose_is_split_at_the_middle_plane(ingest_config, tmp_path):
     toyhead.write_glb(tmp_path / "a.glb")
     arrays, _ = ingest_scan(tmp_path / "a.glb", ingest_config, Orientation())
     x = arrays["vertices"][arrays["faces"]][..., 0]
@@ -124,7 +125,7 @@ def test_nose_is_split_at_the_middle_plane(toyhead, ingest_config, tmp_path):
     np.testing.assert_allclose(areas[right].sum(), areas[left].sum(), rtol=1e-3)
 
 
-def test_near_palette_colours_are_counted_and_far_ones_refused(toyhead, ingest_config, tmp_path):
+def test_near_palette_colours_are_counted_and_far_ones_refused(ingest_config, tmp_path):
     toyhead.write_textured_obj(tmp_path / "near.obj", shift=6)
     arrays, row = ingest_scan(tmp_path / "near.obj", ingest_config, Orientation())
     assert row.off_palette > 1000
@@ -134,7 +135,7 @@ def test_near_palette_colours_are_counted_and_far_ones_refused(toyhead, ingest_c
         ingest_scan(tmp_path / "far.obj", ingest_config, Orientation())
 
 
-def test_what_is_painted_as_background_is_left_out(toyhead, ingest_config, tmp_path):
+def test_what_is_painted_as_background_is_left_out(ingest_config, tmp_path):
     mesh = toyhead.colored("face")
     hair = (mesh.visual.face_colors[:, :3] == labels.PALETTE[labels.HAIR]).all(1)
     mesh.visual.face_colors[hair] = [0, 0, 0, 255]
@@ -162,7 +163,7 @@ def test_borders_of_a_texture_are_followed_inside_triangles(tmp_path):
     assert errors[1] < errors[0]
 
 
-def test_first_matching_rule_decides_and_dropped_parts_go(toyhead, tmp_path):
+def test_first_matching_rule_decides_and_dropped_parts_go(tmp_path):
     toyhead.write_glb(tmp_path / "a.glb")
     rules = (("shirt", "drop"), ("left_eye", "brow"), ("eye", "eye"), (".", "skin"))
     labelled = label_scan(read_scan(tmp_path / "a.glb"), rules, None, 20.0, 0.0)
@@ -170,7 +171,7 @@ def test_first_matching_rule_decides_and_dropped_parts_go(toyhead, tmp_path):
     assert len(labelled.face_labels) == 1280 * 7
 
 
-def test_bad_scans_are_listed_with_their_reasons_and_the_others_go_on(toyhead, ingest_config, tmp_path):
+def test_bad_scans_are_listed_with_their_reasons_and_the_others_go_on(ingest_config, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     toyhead.write_glb(raw / "good.glb")
@@ -244,7 +245,7 @@ def _with_zero_positions(glb: bytes) -> bytes:
         (Orientation(unit="mm"), "set `unit`"),
     ],
 )
-def test_a_head_that_stands_otherwise_is_told_apart(orientation, reason, toyhead, ingest_config, tmp_path):
+def test_a_head_that_stands_otherwise_is_told_apart(orientation, reason, ingest_config, tmp_path):
     toyhead.write_glb(tmp_path / "a.glb")
     with pytest.raises(ScanError, match=reason):
         ingest_scan(tmp_path / "a.glb", ingest_config, orientation)
@@ -274,11 +275,11 @@ def test_scan_yaml_gives_axes_and_names_wrong_keys(tmp_path):
         read_orientation(path)
 
 
-def test_several_processes_write_the_same_bytes(toyhead, ingest_config, tmp_path):
+def test_several_processes_write_the_same_bytes(ingest_config, tmp_path):
     raw = tmp_path / "raw"
     raw.mkdir()
     for name in ("a.glb", "b.obj"):
-        WRITERS["names.glb" if name.endswith("glb") else "material.obj"](toyhead, raw / name)
+        WRITERS["names.glb" if name.endswith("glb") else "material.obj"](raw / name)
     for workers in (1, 2):
         ingest_batch(raw, tmp_path / str(workers), ingest_config, workers)
     for name in ("a.npz", "b.npz", "report.csv"):

@@ -12,6 +12,7 @@ from sofgan.scans.head_space import Orientation, to_head_space
 from sofgan.scans.ingestion import ingest_scan
 from sofgan.scans.orientation import ASSUMED, PARTS, SHAPE, UPRIGHT, VIEWS, Standing, standing_of_labels
 from sofgan.scans.reading import ScanError
+from tests import toyhead
 
 FACE = (labels.BROW, labels.R_NOSE, labels.L_NOSE, labels.MOUTH, labels.U_LIP, labels.L_LIP, labels.EAR)
 
@@ -53,7 +54,7 @@ def _stands(head, turn, orientation=_UNKNOWN, **search):
 
 
 @pytest.fixture(scope="module")
-def head(toyhead):
+def head():
     """0.2 high, without its shirt: its eyes, nose and lips on the front of the skin, hair above."""
     vertices, faces, face_labels = toyhead.merged(2)
     kept = face_labels != labels.CLOTH
@@ -207,7 +208,7 @@ def test_copies_at_one_place_are_one_head(named, head):
 
 
 @pytest.mark.parametrize("orientation", [Orientation(), Orientation("+Y", "+Z")])
-def test_a_file_of_two_heads_is_refused_in_words(orientation, toyhead, ingest_config, tmp_path):
+def test_a_file_of_two_heads_is_refused_in_words(orientation, ingest_config, tmp_path):
     scene = trimesh.Scene()
     for person, shift in (("anna", 0.0), ("otto", 0.6)):
         for name, _, mesh in toyhead.parts(2):

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan.images import to_network_range
+from sofgan.images import resize, to_network_range
 from sofgan.networks.efficientnet import FrozenLite
 from sofgan.scores.features import LiteFeatures, NetworkFeatures, extract
 from sofgan.scores.inception import InceptionFeatures
@@ -62,3 +62,27 @@ def test_network_features_resize_and_errors(tmp_path):
     (tmp_path / "other.pth").write_bytes(b"x")
     with pytest.raises(ValueError, match="is not weights-inception"):
         InceptionFeatures(tmp_path / "other.pth")
+
+
+def test_bytes_are_brought_to_minus_1_to_1():
+    images = np.array([0, 51, 255], np.uint8).reshape(1, 1, 3, 1).repeat(3, 3)
+    np.testing.assert_allclose(to_network_range(images)[0, :, 0], [[-1, -0.6, 1]] * 3, atol=1e-6)
+
+
+@pytest.mark.parametrize(("kind", "size"), [("lite0", 96), ("lite2", 64)])
+def test_each_network_sees_pictures_of_its_size_by_imagenets_mean_and_deviation(kind, size):
+    extractor, seen = LiteFeatures(kind), []
+    extractor.net.net._conv_stem.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+    for value in (-1.0, 1.0):
+        assert extractor(torch.full((1, 3, 128, 128), value)).shape == (1, extractor.dim)
+    black, white = seen
+    assert black.shape == white.shape == (1, 3, size, size) and extractor.name == f"fd_{kind}"
+    for channel, (mean, deviation) in enumerate(((0.485, 0.229), (0.456, 0.224), (0.406, 0.225))):
+        torch.testing.assert_close(black[0, channel], torch.full((size, size), -mean / deviation))
+        torch.testing.assert_close(white[0, channel], torch.full((size, size), (1 - mean) / deviation))
+
+
+def test_smaller_pictures_are_means_not_samples():
+    stripes = torch.tensor([1.0, -1.0]).repeat(32).expand(1, 3, 64, 64)
+    assert resize(stripes, 16).abs().max() < 0.1
+    assert resize(stripes, 64) is stripes

@@ -21,7 +21,8 @@ def test_miou_of_a_hand_computed_case():
     assert confusion.miou([0, 1]) == pytest.approx((1 / 3 + 3 / 5) / 2)
     assert confusion.accuracy() == pytest.approx(5 / 8)
     assert confusion.per_class("abcde") == pytest.approx({"a": 1 / 3, "b": 0.6, "c": 0.5, "d": 0.0})
-    assert frequent_classes(confusion, 0.3) == [1]
+    assert confusion.truth_shares().tolist() == [0.25, 0.5, 0.25, 0, 0]
+    assert frequent_classes(confusion, 0.3) == [1] and frequent_classes(confusion, 0.2) == [0, 1, 2]
 
 
 def test_set_and_image_means_differ_as_defined():

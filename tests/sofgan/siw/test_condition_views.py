@@ -77,7 +77,19 @@ def test_views_of_the_field_are_framed_as_the_portraits(field):
     np.testing.assert_allclose(face_anchors(maps), face_anchors(portraits()), atol=0.015)
 
 
-def test_cameras_turn_within_their_ranges_and_are_seeded(field):
+def test_cameras_turn_evenly_within_their_ranges_to_both_sides():
+    poses = plan_views(untrained([1] * 2), None, FRAMING, ANGLES, {"training": 400}, 0)["training"].cam2world
+    away = poses[:, :3, 3] - (0.0, FRAMING.target_y, 0.0)
+    np.testing.assert_allclose(np.linalg.norm(away, axis=1), FRAMING.distance)
+    yaw = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
+    pitch = np.degrees(np.arcsin(away[:, 1] / FRAMING.distance))
+    for angle, most in ((yaw, ANGLES.yaw_degrees), (pitch, ANGLES.pitch_degrees)):
+        quarters, _ = np.histogram(angle, bins=4, range=(-most, most))
+        assert quarters.sum() == 400 and quarters.min() > 70  # 100 are expected
+    assert abs(np.corrcoef(yaw, pitch)[0, 1]) < 0.2
+
+
+def test_views_of_other_seeds_and_purposes_are_others(field):
     framing = portrait_framing(field, None, portraits(), 1, 0)
     done = []
 

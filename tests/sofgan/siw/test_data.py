@@ -189,3 +189,12 @@ def test_large_sets_are_read_when_needed(photos):
     assert isinstance(small, ArraySource) and isinstance(large, LazySource)
     places = np.array([3, 0, 3])
     np.testing.assert_array_equal(small.fetch(places), large.fetch(places))
+
+
+def test_scales_are_drawn_evenly_and_windows_anywhere_inside():
+    crops = draw_crops(8000, 1.8, True, np.random.default_rng(0))
+    counts, _ = np.histogram(1 / crops.side, bins=4, range=(1.0, 1.8))
+    assert counts.sum() == 8000 and counts.min() > 1850
+    for edge in (crops.left, crops.top):
+        counts, _ = np.histogram(edge / (1 - crops.side), bins=4, range=(0, 1))
+        assert counts.min() > 1850

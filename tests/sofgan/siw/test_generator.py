@@ -80,14 +80,29 @@ def test_a_single_style_takes_the_fast_path_under_output_mixing(tiny):
 
 
 def test_layerwise_styles_reach_their_layers_only(tiny):
-    network = Generator(tiny(mixing="layerwise"))
+    """Another style of a layer changes what it and later layers make, and not a bit of anything else. Of colours no
+    layer makes anything more."""
+    network = enliven(Generator(tiny(mixing="layerwise")))
     _, maps = one_hot(1)
-    w = network.mapping(torch.randn(1, 1, 8))
-    per_layer = w[:, :, None].expand(1, 1, network.layers, 8).detach().clone().requires_grad_()
-    images = network.synthesize(maps, per_layer)
-    torch.testing.assert_close(images, network.synthesize(maps, w))
-    images.square().sum().backward()
-    assert (per_layer.grad.abs().sum(-1) > 0).all()
+    w = network.mapping(torch.randn(1, 1, 8)).detach()
+    per_layer = w[:, :, None].repeat(1, 1, network.layers, 1)
+    torch.testing.assert_close(network.synthesize(maps, per_layer), network.synthesize(maps, w))
+    layers = [*network.encoder.blocks]
+    for block in network.blocks:
+        layers += [layer for layer in (block.up, block.conv, block.to_rgb) if layer is not None]
+    assert len(layers) == network.layers
+    made = {}
+    for layer in layers:
+        layer.register_forward_hook(lambda layer, inputs, output: made.update({layer: output.clone()}))
+    network.synthesize(maps, per_layer)
+    before = dict(made)
+    for number, layer in enumerate(layers):
+        other = per_layer.clone()
+        other[:, :, number] += 1
+        network.synthesize(maps, other)
+        differ = [not torch.equal(made[one], before[one]) for one in layers]
+        after = [isinstance(layer, StyledConv)] * (network.layers - number - 1)
+        assert differ == [False] * number + [True] + after
 
 
 def test_noise_and_spade_switches(tiny):
@@ -172,3 +187,31 @@ def test_two_styles_are_drawn_with_their_probability():
     assert draw_styles(4, 8, "none", 9, 0.9, torch.Generator().manual_seed(0))[0].shape == (4, 1, 8)
     second = draw_styles(50, 8, "layerwise", 9, 0.9, torch.Generator().manual_seed(0))[1]
     assert not second[:, 0].any() and second[:, -1].all() and (second[:, 1:] >= second[:, :-1]).all()
+
+
+def test_each_layer_has_its_own_noise(tiny):
+    network = Generator(tiny())
+    assert network.noise_sizes == (4, 8, 8, 16, 16)
+    noise, given = fixed_noise(network, 0), []
+    for module in network.modules():
+        if isinstance(module, StyledConv) and module.noise_strength is not None:
+            module.register_forward_pre_hook(lambda module, inputs: given.append(inputs[3]))
+    network.synthesize(one_hot()[1], torch.randn(2, 1, 8), noise=noise)
+    assert len(given) == 5 and all(a is b for a, b in zip(given, noise))
+    values = [layer.flatten()[:16] for seed in (0, 1) for layer in fixed_noise(network, seed)]
+    assert not any(torch.equal(values[i], values[j]) for i in range(10) for j in range(i))
+    assert all(torch.equal(a, b) for a, b in zip(noise, fixed_noise(network, 0)))
+
+
+def test_maps_act_at_the_size_of_what_they_scale_up_to_a_limit(tiny):
+    spades = [block.spade for block in Generator(tiny(spade_sizes=(8, 16), spade_max_size=8)).blocks]
+    assert [spade and (spade.size, spade.map_size) for spade in spades] == [None, (8, 8), (16, 8)]
+    network = Generator(tiny(spade_sizes=(8, 16), spade_max_size=16))
+    _, maps = one_hot()
+    assert [pair and pair[0].shape[-1] for pair in network.spade_maps(maps)] == [None, 8, 16]
+    assert network.blocks[-1].spade.map_size == 16
+
+
+def test_so_many_layers_paint_a_size(tiny):
+    network = Generator(tiny())
+    assert [network.layers_at(size) for size in (4, 8, 16, None)] == [2 + 2, 2 + 2 + 3, 2 + 2 + 6, 2 + 2 + 6]

@@ -66,6 +66,12 @@ def test_similarity_of_a_class_or_a_pixel_chooses_the_style(siw, maps):
     torch.testing.assert_close(siw.paint(maps, pair, p), siw.paint(maps, pair, per_pixel), **close)
 
 
+def test_maps_of_any_size_are_taken_at_pixels_centres(siw):
+    labels = np.random.default_rng(0).integers(0, NUM_CLASSES, (2, 48, 48), dtype=np.uint8)
+    assert np.array_equal(siw._labels(labels).numpy(), labels[:, 1::3, 1::3])
+    assert np.array_equal(siw._labels(labels[:, :8, :8]).numpy(), labels[:, :8, :8].repeat(2, 1).repeat(2, 2))
+
+
 def test_restyling_a_class_that_is_absent_changes_nothing(siw):
     maps = np.full((1, 16, 16), SKIN, np.uint8)
     maps[:, :4] = HAIR

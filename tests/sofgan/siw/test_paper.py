@@ -42,8 +42,10 @@ def test_strided_convolution_is_the_filter_then_every_second_place():
     assert flat.shape == (1, 1, 4, 4) and flat[0, 0, 1, 1] == 1  # of gain 1
 
 
-def test_a_strided_residual_block_is_stylegan2s():
-    block = ResidualBlock(3, 5, strided=True)
+@pytest.mark.parametrize("strided", [True, False])
+def test_a_residual_block_is_stylegan2s(strided):
+    """Halved by blur and stride, or by means of areas before the second convolution."""
+    block = ResidualBlock(3, 5, strided)
     with torch.no_grad():
         block.first.bias.normal_()
         block.second.bias.normal_()
@@ -53,10 +55,17 @@ def test_a_strided_residual_block_is_stylegan2s():
         return layer.weight * layer.scale
 
     y = F.leaky_relu(F.conv2d(x, scaled(block.first), block.first.bias, padding=1), 0.2) * 2**0.5
-    y = F.conv2d(blurred(y, 2), scaled(block.second), block.second.bias, stride=2)
+    if strided:
+        y = F.conv2d(blurred(y, 2), scaled(block.second), block.second.bias, stride=2)
+        skip = F.conv2d(blurred(x, 1), scaled(block.skip), stride=2)
+    else:
+        y = F.conv2d(F.avg_pool2d(y, 2), scaled(block.second), block.second.bias, padding=1)
+        skip = F.conv2d(F.avg_pool2d(x, 2), scaled(block.skip))
     y = F.leaky_relu(y, 0.2) * 2**0.5
-    skip = F.conv2d(blurred(x, 1), scaled(block.skip), stride=2)
     torch.testing.assert_close(block(x), (y + skip) / 2**0.5, rtol=1e-4, atol=1e-5)
+
+
+def test_a_discriminator_of_strided_blocks_judges():
     config = DiscriminatorConfig(channel_base=64, channel_max=8, downsample="strided")
     network = ResidualDiscriminator(config, 16, [8])
     assert all(block.strided for block in network.blocks)

@@ -23,6 +23,7 @@ from sofgan.sof.data import (
     view_files,
 )
 from sofgan.sof.rays import ball_interval
+from tests import scenes
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_who_has_few_scans_trains_on_most_of_them():
     assert split_instances(files, 0, 0) == (files, [])
 
 
-def test_drawn_rays_see_what_the_scene_holds_along_them(views, views_module):
+def test_drawn_rays_see_what_the_scene_holds_along_them(views):
     """Each drawn ray, cast anew through the known scene, shows the drawn label: image, pose, intrinsics and
     instance stay together through shuffling and subsetting."""
     order = torch.randperm(len(views.instance), generator=torch.Generator().manual_seed(3))
@@ -82,15 +83,15 @@ def test_drawn_rays_see_what_the_scene_holds_along_them(views, views_module):
     sampler = RaySampler(kept, RaySampling(border_share=0, rare_share=0))
     batch = sampler.draw(torch.tensor([2, 0, 1]), 3, 40, torch.Generator().manual_seed(0))
     for row, head in enumerate((3, 0, 2)):
-        parts = views_module.head_parts(head)
+        parts = scenes.head_parts(head)
         origins, directions = batch.rays.origins[row].double(), batch.rays.directions[row].double()
         label = torch.tensor(
-            [views_module.cast_ray(parts, o, d) for o, d in zip(origins.numpy(), directions.numpy())]
+            [scenes.cast_ray(parts, o, d) for o, d in zip(origins.numpy(), directions.numpy())]
         )
         assert (label == batch.labels[row]).float().mean() > 0.97  # float16 depth and float32 poses at edges
-        wrong_head = views_module.head_parts((head + 1) % 4)
+        wrong_head = scenes.head_parts((head + 1) % 4)
         other = torch.tensor(
-            [views_module.cast_ray(wrong_head, o, d) for o, d in zip(origins.numpy(), directions.numpy())]
+            [scenes.cast_ray(wrong_head, o, d) for o, d in zip(origins.numpy(), directions.numpy())]
         )
         assert (other == batch.labels[row]).float().mean() < 0.97
     surface = batch.rays.at(batch.depth)[batch.depth > 0]

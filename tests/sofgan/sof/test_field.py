@@ -211,3 +211,21 @@ def test_planes_start_smooth():
         field = build_field(config)
         rough.append(float(field.roughness(field.generate(torch.ones(1, 256))).detach()))
     assert rough[0] < 0.1 * rough[1]
+
+
+def test_roughness_is_the_mean_square_of_steps_along_both_axes():
+    field = build_field(FieldConfig(kind="triplane", channels=2, base_size=8, basis_size=4, basis=3))
+    ramp = torch.arange(8.0).expand(1, 3, 2, 8, 8)
+    for planes, expected in ((ramp, 1.0), (3 * ramp.mT, 9.0), (ramp + 3 * ramp.mT, 10.0)):
+        assert field.roughness({"planes": planes}).item() == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("kind", ["triplane"])
+def test_the_background_has_a_bias_of_its_own(kind):
+    fields = []
+    for bias in (0.0, 5.0):
+        torch.manual_seed(0)
+        fields.append(build_field(FieldConfig(kind=kind, background_bias=bias)).eval())
+    features = torch.randn(4, fields[0].feature_size, generator=torch.Generator().manual_seed(0))
+    difference = fields[1].classify(features) - fields[0].classify(features)
+    assert torch.allclose(difference, torch.tensor([5.0] + [0.0] * 16).expand(4, 17), atol=1e-5)

@@ -7,6 +7,7 @@ import torch
 
 from sofgan.sof.data import ViewsError, read_views, view_files
 from sofgan.sof.fitting import fit_codes, score_codes, with_codes
+from tests import scenes
 
 STEPS = 150
 
@@ -42,8 +43,8 @@ def test_codes_of_known_heads_are_found_again(views, trained, fitted):
     assert reached > known - 0.02
 
 
-def test_unseen_heads_are_shown_better_than_the_mean_head(trained, config, views_module, tmp_path):
-    views_module.make_views(tmp_path / "b", heads=7, views=6, held_out=2, size=32)
+def test_unseen_heads_are_shown_better_than_the_mean_head(trained, config, tmp_path):
+    scenes.make_views(tmp_path / "b", heads=7, views=6, held_out=2, size=32)
     unseen = read_views(view_files(tmp_path, ["b"])[4:])
     codes = fit_codes(trained.model, unseen, config, STEPS, 0, "cpu")
     confusion, picture = score_codes(trained.model, codes, unseen)

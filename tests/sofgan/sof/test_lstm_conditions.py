@@ -18,6 +18,7 @@ from sofgan.sof.field import Field
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import train_sof
+from tests import scenes
 
 RADIUS, FOV_DEGREES = 7.7, 15.0  # of profiles/paper.yaml
 PAPER = {"field": FieldConfig("hyper", code_size=8, phi_layers=2, phi_hidden=16, hyper_hidden=16),
@@ -79,12 +80,10 @@ def test_a_face_is_framed_and_whole_from_where_the_marcher_starts(face):
     assert (maps[0, :110] > 0).sum() > 0.8 * min(inside, 110 * 128)
 
 
-def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(
-    tmp_path, views_module, tiny_training, monkeypatch
-):
-    monkeypatch.setattr(views_module, "RADIUS", RADIUS)
-    monkeypatch.setattr(views_module, "FOV_DEGREES", FOV_DEGREES)
-    views_module.make_views(tmp_path / "far", heads=1, views=3, held_out=1, size=16)
+def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(tmp_path, tiny_training, monkeypatch):
+    monkeypatch.setattr(scenes, "RADIUS", RADIUS)
+    monkeypatch.setattr(scenes, "FOV_DEGREES", FOV_DEGREES)
+    scenes.make_views(tmp_path / "far", heads=1, views=3, held_out=1, size=16)
     views = read_views(view_files(tmp_path, ["far"]))
     config = dataclasses.replace(
         tiny_training, **PAPER, loss=SofLoss(cross_entropy=1.0, points=0.0, code=0.0), steps=60, warmup_steps=1,
@@ -108,7 +107,7 @@ def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(
         pose = plan_views(sof, None, framing, STILL, {"training": 1}, 0)["training"].cam2world[0]
         camera = Camera(pose, framing.intrinsics, 16)
         seen = sof.render(sof.codes[0], camera).labels.numpy() != BACKGROUND
-        truth = views_module.picture(views_module.head_parts(0), camera)[0] != BACKGROUND
+        truth = scenes.picture(scenes.head_parts(0), camera)[0] != BACKGROUND
         return (seen & truth).sum() / (seen | truth).sum()
 
     assert overlap(own) > 0.75

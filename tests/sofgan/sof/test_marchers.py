@@ -13,6 +13,7 @@ from sofgan.sof.lstm_marcher import LstmMarcher
 from sofgan.sof.model import new_model
 from sofgan.sof.rays import Rays, ball_interval, camera_rays
 from sofgan.sof.render import project_coarse_to_fine, project_dense, render_view
+from tests import scenes
 
 SKIN = 1
 
@@ -23,10 +24,10 @@ def frontal(size, yaw=0.3, pitch=0.1):
 
 
 @pytest.mark.parametrize("projector", [project_dense, project_coarse_to_fine])
-def test_volume_rendering_finds_an_analytic_sphere(sphere_model, projector, views_module):
+def test_volume_rendering_finds_an_analytic_sphere(sphere_model, projector):
     camera = frontal(48)
     projection = projector(sphere_model, sphere_model.generate(sphere_model.codes), camera)
-    hit, depth = views_module.sphere_truth(camera_rays(camera))
+    hit, depth = scenes.sphere_truth(camera_rays(camera))
     found = projection.log_probabilities[0].argmax(-1) == SKIN
     assert found.sum().item() == pytest.approx(hit.sum().item(), rel=0.03)  # coverage
     both = found & hit
@@ -40,7 +41,8 @@ def test_volume_rendering_finds_an_analytic_sphere(sphere_model, projector, view
 
 def test_composite_equals_a_walk_along_the_ray():
     torch.manual_seed(0)
-    logs = torch.randn(1, 3, 6, 5).log_softmax(-1)
+    # Mostly empty, so that a good part of each ray passes.
+    logs = (torch.randn(1, 3, 6, 5) + torch.tensor([4.0, 0, 0, 0, 0])).log_softmax(-1)
     depths = torch.rand(1, 3, 6).sort(-1).values
     got = volume_marcher.composite(logs, depths)
     for ray in range(3):
@@ -51,6 +53,7 @@ def test_composite_equals_a_walk_along_the_ray():
             depth += light * (1 - p[0]) * depths[0, ray, sample]
             light *= p[0]
         seen[0] = light
+        assert 0.2 < light < 0.9
         assert torch.allclose(got.log_probabilities[0, ray].exp(), seen, atol=1e-5)
         assert got.depth[0, ray].item() == pytest.approx((depth / (1 - light)).item(), rel=1e-4)
         assert got.opacity[0, ray].item() == pytest.approx(1 - light.item(), rel=1e-4)
@@ -123,6 +126,9 @@ def test_lstm_marcher_equals_a_walk_ray_by_ray():
                     point = point + model.marcher.step_length(h) * unit
                 expected = model.field.logits(one, point[None, None])[0, 0].log_softmax(-1)
                 assert torch.allclose(got.log_probabilities[instance, ray], expected, atol=1e-4)
+                assert got.opacity[instance, ray].item() == pytest.approx(
+                    1 - expected[0].exp().item(), abs=1e-4
+                )
                 depth = ((point - origin) * pose[:3, 2]).sum()  # camera z
                 assert got.depth[instance, ray].item() == pytest.approx(depth.item(), abs=1e-4)
 
@@ -156,3 +162,50 @@ def test_coarse_to_fine_agrees_with_the_dense_twin(sphere_model):
     assert math.isclose(
         both.float().mean().item(), math.pi * 0.25 / (2 * 4 * math.tan(math.radians(14.5))) ** 2, rel_tol=0.1
     )
+
+
+def test_samples_are_the_middles_of_equal_parts_or_drawn_in_each():
+    near, far = torch.tensor([[2.0, 0.0]]), torch.tensor([[4.0, 1.0]])
+    middles = torch.tensor([[[2.25, 2.75, 3.25, 3.75], [0.125, 0.375, 0.625, 0.875]]])
+    assert torch.allclose(volume_marcher.stratified(near, far, 4, None), middles)
+    drawn = volume_marcher.stratified(
+        near.expand(300, 2), far.expand(300, 2), 4, torch.Generator().manual_seed(0)
+    )
+    offset = (drawn - middles) / (far - near)[..., None] * 4
+    assert offset.abs().max() <= 0.5 and offset.std().item() == pytest.approx(12**-0.5, rel=0.1)
+
+
+def test_more_samples_lie_on_both_sides_of_a_known_surface(monkeypatch):
+    seen = []
+    monkeypatch.setattr(volume_marcher, "shade", lambda field, made, rays, depths: seen.append(depths))
+    monkeypatch.setattr(volume_marcher, "pass_missed", lambda projection, hit: projection)
+    rays = Rays(torch.tensor([0.0, 0.0, 4.0]).expand(1, 3, 3), torch.tensor([0.0, 0.0, -1.0]).expand(1, 3, 3))
+    config = MarcherConfig(samples=4, surface_samples=4, surface_width=0.2)
+    hint = torch.tensor([[3.6, 0.0, 3.02]])  # known, unknown, and known but near the ball's border
+    volume_marcher.VolumeMarcher(config)(None, None, rays, None, hint)
+    (depths,) = seen
+    assert torch.equal(depths, depths.sort(-1).values) and depths.min() >= 3 and depths.max() <= 5
+    around = torch.tensor([3.525, 3.575, 3.625, 3.675])
+    along = torch.tensor([3.25, 3.75, 4.25, 4.75])
+    assert torch.allclose(depths[0, 0], torch.cat([along, around]).sort().values)
+    assert torch.allclose(depths[0, 1], torch.cat([along, along]).sort().values)
+    assert torch.allclose(depths[0, 2, :4], torch.tensor([3.0, 3.0, 3.045, 3.095]))
+
+
+def test_gradients_of_the_walk_are_limited_at_each_step():
+    """So a loss a thousand times as large, where all are at their limits, moves the walk no more."""
+    torch.manual_seed(0)
+    config = SofConfig(
+        FieldConfig("hyper", code_size=4, phi_hidden=8, hyper_hidden=8),
+        MarcherConfig("lstm", steps=3, hidden=5),
+    )
+    pose, intrinsics = frontal()
+    gradients = []
+    for scale in (1e9, 1e12):
+        model = new_model(config, 1, 0.5, seed=0)
+        rays = camera_rays(pose[:, None], intrinsics, 3)
+        projection = model.project(model.generate(model.codes.detach()), rays)
+        (scale * projection.depth.sum()).backward()
+        gradients.append(model.marcher.lstm.bias_ih.grad)
+    assert gradients[0].abs().max() > 0
+    assert torch.allclose(gradients[0], gradients[1], rtol=1e-3, atol=1e-3 * float(gradients[0].abs().max()))

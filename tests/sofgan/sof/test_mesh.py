@@ -12,15 +12,16 @@ from sofgan import labels
 from sofgan.apps.mesh import extract_mesh, save_glb, tidied
 from sofgan.apps.volume_picture import class_volumes, most_probable_volume, probabilities_at, volume_picture
 from sofgan.sof.model import field_instance
+from tests import scenes
 
 
 def _trimesh(mesh) -> trimesh.Trimesh:
     return trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
 
 
-def test_the_mesh_of_a_sphere_is_the_sphere(sphere_sof, views_module):
+def test_the_mesh_of_a_sphere_is_the_sphere(sphere_sof):
     mesh = extract_mesh(sphere_sof, sphere_sof.codes[0], 48)
-    sphere = views_module.SphereField
+    sphere = scenes.SphereField
     centre = np.array(sphere.CENTRE)
     distances = np.linalg.norm(mesh.vertices - centre, axis=1)
     assert np.abs(distances - sphere.RADIUS).max() < 0.01
@@ -47,16 +48,16 @@ def test_a_glb_reloads_with_colours_of_classes(sphere_sof, tmp_path):
     assert len(trimesh.load(io.BytesIO(mesh.to_glb()), file_type="glb").geometry) == 1
 
 
-def test_a_head_that_leaves_the_ball_is_closed_there(sphere_sof, monkeypatch, views_module):
-    monkeypatch.setattr(views_module.SphereField, "CENTRE", (0.0, -0.8, 0.0))
+def test_a_head_that_leaves_the_ball_is_closed_there(sphere_sof, monkeypatch):
+    monkeypatch.setattr(scenes.SphereField, "CENTRE", (0.0, -0.8, 0.0))
     mesh = extract_mesh(sphere_sof, sphere_sof.codes[0], 32)
     assert _trimesh(mesh).is_watertight
     assert np.linalg.norm(mesh.vertices, axis=1).max() < 1.01
     assert mesh.vertices[:, 1].min() == pytest.approx(-1, abs=0.02)
 
 
-def test_an_empty_field_has_no_mesh(sphere_sof, monkeypatch, views_module):
-    monkeypatch.setattr(views_module.SphereField, "RADIUS", -1.0)
+def test_an_empty_field_has_no_mesh(sphere_sof, monkeypatch):
+    monkeypatch.setattr(scenes.SphereField, "RADIUS", -1.0)
     with pytest.raises(ValueError, match="nowhere solid"):
         extract_mesh(sphere_sof, sphere_sof.codes[0], 16)
 

@@ -9,6 +9,7 @@ import torch
 from sofgan import cameras, labels
 from sofgan.cameras import Camera
 from sofgan.scores.segmentation import image_mean_iou, pairwise_mean_iou
+from sofgan.sof import plausibility
 from sofgan.sof.plausibility import (
     fit_reference,
     head_statistics,
@@ -19,17 +20,18 @@ from sofgan.sof.plausibility import (
     score_space,
     summarise,
 )
+from tests import scenes
 
 SIZE, TRAINING, UNSEEN = 48, 44, 24
 
 
 @pytest.fixture(scope="module")
-def heads(views_module):
+def heads():
     """Views (68, 3, 48, 48) of exact ellipsoid heads from the judging cameras."""
-    intrinsics = cameras.intrinsics_from_fov(views_module.FOV_DEGREES)
-    around = Camera(judging_poses(views_module.RADIUS), intrinsics, SIZE)
-    parts = [views_module.head_parts(1000 + seed) for seed in range(TRAINING + UNSEEN)]
-    return np.stack([np.stack([views_module.picture(p, one)[0] for one in around]) for p in parts])
+    intrinsics = cameras.intrinsics_from_fov(scenes.FOV_DEGREES)
+    around = Camera(judging_poses(scenes.RADIUS), intrinsics, SIZE)
+    parts = [scenes.head_parts(1000 + seed) for seed in range(TRAINING + UNSEEN)]
+    return np.stack([np.stack([scenes.picture(p, one)[0] for one in around]) for p in parts])
 
 
 @pytest.fixture(scope="module")
@@ -208,3 +210,45 @@ def test_the_space_is_scored_against_heads_that_were_trained_on(trained):
     assert 0 < figures["diversity"] < 1
     many.rounds = [1] * 19 + [2] * 5  # inverted ones don't count
     assert scored(many) == {}
+
+
+def test_a_training_heads_score_is_by_the_others_alone(heads):
+    few = heads[:24]
+    scores = fit_reference(few).scores
+    for index in (0, 7, 23):
+        others = fit_reference(np.delete(few, index, 0))
+        assert others.judge(few[index : index + 1]).score[0] == pytest.approx(scores[index])
+    assert scores.max() > 0
+
+
+def test_p_values_are_the_share_of_training_heads_that_score_as_badly_with_the_head_itself(heads, reference):
+    scores = reference.judge(heads[TRAINING:])
+    for score, p_value in zip(scores.score, scores.p_value):
+        as_badly = sum(own >= score - 1e-9 for own in reference.scores)
+        assert p_value == pytest.approx((1 + as_badly) / (1 + TRAINING))
+    noise = np.random.default_rng(0).integers(0, 17, heads[:1].shape).astype(np.uint8)
+    assert reference.judge(noise).p_value[0] == pytest.approx(1 / (1 + TRAINING))
+
+
+def test_views_from_both_sides_mirror_each_other(heads):
+    right, frontal, left = heads[0].copy()
+    half = frontal[:, : SIZE // 2]
+    frontal = np.concatenate([half, labels.mirror(half)], 1)
+    symmetric = np.stack([right, frontal, labels.mirror(right)])
+    assert head_statistics(symmetric)["face.asymmetry"] == pytest.approx(0, abs=1e-9)
+    assert head_statistics(np.stack([right, frontal, right]))["face.asymmetry"] > 0.3
+
+
+def test_areas_of_a_class_count_as_one_statistic_and_too_small_ones_as_too_large_ones(reference):
+    names = list(reference.names)
+    for prefix in ("area.hair.", "face.asymmetry", "part.right_eye"):
+        excess = np.array([[float(name.startswith(prefix)) for name in names]])
+        assert plausibility._score(reference.names, excess)[0] == pytest.approx(1.0)
+    name = names.index("area.neck.1")
+    low, high = reference.low[name], reference.high[name]
+    width = max(high - low, plausibility.LEAST_WIDTH["area"])
+    table = np.full((4, len(names)), np.nan)
+    table[:, name] = low - 0.5 * width, low, high + 0.25 * width, high + 9 * width
+    excess = plausibility._excess(reference.names, table, reference.low, reference.high)
+    assert excess[:, name] == pytest.approx([0.5, 0.0, 0.25, plausibility.LARGEST_EXCESS])
+    assert (np.delete(excess, name, 1) == 0).all()

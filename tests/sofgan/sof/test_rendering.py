@@ -13,6 +13,7 @@ from sofgan.sof.occupancy import Occupancy, find_occupancy
 from sofgan.sof.rays import Rays, ball_interval, camera_rays
 from sofgan.sof.render import picture, project_coarse_to_fine, project_occupied, render_view
 from sofgan.sof.surface import surface_depth
+from tests import scenes
 
 POSE = torch.from_numpy(cameras.orbit(0.4, 0.2, 4.0)).float()
 PERSPECTIVE = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
@@ -55,13 +56,13 @@ def test_what_lies_behind_the_camera_is_not_seen():
 
 @pytest.mark.parametrize("dense", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_both_kinds_of_camera_see_an_analytic_sphere(sphere_model, views_module, kind, dense):
+def test_both_kinds_of_camera_see_an_analytic_sphere(sphere_model, kind, dense):
     size = 64
     camera = seen_from(kind, size)
     made = sphere_model.generate(sphere_model.codes)
     view = render_view(sphere_model, made, camera, probabilities=True, normals=True, dense=dense)
     rays = camera_rays(camera)
-    hit, depth = views_module.sphere_truth(rays)
+    hit, depth = scenes.sphere_truth(rays)
     hit, depth = hit.reshape(size, size), depth.reshape(size, size)
     found = view.labels == labels.SKIN
     assert (found != hit).float().mean() < 0.005
@@ -69,7 +70,7 @@ def test_both_kinds_of_camera_see_an_analytic_sphere(sphere_model, views_module,
     both = found & hit
     assert (view.depth - depth)[both].abs().mean() < 0.005
     assert (view.depth[~found] == 0).all()
-    sphere = views_module.SphereField
+    sphere = scenes.SphereField
     points = rays.at(depth.reshape(1, -1))[0].reshape(size, size, 3)
     truth = (points - torch.tensor(sphere.CENTRE)) / sphere.RADIUS
     assert ((view.normals * truth).sum(-1)[both] > 0.99).float().mean() > 0.98
@@ -119,13 +120,13 @@ def test_every_sample_of_a_ray_by_hand(trained):
         assert got.log_probabilities[0, ray, 1:].exp().sum().item() == pytest.approx(seen, abs=0.03)
 
 
-def test_fast_views_score_like_dense_ones(trained, views_module):
+def test_fast_views_score_like_dense_ones(trained):
     scores = {True: ConfusionMatrix(), False: ConfusionMatrix()}
     poses = cameras.orbit(np.array([-0.6, -0.1, 0.4, 0.9]), np.array([0.2, -0.1, 0.1, 0.0]), 4.0)
     for head in range(4):
-        parts, made = views_module.head_parts(head), trained.generate(trained.codes[head])
+        parts, made = scenes.head_parts(head), trained.generate(trained.codes[head])
         for pose in poses:
-            truth, _ = views_module.picture(parts, Camera(pose, PERSPECTIVE.double().numpy(), 40))
+            truth, _ = scenes.picture(parts, Camera(pose, PERSPECTIVE.double().numpy(), 40))
             camera = Camera(torch.from_numpy(pose).float(), PERSPECTIVE, 40)
             for dense, confusion in scores.items():
                 view = render_view(trained.model, made, camera, dense=dense)
@@ -184,3 +185,18 @@ def test_samples_outside_the_ball_show_nothing(sphere_model):
     found = picture(seen, 40).labels.flatten() > 0
     assert not found[~hit[0]].any()
     assert found.sum() > 0.97 * hit.sum()
+
+
+def test_a_surface_is_where_half_of_a_ray_is_stopped_and_by_log_odds_between_samples():
+    depths = torch.tensor([1.0, 2.0, 3.0, 4.0])
+    passes = torch.tensor(
+        [
+            [1.0, 0.7, 0.7, 0.7],  # 0.7, then 0.49 of the ray are left
+            [1.0, 0.9, 0.2, 0.0],  # 0.9, then 0.18: log odds go from -2.2 to 1.39
+            [1.0, 0.9, 0.9, 0.9],  # 0.73 pass
+        ]
+    ).clamp(1e-6, 1 - 1e-6)
+    found = surface_depth(passes.log(), depths.expand(3, 4))
+    odds = torch.tensor([0.1 / 0.9, 0.8 / 0.2]).log()
+    between = 2 + (-odds[0] / (odds[1] - odds[0])).item()
+    assert found.tolist() == pytest.approx([3.0, between, 0.0], abs=1e-4)

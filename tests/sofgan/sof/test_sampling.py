@@ -196,3 +196,67 @@ def test_features_of_a_field_are_made_once_and_again_when_it_changes(trained, mo
     assert not torch.equal(sof.features(), before)
     sof.model.codes = torch.nn.Parameter(sof.model.codes[:3].clone())
     assert len(sof.features()) == 3
+
+
+def test_weights_are_of_a_dirichlet_distribution():
+    """Its variances: (a / A) (1 - a / A) / (A + 1) of each weight, A the sum of all concentrations a."""
+    for concentration in (0.3, 1.0, 4.0):
+        weights = dirichlet_weights(20_000, 4, concentration, seeded())
+        variance = 0.25 * 0.75 / (4 * concentration + 1)
+        assert torch.allclose(weights.var(0), torch.full((4,), variance), rtol=0.06, atol=0)
+
+
+def test_combinations_are_of_different_codes():
+    mixed = combined_codes(torch.eye(3), 200, 3, 1.0, seeded())
+    assert ((mixed > 0).sum(1) == 3).all()
+
+
+def test_nearest_heads_are_those_of_least_distance_without_the_head():
+    features = torch.randn(30, 4, generator=seeded())
+    found = nearest_heads(features, torch.tensor([3, 7]), 5)
+    for row, head in enumerate((3, 7)):
+        distance = (features - features[head]).norm(dim=1)
+        distance[head] = torch.inf
+        assert found[row].tolist() == distance.argsort()[:5].tolist()
+
+
+def test_one_component_is_the_codes_own_gaussian_and_spread_scales_it():
+    codes = torch.randn(9, 3, generator=seeded()) * torch.tensor([3.0, 1.0, 0.3]) + 2
+    space = fit_mixture(codes, 1, 3, 0)
+    covariance = space["axes"].T @ space["axes"]
+    assert torch.allclose(covariance, torch.cov(codes.T), rtol=1e-3, atol=1e-4)
+    # White codes have unit variance; a component's is that by N, as expectation maximisation has it.
+    assert torch.allclose(space["deviations"], torch.full((1, 3), (8 / 9) ** 0.5), atol=1e-4)
+    for spread in (0.0, 0.5):
+        samples = sample_mixture(space, 4000, seeded(1), spread)
+        expected = spread * (8 / 9) ** 0.5 * codes.std(0)
+        assert torch.allclose(samples.std(0), expected, rtol=0.05, atol=1e-5)
+
+
+def test_a_fitted_mixture_is_where_expectation_maximisation_stays():
+    """A plain step, by densities of normal distributions, from a wide and a narrow cluster that overlap."""
+    wide = 2 * torch.randn(300, 2, generator=seeded())
+    points = torch.cat([wide, 0.2 * torch.randn(100, 2, generator=seeded(1)) + 1]).double()
+    weights, centres, variances = sampling._fit_diagonal_mixture(points, 2, 0)
+    normals = torch.distributions.Normal(centres, variances.sqrt())
+    densities = weights * normals.log_prob(points[:, None]).sum(-1).exp()  # (N, 2)
+    share = densities / densities.sum(1, keepdim=True)
+    mass = share.sum(0)
+    assert torch.allclose(mass / len(points), weights, atol=1e-3)
+    assert torch.allclose(share.T @ points / mass[:, None], centres, atol=1e-2)
+    own = torch.stack([(share[:, k, None] * (points - centres[k]) ** 2).sum(0) / mass[k] for k in range(2)])
+    shared = (weights[:, None] * own).sum(0)
+    shrunk = (1 - sampling.SHRINKAGE) * own + sampling.SHRINKAGE * shared
+    assert torch.allclose(shrunk, variances, rtol=1e-2)
+    assert variances.prod(1).min() < 0.5 * variances.prod(1).max() and weights.min() < 0.45
+
+
+def test_kinds_of_a_fields_tensors_count_alike():
+    codes = torch.randn(12, 6, generator=seeded())
+
+    def generate(chunk):
+        return {"planes": 100 * chunk, "warp": 0.01 * chunk.flip(1)}
+
+    features = shape_features(generate, codes)
+    kinds = features.split(6, 1)
+    assert all(kind.square().sum(1).mean().item() == pytest.approx(1, rel=1e-4) for kind in kinds)

@@ -10,9 +10,13 @@ import torch
 from sofgan import cameras, runtime, shares
 from sofgan.cameras import Camera
 from sofgan.progress import Progress
-from sofgan.sof.config import FieldConfig, MarcherConfig, SofLoss
-from sofgan.sof.data import RaySampler, read_views, view_files
+from sofgan.sof import train
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, SofLoss
+from sofgan.sof.data import RaySampler, known_points, read_views, view_files
 from sofgan.sof.losses import sof_loss, weighted_cross_entropy
+from sofgan.sof.model import SofModel, new_model
+from sofgan.sof.rays import Projection
+from sofgan.sof.render import RenderedView
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import finish, train_sof, validate
@@ -42,8 +46,83 @@ def digest(path):
     return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
+def numbers(seed=0):
+    return torch.Generator().manual_seed(seed)
+
+
 class Killed(Exception):
     pass
+
+
+@pytest.mark.parametrize("still", ["learning_rate", "code_learning_rate"])
+def test_codes_and_modules_have_rates_of_their_own(views, config, still):
+    config = dataclasses.replace(config, steps=2, validate_every_steps=100, **{still: 0.0})
+    start = new_model(SofConfig(config.field, config.marcher), 4, config.code_init_std, 0).state_dict()
+    model, _ = train_sof(views, config, 0, "cpu")
+    moved = {name for name, value in model.state_dict().items() if not torch.equal(value, start[name])}
+    assert moved == ({"codes"} if still == "learning_rate" else start.keys() - {"codes"})
+
+
+def test_held_out_views_alone_are_scored(views, trained, monkeypatch):
+    shown = []
+
+    def render(model, representation, pose, intrinsics, size):
+        shown.append(pose[0])
+        return RenderedView(torch.zeros((size, size), dtype=torch.uint8), None)
+
+    monkeypatch.setattr(train, "render_cameras", render)
+    for held_out, count in ((True, 8), (False, 24)):
+        shown.clear()
+        confusion, _ = validate(trained.model, views, None, held_out)
+        assert torch.equal(torch.stack(shown), views.cam2world[views.held_out == held_out])
+        assert confusion.counts.sum() == count * 32 * 32
+    validate(trained.model, views, 3)
+    assert len(shown) == 24 + 3
+
+
+def test_cross_entropy_is_the_mean_of_weighted_log_probabilities():
+    logs = torch.randn(2, 5, 17).log_softmax(-1)
+    classes, weights = torch.randint(17, (2, 5)), torch.rand(2, 5)
+    plain = [-weights[i, n] * logs[i, n, classes[i, n]] for i in range(2) for n in range(5)]
+    assert torch.allclose(weighted_cross_entropy(logs, classes, weights), sum(plain) / 10)
+
+
+@pytest.mark.parametrize("project", [True, False])
+def test_the_loss_is_the_sum_of_its_terms_by_their_weights(views, config, project, monkeypatch):
+    """Each term by hand. Where only points are judged they count fully."""
+    weights = SofLoss(cross_entropy=3.0, points=0.7, code=0.2, roughness=0.4, negative_depth=5.0)
+    config = dataclasses.replace(config, loss=weights)
+    model = new_model(SofConfig(config.field, config.marcher), 4, 1.0, 0)
+    batch = RaySampler(views, config.rays).draw(torch.tensor([2, 0, 3]), 2, 16, numbers())
+    seen = Projection(torch.randn(3, 32, 17).log_softmax(-1), torch.randn(3, 32), None)
+    monkeypatch.setattr(SofModel, "project", lambda *arguments: seen)
+    total, terms = sof_loss(model, batch, config, project, numbers(1))
+
+    codes = model.codes[[2, 0, 3]]
+    representation = model.generate(codes)
+    planes = representation["planes"]
+    steps = [(planes[..., 1:] - planes[..., :-1]), (planes[..., 1:, :] - planes[..., :-1, :])]
+    points, classes = known_points(batch, config.rays, numbers(1))
+    answers = (
+        model.field.logits(representation, points.flatten(1, 2))
+        .log_softmax(-1)
+        .unflatten(1, classes.shape[1:])
+    )
+    by_ray = -answers.gather(-1, classes[..., None])[..., 0].mean(-1)
+    expected = {
+        "code": (codes**2).mean(),
+        "roughness": sum((step**2).mean() for step in steps),
+        "points": (by_ray * batch.weights).mean(),
+        "cross_entropy": weighted_cross_entropy(seen.log_probabilities, batch.labels, batch.weights),
+        "negative_depth": (torch.where(seen.depth < 0, seen.depth, 0.0) ** 2).mean(),
+    }
+    if not project:
+        del expected["cross_entropy"], expected["negative_depth"]
+    assert terms.keys() == expected.keys() and batch.weights.std() > 0.1
+    for name, value in expected.items():
+        torch.testing.assert_close(terms[name], value, msg=name)
+    factors = dataclasses.asdict(weights) | ({} if project else {"points": 1.0})
+    torch.testing.assert_close(total, sum(factors[name] * value for name, value in expected.items()))
 
 
 def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_path):
@@ -139,13 +218,6 @@ def test_the_papers_preset_takes_steps(views, config, start):
     assert after.item() < 0.9 * before
     assert set(terms) == {"code", "cross_entropy", "negative_depth"}
     assert np.isfinite(curve[-1]["held_out_miou"])
-
-
-def test_loss_terms_are_the_specs():
-    logs = torch.randn(2, 5, 17).log_softmax(-1)
-    classes = torch.randint(17, (2, 5))
-    plain = torch.nn.functional.cross_entropy(logs.flatten(0, 1), classes.flatten())
-    assert torch.allclose(weighted_cross_entropy(logs, classes, torch.ones(2, 5)), plain)
 
 
 def test_saved_field_loads_and_renders_the_same(views, config, tmp_path):

@@ -49,6 +49,7 @@ def test_cameras_surround_the_front_and_start_frontal():
     assert pitch.min() >= -20 - 1e-4
     assert pitch.max() <= 25 + 1e-4
     np.testing.assert_allclose(radius, 4, rtol=0.0501)
+    assert radius[1:].std() > 0.02
     assert split.sum() == 2
     assert split[0] != HELD_OUT
 

@@ -18,6 +18,7 @@ from sofgan.scans.reading import RawScan, ScanError, read_scan
 from sofgan.scans.unlabelled.face_finding import find_face, known_eyes, restrict, ways_to_stand
 from sofgan.scans.unlabelled.parsed_labels import without_painted_classes
 from sofgan.scans.unlabelled.scan_parser import ScanParser
+from tests import toyhead
 
 
 def _parts(*names):
@@ -101,7 +102,7 @@ def test_names_that_tell_nothing_are_no_labels(names, reason, ingest_config):
         label_scan(_parts(*names), ingest_config.rules, None, 20.0, 0.0)
 
 
-def test_colours_of_the_palette_tell_more_than_names_do(toyhead, ingest_config, tmp_path):
+def test_colours_of_the_palette_tell_more_than_names_do(ingest_config, tmp_path):
     """Before, "head" and "hair" were skin and hair, whatever was painted on them."""
     _, _, face_labels = toyhead.merged()
     mesh = toyhead.colored("face")
@@ -118,7 +119,7 @@ def test_colours_of_the_palette_tell_more_than_names_do(toyhead, ingest_config, 
     assert set(np.unique(arrays["face_labels"])) == toyhead.CLASSES
 
 
-def _write(toyhead, path, names, hued=True):
+def _write(path, names, hued=True):
     """The toy head with its parts' names replaced; parts that get one name become one part."""
     parts = {}
     color_of = dict(zip(toyhead._HUED, toyhead.HUES))
@@ -136,7 +137,7 @@ def _write(toyhead, path, names, hued=True):
 _LUMPED = {"Skin": "head", "Nose": "head", "Upper_Lip": "head", "Lower_Lip": "head"}
 
 
-def _true_shares(toyhead, arrays):
+def _true_shares(arrays):
     """Share of the toy's triangles, by class, whose nearest triangle in the scan file has their label."""
     vertices, faces, face_labels = toyhead.merged(2)
     middles = trimesh.transform_points(vertices[faces].mean(1), arrays["raw_to_head"])
@@ -162,12 +163,12 @@ class _Misled:
         return probabilities
 
 
-def test_what_names_leave_open_is_parsed_and_what_they_say_is_kept(toyhead, ingest_config, tmp_path):
-    path = _write(toyhead, tmp_path / "a.glb", _LUMPED)
+def test_what_names_leave_open_is_parsed_and_what_they_say_is_kept(ingest_config, tmp_path):
+    path = _write(tmp_path / "a.glb", _LUMPED)
     arrays, row = ingest_scan(path, ingest_config, Orientation(), _Misled(toyhead.Oracle()))
     assert row.status == "ok" and row.reason == "" and row.lacks == ""
     assert set(row.classes.split()) == {labels.NAMES[label] for label in toyhead.CLASSES}
-    shares = _true_shares(toyhead, arrays)
+    shares = _true_shares(arrays)
     assert shares[labels.HAIR] == shares[labels.EYE] == 1
     assert shares[labels.SKIN] > 0.9, shares
     assert min(shares[label] for label in (labels.R_NOSE, labels.U_LIP, labels.L_LIP)) > 0.5, shares
@@ -180,10 +181,10 @@ def test_what_names_leave_open_is_parsed_and_what_they_say_is_kept(toyhead, inge
     assert float(row.face_score) > 0.4
 
 
-def test_a_part_without_a_rule_is_parsed_and_not_the_whole_scan(toyhead, ingest_config, tmp_path):
-    path = _write(toyhead, tmp_path / "a.glb", {"Nose": "Gizmo"})
+def test_a_part_without_a_rule_is_parsed_and_not_the_whole_scan(ingest_config, tmp_path):
+    path = _write(tmp_path / "a.glb", {"Nose": "Gizmo"})
     arrays, row = ingest_scan(path, ingest_config, Orientation(), toyhead.Oracle())
-    shares = _true_shares(toyhead, arrays)
+    shares = _true_shares(arrays)
     assert row.status == "ok" and shares.pop(labels.R_NOSE) > 0.9
     # Without a nose and lips by name the skin is open, too.
     assert shares.pop(labels.SKIN) > 0.9
@@ -191,11 +192,9 @@ def test_a_part_without_a_rule_is_parsed_and_not_the_whole_scan(toyhead, ingest_
 
 
 @pytest.mark.parametrize("hued", [False, True])
-def test_a_scan_that_can_not_be_parsed_is_partial_and_its_open_parts_are_void(
-    hued, toyhead, ingest_config, tmp_path
-):
+def test_a_scan_that_can_not_be_parsed_is_partial_and_its_open_parts_are_void(hued, ingest_config, tmp_path):
     """A moustache makes it a head with skin."""
-    path = _write(toyhead, tmp_path / "a.glb", _LUMPED | {"Skin": "moustache"}, hued)
+    path = _write(tmp_path / "a.glb", _LUMPED | {"Skin": "moustache"}, hued)
     arrays, row = ingest_scan(path, ingest_config, Orientation(front="+Z", up="+Y"))
     assert row.status == "partial"
     assert "don't tell what is what in head; " in row.reason
@@ -206,8 +205,8 @@ def test_a_scan_that_can_not_be_parsed_is_partial_and_its_open_parts_are_void(
     assert (arrays["face_labels"] == labels.VOID).sum() == 3 * 320
 
 
-def test_no_parser_file_and_no_face_are_said_and_leave_what_names_tell(toyhead, ingest_config, tmp_path):
-    path = _write(toyhead, tmp_path / "a.glb", _LUMPED | {"Skin": "moustache"})
+def test_no_parser_file_and_no_face_are_said_and_leave_what_names_tell(ingest_config, tmp_path):
+    path = _write(tmp_path / "a.glb", _LUMPED | {"Skin": "moustache"})
     nowhere = ScanParser(tmp_path / "parser.pt")
     _, row = ingest_scan(path, ingest_config, Orientation("+Y", "+Z"), nowhere)
     assert row.status == "partial" and "no parser at" in row.reason and "run train_parser first" in row.reason
@@ -222,9 +221,9 @@ def test_no_parser_file_and_no_face_are_said_and_leave_what_names_tell(toyhead, 
     assert row.status == "partial" and "face found where scan.yaml says its front is" in row.reason
 
 
-def test_partial_scans_are_usable(toyhead, ingest_config, tmp_path):
+def test_partial_scans_are_usable(ingest_config, tmp_path):
     (tmp_path / "raw").mkdir()
-    _write(toyhead, tmp_path / "raw/a.glb", _LUMPED | {"Skin": "moustache"}, hued=False)
+    _write(tmp_path / "raw/a.glb", _LUMPED | {"Skin": "moustache"}, hued=False)
     (tmp_path / "raw/scan.yaml").write_text("up: +Y\nfront: +Z\n")
     figures = ingest_batch(tmp_path / "raw", tmp_path / "scans", ingest_config, 1)
     assert (figures["scans_usable"], figures["scans_rejected"]) == (1, 0)
@@ -273,10 +272,10 @@ def test_two_eyes_are_known_and_one_is_not():
 
 
 @pytest.mark.parametrize("lean", [0, 45])
-def test_a_face_is_looked_for_around_known_eyes(lean, toyhead, ingest_config, tmp_path):
+def test_a_face_is_looked_for_around_known_eyes(lean, ingest_config, tmp_path):
     """Else around the six axes: from there a head that leans by half a right angle scores badly."""
     turn = trimesh.transformations.rotation_matrix(np.radians(lean), [1, 0, 0])
-    scan = read_scan(_write(toyhead, tmp_path / "a.glb", _LUMPED)).welded()
+    scan = read_scan(_write(tmp_path / "a.glb", _LUMPED)).welded()
     scan = replace(scan, vertices=trimesh.transform_points(scan.vertices, turn))
     may_be = label_by_names(scan, ingest_config.rules).may_be
     asked = []

@@ -12,12 +12,13 @@ from sofgan.scans.face_frame import FaceFrame, rotation_angle
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.unlabelled.face_finding import FoundFace, _firmest, find_face, ways_to_stand
+from tests import toyhead
 
 _UPRIGHT = np.eye(4)
 _UPSIDE_DOWN = np.diag([-1.0, -1.0, 1.0, 1.0])
 
 
-def _misled(toyhead):
+def _misled():
     """An oracle that is unsure of upright faces, and where one that is upside down looks straight at it sees another,
     which is upright."""
     oracle = toyhead.Oracle()
@@ -52,15 +53,15 @@ def _scan(*meshes):
     )  # fmt: skip
 
 
-def _head(toyhead, matrix):
+def _head(matrix):
     return toyhead.unlabelled(matrix, keep=lambda middles: middles[:, 1] > -0.13)
 
 
 @pytest.mark.parametrize("matrix", [_UPRIGHT, _UPSIDE_DOWN])
-def test_a_face_seen_in_one_that_is_upside_down_is_none(matrix, toyhead):
+def test_a_face_seen_in_one_that_is_upside_down_is_none(matrix):
     """Upside down it scores above the right one: in the view that is straight, not in those beside it."""
-    scan = _scan(_head(toyhead, matrix))
-    found = find_face(scan, process_renderer(), _misled(toyhead), 64, ways_to_stand())
+    scan = _scan(_head(matrix))
+    found = find_face(scan, process_renderer(), _misled(), 64, ways_to_stand())
     assert rotation_angle(found.frame.rotation @ matrix[:3, :3]) < 12
 
 
@@ -105,10 +106,10 @@ def test_faces_that_are_seen_again_as_well_either_way_up_are_not_trusted(again, 
     assert _firmest([wrong, _face(_UPRIGHT[:3, :3], 0.2), replace(wrong, score=0.5)], look) is wrong
 
 
-def test_two_heads_that_are_small_in_every_view_are_two(toyhead):
+def test_two_heads_that_are_small_in_every_view_are_two():
     """At half a head's width between them no view of both shows either well enough; a closer one does."""
     beside = np.eye(4)
     beside[0, 3] = 0.18 * 1.5
-    scan = _scan(_head(toyhead, _UPRIGHT), _head(toyhead, beside))
+    scan = _scan(_head(_UPRIGHT), _head(beside))
     with pytest.raises(ScanError, match="two faces or more"):
         find_face(scan, process_renderer(), toyhead.Oracle(), 64, ways_to_stand())

@@ -12,6 +12,7 @@ from sofgan.scans.ingestion import ingest_scan
 from sofgan.scans.reading import ScanError
 from sofgan.scans.unlabelled import colored_views
 from sofgan.scans.unlabelled.shape_views import picture_shape
+from tests import toyhead
 
 _INTRINSICS = cameras.intrinsics_from_fov(18.0)
 
@@ -66,7 +67,7 @@ def test_hollows_are_dark_and_ridges_bright():
     assert row[round(128 - at) - 2 : round(128 - at) + 2].min() < 95
 
 
-def _as_the_toy_is_labelled(toyhead):
+def _as_the_toy_is_labelled():
     """In place of `picture_shape`: hues that the oracle knows, by the numbers of a scan's triangles."""
     face_labels = toyhead.merged(2)[2]
     hue_of = np.zeros((labels.NUM_CLASSES, 3), np.uint8)
@@ -93,23 +94,23 @@ class _Both:
         raise AssertionError("a scan without colours was shown to the parser of photos")
 
 
-def test_a_scan_of_bare_geometry_is_labelled_by_its_shape(toyhead, ingest_config, tmp_path, monkeypatch):
+def test_a_scan_of_bare_geometry_is_labelled_by_its_shape(ingest_config, tmp_path, monkeypatch):
     (tmp_path / "bare.stl").write_bytes(toyhead.unlabelled().export(file_type="stl"))
-    monkeypatch.setattr(colored_views, "picture_shape", _as_the_toy_is_labelled(toyhead))
+    monkeypatch.setattr(colored_views, "picture_shape", _as_the_toy_is_labelled())
     arrays, row = ingest_scan(tmp_path / "bare.stl", ingest_config, Orientation(), _Both(toyhead.Oracle()))
     assert (row.status, row.label_source, row.axes_source) == ("ok", "shape", "parsed views")
     assert (row.axes, row.unit) == ("+Y up, +Z front", "m") and 0.4 < float(row.face_score) <= 1
     assert set(row.classes.split()) == {labels.NAMES[label] for label in toyhead.CLASSES}
 
 
-def test_without_a_parser_of_shapes_it_is_said_how_to_get_one(toyhead, ingest_config, tmp_path):
+def test_without_a_parser_of_shapes_it_is_said_how_to_get_one(ingest_config, tmp_path):
     (tmp_path / "bare.stl").write_bytes(toyhead.unlabelled().export(file_type="stl"))
     for parser in (None, _Both(None)):
         with pytest.raises(ScanError, match="no colours to parse; `train_shape_parser: people` above 0"):
             ingest_scan(tmp_path / "bare.stl", ingest_config, Orientation(), parser)
 
 
-def test_a_shape_without_a_face_is_refused(toyhead, ingest_config, tmp_path):
+def test_a_shape_without_a_face_is_refused(ingest_config, tmp_path):
     """The oracle of hues sees none in directions."""
     (tmp_path / "bare.stl").write_bytes(toyhead.unlabelled().export(file_type="stl"))
     with pytest.raises(ScanError, match="no labels, and no .*face found"):

@@ -1,7 +1,6 @@
 """Scans without labels, from file to scan file, with an oracle for a parser; and how scans stand."""
 
 import csv
-import importlib
 
 import numpy as np
 import pytest
@@ -16,6 +15,7 @@ from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.unlabelled.parsed_labels import label_unlabelled
 from sofgan.scans.unlabelled.scan_parser import ScanParser
+from tests import toyhead
 
 _UNCHANGED = np.eye(4)
 
@@ -35,12 +35,12 @@ def _matrix(rotation, unit="m", shift=(0, 0, 0)):
     return matrix
 
 
-def _write(toyhead, path, matrix=_UNCHANGED, **options):
+def _write(path, matrix=_UNCHANGED, **options):
     path.write_bytes(toyhead.unlabelled(matrix, **options).export(file_type=path.suffix[1:]))
     return path
 
 
-def _agreement(toyhead, arrays, matrix):
+def _agreement(arrays, matrix):
     """Share of the toy's triangles, by class, whose nearest triangle in the scan file has their label."""
     vertices, faces, face_labels = toyhead.merged(2)
     to_head = arrays["raw_to_head"] @ matrix
@@ -57,10 +57,10 @@ def _agreement(toyhead, arrays, matrix):
     ("axes", "yaw", "unit", "suffix"),
     [(5, 0, "mm", "glb"), (9, -105, "cm", "ply")],
 )
-def test_any_axes_and_units_are_found(axes, yaw, unit, suffix, toyhead, ingest_config, tmp_path):
+def test_any_axes_and_units_are_found(axes, yaw, unit, suffix, ingest_config, tmp_path):
     rotation = axis_rotations()[axes].T @ _yaw(yaw)
     matrix = _matrix(rotation, unit, (3, -2, 5))
-    path = _write(toyhead, tmp_path / f"a.{suffix}", matrix)
+    path = _write(tmp_path / f"a.{suffix}", matrix)
     arrays, row = ingest_scan(path, ingest_config, Orientation(), toyhead.Oracle())
     assert (row.status, row.label_source, row.axes_source) == ("ok", "parsed views", "parsed views")
     assert row.unit == unit and 0.4 < float(row.face_score) <= 1
@@ -70,7 +70,7 @@ def test_any_axes_and_units_are_found(axes, yaw, unit, suffix, toyhead, ingest_c
     if yaw == 0:
         assert row.axes == describe(rotation.T)
     assert set(row.classes.split()) == {labels.NAMES[label] for label in toyhead.CLASSES}
-    agreement = _agreement(toyhead, arrays, matrix)
+    agreement = _agreement(arrays, matrix)
     assert agreement[labels.SKIN] > 0.8 and agreement[labels.HAIR] > 0.8, agreement
     assert all(share > 0.35 for share in agreement.values()), agreement
     x = arrays["vertices"][arrays["faces"]].mean(1)[:, 0]
@@ -80,7 +80,7 @@ def test_any_axes_and_units_are_found(axes, yaw, unit, suffix, toyhead, ingest_c
 
 
 @pytest.mark.parametrize(("scale", "shift"), [(1e6, 1e10), (1e-3, 0.0)])
-def test_micrometres_kilometres_and_places_far_off(scale, shift, toyhead, ingest_config, tmp_path):
+def test_micrometres_kilometres_and_places_far_off(scale, shift, ingest_config, tmp_path):
     matrix = np.diag([scale, scale, scale, 1.0])
     matrix[:3, 3] = shift
     mesh = toyhead.unlabelled()
@@ -95,9 +95,9 @@ def test_micrometres_kilometres_and_places_far_off(scale, shift, toyhead, ingest
     assert set(np.unique(parsed.labelled.face_labels)) == toyhead.CLASSES - {labels.L_NOSE}
 
 
-def test_scan_yaml_is_obeyed(toyhead, ingest_config, tmp_path):
+def test_scan_yaml_is_obeyed(ingest_config, tmp_path):
     given = Orientation("+Z", "-Y", "cm")
-    path = _write(toyhead, tmp_path / "a.ply", _matrix(given.rotation.T @ _yaw(12), "cm"))
+    path = _write(tmp_path / "a.ply", _matrix(given.rotation.T @ _yaw(12), "cm"))
     arrays, row = ingest_scan(path, ingest_config, given, toyhead.Oracle())
     assert (row.axes, row.axes_source, row.unit) == ("+Z up, -Y front", "scan.yaml", "cm")
     turned = arrays["raw_to_head"][:3, :3]
@@ -111,19 +111,19 @@ def test_scan_yaml_is_obeyed(toyhead, ingest_config, tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [Orientation("+Z", "-Y"), Orientation("+Y", "-Z")])
-def test_scan_yaml_that_is_wrong_is_to_be_mended(orientation, toyhead, ingest_config, tmp_path):
-    path = _write(toyhead, tmp_path / "a.ply")
+def test_scan_yaml_that_is_wrong_is_to_be_mended(orientation, ingest_config, tmp_path):
+    path = _write(tmp_path / "a.ply")
     with pytest.raises(ScanError, match="no .*face found.* where scan.yaml says .* mend `up` and `front`"):
         ingest_scan(path, ingest_config, orientation, toyhead.Oracle())
 
 
-def test_a_scan_without_a_face_is_refused_with_what_to_do(toyhead, ingest_config, tmp_path):
-    path = _write(toyhead, tmp_path / "a.ply", keep=lambda middles: middles[:, 2] < 0.05)
+def test_a_scan_without_a_face_is_refused_with_what_to_do(ingest_config, tmp_path):
+    path = _write(tmp_path / "a.ply", keep=lambda middles: middles[:, 2] < 0.05)
     with pytest.raises(ScanError, match="no face found from any side; give it labels, or `up` and `front`"):
         ingest_scan(path, ingest_config, Orientation(), toyhead.Oracle())
 
 
-def test_scans_of_hardly_any_triangles_are_refused_in_words(toyhead, ingest_config, tmp_path):
+def test_scans_of_hardly_any_triangles_are_refused_in_words(ingest_config, tmp_path):
     """A pyramid's top is one vertex: no height from the top holds more."""
     pyramid = trimesh.Trimesh(
         [[0, 0, 0], [1, 0, 0], [0, 0, 1], [0.3, 1, 0.3]],
@@ -136,10 +136,10 @@ def test_scans_of_hardly_any_triangles_are_refused_in_words(toyhead, ingest_conf
         ingest_scan(tmp_path / "a.ply", ingest_config, Orientation(), toyhead.Oracle())
 
 
-def test_the_inside_of_a_mask_is_no_face(toyhead, ingest_config, tmp_path):
+def test_the_inside_of_a_mask_is_no_face(ingest_config, tmp_path):
     """A scan of the front half alone shows its features from behind as well."""
     rotation = axis_rotations()[7].T @ _yaw(20)
-    path = _write(toyhead, tmp_path / "a.ply", _matrix(rotation), keep=lambda middles: middles[:, 2] > 0)
+    path = _write(tmp_path / "a.ply", _matrix(rotation), keep=lambda middles: middles[:, 2] > 0)
     arrays, row = ingest_scan(path, ingest_config, Orientation(), toyhead.Oracle())
     turned = arrays["raw_to_head"][:3, :3]
     assert rotation_angle(turned / np.cbrt(np.linalg.det(turned)) @ rotation) < 5
@@ -147,7 +147,7 @@ def test_the_inside_of_a_mask_is_no_face(toyhead, ingest_config, tmp_path):
 
 
 @pytest.mark.parametrize("orientation", [Orientation(), Orientation("+Y", "+Z")])
-def test_two_coloured_heads_are_refused_as_two(orientation, toyhead, ingest_config, tmp_path):
+def test_two_coloured_heads_are_refused_as_two(orientation, ingest_config, tmp_path):
     beside = np.eye(4)
     beside[0, 3] = 0.2
     two = trimesh.util.concatenate([toyhead.unlabelled(), toyhead.unlabelled(beside)])
@@ -156,12 +156,12 @@ def test_two_coloured_heads_are_refused_as_two(orientation, toyhead, ingest_conf
         ingest_scan(tmp_path / "two.ply", ingest_config, orientation, toyhead.Oracle())
 
 
-def test_what_a_scan_lacks_is_said(toyhead, ingest_config, tmp_path):
+def test_what_a_scan_lacks_is_said(ingest_config, tmp_path):
     mesh = toyhead.unlabelled()
     (tmp_path / "bare.stl").write_bytes(mesh.export(file_type="stl"))
     with pytest.raises(ScanError, match="no labels: .*; no colours to parse"):
         ingest_scan(tmp_path / "bare.stl", ingest_config, Orientation(), toyhead.Oracle())
-    path = _write(toyhead, tmp_path / "a.ply")
+    path = _write(tmp_path / "a.ply")
     with pytest.raises(ScanError, match="it has colours, but there is no parser"):
         ingest_scan(path, ingest_config, Orientation())
     nowhere = ScanParser(tmp_path / "parser.pt")
@@ -172,7 +172,7 @@ def test_what_a_scan_lacks_is_said(toyhead, ingest_config, tmp_path):
 _TEXTURED = "mtllib a.mtl\nv 0 0 0\nv 1 0 0\nv 0 1 0\nvt 0 0\nvt 1 0\nvt 0 1\nusemtl m0\nf 1/1 2/2 3/3\n"
 
 
-def test_a_texture_that_is_not_there_is_named(toyhead, ingest_config, tmp_path):
+def test_a_texture_that_is_not_there_is_named(ingest_config, tmp_path):
     (tmp_path / "a.obj").write_text(_TEXTURED + "usemtl m1\nf 3/1 2/2 1/3\n")
     (tmp_path / "a.mtl").write_text("newmtl m0\nmap_Kd lost.png\nnewmtl m1\nmap_Kd lost.png\n")
     with pytest.raises(ScanError, match="its texture lost.png is not there"):
@@ -185,7 +185,7 @@ def test_a_texture_that_is_not_there_is_named(toyhead, ingest_config, tmp_path):
 
 
 @pytest.mark.parametrize("axes", range(24))
-def test_labelled_parts_tell_the_axes(axes, toyhead, ingest_config, tmp_path):
+def test_labelled_parts_tell_the_axes(axes, ingest_config, tmp_path):
     rotation = axis_rotations()[axes].T
     unit = list(METRES)[axes % len(METRES)]
     scene = trimesh.Scene()
@@ -200,7 +200,7 @@ def test_labelled_parts_tell_the_axes(axes, toyhead, ingest_config, tmp_path):
     assert rotation_angle(turned / np.cbrt(np.linalg.det(turned)) @ rotation) < 1e-3
 
 
-def _without(toyhead, path, *left_out, matrix=_UNCHANGED):
+def _without(path, *left_out, matrix=_UNCHANGED):
     scene = trimesh.Scene()
     for name, label, mesh in toyhead.parts(1):
         mesh.apply_transform(matrix)
@@ -210,24 +210,21 @@ def _without(toyhead, path, *left_out, matrix=_UNCHANGED):
     return path
 
 
-def test_axes_are_assumed_without_eyes_and_found_without_a_mouth(toyhead, ingest_config, tmp_path):
-    path = _without(toyhead, tmp_path / "a.glb", labels.EYE)
+def test_axes_are_assumed_without_eyes_and_found_without_a_mouth(ingest_config, tmp_path):
+    path = _without(tmp_path / "a.glb", labels.EYE)
     _, row = ingest_scan(path, ingest_config, Orientation())
     assert (row.axes, row.axes_source) == ("+Y up, +Z front", "assumed")
     given = Orientation("+Z", "-Y")
-    path = _without(toyhead, tmp_path / "b.glb", labels.U_LIP, labels.L_LIP, matrix=_matrix(given.rotation.T))
+    path = _without(tmp_path / "b.glb", labels.U_LIP, labels.L_LIP, matrix=_matrix(given.rotation.T))
     _, row = ingest_scan(path, ingest_config, Orientation("+Z"))
     assert (row.axes, row.axes_source) == ("+Z up, -Y front", "eyes and shape")
 
 
-def test_processes_change_nothing(toyhead, ingest_config, tmp_path, monkeypatch):
-    # Other processes find the oracle by its module's name.
-    monkeypatch.syspath_prepend(toyhead.__file__.rpartition("/")[0])
-    assert importlib.import_module("toyhead") is toyhead
+def test_processes_change_nothing(ingest_config, tmp_path, monkeypatch):
     raw = tmp_path / "raw"
     raw.mkdir()
     for name in ("a", "b"):
-        _write(toyhead, raw / f"{name}.ply", keep=lambda middles: middles[:, 1] > -0.13)
+        _write(raw / f"{name}.ply", keep=lambda middles: middles[:, 1] > -0.13)
     (raw / "skin.tga").write_bytes(b"a texture is no scan")
     (raw / "scan.yaml").write_text("up: +Y\nfront: +Z\n")
     for workers in (1, 2):

@@ -52,3 +52,20 @@ def test_palette_critic_brings_colors_and_their_spread_to_the_photos():
         painter.step()
     torch.testing.assert_close(mean.detach(), torch.tensor([0.4, -0.2, 0.0]), rtol=0, atol=0.12)
     assert deviation.detach().abs().mean().item() == pytest.approx(0.2, abs=0.08)
+
+
+def test_the_palette_critics_loss_has_half_of_r1():
+    palettes = torch.randn(4, 60, requires_grad=True)
+    real, fake = palettes.square().sum(1, keepdim=True), torch.randn(4, 1)
+    plain = torch.nn.functional.softplus(-real).mean() + torch.nn.functional.softplus(fake).mean()
+    r1 = (2 * palettes).square().sum(1).mean()
+    torch.testing.assert_close(palette_loss(real, fake, palettes), plain + 0.5 * r1)
+
+
+def test_a_region_of_a_few_places_counts_as_absent():
+    labels = torch.full((2, 64, 64), BACKGROUND)
+    labels[0, 0, :8], labels[1, 0, :9] = HAIR, HAIR  # of 4096; 2 thousandths are 8.2
+    found = palette(torch.ones(2, 3, 64, 64), one_hot(labels)).view(2, len(STYLE_GROUPS), 5)[
+        :, group_of(HAIR)
+    ]
+    assert found[0].abs().sum() == 0 and found[1, 4] == 1

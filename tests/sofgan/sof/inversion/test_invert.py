@@ -20,6 +20,7 @@ from sofgan.sof.inversion.start import face_moments, search_start
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
+from tests import scenes
 
 CONFIG = InvertMasks(
     preset="fast",
@@ -140,9 +141,9 @@ def test_released_modules_change_and_the_known_field_never(trained, maps, rehear
 
 
 def test_with_a_rehearsal_released_modules_fit_maps_and_go_on_showing_known_heads(
-    trained, rehearsal, views_module, tmp_path, tiny_training
+    trained, rehearsal, tmp_path, tiny_training
 ):
-    views_module.make_views(tmp_path / "new", heads=7, views=2, held_out=0, size=32)
+    scenes.make_views(tmp_path / "new", heads=7, views=2, held_out=0, size=32)
     maps = read_views(view_files(tmp_path, ["new"])).labels[8::2]  # three heads that the field does not know
     config = dataclasses.replace(CONFIG, steps=20, released_steps=60, rehearsal_instances=4)
     frozen = invert(trained, maps, config, tiny_training, seed=0)

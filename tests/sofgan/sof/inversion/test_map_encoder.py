@@ -11,12 +11,14 @@ from sofgan.labels import NAMES, NUM_CLASSES, mirror, resize
 from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.map_encoder import (
+    CAMERA_UNITS,
     MapEncoder,
     angle_errors,
     camera_angles,
     portrait_crops,
     train_encoder,
 )
+from tests import scenes
 
 
 def test_white_coordinates_are_standard_normal_over_known_heads_and_lead_back():
@@ -74,8 +76,8 @@ def test_crops_move_a_head_as_their_values_say():
     assert 0.1 < clothes < 0.5
 
 
-def test_an_encoder_learns_cameras_of_heads_it_has_not_seen_and_is_seeded(views_module, tmp_path):
-    views_module.make_views(tmp_path, heads=12, views=12, held_out=0, size=32)
+def test_an_encoder_learns_cameras_of_heads_it_has_not_seen_and_is_seeded(tmp_path):
+    scenes.make_views(tmp_path, heads=12, views=12, held_out=0, size=32)
     views = read_views(sorted(tmp_path.glob("*.npz")))
     known = dataclasses.replace(views.subset(torch.nonzero(views.instance < 9)[:, 0]))
     new = views.subset(torch.nonzero(views.instance >= 9)[:, 0])
@@ -104,3 +106,23 @@ def test_larger_maps_are_seen_as_their_pixels_centers():
     other = encoder(mirror(resize(maps, 64)))
     sign = torch.tensor([-1.0, 1, 1, -1, 1])
     assert torch.equal(found.cameras, (expected.cameras + sign * other.cameras) / 2)
+
+
+def test_the_mirror_of_a_map_has_the_mirrored_camera():
+    torch.manual_seed(0)
+    encoder = MapEncoder(6).eval()
+    torch.nn.init.normal_(encoder.output.weight)
+    maps = torch.randint(0, 17, (3, 64, 64)).to(torch.uint8)
+    one, other = encoder.estimate(maps).cameras, encoder.estimate(mirror(maps)).cameras
+    assert one.abs().min() > 1e-3
+    assert torch.allclose(
+        other, one * torch.tensor([-1.0, 1, 1, -1, 1]), atol=1e-5
+    )  # yaw, and shift to the side
+
+
+def test_a_camera_is_answered_in_its_units():
+    encoder = MapEncoder(6).eval()
+    torch.nn.init.ones_(encoder.output.bias)
+    made = encoder(torch.zeros(1, 64, 64, dtype=torch.uint8))
+    assert made.white.tolist() == [[1.0] * 6]
+    assert made.cameras.tolist()[0] == pytest.approx(CAMERA_UNITS)
