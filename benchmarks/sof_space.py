@@ -26,7 +26,7 @@ from sofgan.sof.sampling import fit_mixture, sample_codes, sample_mixture, shape
 from sofgan.sof.sof import Sof, load_sof
 
 LEAST_PLAUSIBLE, LEAST_CALIBRATION, MOST_NOISE = 0.5, 0.9, 0.1
-DIRICHLET_4 = {"method": "dirichlet", "bases": 4, "concentration": 1.0}
+RANDOM_4 = {"method": "random", "bases": 4, "concentration": 1.0}
 COLUMNS = ("share_plausible", "both_eyes", "specks", "novelty", "plausible_novelty", "diversity")
 
 
@@ -68,7 +68,7 @@ def main(options) -> list[bool]:
     for name, draw in methods(sof, options.heads, options.seed).items():
         if not options.methods or any(word in name for word in options.methods):
             row(name, render_heads(sof, draw()))
-    for name, sampling in (("default", {}), ("dirichlet 4 1.0", DIRICHLET_4)):
+    for name, sampling in (("default", {}), ("random 4 1.0", RANDOM_4)):
         if not options.methods or any(word in f"{name}, tried again" for word in options.methods):
             found = sample_plausible(sof, reference, options.heads, generator(options.seed), **sampling)
             again = f"{found.drawn / options.heads:.1f} drawn for one"
@@ -108,8 +108,8 @@ def methods(sof: Sof, count: int, seed: int) -> dict[str, Callable[[], torch.Ten
     rows = {"default": sampled()}
     for bases in (2, 3, 4, 5):
         for concentration in (0.2, 0.5, 1.0):
-            rows[f"dirichlet {bases} {concentration}"] = sampled(
-                method="dirichlet", bases=bases, concentration=concentration
+            rows[f"random {bases} {concentration}"] = sampled(
+                method="random", bases=bases, concentration=concentration
             )
     for neighbours, bases, concentration in (
         (8, 2, 1.0), (8, 3, 0.5), (8, 3, 1.0), (8, 4, 1.0), (4, 3, 1.0), (16, 3, 1.0)

@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ COUNTED = (
 SETS = {"ffhq": 70_000, "celebamask": 30_000}  # photos, as published
 PAPER_SCANS = 122
 SCANS = 2
-PHOTOS = {"ffhq": (14, 4), "celebamask": (13, 2)}  # of a rehearsal, to train on and held out
+PHOTOS = {"ffhq": (14, 4), "celebamask": (21, 2)}  # of a rehearsal, to train on and held out
 
 # How many a rehearsal has of what: keys of params.yaml, by their last names wherever they stand, or dotted. Whole
 # numbers are at most these; others, and lists, become these. Those of `GROWING` are unlike other sizes: by them
@@ -106,11 +106,17 @@ class Result:
 
 
 class Done:
-    """Results of stages by what they depend on; rehearsals share them, and each runs what none has run."""
+    """Results of stages by what they depend on; rehearsals share them, and each runs what none has run.
 
-    def __init__(self):
+    Args:
+        at_once: pieces of work that run at a time; None: one a core. A rehearsal that waits for another's work takes
+            none of these places.
+    """
+
+    def __init__(self, at_once: int | None = None):
         self._known: dict[str, Future] = {}
         self._lock = threading.Lock()
+        self._places = threading.Semaphore(at_once or params.cores())
 
     def get(self, key: str, work: Callable[[], T]) -> tuple[T, bool]:
         """Result of the work, done here or by the first rehearsal that asked, and whether that was here."""
@@ -119,7 +125,8 @@ class Done:
             future = self._known.setdefault(key, Future())
         if mine:
             try:
-                future.set_result(work())
+                with self._places:
+                    future.set_result(work())
             except BaseException as error:
                 future.set_exception(error)
         return future.result(), mine
@@ -148,7 +155,7 @@ def run(names: list[str]) -> int:
 def rehearsals(
     documents: dict[str, dict], say: Callable[[str], None]
 ) -> Iterator[dict[str, Callable[[], list[Result]]]]:
-    """Rehearse the params.yaml of several profiles, as many at once as there are cores.
+    """Rehearse the params.yaml of several profiles, as many stages at once as there are cores.
 
     Args:
         documents: by the profile's name.
@@ -161,7 +168,7 @@ def rehearsals(
     with (
         tempfile.TemporaryDirectory(prefix="sofgan-rehearsal-") as work,
         forks(Path(work)),
-        ThreadPoolExecutor(1 + params.cores()) as pool,
+        ThreadPoolExecutor(1 + len(documents)) as pool,
     ):
         files = {}
         for name, document in documents.items():
@@ -238,7 +245,7 @@ def rehearse(
     for stage in [stage for stage in graph if is_spare(stage, needed)]:
         notes.append(f"{stage.name}: left out, this profile does not use what it makes")
         graph.remove(stage)
-    _make_raw(few, graph, folder, notes)
+    _make_raw(few, graph, folder, notes, done)
     for note in notes:
         say(f"  {note}")
     keys, waiting, results, stopped = {}, [], [], set()
@@ -352,7 +359,7 @@ def lengths_of(
         found[train] = (sets[name] * (1 - share), f"photos of {name}")
         if share:
             found[train + held_out] = (sets[name], f"photos of {name}")
-    heads = SCANS + few["invert_masks"]["maps"]
+    heads = SCANS * len(few["batches"]) + few["invert_masks"]["maps"]
     maps = min(document["invert_masks"]["maps"], sets["celebamask"])
     found[heads] = (sets["scans"] + maps, "heads of the field")
     for block in stage.params:
@@ -420,8 +427,8 @@ def _link(source: Path, target: Path) -> None:
     target.symlink_to(source.resolve())
 
 
-def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str]) -> None:
-    """Scans and photos that no stage makes."""
+def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str], done: Done) -> None:
+    """Scans and photos that no stage makes, or those of another rehearsal, where they are the same."""
     made = {path for stage in graph for path in stage.makes}
     scans = [batch for batch in few["batches"] if f"{NETWORK_SCANS}/{batch}" not in made]
     photos = []
@@ -437,11 +444,20 @@ def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str]) -
             )  # fmt: skip
             notes.append(f"{settings['source']}: {train + held_out * (share > 0)} invented photos stand in")
     if scans or photos:
-        order = folder / "raw.json"
-        order.write_text(json.dumps({"scans": scans, "photos": photos}))
-        status, text = _python(["stages.execution.rehearsing.raw", str(order)], folder)
-        if status:
-            raise RehearsalError(f"photos and scans to rehearse with could not be made: {_last(text)}")
+        content = json.dumps({"scans": scans, "photos": photos})
+
+        def make() -> Path:
+            order = folder / "raw.json"
+            order.write_text(content)
+            status, text = _python(["stages.execution.rehearsing.raw", str(order)], folder)
+            if status:
+                raise RehearsalError(f"photos and scans to rehearse with could not be made: {_last(text)}")
+            return folder
+
+        source, own = done.get(f"raw {content}", make)
+        if not own:
+            places = [f"{NETWORK_SCANS}/{batch}" for batch in scans] + [one["folder"] for one in photos]
+            _copy(places, source, folder)
 
 
 def _photo_size(few: dict) -> int:
@@ -542,7 +558,11 @@ def _key(stage: Planned, few: dict, document: dict, keys: dict[str, str], heavy:
 
 def _take(stage: Planned, source: Path, target: Path) -> None:
     """Copy the outs that a stage made in another folder."""
-    for path in stage.makes:
+    _copy(stage.makes, source, target)
+
+
+def _copy(paths: Iterable[str], source: Path, target: Path) -> None:
+    for path in paths:
         (target / path).parent.mkdir(parents=True, exist_ok=True)
         if (source / path).is_dir():
             shutil.copytree(source / path, target / path, dirs_exist_ok=True)

@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 import sys
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from sofgan.files import read_json, write_bytes
 
 MOST_NAMED = 3  # differences that a sentence names
 LETTERS = 12  # of a digest, in names of files and folders
+FILE = "fingerprint.json"  # beside what a stopped run leaves
 
 
 def short_digest(fingerprint) -> str:
@@ -19,6 +21,25 @@ def short_digest(fingerprint) -> str:
 def write_fingerprint(path: str | Path, fingerprint) -> None:
     """Keep a fingerprint beside what was made by it."""
     write_bytes(path, _text(fingerprint).encode())
+
+
+def kept_folder(work: Path, what: str, fingerprint) -> Path:
+    """The folder in `work` for what a run of that fingerprint keeps: there, if one was stopped. Those of other
+    fingerprints are removed, and it is said why `what` was stopped is of no use."""
+    folder = work / short_digest(fingerprint)
+    if not folder.is_dir():
+        others = [path for path in work.glob("*/") if any(_kept(path))]
+        if others:
+            newest = max(others, key=lambda path: path.stat().st_mtime_ns)
+            say_anew(f"{work}: {what} that was stopped", newest / FILE, fingerprint)
+        for path in others:
+            shutil.rmtree(path)
+        write_fingerprint(folder / FILE, fingerprint)
+    return folder
+
+
+def _kept(folder: Path) -> list[Path]:
+    return [path for path in folder.iterdir() if path.name != FILE and not path.name.startswith(".")]
 
 
 def say_anew(what: str, path: str | Path, fingerprint) -> None:

@@ -155,21 +155,27 @@ def _work(function: Callable[[Item], Result], item: Item, inner: int) -> Result:
     return function(item)
 
 
-def use_gpu(device: "torch.device | str") -> None:
-    """Choose precision and algorithms of float32 on CUDA; elsewhere nothing.
+def use_gpu(device: "torch.device | str", exact: bool) -> None:
+    """Choose for what this process does on CUDA from now on; elsewhere nothing.
 
-    Convolutions may round what they multiply to 10 bits (TF32) and add in float32: those that are in float32 at all are
-    the regularisers', on twice differentiated networks, and would else miss a GPU's tensor cores. Matrix products don't
-    round: styles, demodulation and the critics' heads go through them, which are in float32 so that they are exact.
+    Matrix products are never rounded. The field is made of them: what they round is where a point lies, so that labels
+    move at borders and thin parts break up. So are styles, demodulation and the critics' heads, which are in float32
+    in order to be exact.
 
-    cuDNN tries its algorithms on each new shape and keeps the fastest; pictures have the same few shapes all along. It
-    may keep another one the next time. A training on CUDA is repeated but for rounding only, whatever is chosen here:
-    gradients of interpolation are added up there in any order.
+    Not `exact`, for trainings of pictures: convolutions may round what they multiply to 10 bits (TF32) and add in
+    float32. Those that are in float32 at all are the regularisers', on twice differentiated networks, or a parser's,
+    and would else miss a GPU's tensor cores. cuDNN tries its algorithms on each new shape and keeps the fastest;
+    pictures have the same few shapes all along. It may keep another one the next time. A training on CUDA is repeated
+    but for rounding only, whatever is chosen here: gradients of interpolation are added up there in any order.
+
+    `exact`, for the field, for label maps and for scores: convolutions don't round either, and cuDNN takes the
+    algorithm that it would take the next time too. Scores are then those of float32, as on a CPU and as published ones,
+    and a map that is parsed again is the same map.
     """
     import torch
 
     if torch.device(device).type != "cuda":
         return
     torch.backends.cuda.matmul.fp32_precision = "ieee"
-    torch.backends.cudnn.conv.fp32_precision = "tf32"
-    torch.backends.cudnn.benchmark = True
+    torch.backends.cudnn.conv.fp32_precision = "ieee" if exact else "tf32"
+    torch.backends.cudnn.benchmark = not exact

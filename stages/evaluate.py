@@ -4,6 +4,7 @@ import contextlib
 from functools import partial
 
 import numpy as np
+from torch import Tensor
 
 from sofgan.errors import InputError
 from sofgan.evaluation import portraits, restyling
@@ -13,7 +14,7 @@ from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_lab
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
 from sofgan.parallel import DeviceProcesses, Mapper, gpus
 from sofgan.photos.store import HELD_OUT, PhotoStore
-from sofgan.runtime import map_pieces, use_cpu
+from sofgan.runtime import map_pieces, use_cpu, use_gpu
 from sofgan.scores.inception import check_inception
 from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.seeds import numpy_generator, torch_generator
@@ -22,7 +23,6 @@ from sofgan.siw.conditions import EVALUATION, Conditions
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.sheets import sample_grid
 from sofgan.sof.data import instance_name, read_views, view_files
-from sofgan.sof.plausibility import Reference
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
 from sofgan.training import write_classes
@@ -41,6 +41,7 @@ FEWEST = 2  # photos of a side, as a Frechet distance needs
 def main() -> None:
     params, how = read_params("evaluate"), runtime()
     use_cpu(how.threads)
+    use_gpu(how.device, exact=True)
     if params.inception_weights:
         check_inception(params.inception_weights)  # now, not after hours of painting
     sof, siw = load_sof(paths.SOF_INVERTED, how.device), load_siw(paths.SIW, how.device)
@@ -50,10 +51,14 @@ def main() -> None:
     chosen = {name: sides(store, params.images, name) for name, store in stores.items()}
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
-        reference = training_reference(sof)
+        sampling = read_params("sample_conditions").sampling
+        reference = training_reference(sof) if sampling.judged else None
         heads = sampled_maps(params.sof_images, siw.generator.config.label_size)
         figures |= _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
-        _draw(sof, reference, siw, heads, params, run)
+        turned = sample_heads(
+            sof, reference, 1, torch_generator(seed(), "evaluate", "turntable"), **sampling.keywords()
+        )
+        _draw(sof, turned[0], siw, heads, params, run)
         write_classes(
             paths.PLOTS / "evaluation_classes.csv",
             **{name: by_class(figures, f"{name}_iou_") for name in ("held_out_view", "control")},
@@ -226,14 +231,11 @@ def compared(real: dict, painted: dict, held_out_maps: int, kid_subset: int) -> 
     return figures
 
 
-def _draw(
-    sof: Sof, reference: Reference | None, siw: Siw, heads: Maps, params: Evaluate, run: StageRun
-) -> None:
-    """Sample grid, turntable and its animation into data/evaluation."""
+def _draw(sof: Sof, code: Tensor, siw: Siw, heads: Maps, params: Evaluate, run: StageRun) -> None:
+    """Sample grid, and turntable of the head of a code with its animation, into data/evaluation."""
     rows, columns = params.grid
     size = siw.generator.config.label_size
     grid = sample_grid(siw, np.stack([heads.labels(row) for row in range(rows)]), columns, seed())
-    code = sample_heads(sof, reference, 1, torch_generator(seed(), "evaluate", "turntable"))[0]
     w = style_rows(siw, params.turntable_styles, torch_generator(seed(), "evaluate", "turntable styles"))
     yaws = np.radians(params.turntable_yaws_degrees)
     views = turntable_labels(sof, code, siw.framing, yaws, size)

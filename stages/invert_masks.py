@@ -11,7 +11,7 @@ from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
 from sofgan.photos.store import HELD_OUT, PhotoStore
-from sofgan.runtime import use_cpu
+from sofgan.runtime import use_cpu, use_gpu
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
 from sofgan.sof.inversion.code_prior import fit_prior
@@ -40,6 +40,7 @@ KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and
 def main() -> None:
     params, training, machine = read_params("invert_masks"), read_params("train_sof"), runtime()
     use_cpu(machine.threads)
+    use_gpu(machine.device, exact=True)
     sof = load_sof(SOF, machine.device)
     keys, maps = masks(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)

@@ -3,7 +3,7 @@
 from sofgan.files import sha256_file
 from sofgan.parsing.parse_store import ParserFile, mean_class_areas, parse_store, picture_parsed
 from sofgan.photos.store import PhotoStore
-from sofgan.runtime import use_cpu
+from sofgan.runtime import use_cpu, use_gpu
 from stages import paths
 from stages.code import code_digests
 from stages.execution.dask_shards import over_devices, threads_each
@@ -17,6 +17,7 @@ PICTURED = 12
 def main() -> None:
     params, how = read_params("parse_faces"), runtime()
     use_cpu(how.threads)
+    use_gpu(how.device, exact=True)
     photos, parser = (
         PhotoStore(paths.PHOTOS["ffhq"]),
         ParserFile(paths.PHOTO_PARSER, sha256_file(paths.PHOTO_PARSER), how.device),

@@ -1,30 +1,37 @@
 """Sample heads from the field's space, and draw what portraits of them show: conditions to train and to score on.
 
 Pieces go to Dask's workers where `runtime.cluster` says so, else to a process for each GPU, or to threads on the CPU.
+Chosen heads and finished pieces are kept in `.work/sample_conditions` until all is done: a run that was stopped is gone
+on with.
 """
 
 import contextlib
+import shutil
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
+from sofgan.config import to_mapping
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
+from sofgan.fingerprint import kept_folder
 from sofgan.parallel import DeviceProcesses, Mapper, gpus
 from sofgan.photos.store import HELD_OUT, PhotoStore
-from sofgan.runtime import map_pieces, use_cpu
+from sofgan.runtime import map_pieces, use_cpu, use_gpu
 from sofgan.siw.condition_shards import FieldFile, write_conditions
 from sofgan.siw.condition_views import portrait_framing, training_reference
-from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet
+from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.config import SampleConditions
 from stages import paths
+from stages.code import code_digests
 from stages.execution.dask_shards import on_cluster
 from stages.execution.entry import enter
 from stages.params import Runtime, read_params, runtime, seed
 from stages.tracking.run import stage_run
 
 FIELD, PHOTO_MAPS, OUT = paths.SOF_INVERTED, paths.PARSED, paths.CONDITIONS
+WORK = paths.WORK / "sample_conditions"
 SHEET_MAPS, SHEET_COLUMNS = 48, 12  # maps on the contact sheet
 
 
@@ -32,6 +39,7 @@ def main() -> None:
     """The field after round 2 and the photos' label maps in; data/conditions out."""
     params, machine = read_params("sample_conditions"), runtime()
     use_cpu(machine.threads)
+    use_gpu(machine.device, exact=True)
     field = FieldFile(FIELD, sha256_file(FIELD), machine.device)
     sof = field.load()
     # Where none of the field's maps is trained on, only those are drawn that are scored. DVC knows of it by
@@ -40,16 +48,30 @@ def main() -> None:
     counts = {TRAINING: trained_on, EVALUATION: params.evaluation_maps}
     with stage_run("sample_conditions", params) as run, workers(machine) as spread:
         run.text("heads to judge new ones by")
-        reference = training_reference(sof)
-        framing = portrait_framing(sof, reference, photo_maps(params), params.framing.reference_heads, seed())
+        reference = training_reference(sof) if params.sampling.judged else None
+        sampling, measured = params.sampling.keywords(), params.framing.reference_heads
+        framing = portrait_framing(sof, reference, photo_maps(params), measured, seed(), **sampling)
+        fingerprint = {
+            "configuration": to_mapping(params),
+            "counts": counts,
+            "framing": framing.to_mapping(),
+            "seed": seed(),
+            "device": machine.device,
+            "inputs": {str(FIELD): field.digest},
+            "code": code_digests("sample_conditions"),
+        }
+        kept = kept_folder(WORK, "a rendering of conditions", fingerprint)
+        write_conditions(
+            kept, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run,
+            **sampling,
+        )  # fmt: skip
         with atomic_path(OUT) as folder:
             folder.mkdir()
-            write_conditions(
-                folder, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run
-            )  # fmt: skip
+            copy_store(kept, folder)
             shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
             sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)
             write_png(folder / "maps.png", sheet)
+        shutil.rmtree(kept, ignore_errors=True)
         run.image("samples/maps", sheet)
         run.final(
             {

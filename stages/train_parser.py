@@ -13,7 +13,7 @@ from sofgan.labels import NAMES
 from sofgan.parsing.parser import pretrained_parser, save_parser
 from sofgan.parsing.train import TrainedParser, photos_of, score_parser, sharers, train_parser
 from sofgan.photos.store import HELD_OUT, VALIDATION, PhotoStore
-from sofgan.runtime import use_cpu
+from sofgan.runtime import use_cpu, use_gpu
 from sofgan.scores.segmentation import ConfusionMatrix, confusion_picture
 from sofgan.training import Checkpoints
 from stages import paths
@@ -33,6 +33,7 @@ def main() -> None:
     )
     how = runtime()
     use_cpu(how.threads)
+    use_gpu(how.device, exact=False)
     store = PhotoStore(paths.PHOTOS["celebamask"])
     with distributed.process_group(how.device) as device, stage_run("train_parser", params) as run:
         if params.pretrained.path:

@@ -8,7 +8,7 @@ from sofgan.files import write_bytes
 from sofgan.parallel import Mapper
 from sofgan.parsing.parser import save_parser
 from sofgan.parsing.train import train_on_photos
-from sofgan.runtime import use_cpu
+from sofgan.runtime import use_cpu, use_gpu
 from sofgan.scans.unlabelled.config import NO_PARSER
 from sofgan.scans.unlabelled.shape_data import picture_people
 from sofgan.training import Checkpoints
@@ -36,6 +36,7 @@ def main() -> None:
             progress=run,
         )
         use_cpu(how.threads)
+        use_gpu(how.device, exact=False)
         fingerprint = {
             "configuration": to_mapping(params),
             "seed": seed(),

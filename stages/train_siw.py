@@ -40,7 +40,7 @@ def main() -> None:
     train_together("stages.train_siw", params.sharers)
     machine = runtime()
     use_cpu(machine.threads)
-    use_gpu(machine.device)
+    use_gpu(machine.device, exact=False)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:
         # Each process reads by itself what it needs: nothing that large is sent from one to another.
         photos, photo_labels = _photos(params, machine.workers)

@@ -9,7 +9,7 @@ import torch
 from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
-from sofgan.runtime import use_cpu
+from sofgan.runtime import use_cpu, use_gpu
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances, view_files
@@ -43,6 +43,7 @@ def main() -> None:
     train_together("stages.train_sof", lambda asked: min(asked, shared))
     machine = runtime()
     use_cpu(machine.threads)
+    use_gpu(machine.device, exact=True)
     everyone = view_files(paths.VIEWS, batches())
     files, new_files = split_instances(everyone, params.held_out_instances, seed())
     previous = None

@@ -64,6 +64,27 @@ def torchrun():
     return run
 
 
+@pytest.fixture
+def gpu_choices():
+    """Reads and sets how torch would compute float32 on a GPU: precision of matrix products and of convolutions, and
+    whether cuDNN looks for its fastest algorithm. All is put back afterwards."""
+    import torch
+
+    matmul, cudnn = torch.backends.cuda.matmul, torch.backends.cudnn
+
+    class Choices:
+        def get(self) -> tuple[str, str, bool]:
+            return matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.benchmark
+
+        def set(self, choices: tuple[str, str, bool]) -> None:
+            matmul.fp32_precision, cudnn.conv.fp32_precision, cudnn.benchmark = choices
+
+    choices = Choices()
+    before = choices.get()
+    yield choices
+    choices.set(before)
+
+
 @pytest.fixture(scope="session")
 def real_files(tmp_path_factory) -> Path:
     """A git repository with DVC and this project's own ignore files, dvc.yaml and params.yaml, to be copied.

@@ -44,8 +44,9 @@ PSI = 0.7  # of styles in pictures: towards the average one, as the authors show
 
 def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarray):
     """Reference for heads, framing, and views to train on and to show, made once."""
-    reference = training_reference(sof)
-    framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], config.framing.reference_heads, SEED)
+    reference, sampling = training_reference(sof), config.sampling.keywords()
+    heads = config.framing.reference_heads
+    framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], heads, SEED, **sampling)
     size = config.size_px
     file = (
         harness.CACHE
@@ -56,6 +57,7 @@ def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarra
             purpose: render_sof_maps(
                 sof, reference, framing, config.framing, count, size, SEED,
                 lambda done: harness.tell(f"heads: {done}", end=""), purpose=purpose,
+                **sampling,
             )
             for purpose, count in (("training", config.maps), ("showcase", GRID[0]))
         }  # fmt: skip

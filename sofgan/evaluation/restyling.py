@@ -66,6 +66,15 @@ def style_spread(
     return {name: float(np.sqrt(np.mean(values))) for name, values in squares.items() if values}
 
 
+def within_reach(inside: Tensor, reach: int) -> Tensor:
+    """Where (B, R, R) bool a pixel of the region `inside` (B, R, R) bool lies within that many rows and columns."""
+    near = inside[:, None].float()
+    # A square's largest value is that of its columns' largest: two strips, not their product, at each pixel.
+    for window in ((2 * reach + 1, 1), (1, 2 * reach + 1)):
+        near = F.max_pool2d(near, window, 1, (window[0] // 2, window[1] // 2))
+    return near[:, 0] > 0
+
+
 def leakage(
     siw: Siw, labels: np.ndarray, seed: int, classes=(HAIR,), batch: int | None = None
 ) -> float | None:
@@ -86,7 +95,7 @@ def leakage(
         maps, w, other = labels[some], styles[some], others[some]
         change = (siw.paint(maps, w) - siw.restyle(maps, w, other, classes)).abs().mean(1)  # (B, R, R)
         inside = torch.from_numpy(np.isin(resize(maps, siw.resolution), classes)).to(change.device)
-        near = F.max_pool2d(inside[:, None].float(), 2 * reach + 1, 1, reach)[:, 0] > 0
+        near = within_reach(inside, reach)
         parts = (~near, inside)
         sums += [float((change * part).sum(dtype=torch.float64)) for part in parts]
         counts += [int(part.sum()) for part in parts]

@@ -25,6 +25,7 @@ from sofgan.parsing.fast.inference import prepare_for_inference
 from sofgan.parsing.parser import load_parser
 from sofgan.photos.store import PhotoStore
 from sofgan.progress import SILENT, Progress
+from sofgan.runtime import use_gpu
 from sofgan.scores.features import extract
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.siw.model import load_siw
@@ -129,6 +130,7 @@ class Judges:
 
 @lru_cache(1)
 def _loaded(judges: Judges):
+    use_gpu(judges.device, exact=True)
     parser = load_parser(judges.parser, judges.device)
     extractors = make_extractors(judges.extractors, parser, judges.inception_weights, judges.device)
     return load_siw(judges.siw, judges.device), prepare_for_inference(parser), extractors

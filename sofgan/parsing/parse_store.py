@@ -17,7 +17,7 @@ import torch
 
 from sofgan import runtime
 from sofgan.config import to_mapping
-from sofgan.fingerprint import say_anew, short_digest, write_fingerprint
+from sofgan.fingerprint import kept_folder
 from sofgan.images import to_network_range
 from sofgan.labels import NAMES, class_areas, colorize
 from sofgan.parallel import Mapper, ordered_map
@@ -27,8 +27,8 @@ from sofgan.parsing.parser import FaceParser, load_parser
 from sofgan.photos.decoding import encode_labels
 from sofgan.photos.store import SHARD_PHOTOS, PhotoStore, PhotoStoreWriter
 from sofgan.progress import SILENT, Part, Progress
+from sofgan.runtime import use_gpu
 
-FINGERPRINT = "fingerprint.json"  # beside blocks that a stopped run leaves
 # Pixels that a CPU thread takes at once: more fall out of its cache, fewer are dear to call for.
 _CPU_PIXELS = 512 * 512
 
@@ -54,6 +54,7 @@ class ParserFile:
 
 @lru_cache(1)
 def _loaded(file: ParserFile) -> InferenceParser:
+    use_gpu(file.device, exact=True)
     return prepare_for_inference(load_parser(file.path, file.device))
 
 
@@ -89,8 +90,9 @@ def parse_store(
     Returns:
         How many photos were parsed in this call.
     """
-    folder = _block_folder(
+    folder = kept_folder(
         Path(work),
+        "a parsing",
         {
             "photos": photos.fingerprint(),
             "parser": parser_sha256,
@@ -125,20 +127,6 @@ def parse_store(
                 writer.add(record.key, labels=record.labels, split=record.split)
     shutil.rmtree(folder, ignore_errors=True)
     return total
-
-
-def _block_folder(work: Path, fingerprint: dict) -> Path:
-    """Folder for blocks of that fingerprint; those of others are dropped, and the reason is printed."""
-    folder = work / short_digest(fingerprint)
-    if not folder.is_dir():
-        others = [path for path in work.glob("*/") if any(path.glob("[0-9]*/"))]
-        if others:
-            newest = max(others, key=lambda path: path.stat().st_mtime_ns)
-            say_anew(f"{work}: a parsing that was stopped", newest / FINGERPRINT, fingerprint)
-        for path in others:
-            shutil.rmtree(path)
-        write_fingerprint(folder / FINGERPRINT, fingerprint)
-    return folder
 
 
 def _write_block(

@@ -6,22 +6,26 @@ What is drawn is drawn in one place, so the heads are the same wherever they are
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from sofgan.cameras import Camera
+from sofgan.files import write_npz
 from sofgan.parallel import Mapper
 from sofgan.progress import SILENT, Progress
+from sofgan.runtime import use_gpu
 from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
-from sofgan.siw.conditions import EVALUATION, TRAINING, shards, write_index, write_shard
+from sofgan.siw.conditions import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.plausibility import Reference, judge_codes
 from sofgan.sof.sof import Sof, load_sof
 
 JUDGED_TOGETHER = 64  # heads in a piece of judging
+PLAN = "plan.npz"  # in the folder: the chosen heads and their cameras
 FEWEST_SPREAD = 128  # to be judged: fewer are judged here, sooner than other processes could begin
 
 
@@ -46,6 +50,7 @@ class FieldFile:
 
 @lru_cache(1)
 def _loaded(field: FieldFile) -> Sof:
+    use_gpu(field.device, exact=True)
     return load_sof(field.path, field.device)
 
 
@@ -60,15 +65,21 @@ def write_conditions(
     seed: int,
     workers: Mapper,
     progress: Progress = SILENT,
+    **sampling,
 ) -> None:
     """Sample heads and write their views into a folder, a store of `sofgan.siw.conditions`.
 
+    What a call that was stopped has left there, of the same arguments, is gone on with: the heads that it had chosen,
+    and shards that are whole.
+
     Args:
-        folder: is there, and is seen by all workers at the same path.
+        folder: is there, and is seen by all workers at the same path. A file of each shard that tells that it is whole
+            lies in it too, and the chosen heads.
         reference: from `sofgan.siw.condition_views.training_reference`.
         counts: views by set, `TRAINING` and `EVALUATION`.
         size: pixels of the views.
         workers: map pieces, in order.
+        sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
     """
     sof, total = field.load(), sum(counts.values())
 
@@ -81,20 +92,47 @@ def write_conditions(
         scores, p_values = zip(*workers(task, parts))
         return np.concatenate(scores), np.concatenate(p_values)
 
-    planned = plan_views(sof, reference, framing, config, counts, seed, judge)
+    planned = read_plan(folder)
+    if planned is None:
+        planned = plan_views(sof, reference, framing, config, counts, seed, judge, **sampling)
+        write_plan(folder, planned)
     pieces = [
         (name, number, views.rows(rows))
         for name, views in planned.items()
         for number, rows in enumerate(shards(len(views)))
     ]
+    whole = {(name, number): whole_shard(folder, name, number) for name, number, _ in pieces}
+    left = [piece for piece in pieces if whole[piece[:2]] is None]
+    done = total - sum(len(views) for *_, views in left)
     task = partial(_render, field=field, framing=framing, size=size, folder=folder)
-    sets: dict[str, list[dict]] = {name: [] for name in (TRAINING, EVALUATION)}
-    done = 0
-    for (name, _, views), entry in zip(pieces, workers(task, pieces)):
-        sets[name].append(entry)
+    for (name, number, views), entry in zip(left, workers(task, left)):
+        whole[name, number] = entry
         done += len(views)
         progress.items(done, total, "views")
+    sets = {name: [] for name in (TRAINING, EVALUATION)}
+    for (name, _), entry in whole.items():
+        sets[name].append(entry)
     write_index(folder, framing, size, sets)
+
+
+def write_plan(folder: Path, planned: dict[str, HeadViews]) -> None:
+    """Keep which views are to be rendered, by set."""
+    arrays = {
+        f"{name}_{key}": getattr(views, key)
+        for name, views in planned.items()
+        for key in ("codes", "cam2world")
+    }
+    write_npz(folder / PLAN, **arrays)
+
+
+def read_plan(folder: Path) -> dict[str, HeadViews] | None:
+    """What `write_plan` kept; None where it did not, or not whole."""
+    try:
+        with np.load(folder / PLAN) as arrays:
+            names = [key.removesuffix("_codes") for key in arrays.files if key.endswith("_codes")]
+            return {name: HeadViews(arrays[f"{name}_codes"], arrays[f"{name}_cam2world"]) for name in names}
+    except (OSError, ValueError, BadZipFile):
+        return None
 
 
 def _judge(codes: np.ndarray, field: FieldFile, reference: Reference) -> tuple[np.ndarray, np.ndarray]:

@@ -46,21 +46,22 @@ def training_reference(sof: Sof) -> Reference | None:
 
 
 def sample_heads(
-    sof: Sof, reference: Reference | None, count: int, generator: torch.Generator
+    sof: Sof, reference: Reference | None, count: int, generator: torch.Generator, **sampling
 ) -> torch.Tensor:
     """(count, Z) codes of new heads, combined from all of the field's; implausible ones are drawn again.
 
     Args:
         reference: from `training_reference`; None: as they are drawn.
         generator: on the CPU.
+        sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
     """
     if reference is None:
-        return sample_codes(sof, count, generator)
-    return sample_plausible(sof, reference, count, generator, **JUDGED).codes
+        return sample_codes(sof, count, generator, **sampling)
+    return sample_plausible(sof, reference, count, generator, **JUDGED, **sampling).codes
 
 
 def portrait_framing(
-    sof: Sof, reference: Reference | None, photo_labels: np.ndarray, heads: int, seed: int
+    sof: Sof, reference: Reference | None, photo_labels: np.ndarray, heads: int, seed: int, **sampling
 ) -> Framing:
     """Cameras under which the field's heads have eyes and mouth where the photos have them.
 
@@ -68,11 +69,12 @@ def portrait_framing(
         reference: from `training_reference`.
         photo_labels: (N, S, S) uint8 label maps of photos.
         heads: how many sampled heads are measured.
+        sampling: as of `sample_heads`.
 
     Raises:
         ValueError: the photos or the heads show no eyes or no mouth.
     """
-    codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"))
+    codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"), **sampling)
     whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
     front = whole.camera(0.0, 0.0, ANCHOR_SIZE)
     views = list(runtime.map_pieces(lambda code: sof.render(code, front), codes, sof.device))
@@ -105,6 +107,7 @@ def plan_views(
     counts: dict[str, int],
     seed: int,
     judge: Judge | None = None,
+    **sampling,
 ) -> dict[str, HeadViews]:
     """Draw heads and cameras around the portrait's, for several purposes at once; draws of one depend on no other.
 
@@ -112,6 +115,7 @@ def plan_views(
         reference: from `training_reference`.
         counts: how many views, by purpose: it names the random streams, so that other purposes have other heads.
         judge: of drawn heads, where they are judged elsewhere than here; None: here.
+        sampling: as of `sample_heads`.
     """
     judge = judge or (lambda codes: judge_codes(sof, reference, codes, **JUDGED))
     streams = {purpose: torch_generator(seed, "siw", "sof codes", purpose) for purpose in counts}
@@ -120,7 +124,7 @@ def plan_views(
     }
     for _ in range(MAX_TRIES):
         tried = {
-            purpose: sample_codes(sof, len(candidates.wanted), streams[purpose])
+            purpose: sample_codes(sof, len(candidates.wanted), streams[purpose], **sampling)
             for purpose, candidates in chosen.items()
             if len(candidates.wanted)
         }
@@ -171,6 +175,7 @@ def render_sof_maps(
     seed: int,
     progress: Progress = SILENT,
     purpose: str = "training",
+    **sampling,
 ) -> np.ndarray:
     """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
 
@@ -180,8 +185,9 @@ def render_sof_maps(
         reference: from `training_reference`.
         progress: listener, which gets the count of maps.
         purpose: names the random stream; maps of another purpose are other heads.
+        sampling: as of `sample_heads`.
     """
-    views = plan_views(sof, reference, framing, config, {purpose: count}, seed)[purpose]
+    views = plan_views(sof, reference, framing, config, {purpose: count}, seed, **sampling)[purpose]
 
     cameras = Camera(views.cam2world, framing.intrinsics, size)
 

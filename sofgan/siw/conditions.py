@@ -6,6 +6,8 @@ Any number of processes read it, and none holds more of it than the maps that it
 """
 
 import bisect
+import os
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -19,6 +21,7 @@ from sofgan.siw.portrait_camera import Framing
 
 TRAINING, EVALUATION = "training", "evaluation"  # sets of maps; they show different heads
 SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and at most 8 MiB of depth
+SHARD_FILES = ("npy", "npz")  # endings: label maps, and what training does not look at
 _INDEX, _FORMAT = "conditions.json", "sofgan-conditions-1"
 
 
@@ -53,7 +56,7 @@ def write_shard(
     Returns:
         The shard's entry for `write_index`.
     """
-    stem = f"{name}-{number:05d}"
+    stem = _stem(name, number)
     with atomic_path(folder / f"{stem}.npy") as path:
         np.save(path, np.ascontiguousarray(labels, np.uint8))
     write_npz(
@@ -63,8 +66,27 @@ def write_shard(
         codes=codes.astype(np.float32),
     )
     # The index tells two stores apart, so it knows what is in the files.
-    digests = [sha256_file(folder / f"{stem}.{kind}") for kind in ("npy", "npz")]
-    return {"file": stem, "views": len(labels), "sha256": digests}
+    entry = {"file": stem, "views": len(labels), "sha256": _digests(folder, stem)}
+    write_json(folder / f"{stem}.json", entry)
+    return entry
+
+
+def whole_shard(folder: Path, name: str, number: int) -> dict | None:
+    """The entry for `write_index` of a shard that an earlier run has written; None where it is not whole."""
+    stem = _stem(name, number)
+    try:
+        entry = read_json(folder / f"{stem}.json")
+        return entry if entry["sha256"] == _digests(folder, stem) else None
+    except (OSError, ValueError):
+        return None
+
+
+def _stem(name: str, number: int) -> str:
+    return f"{name}-{number:05d}"
+
+
+def _digests(folder: Path, stem: str) -> list[str]:
+    return [sha256_file(folder / f"{stem}.{kind}") for kind in SHARD_FILES]
 
 
 def write_index(folder: Path, framing: Framing, size: int, sets: dict[str, list[dict]]) -> None:
@@ -76,6 +98,16 @@ def write_index(folder: Path, framing: Framing, size: int, sets: dict[str, list[
     """
     index = {"format": _FORMAT, "size_px": size, "framing": framing.to_mapping(), "sets": sets}
     write_json(folder / _INDEX, index)
+
+
+def copy_store(source: Path, target: Path) -> None:
+    """Copy a store, without what else lies beside it, into a folder that is there; by links where that is possible."""
+    entries = [entry for entries in read_json(source / _INDEX)["sets"].values() for entry in entries]
+    for name in [f"{entry['file']}.{kind}" for entry in entries for kind in SHARD_FILES] + [_INDEX]:
+        try:
+            os.link(source / name, target / name)
+        except OSError:  # Of another disk, or none that has links.
+            shutil.copyfile(source / name, target / name)
 
 
 class Conditions:

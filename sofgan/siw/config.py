@@ -145,12 +145,35 @@ class FramingConfig:
 
 
 @dataclass(frozen=True)
+class SamplingConfig:
+    """How codes of new heads are combined from those of known heads (paper, eq. 5 and 6)."""
+
+    method: Literal[
+        "neighbours", "random"
+    ]  # heads that are combined: those that are alike, or any (the paper's)
+    bases: Count  # heads in a combination
+    concentration: Positive  # of the Dirichlet distribution of their weights; 1: all weights are as likely
+    neighbours: Count  # nearest heads of the first one, out of which `neighbours` draws the others
+    judged: bool  # implausible heads are drawn again
+
+    def keywords(self) -> dict[str, object]:
+        """Keyword arguments for `sofgan.sof.sampling.sample_codes`."""
+        return {
+            "method": self.method,
+            "bases": self.bases,
+            "concentration": self.concentration,
+            "neighbours": self.neighbours,
+        }
+
+
+@dataclass(frozen=True)
 class SampleConditions:
     """The block `sample_conditions` of params.yaml."""
 
     maps: Whole  # views of new heads to train on; 0: none
     evaluation_maps: Count  # of further heads, to score painting by
     size_px: Count  # of the views
+    sampling: SamplingConfig
     framing: FramingConfig
 
 

@@ -218,8 +218,9 @@ def sample_codes(
     Args:
         sof: a `sofgan.sof.sof.Sof`.
         generator: on the CPU.
-        method: "neighbours" (eq. 6 over `bases` alike heads, out of so many nearest `neighbours`), "dirichlet" (eq. 6
-            over `bases` random ones) or "mixture" (PCA + Gaussian mixture, deviations times `spread`).
+        method: "neighbours" (eq. 6 over `bases` alike heads, out of so many nearest `neighbours`), "random" (eq. 6
+            over any `bases` heads, as the paper has it) or "mixture" (PCA + Gaussian mixture, deviations times
+            `spread`).
 
     Raises:
         ValueError: another method.
@@ -228,6 +229,6 @@ def sample_codes(
         return neighbour_codes(sof.codes, sof.features(), count, bases, concentration, neighbours, generator)
     if method == "mixture":
         return sample_mixture(sof.space, count, generator, spread).to(sof.device)
-    if method in ("dirichlet", "neighbours"):
+    if method in ("random", "neighbours"):
         return combined_codes(sof.codes, count, bases, concentration, generator)
-    raise ValueError(f"method must be neighbours, dirichlet or mixture, not {method!r}")
+    raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")

@@ -80,9 +80,62 @@ def test_lengths_stand_for_what_there_will_be(in_project):
     lengths = rehearsal.lengths_of(stage, document, few, sets)
     assert lengths[7] == (50_000, "evaluate.images") and lengths[5] == (10_000, "evaluate.sof_images")
     assert lengths[14] == (0.9 * 70_000, "photos of ffhq") and lengths[18][0] == 70_000
-    assert lengths[13] == (0.9 * 30_000, "photos of celebamask") and lengths[15][0] == 30_000
+    assert lengths[21] == (0.9 * 30_000, "photos of celebamask") and lengths[23][0] == 30_000
     assert lengths[11] == (122 + 30_000, "heads of the field")
     assert len({*rehearsal.GROWING.values()}) == len(rehearsal.GROWING)
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_no_two_lengths_are_alike_in_any_profile(in_project, name):
+    """Of two batches and few maps there were as many heads as photos: as 26,000 they needed 43 GB."""
+    document = rehearsal.document_of(name)
+    few, sets = rehearsal.fewer(document), rehearsal.set_sizes(document, ROOT)
+    block = Planned("evaluate", "", (), ("evaluate", "sample_conditions"), ())
+    lengths = rehearsal.lengths_of(block, document, few, sets)
+    heads = rehearsal.SCANS * len(few["batches"]) + few["invert_masks"]["maps"]
+    assert lengths[heads][1] == "heads of the field"
+    for photos, (train, held_out) in rehearsal.PHOTOS.items():
+        assert lengths[train][1] == lengths[train + held_out][1] == f"photos of {photos}"
+    of_blocks = {"evaluate.images", "evaluate.sof_images", "sample_conditions.evaluation_maps"}
+    assert of_blocks <= {what for _, what in lengths.values()}
+
+
+def test_what_several_rehearsals_wait_for_takes_the_place_of_no_other_work():
+    done, going, ended = Done(at_once=2), threading.Event(), []
+    with ThreadPoolExecutor(4) as pool:
+        waiting = [pool.submit(done.get, "slow", going.wait) for _ in range(3)]
+        other = pool.submit(done.get, "other", lambda: ended.append(1))
+        try:
+            assert other.result(30)[1] and ended == [1]
+        finally:
+            going.set()
+        assert sorted(one.result(30) for one in waiting) == [(True, False), (True, False), (True, True)]
+
+
+def test_photos_and_scans_are_made_once_for_rehearsals_that_want_the_same(in_project, tmp_path, monkeypatch):
+    made = []
+
+    def python(arguments, folder):
+        order = json.loads(Path(arguments[1]).read_text())
+        made.append(order)
+        for path in [f"data/raw/scans/{name}" for name in order["scans"]] + [
+            one["folder"] for one in order["photos"]
+        ]:
+            (folder / path / "below").mkdir(parents=True)
+            (folder / path / "below/file").write_text(str(len(made)))
+        return 0, ""
+
+    monkeypatch.setattr(rehearsal, "_python", python)
+    done, folders = Done(), []
+    for name in ("paper", "paper-512", "real-mini"):
+        folders.append(tmp_path / name)
+        folders[-1].mkdir()
+        rehearsal._make_raw(rehearsal.fewer(rehearsal.document_of(name)), [], folders[-1], [], done)
+    assert len(made) == 2 and made[1]["scans"] != made[0]["scans"]
+    for source, number in (("ffhq", "1"), ("CelebAMask-HQ", "1")):
+        for folder in folders[:2]:
+            assert (folder / f"data/raw/{source}/below/file").read_text() == number
+    assert (folders[2] / "data/raw/scans/heads/below/file").read_text() == "2"
 
 
 PROJECT = {

@@ -36,6 +36,13 @@ PARAMS = {
     "seed": 0,
     "batches": ["a"],
     "runtime": {"device": "cpu", "workers": 1, "threads": 1},
+    "sample_conditions": {
+        "maps": 0,
+        "evaluation_maps": 6,
+        "size_px": 32,
+        "sampling": {"method": "random", "bases": 2, "concentration": 1.0, "neighbours": 2, "judged": True},
+        "framing": {"yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3, "reference_heads": 2},
+    },
     "evaluate": {
         "images": 6,
         "sof_images": 6,

@@ -2,6 +2,11 @@
 
 import contextlib
 import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +19,14 @@ from sofgan import cameras
 from sofgan.errors import InputError
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.runtime import use_cpu
+from sofgan.seeds import torch_generator
+from sofgan.siw import condition_shards, conditions
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
-from sofgan.sof.sof import Sof, save_sof
+from sofgan.sof.sampling import combined_codes
+from sofgan.sof.sof import Sof, load_sof, save_sof
 from stages import params as stage_params
 from stages import sample_conditions
 from tests.parameters import write_params
@@ -26,13 +34,16 @@ from tests.parameters import write_params
 CONFIG = Path(__file__).parents[2] / "params.yaml"
 BLOCK = {
     "maps": 5, "evaluation_maps": 2, "size_px": 16,
+    "sampling": {"method": "neighbours", "bases": 3, "concentration": 1.0, "neighbours": 8, "judged": True},
     "framing": {"yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3, "reference_heads": 2},
 }  # fmt: skip
 
 
 @pytest.fixture
 def project(workdir, monkeypatch):
-    monkeypatch.setattr(sample_conditions, "portrait_framing", lambda *a: Framing(20.0, 0.05, 7.7))
+    monkeypatch.setattr(
+        sample_conditions, "portrait_framing", lambda *a, **sampling: Framing(20.0, 0.05, 7.7)
+    )
     with PhotoStoreWriter("data/labels/ffhq") as store:
         for index in range(6):
             split = HELD_OUT if index == 0 else TRAIN
@@ -64,8 +75,6 @@ def run(share=0.35, threads=1, **changes):
 
 
 def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
-    from sofgan.siw import conditions
-
     monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
     first = run()
     assert len(first) == 2 * (3 + 1) + 2
@@ -78,12 +87,93 @@ def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
     assert figures["training_maps"] == 5 and figures["camera_distance"] == 7.7
 
 
+KILLED = """
+import os, signal
+from sofgan.siw import conditions, sampling
+from sofgan.siw.portrait_camera import Framing
+from stages import sample_conditions
+
+draw, drawn = condition_shards.draw_view, []
+
+def view(*arguments):
+    drawn.append(arguments)
+    if len(drawn) == 4:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return draw(*arguments)
+
+conditions.SHARD_VIEWS, condition_shards.draw_view = 2, view
+sample_conditions.portrait_framing = lambda *_, **sampling: Framing(20.0, 0.05, 7.7)
+sample_conditions.main()
+"""
+
+
+def test_a_killed_run_is_gone_on_with_and_leaves_the_same_bytes(project, monkeypatch, capsys):
+    monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
+    unbroken = run()
+    shutil.rmtree("data/conditions")
+    command, environment = [sys.executable, "-c", KILLED], os.environ | {"PYTHONPATH": str(CONFIG.parent)}
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+    assert not Path("data/conditions").exists()
+    # Of shards of two views one is whole; in the next, one view was drawn.
+    (kept,) = sample_conditions.WORK.iterdir()
+    assert [path.name for path in kept.glob("*-0*.json")] == ["training-00000.json"]
+    shutil.copytree(kept, project / "kept")
+    drawn, chosen = [], []
+
+    def counted(function, calls):
+        return lambda *arguments, **named: calls.append(0) or function(*arguments, **named)
+
+    monkeypatch.setattr(condition_shards, "draw_view", counted(condition_shards.draw_view, drawn))
+    monkeypatch.setattr(condition_shards, "plan_views", counted(condition_shards.plan_views, chosen))
+
+    def again(**changes):
+        drawn.clear()
+        chosen.clear()
+        left = run(**changes)
+        assert not any(sample_conditions.WORK.iterdir())
+        return left, len(chosen), len(drawn)
+
+    assert again() == (unbroken, 0, 5)
+    # What is damaged is made again, and what other settings left is dropped, which is said.
+    for file, chosen_again, drawn_again in (("training-00000.npy", 0, 7), ("plan.npz", 1, 5)):
+        shutil.copytree(project / "kept", kept)
+        (kept / file).write_bytes((kept / file).read_bytes()[:-8])
+        assert again() == (unbroken, chosen_again, drawn_again)
+    shutil.copytree(project / "kept", kept)
+    capsys.readouterr()
+    assert again(size_px=32)[1:] == (1, 7)
+    assert "a rendering of conditions that was stopped is not gone on with: configuration.size_px" in (
+        capsys.readouterr().err
+    )
+
+
 @pytest.mark.parametrize("share, maps", [(0.0, 5), (0.35, 0)])
 def test_nothing_is_rendered_to_train_on_where_nobody_does(project, share, maps):
     run(share=share, maps=maps)
     store = Conditions("data/conditions")
     assert [len(store.maps(name)) for name in (TRAINING, EVALUATION)] == [0, 2]
     assert Image.open("data/conditions/maps.png").size == (12 * 16, 16)
+
+
+def test_heads_are_the_papers_where_it_says_so(project, monkeypatch):
+    """Sums of any heads, as they are drawn: none is looked at before."""
+    monkeypatch.setattr(sample_conditions, "training_reference", lambda sof: pytest.fail("judged"))
+    told = {}
+
+    def framed(*_, **sampling):
+        told.update(condition_shards)
+        return Framing(20.0, 0.05, 7.7)
+
+    monkeypatch.setattr(sample_conditions, "portrait_framing", framed)
+    paper = yaml.safe_load((CONFIG.parent / "profiles/paper.yaml").read_text())["sample_conditions"][
+        "sampling"
+    ]
+    run(sampling=BLOCK["sampling"] | paper)
+    codes = load_sof("models/sof_inverted.pt").codes
+    drawn = combined_codes(codes, 5, 3, 1.0, torch_generator(0, "siw", "sof codes", TRAINING))
+    np.testing.assert_array_equal(Conditions("data/conditions").geometry(TRAINING, 0)["codes"], drawn.numpy())
+    assert told == {"method": "random", "bases": 3, "concentration": 1.0, "neighbours": 8}
 
 
 def test_heads_are_framed_as_the_photos_that_are_trained_on(project):

@@ -62,7 +62,9 @@ def _parser(path: Path, changed: int, device: str):
 
     from sofgan.parsing.fast.inference import prepare_for_inference
     from sofgan.parsing.parser import load_parser
+    from sofgan.runtime import use_gpu
 
+    use_gpu(resolve_device(device), exact=True)
     # Scans are shared out to processes; and one thread gives the same bytes however many these are.
     torch.set_num_threads(1)
     return prepare_for_inference(load_parser(path, resolve_device(device)))

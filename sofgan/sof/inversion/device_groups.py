@@ -11,6 +11,7 @@ from torch import Tensor
 
 from sofgan.parallel import Mapper
 from sofgan.progress import SILENT, Progress
+from sofgan.runtime import use_gpu
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.invert import Inversion, invert
@@ -40,6 +41,7 @@ class SofFile:
 
 @lru_cache(1)
 def _loaded(file: SofFile) -> Sof:
+    use_gpu(file.device, exact=True)
     return load_sof(file.path, file.device)
 
 

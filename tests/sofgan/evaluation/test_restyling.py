@@ -1,8 +1,10 @@
+from unittest import mock
+
 import numpy as np
 import pytest
 import torch
 
-from sofgan.evaluation.restyling import leakage, region_colors, scores, spread, style_spread
+from sofgan.evaluation.restyling import leakage, region_colors, scores, spread, style_spread, within_reach
 from sofgan.labels import BACKGROUND, HAIR, SKIN
 from sofgan.siw.sheets import REGIONS
 
@@ -53,6 +55,25 @@ def test_spread_is_the_deviation_over_styles_of_each_map(maps):
     found = style_spread(Painter(), maps, 400, 0)
     assert found["hair"] == pytest.approx(1.0, abs=0.06)  # sqrt(3 / 3): three uniform channels in [-1, 1]
     assert found["skin"] == found["background"] == 0.0 and "cloth" not in found
+
+
+def test_what_lies_within_reach_is_a_square_around_each_pixel_and_costs_two_strips():
+    inside = torch.rand((2, 9, 11), generator=torch.Generator().manual_seed(0)) > 0.95
+    rows, columns = torch.meshgrid(torch.arange(9), torch.arange(11), indexing="ij")
+    for reach in (1, 2, 5):
+        slow = torch.zeros_like(inside)
+        for picture, row, column in inside.nonzero().tolist():
+            slow[picture] |= ((rows - row).abs() <= reach) & ((columns - column).abs() <= reach)
+        assert torch.equal(within_reach(inside, reach), slow) and 0 < slow.sum() < slow.numel()
+    looked_at = []
+
+    def pool(x, window, *_):
+        looked_at.append(window[0] * window[1])
+        return x
+
+    with mock.patch("torch.nn.functional.max_pool2d", pool):
+        within_reach(inside, 64)
+    assert sum(looked_at) == 2 * 129
 
 
 def test_leakage_is_the_change_far_from_a_region_by_that_inside(maps):

@@ -12,7 +12,6 @@ from sofgan.cameras import Camera
 from sofgan.labels import EYE, SKIN, U_LIP
 from sofgan.progress import Progress
 from sofgan.seeds import torch_generator
-from sofgan.siw import condition_views
 from sofgan.siw.condition_views import (
     draw_view,
     plan_views,
@@ -25,7 +24,7 @@ from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
-from sofgan.sof.sampling import sample_codes
+from sofgan.sof.sampling import combined_codes, sample_codes
 from sofgan.sof.sof import Sof
 
 ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=200, reference_heads=8)
@@ -57,7 +56,9 @@ class BallField:
 
 @pytest.fixture(params=[(4.0, 29.0), (7.7, 15.0)])
 def field(monkeypatch, request):
-    monkeypatch.setattr(condition_views, "sample_codes", lambda sof, count, generator: torch.zeros(count, 4))
+    monkeypatch.setattr(
+        condition_views, "sample_codes", lambda sof, count, generator, **sampling: torch.zeros(count, 4)
+    )
     return BallField(*request.param)
 
 
@@ -178,6 +179,20 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
     plain = plan_views(sof, None, FRAMING, ANGLES, {"evaluation": 3}, 5)
     np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
     assert not np.array_equal(both["evaluation"].cam2world, plan["training"].cam2world[:3])
+
+
+def test_heads_are_sums_of_any_heads_where_that_is_the_method():
+    sof = untrained([1] * 20)
+    how = {"method": "random", "bases": 2, "concentration": 0.5}
+    for count, purpose in ((4, "training"), (3, "evaluation")):
+        stream = torch_generator(5, "siw", "sof codes", purpose)
+        plan = plan_views(sof, None, FRAMING, ANGLES, {purpose: count}, 5, **how)[purpose]
+        np.testing.assert_array_equal(plan.codes, combined_codes(sof.codes, count, 2, 0.5, stream).numpy())
+    # Those too that are drawn again.
+    stream = generator()
+    drawn = combined_codes(sof.codes, 4, 2, 0.5, stream)
+    drawn[1] = combined_codes(sof.codes, 1, 2, 0.5, stream)[0]
+    assert torch.equal(sample_heads(sof, JudgeOfTwo(), 4, generator(), **how), drawn)
 
 
 def test_depth_of_a_view_is_the_heads_and_the_shoulders():

@@ -133,11 +133,11 @@ def test_mixture_axes_are_combinations_of_codes():
 
 
 def test_sampling_methods_of_a_field(trained):
-    for method in ("neighbours", "dirichlet", "mixture"):
+    for method in ("neighbours", "random", "mixture"):
         drawn = sample_codes(trained, 3, seeded(), method)
         assert drawn.shape == (3, 8)
         assert torch.equal(drawn, sample_codes(trained, 3, seeded(), method))
-    with pytest.raises(ValueError, match="neighbours, dirichlet or mixture"):
+    with pytest.raises(ValueError, match="neighbours, random or mixture"):
         sample_codes(trained, 3, seeded(), "normal")
 
 

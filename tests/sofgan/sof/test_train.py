@@ -239,4 +239,4 @@ def test_saved_field_loads_and_renders_the_same(views, config, tmp_path):
     assert all(torch.equal(view.labels, first.labels) for view in many)
     drawn = sample_codes(loaded, 3, torch.Generator().manual_seed(0))
     assert torch.equal(drawn, sample_codes(loaded, 3, torch.Generator().manual_seed(0)))
-    assert sample_codes(loaded, 3, torch.Generator(), "dirichlet").shape == (3, 8)
+    assert sample_codes(loaded, 3, torch.Generator(), "random").shape == (3, 8)
