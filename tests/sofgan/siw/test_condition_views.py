@@ -12,6 +12,7 @@ from sofgan.cameras import Camera
 from sofgan.labels import EYE, SKIN, U_LIP
 from sofgan.progress import Progress
 from sofgan.seeds import torch_generator
+from sofgan.siw import condition_views
 from sofgan.siw.condition_views import (
     draw_view,
     plan_views,
