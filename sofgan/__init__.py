@@ -14,7 +14,8 @@ _HOMES = {
     "NAMES": "sofgan.labels",
     "PALETTE": "sofgan.labels",
     "colorize": "sofgan.labels",
-    # Cameras: poses (4, 4) and intrinsics (3, 3).
+    # Cameras: poses (4, 4), intrinsics (3, 3), size.
+    "Camera": "sofgan.cameras",
     "intrinsics_from_fov": "sofgan.cameras",
     "look_at": "sofgan.cameras",
     "orbit": "sofgan.cameras",
