@@ -80,7 +80,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/photos/alignment.py",
-        "tests/sofgan/faces/test_alignment.py",
+        "tests/sofgan/photos/test_alignment.py",
         {
             "square by the wrong lengths": (
                 "_HALF_SIDE_EYES, _HALF_SIDE_MOUTH = 2.0, 1.8",
@@ -137,7 +137,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/scans/mesh_ops.py",
-        "tests/sofgan/scans/test_cutting.py",
+        "tests/sofgan/scans/test_mesh_ops.py",
         {
             "edges are cut at their far ends": (
                 "heights[a] / (heights[a] - heights[b])",
@@ -151,7 +151,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/scans/unlabelled/label_fusion.py",
-        "tests/sofgan/scans/test_label_fusion.py",
+        "tests/sofgan/scans/unlabelled/test_label_fusion.py",
         {
             "slanting views vote as much": (
                 "say = weight * straightness[triangles][index]",
@@ -166,7 +166,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/rendering/renderer.py",
-        "tests/sofgan/views/test_renderer.py",
+        "tests/sofgan/rendering/test_renderer.py",
         {
             "depth is linear in the buffer": (
                 "distance = NEAR * FAR / (FAR - depth * (FAR - NEAR))",
@@ -457,7 +457,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/sof/sampling.py",
-        "tests/sofgan/sof/test_space.py",
+        "tests/sofgan/sof/test_sampling.py",
         {
             "softmax for a Dirichlet draw": (
                 "return drawn / drawn.sum(-1, keepdim=True)",
@@ -496,7 +496,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/sof/inversion/code_prior.py",
-        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/test_encoder.py",
+        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/inversion/test_map_encoder.py",
         {
             "coordinates not whitened": ("self.axes / self.axes.square().sum(1, keepdim=True)", "self.axes"),
             "deviations by N": (
@@ -526,7 +526,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/sof/inversion/start.py",
-        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/test_invert.py",
+        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/inversion/test_invert.py",
         {
             "shift of the zoomed head": (
                 "(map_centre[index] - 0.5) - zoom[:, None] * (centre - 0.5)",
@@ -543,7 +543,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/images.py",
-        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/test_invert.py",
+        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/inversion/test_invert.py",
         {
             "zoomed out for in": (
                 "x = (axis[None] - 0.5 - shift[:, :1]) / zoom[:, None] + 0.5",
@@ -561,7 +561,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/sof/inversion/invert.py",
-        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/test_invert.py",
+        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/inversion/test_invert.py",
         {
             "rays through pixels' upper edges": (
                 "torch.stack([pixels % size + 0.5, pixels // size + 0.5], -1) / size",
@@ -600,7 +600,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/sof/inversion/map_adam.py",
-        "tests/sofgan/sof/test_paper_inversion.py",
+        "tests/sofgan/sof/inversion/test_paper_inversion.py",
         {
             "second moments fade as first": ("1 - self.beta2**draws", "1 - BETA1**draws"),
             "all maps count as drawn": ("self.draws[rows] += 1", "self.draws += 1"),
@@ -612,7 +612,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/sof/inversion/map_encoder.py",
-        "tests/sofgan/sof/test_encoder.py",
+        "tests/sofgan/sof/inversion/test_map_encoder.py",
         {
             "mirrored shift keeps its sign": ("[-1.0, 1, 1, -1, 1]", "[-1.0, 1, 1, 1, 1]"),
             "yaw from the other axis": (
@@ -652,7 +652,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/mixing.py",
-        "tests/sofgan/siw/test_siw_styled_conv.py tests/sofgan/siw/test_siw_generator.py tests/sofgan/siw/test_siw_model.py",
+        "tests/sofgan/siw/test_styled_conv.py tests/sofgan/siw/test_generator.py tests/sofgan/siw/test_model.py",
         {
             "first and second style swapped": (
                 "torch.stack((first, 1 - first), 1)",
@@ -670,7 +670,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/operators.py",
-        "tests/sofgan/siw/test_siw_operators.py tests/sofgan/siw/test_siw_styled_conv.py tests/sofgan/siw/test_siw_paper.py",
+        "tests/sofgan/siw/test_operators.py tests/sofgan/siw/test_styled_conv.py tests/sofgan/siw/test_paper.py",
         {
             "demodulated by styles, not their squares": (
                 "styles.square() @ squares.t()",
@@ -704,7 +704,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/generator.py",
-        "tests/sofgan/siw/test_siw_generator.py tests/sofgan/siw/test_siw_operators.py tests/sofgan/siw/test_siw_styled_conv.py tests/sofgan/siw/test_siw_paper.py",
+        "tests/sofgan/siw/test_generator.py tests/sofgan/siw/test_operators.py tests/sofgan/siw/test_styled_conv.py tests/sofgan/siw/test_paper.py",
         {
             "demodulation without the gain": (
                 "gains = demodulation(weight, styles) * GAIN",
@@ -769,7 +769,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/model.py",
-        "tests/sofgan/siw/test_siw_model.py",
+        "tests/sofgan/siw/test_model.py",
         {
             "truncation turned round": (
                 "self.generator.w_average.lerp(w, psi)",
@@ -795,7 +795,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/critics/residual.py",
-        "tests/sofgan/siw/test_siw_discriminators.py tests/sofgan/siw/test_siw_paper.py",
+        "tests/sofgan/siw/critics/test_critics.py tests/sofgan/siw/test_paper.py",
         {
             "skip beside twice the branch": (
                 "y = leaky_relu(self.second(downsample2(y), GAIN * math.sqrt(0.5)))",
@@ -818,7 +818,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/losses.py",
-        "tests/sofgan/siw/test_siw_critics.py tests/sofgan/siw/test_siw_discriminators.py tests/sofgan/siw/test_siw_path_length.py",
+        "tests/sofgan/siw/critics/test_critic_losses.py tests/sofgan/siw/critics/test_critics.py tests/sofgan/siw/test_path_length.py",
         {
             "photos count as fakes": (
                 "F.softplus(-real).mean() + F.softplus(fake).mean()",
@@ -847,7 +847,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/training_step.py",
-        "tests/sofgan/siw/test_siw_step.py tests/sofgan/siw/test_siw_train.py",
+        "tests/sofgan/siw/test_training_step.py tests/sofgan/siw/test_train.py",
         {
             "R1 not by how seldom": ("(0.5 * config.r1_gamma * config.r1_every)", "(0.5 * config.r1_gamma)"),
             "R1 twice as strong": (
@@ -904,7 +904,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/config.py",
-        "tests/sofgan/siw/test_siw_data.py tests/sofgan/siw/test_siw_train.py",
+        "tests/sofgan/siw/test_data.py tests/sofgan/siw/test_train.py",
         {
             "grown a step late": ("if seen < end:", "if seen <= end:"),
             "shares of growth from the start": (
@@ -915,7 +915,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/critics/critics.py",
-        "tests/sofgan/siw/test_siw_critics.py tests/sofgan/siw/test_siw_discriminators.py tests/sofgan/siw/test_siw_train.py",
+        "tests/sofgan/siw/critics/test_critic_losses.py tests/sofgan/siw/critics/test_critics.py tests/sofgan/siw/test_train.py",
         {
             "augmented less where sure": ("torch.sign(self.sign - target)", "torch.sign(target - self.sign)"),
             "residual verdict without its weight": (
@@ -944,7 +944,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/critics/palette.py",
-        "tests/sofgan/siw/test_siw_palette.py",
+        "tests/sofgan/siw/critics/test_palette.py",
         {
             "deviation is the second moment": ("(means[..., 3] - means[..., 4].square())", "means[..., 3]"),
             "hardly anything is absent": ("area > LEAST_SHARE * groups.shape[2]", "area > LEAST_SHARE"),
@@ -962,7 +962,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/critics/regions.py",
-        "tests/sofgan/siw/test_siw_critics.py",
+        "tests/sofgan/siw/critics/test_critic_losses.py",
         {
             "small classes weigh by areas": ("share.rsqrt()", "share.reciprocal()"),
             "painted is the last class": ("PAINTED = NUM_CLASSES ", "PAINTED = NUM_CLASSES - 1 "),
@@ -974,7 +974,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/critics/augment.py",
-        "tests/sofgan/siw/test_siw_discriminators.py",
+        "tests/sofgan/siw/critics/test_critics.py",
         {
             "holes of twice the side": ("half = ratio * height / 2", "half = ratio * height"),
             "pictures get brighter alone": (
@@ -989,7 +989,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/portrait_camera.py",
-        "tests/sofgan/siw/test_siw_model.py tests/sofgan/siw/test_siw_sof_maps.py",
+        "tests/sofgan/siw/test_model.py tests/sofgan/siw/test_condition_views.py",
         {
             "features at the head's centre": (
                 "reach = distance - points[:, 2]",
@@ -1015,7 +1015,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/condition_views.py",
-        "tests/sofgan/siw/test_siw_sof_maps.py",
+        "tests/sofgan/siw/test_condition_views.py",
         {
             "yaw all around": (
                 "rng.uniform(-config.yaw_degrees, config.yaw_degrees, count)",
@@ -1037,7 +1037,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/shoulders.py",
-        "tests/sofgan/siw/test_siw_shoulders.py",
+        "tests/sofgan/siw/test_shoulders.py",
         {
             "their back for their front": ("np.where(near > 0, near, far)", "far"),
             "over the head": ("hit & (labels == BACKGROUND)", "hit"),
@@ -1045,7 +1045,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/data.py",
-        "tests/sofgan/siw/test_siw_data.py",
+        "tests/sofgan/siw/test_data.py",
         {
             "windows beyond the border": ("rng.random((2, batch)) * (1 - side)", "rng.random((2, batch))"),
             "mirrored noses keep their sides": ("MIRROR_TABLE[cut], cut)", "cut, cut)"),
@@ -1086,7 +1086,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/shares.py",
-        "tests/sofgan/siw/test_siw_train.py tests/sofgan/faces/test_train_parser.py",
+        "tests/sofgan/siw/test_train.py tests/sofgan/parsing/test_train_parser.py",
         {
             "the last share is lost": (
                 "groups * (i + 1) // shares * unit) for i in range(shares)",
@@ -1116,7 +1116,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/distributed.py",
-        "tests/sofgan/test_draws.py tests/sofgan/siw/test_siw_train.py",
+        "tests/sofgan/test_draws.py tests/sofgan/siw/test_train.py",
         {
             "each draws the first rows": (
                 "return function(whole, generator=generator, dtype=dtype)[mine]",
@@ -1126,7 +1126,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/scores/segmentation.py",
-        "tests/sofgan/metrics/test_segmentation.py tests/sofgan/sof/test_void.py",
+        "tests/sofgan/scores/test_segmentation.py tests/sofgan/sof/test_void.py",
         {
             "rows the prediction": (
                 "counts = np.bincount(truth * num_classes + prediction",
@@ -1156,7 +1156,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/scores/frechet.py",
-        "tests/sofgan/metrics/test_distances.py",
+        "tests/sofgan/scores/test_distances.py",
         {
             "one cross term": ("np.trace(covariance2) - 2 * cross", "np.trace(covariance2) - cross"),
             "one cross term, of few vectors": (
@@ -1184,7 +1184,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/scores/kernel.py",
-        "tests/sofgan/metrics/test_distances.py",
+        "tests/sofgan/scores/test_distances.py",
         {
             "biased": ("(xx.sum() - np.trace(xx)) / (n * (n - 1))", "xx.mean()"),
             "quadratic kernel": ("+ 1) ** 3", "+ 1) ** 2"),
@@ -1194,7 +1194,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/scores/features.py",
-        "tests/sofgan/metrics/test_features.py",
+        "tests/sofgan/scores/test_features.py",
         {
             "other sizes of the networks": ('{"lite0": 96, "lite2": 64}', '{"lite0": 64, "lite2": 96}'),
             "values from 0 to 1": ("float() / 127.5 - 1", "float() / 255"),
@@ -1203,7 +1203,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/networks/efficientnet.py",
-        "tests/sofgan/metrics/test_features.py",
+        "tests/sofgan/scores/test_features.py",
         {
             "pictures not brought to 0 to 1": (
                 "(0.5 * images + 0.5 - self.mean) / self.std",
@@ -1214,7 +1214,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/evaluation/portraits.py",
-        "tests/sofgan/metrics/test_portraits.py",
+        "tests/sofgan/evaluation/test_portraits.py",
         {
             "the floor is of what is painted": ('(("", 0), ("_floor", 1))', '(("", 0), ("_floor", 0))'),
             "painted pictures against perfect ones": (
@@ -1234,7 +1234,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/evaluation/restyling.py",
-        "tests/sofgan/metrics/test_restyling.py",
+        "tests/sofgan/evaluation/test_restyling.py",
         {
             "leakage turned round": ("float(far / within)", "float(within / far)"),
             "a spread of channels' mean": (".sum(1).mean()))", ".mean()))"),
@@ -1244,7 +1244,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/parsing/parser.py",
-        "tests/sofgan/faces/test_parser.py tests/sofgan/faces/test_inference.py",
+        "tests/sofgan/parsing/test_parser.py tests/sofgan/parsing/test_inference.py",
         {
             "pictures not brought to 0 to 1": (
                 "(0.5 * images + 0.5 - self.mean) / self.std",
@@ -1260,7 +1260,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/parsing/train.py",
-        "tests/sofgan/faces/test_parser_losses.py tests/sofgan/faces/test_train_parser.py",
+        "tests/sofgan/parsing/test_parser_losses.py tests/sofgan/parsing/test_train_parser.py",
         {
             "common classes weigh more": (
                 "np.maximum(shares, 1e-5) ** -power",
@@ -1308,7 +1308,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/parsing/augment.py",
-        "tests/sofgan/faces/test_parser_losses.py tests/sofgan/faces/test_augment.py",
+        "tests/sofgan/parsing/test_parser_losses.py tests/sofgan/parsing/test_augment.py",
         {
             "mirrored noses keep their sides": (
                 "table[labels.flip(-1).long()].to(labels.dtype)",
@@ -1331,7 +1331,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/photos/people.py",
-        "tests/sofgan/faces/test_people.py",
+        "tests/sofgan/photos/test_people.py",
         {
             "validation takes the held-out share": (
                 "kept = held_out_share + validation_share",
@@ -1350,7 +1350,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/photos/store.py",
-        "tests/sofgan/faces/test_store.py",
+        "tests/sofgan/photos/test_store.py",
         {
             "most photos are held out": (
                 "return HELD_OUT if draw < share else TRAIN",

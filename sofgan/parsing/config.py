@@ -57,13 +57,13 @@ class Augmentation:
         noise: deviation of pixel noise on half of the photos, in units of [-1, 1].
     """
 
-    mirror: Share = 0.5
-    zoom: Weight = 0.2
-    shift: Share = 0.06
-    rotation_degrees: Annotated[float, within(0, 180)] = 12.0
-    colour: Share = 0.3
-    blur: Share = 0.2
-    noise: Weight = 0.03
+    mirror: Share
+    zoom: Weight
+    shift: Share
+    rotation_degrees: Annotated[float, within(0, 180)]
+    colour: Share
+    blur: Share
+    noise: Weight
 
 
 @dataclasses.dataclass(frozen=True)

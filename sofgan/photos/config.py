@@ -28,11 +28,11 @@ class PhotoSource:
 
     source: Annotated[str, A_PATH]
     held_out_share: Annotated[float, HELD_OUT]
+    validation_share: Annotated[float, from_to_below(0, 1)]
     limit: Whole
     align: Literal["none", "ffhq"] = "none"
     align_size_px: Annotated[int, within(16, 4096)] = 1024
     void_ids: tuple[Annotated[int, within(0, 65535)], ...] = ()
-    validation_share: Annotated[float, from_to_below(0, 1)] = 0.0
 
     def __post_init__(self) -> None:
         if self.held_out_share + self.validation_share >= 1:

@@ -24,12 +24,12 @@ from sofgan.config import (
 MAP_SOURCES = ("parsed", "celebamask", "sof")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class GeneratorConfig:
     """Sizes and switches of the generator. The switches are the paper's ablations (6.3) and eq. 7 / eq. 8."""
 
     resolution: PowerOfTwo = 64  # pixels
-    label_size: PowerOfTwo = 64  # pixels of the one-hot map that conditions it
+    label_size: PowerOfTwo  # pixels of the one-hot map that conditions it
     start_size: PowerOfTwo = 16  # pixels where synthesis starts behind an encoder
     constant_size: PowerOfTwo = 4  # pixels where it starts from a learned constant
     z_dim: Count = 128
@@ -40,7 +40,7 @@ class GeneratorConfig:
     # From the one-hot map to `start_size`: SIW styled blocks (the paper's), residual blocks without style
     # (the released code's), or none at all: StyleGAN2's learned constant.
     encoder: Literal["styled", "plain", "constant"] = "styled"
-    encoder_channels: tuple[Count, ...] = (32, 64)  # one a halving block
+    encoder_channels: tuple[Count, ...]  # one a halving block
     # input: each region's modulation applied before one shared convolution (eq. 7 made cheap); output: whole
     # convolutions mixed (eq. 8); layerwise: StyleGAN2's, two styles split by layer; none: one style a picture.
     mixing: Literal["input", "output", "layerwise", "none"] = "input"
@@ -100,7 +100,7 @@ class GeneratorConfig:
         return sizes if self.downsample == "strided" else sizes[1:]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DiscriminatorConfig:
     """Choice of discriminators, and their sizes."""
 
@@ -110,7 +110,7 @@ class DiscriminatorConfig:
     # looks at the projected critic's features, so `kind` must have one.
     region_weight: Weight = 0.0
     region_channels: Count = 32
-    palette_weight: Weight = 0.0  # of a further verdict, on the mean colours of regions; 0: no such critic
+    palette_weight: Weight  # of a further verdict, on the mean colours of regions; 0: no such critic
     palette_channels: Count = 64
     channel_base: Count = 1024  # residual: channels at r pixels as in the generator
     channel_max: Count = 128
@@ -121,11 +121,7 @@ class DiscriminatorConfig:
     # pixels that the frozen network sees, at most twice the pictures'
     projected_size: Annotated[int, multiple_of(32)] = 64
     projected_channels: Count = 64  # of the fixed random projections and the heads
-    projected_augment: tuple[Literal["color", "translation", "cutout"], ...] = (
-        "color",
-        "translation",
-        "cutout",
-    )
+    projected_augment: tuple[Literal["color", "translation", "cutout"], ...]
     # Adaptive, see TrainSiw.augment_kimg; none: it sees pictures as they are.
     residual_augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
 

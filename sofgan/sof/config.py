@@ -97,11 +97,11 @@ class SofConfig:
 class SofLoss:
     """Weights of the loss' terms (the paper's and its code's: 200, 1, 10; reference spec 1.2)."""
 
-    cross_entropy: Weight = 1.0  # of projected class probabilities
-    points: Weight = 0.5  # of points in free space and just behind the surface, whose class is known
-    code: Weight = 1e-3  # mean of squared codes
-    negative_depth: Weight = 0.0  # mean of squared depths behind the camera (lstm)
-    roughness: Weight = 0.0  # mean of squared differences between neighbouring texels (triplane)
+    cross_entropy: Weight  # of projected class probabilities
+    points: Weight  # of points in free space and just behind the surface, whose class is known
+    code: Weight  # mean of squared codes
+    negative_depth: Weight  # mean of squared depths behind the camera (lstm)
+    roughness: Weight  # mean of squared differences between neighbouring texels (triplane)
 
 
 @dataclass(frozen=True)

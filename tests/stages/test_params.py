@@ -1,5 +1,8 @@
+import dataclasses
+import importlib
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 import pytest
@@ -77,3 +80,23 @@ def test_a_seed_is_a_whole_number(workdir, seed):
         params.seed()
     write_params({"seed": 7})
     assert params.seed() == 7
+
+
+def test_no_default_differs_from_params_yaml():
+    """Only what is in a model's own file has defaults, and what params.yaml need not say."""
+
+    def differing(cls, mapping: dict, where: str):
+        hints = typing.get_type_hints(cls)
+        for one in dataclasses.fields(cls):
+            if one.name not in mapping:
+                continue
+            value, name = mapping[one.name], f"{where}.{one.name}"
+            if dataclasses.is_dataclass(hints[one.name]):
+                yield from differing(hints[one.name], value, name)
+            elif one.default not in (dataclasses.MISSING, tuple(value) if isinstance(value, list) else value):
+                yield name
+
+    document = yaml.safe_load((Path(__file__).parents[2] / "params.yaml").read_text())
+    for block, place in params.BLOCKS.items():
+        module, name = place.split(":")
+        assert list(differing(getattr(importlib.import_module(module), name), document[block], block)) == []

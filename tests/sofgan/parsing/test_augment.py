@@ -55,10 +55,31 @@ def test_photo_and_map_move_together():
 
 def test_draws_come_from_the_generator_alone():
     images, labels = _batch()
-    one = augment(images, labels, Augmentation(), _generator())
+    one = augment(
+        images,
+        labels,
+        Augmentation(
+            mirror=0.5, zoom=0.2, shift=0.06, rotation_degrees=12.0, colour=0.3, blur=0.2, noise=0.03
+        ),
+        _generator(),
+    )
     torch.manual_seed(99)
-    two = augment(images, labels, Augmentation(), _generator())
-    other = augment(images, labels, Augmentation(), torch.Generator().manual_seed(4))
+    two = augment(
+        images,
+        labels,
+        Augmentation(
+            mirror=0.5, zoom=0.2, shift=0.06, rotation_degrees=12.0, colour=0.3, blur=0.2, noise=0.03
+        ),
+        _generator(),
+    )
+    other = augment(
+        images,
+        labels,
+        Augmentation(
+            mirror=0.5, zoom=0.2, shift=0.06, rotation_degrees=12.0, colour=0.3, blur=0.2, noise=0.03
+        ),
+        torch.Generator().manual_seed(4),
+    )
     assert torch.equal(one[0], two[0]) and torch.equal(one[1], two[1])
     assert not torch.equal(one[0], other[0])
     assert one[0].abs().max() <= 1

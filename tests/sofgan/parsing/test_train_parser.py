@@ -39,7 +39,9 @@ CONFIG = TrainParser(
     score_every_steps=4,
     patience=0,
     checkpoint_every_steps=5,
-    augmentation=Augmentation(),
+    augmentation=Augmentation(
+        mirror=0.5, zoom=0.2, shift=0.06, rotation_degrees=12.0, colour=0.3, blur=0.2, noise=0.03
+    ),
 )
 PARSE = ParseFaces(batch=3, label_size=32, mirror=False, scales=(1.0,), autocast=False)
 

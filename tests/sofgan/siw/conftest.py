@@ -33,12 +33,19 @@ def tiny_training():
             "share_fakes": True, "growth": [], "accumulate": 1, "augment_kimg": 0,
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,
             "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0,
-            "generator": {}, "discriminator": {}, "report_every_kimg": 0.016, "sample_grid": [2, 2],
+            "generator": {"label_size": 16, "encoder_channels": [6, 8]},
+            "discriminator": {"palette_weight": 0.0, "projected_augment": []}, "report_every_kimg": 0.016, "sample_grid": [2, 2],
             "autocast": False,
         }  # fmt: skip
         config = from_mapping(TrainSiw, values, "test")
         critic = DiscriminatorConfig(
-            kind="residual", channel_base=64, channel_max=8, projected_size=32, projected_channels=4
+            kind="residual",
+            channel_base=64,
+            channel_max=8,
+            projected_size=32,
+            projected_channels=4,
+            palette_weight=0.0,
+            projected_augment=("color", "translation", "cutout"),
         )
         return dataclasses.replace(
             config,

@@ -66,7 +66,13 @@ def test_a_residual_block_is_stylegan2s(strided):
 
 
 def test_a_discriminator_of_strided_blocks_judges():
-    config = DiscriminatorConfig(channel_base=64, channel_max=8, downsample="strided")
+    config = DiscriminatorConfig(
+        channel_base=64,
+        channel_max=8,
+        downsample="strided",
+        palette_weight=0.0,
+        projected_augment=("color", "translation", "cutout"),
+    )
     network = ResidualDiscriminator(config, 16, [8])
     assert all(block.strided for block in network.blocks)
     assert network(torch.randn(4, 3, 8, 8)).shape == (4, 1)
@@ -138,14 +144,16 @@ def test_a_constant_is_4_pixels_wide_whatever_the_encoder_makes(tiny):
     assert network.synthesize(maps, torch.randn(2, 1, 8)).shape == (2, 3, 16, 16)
     assert Generator(tiny(encoder="constant", constant_size=8)).encoder.value.shape == (1, 8, 8, 8)
     with pytest.raises(ConfigError, match="constant_size 32 is above resolution 16"):
-        changes = {"resolution": 16, "encoder": "constant", "constant_size": 32}
-        from_mapping(GeneratorConfig, changes, "test")
+        changes = {"resolution": 16, "label_size": 16, "encoder_channels": [8], "encoder": "constant"}
+        from_mapping(GeneratorConfig, changes | {"constant_size": 32}, "test")
 
 
 def test_negative_limits_and_starts_are_refused():
     for name in ("spade_gain", "spade_start", "to_rgb_start"):
         with pytest.raises(ConfigError, match=f"{name} is at least 0"):
-            from_mapping(GeneratorConfig, {"label_size": 64, name: -0.1}, "test")
+            from_mapping(
+                GeneratorConfig, {"label_size": 64, "encoder_channels": [32, 64], name: -0.1}, "test"
+            )
 
 
 def test_each_class_has_a_share_of_its_own_by_classes():

@@ -65,7 +65,13 @@ def test_features_are_reduced_on_a_gpu_whatever_is_mixed(tiny, mixing, spade_at)
 @pytest.mark.parametrize("downsample", ["areas", "strided"])
 def test_the_discriminators_blocks_are_reduced_on_a_gpu(downsample):
     with reduced_on_cuda():
-        config = DiscriminatorConfig(channel_base=64, channel_max=8, downsample=downsample)
+        config = DiscriminatorConfig(
+            channel_base=64,
+            channel_max=8,
+            downsample=downsample,
+            palette_weight=0.0,
+            projected_augment=("color", "translation", "cutout"),
+        )
         network = ResidualDiscriminator(config, 16)
         seen = types_of(network, ResidualBlock)
         network(torch.zeros(4, 3, 16, 16))

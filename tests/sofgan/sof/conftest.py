@@ -36,7 +36,7 @@ TINY_TRAINING = TrainSof(
         decoder_hidden=16,
     ),
     marcher=MarcherConfig(samples=4, surface_samples=4),
-    loss=SofLoss(),
+    loss=SofLoss(cross_entropy=1.0, points=0.5, code=1e-3, negative_depth=0.0, roughness=0.0),
     rays=RaySampling(),
     held_out_instances=0,
     fit_steps=4,

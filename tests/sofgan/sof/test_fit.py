@@ -31,7 +31,10 @@ def numbers(seed=0):
 
 @pytest.fixture
 def training(tiny_training):
-    return dataclasses.replace(tiny_training, loss=SofLoss(cross_entropy=2.0, negative_depth=5.0))
+    return dataclasses.replace(
+        tiny_training,
+        loss=SofLoss(cross_entropy=2.0, negative_depth=5.0, points=0.5, code=1e-3, roughness=0.0),
+    )
 
 
 @pytest.fixture

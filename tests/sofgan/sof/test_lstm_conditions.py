@@ -86,7 +86,9 @@ def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(tmp_path,
     scenes.make_views(tmp_path / "far", heads=1, views=3, held_out=1, size=16)
     views = read_views(view_files(tmp_path, ["far"]))
     config = dataclasses.replace(
-        tiny_training, **PAPER, loss=SofLoss(cross_entropy=1.0, points=0.0, code=0.0), steps=60, warmup_steps=1,
+        tiny_training, **PAPER,
+        loss=SofLoss(cross_entropy=1.0, points=0.0, code=0.0, negative_depth=0.0, roughness=0.0), steps=60,
+        warmup_steps=1,
         validate_every_steps=60, learning_rate=3e-2, code_learning_rate=0.0, instances_per_step=1,
         views_per_instance=3, rays_per_view=128, clip_gradient_norm=0.0,
     )  # fmt: skip

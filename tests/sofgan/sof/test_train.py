@@ -202,7 +202,7 @@ def test_the_papers_preset_takes_steps(views, config, start):
         config,
         field=FieldConfig("hyper", code_size=8, phi_hidden=16, hyper_hidden=16, head_hidden=1),
         marcher=MarcherConfig("lstm", steps=3, hidden=4, start=start),
-        loss=SofLoss(cross_entropy=200.0, points=0.0, code=1.0, negative_depth=10.0),
+        loss=SofLoss(cross_entropy=200.0, points=0.0, code=1.0, negative_depth=10.0, roughness=0.0),
         steps=30,
         learning_rate=1e-3,
         warmup_steps=5,

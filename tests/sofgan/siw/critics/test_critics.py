@@ -19,7 +19,14 @@ from sofgan.siw.losses import (
 from sofgan.siw.mixing import one_hot
 
 pytestmark = pytest.mark.usefixtures("seeded")
-SMALL = DiscriminatorConfig(channel_base=64, channel_max=8, projected_size=32, projected_channels=4)
+SMALL = DiscriminatorConfig(
+    channel_base=64,
+    channel_max=8,
+    projected_size=32,
+    projected_channels=4,
+    palette_weight=0.0,
+    projected_augment=("color", "translation", "cutout"),
+)
 
 
 def generator(seed=0):

@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("seeded")
 ALL = DiscriminatorConfig(
     kind="hybrid", channel_base=64, channel_max=8, projected_size=32, projected_channels=4,
     residual_weight=0.3, region_weight=0.7, region_channels=8, palette_weight=1.7, palette_channels=8,
-)  # fmt: skip
+ projected_augment=("color", "translation", "cutout"))  # fmt: skip
 
 
 def verdicts(**changes):
