@@ -15,8 +15,9 @@ from sofgan.siw.losses import hinge_discriminator, hinge_generator, r1_penalty
 pytestmark = pytest.mark.usefixtures("seeded")
 ALL = DiscriminatorConfig(
     kind="hybrid", channel_base=64, channel_max=8, projected_size=32, projected_channels=4,
-    residual_weight=0.3, region_weight=0.7, region_channels=8, palette_weight=1.7, palette_channels=8,
- projected_augment=("color", "translation", "cutout"))  # fmt: skip
+    region_weight=0.7, region_channels=8, palette_weight=1.7, palette_channels=8,
+    projected_augment=("color", "translation", "cutout"),
+)  # fmt: skip
 
 
 def verdicts(**changes):
@@ -47,7 +48,7 @@ def test_the_generators_loss_is_the_weighted_sum_of_all_critics():
     critics, fake, scalars = Critics(ALL, 16), verdicts(), {}
     expected = (
         -sum(logits.mean() for logits in fake.projected)
-        + 0.3 * F.softplus(-fake.residual).mean()
+        + F.softplus(-fake.residual).mean()
         + 0.7 * naming_loss(fake.names, fake.seen.regions)
         + 1.7 * F.softplus(-fake.palette).mean()
     )
