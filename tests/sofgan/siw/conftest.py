@@ -34,7 +34,8 @@ def tiny_training():
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,
             "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0,
             "generator": {"label_size": 16, "encoder_channels": [6, 8]},
-            "discriminator": {"palette_weight": 0.0, "projected_augment": []}, "report_every_kimg": 0.016, "sample_grid": [2, 2],
+            "discriminator": {"palette_weight": 0.0, "projected_augment": []},
+            "report_every_kimg": 0.016, "sample_grid": [2, 2],
             "autocast": False,
         }  # fmt: skip
         config = from_mapping(TrainSiw, values, "test")
