@@ -46,4 +46,5 @@ def test_schedule_warms_up_then_falls_to_its_floor():
     factors = [training.warmup_cosine(step, 100, 10, floor=0.1) for step in range(101)]
     assert factors[0] == pytest.approx(0.1) and max(factors) == pytest.approx(1.0)
     assert factors[9] == 1.0 and factors[100] == pytest.approx(0.1)
+    assert factors[55] == pytest.approx((1 + 0.1) / 2)  # half way down
     assert all(b <= a for a, b in zip(factors[10:], factors[11:]))

@@ -87,6 +87,11 @@ def test_kernel_distance_is_unbiased_and_equals_the_plain_sum():
     yy = np.mean([k(a, b) for i, a in enumerate(y) for j, b in enumerate(y) if i != j])
     xy = np.mean([k(a, b) for a in x for b in y])
     assert squared_mmd(x, y) == pytest.approx(xx + yy - 2 * xy, rel=1e-10)
+    # A subset has no vector twice, so that one of all is all.
+    x, y = x[:9], y[:9]
+    assert kernel_distance(x, y, np.random.default_rng(0), 5) == pytest.approx(
+        (squared_mmd(x, y), 0), abs=1e-9
+    )
     same = np.random.default_rng(9).normal(0, 1, (400, 4))
     mean, deviation = kernel_distance(same[:200], same[200:], np.random.default_rng(1), 20, 50)
     assert abs(mean) < 3 * deviation

@@ -12,8 +12,10 @@ from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.code_prior import fit_prior, open_prior
 from sofgan.sof.inversion.invert import COARSE_SIZE, Fit, map_rays, project_within
+from sofgan.sof.inversion.start import search_start
 from sofgan.sof.model import new_model
 from sofgan.sof.rays import Projection, Rays
+from tests import scenes
 
 INTRINSICS = torch.tensor([[2.0, 0, 0.5], [0, 3.0, 0.4], [0, 0, 1]])
 CONFIG = InvertMasks(
@@ -111,7 +113,7 @@ def test_a_pixels_range_is_that_of_its_coarse_cell(fit):
 
 
 def test_samples_lie_within_a_pixels_range_or_all_along_where_it_is_empty(fit, monkeypatch):
-    rays = Rays(torch.tensor([0.0, 0.0, 4.0]).expand(1, 3, 3), torch.tensor([0.0, 0.0, -1.0]).expand(1, 3, 3))
+    rays = Rays(torch.tensor([0.0, 0.0, 4.0]).expand(1, 4, 3), torch.tensor([0.0, 0.0, -1.0]).expand(1, 4, 3))
     asked = []
 
     def stratified(low, high, samples, generator):
@@ -119,9 +121,9 @@ def test_samples_lie_within_a_pixels_range_or_all_along_where_it_is_empty(fit, m
         return low[..., None].expand(*low.shape, samples)
 
     monkeypatch.setattr(inversion.volume, "stratified", stratified)
-    ranges = torch.tensor([[[3.5, 4.5], [1.0, 9.0], [torch.inf, -torch.inf]]])
+    ranges = torch.tensor([[[3.5, 4.5], [1.0, 9.0], [torch.inf, -torch.inf], [4.5, 3.5]]])
     project_within(fit.model, fit.model.generate(fit.codes()[:1]), rays, ranges, numbers())
-    torch.testing.assert_close(asked[0], torch.tensor([[[3.5, 4.5], [3.0, 5.0], [3.0, 5.0]]]))
+    torch.testing.assert_close(asked[0], torch.tensor([[[3.5, 4.5], [3.0, 5.0], [3.0, 5.0], [3.0, 5.0]]]))
 
 
 @pytest.mark.parametrize("step", [0, 3])
@@ -149,6 +151,17 @@ def test_codes_are_held_at_first_and_cameras_never(fit, training, monkeypatch, s
     code, camera = rates[step]
     assert camera > 0 and (code == 0) == (step < 2)
     assert not code or code == pytest.approx(5 * camera)
+
+
+def test_a_start_puts_a_head_off_the_middle_where_the_map_has_it(sphere_sof, monkeypatch):
+    """Its zoom moves it away from the middle too."""
+    monkeypatch.setattr(scenes.SphereField, "CENTRE", (0.4, 0.1, 0.0))
+    monkeypatch.setattr(scenes.SphereField, "RADIUS", 0.25)
+    values = torch.tensor([[0.0, 0.0, math.log(1.8), -0.2, 0.05]])
+    poses, intrinsics = FramingCameras(values, sphere_sof.radius, sphere_sof.intrinsics)(torch.tensor([0]))
+    seen = sphere_sof.render(sphere_sof.codes[0], poses[0], intrinsics[0], 96).labels[None]
+    _, found = search_start(sphere_sof, seen, CONFIG, 0)
+    torch.testing.assert_close(found, values, rtol=0, atol=0.02)
 
 
 def test_an_open_prior_is_as_wide_as_known_codes_are_in_all_directions():

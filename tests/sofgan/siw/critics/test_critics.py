@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from sofgan.siw.config import DiscriminatorConfig
-from sofgan.siw.critics.augment import augment, augment_some, cutout, translation
+from sofgan.siw.critics.augment import augment, augment_some, color, cutout, translation
 from sofgan.siw.critics.critics import Critics
 from sofgan.siw.critics.projected import ProjectedDiscriminator
 from sofgan.siw.critics.regions import balance, naming_loss, unmasking_loss
@@ -88,6 +88,21 @@ def test_augmentation_is_seeded_differentiable_and_per_picture():
     assert images.grad.abs().flatten(1).sum(1).gt(0).all()
     same = augment(images[:1].detach().expand(6, -1, -1, -1), policies, generator(3))
     assert len({tuple(x.flatten().tolist()) for x in same}) == 6
+
+
+def test_colors_change_evenly_within_their_ranges():
+    """Grey pictures are changed in brightness alone, about it of any colour in saturation, and so on."""
+    gray = color(torch.full((2000, 3, 2, 2), 0.2), generator())
+    brightness = gray[:, 0, 0, 0] - 0.2
+    assert gray.std((1, 2, 3)).max() < 1e-6
+    assert torch.histc(brightness, 4, -0.5, 0.5).min() > 400 and brightness.abs().max() <= 0.5
+    hue = torch.tensor([0.3, 0.0, -0.3])[:, None, None].expand(2000, 3, 1, 1)
+    striped = torch.tensor([0.5, -0.5]).expand(2000, 3, 1, 2)
+    changed = color(hue + striped, generator())
+    contrast = (changed[..., 0] - changed[..., 1])[:, 1, 0]  # 1 at first
+    assert torch.histc(contrast, 4, 0.5, 1.5).min() > 400 and contrast.min() >= 0.5 and contrast.max() <= 1.5
+    saturation = (changed[:, 0] - changed[:, 2])[:, 0, 0] / 0.6 / contrast
+    assert torch.histc(saturation, 4, 0.0, 2.0).min() > 400 and saturation.max() <= 2 + 1e-4
 
 
 def test_translation_moves_whole_pixels_and_cutout_removes_a_square():
