@@ -7,14 +7,15 @@ import pytest
 import torch
 
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.sof.config import InvertMasks, SofConfig, SofLoss
 from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.code_prior import fit_prior, open_prior
-from sofgan.sof.inversion.invert import COARSE_SIZE, Fit, map_rays, project_within
+from sofgan.sof.inversion.invert import COARSE_SIZE, Fit, project_within
 from sofgan.sof.inversion.start import search_start
 from sofgan.sof.model import new_model
-from sofgan.sof.rays import Projection, Rays
+from sofgan.sof.rays import Projection, Rays, pixel_rays
 from tests import scenes
 
 INTRINSICS = torch.tensor([[2.0, 0, 0.5], [0, 3.0, 0.4], [0, 0, 1]])
@@ -66,9 +67,9 @@ def test_rays_of_a_map_go_through_its_pixels_centres():
     poses = cameras.orbit(torch.tensor([0.3, -0.4]), torch.tensor([0.1, 0.2]), 4.0)
     intrinsics = torch.stack([INTRINSICS, INTRINSICS + torch.diag(torch.tensor([1.0, 2.0, 0.0]))])
     pixels = torch.tensor([[0, 7, 17], [255, 16, 33]])
-    rays = map_rays(pixels, 16, poses, intrinsics)
+    rays = pixel_rays(Camera(poses, intrinsics, 16), pixels)
     for one in range(2):
-        origin, directions = cameras.rays(poses[one], intrinsics[one], 16, 16)
+        origin, directions = cameras.rays(Camera(poses[one], intrinsics[one], 16))
         torch.testing.assert_close(rays.directions[one], directions.flatten(0, 1)[pixels[one]])
         torch.testing.assert_close(rays.origins[one], origin.expand(3, 3))
 
