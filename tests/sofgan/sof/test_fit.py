@@ -55,7 +55,8 @@ def fit(training):
 
 def test_framing_cameras_are_orbits_with_another_zoom_and_principal_point():
     values = torch.tensor([[0.3, -0.2, math.log(1.5), 0.05, -0.02], [0.0, 9.0, 9.0, 0.0, 0.0]])
-    poses, intrinsics = FramingCameras(values, 4.0, INTRINSICS)(torch.tensor([0, 1]))
+    framed = FramingCameras(values, 4.0, INTRINSICS)(torch.tensor([0, 1]), 16)
+    poses, intrinsics = framed.cam2world, framed.intrinsics
     torch.testing.assert_close(poses[0], cameras.orbit(torch.tensor(0.3), torch.tensor(-0.2), 4.0))
     torch.testing.assert_close(intrinsics[0], torch.tensor([[3.0, 0, 0.55], [0, 4.5, 0.38], [0, 0, 1]]))
     # A fit that runs away stays finite.
@@ -103,8 +104,7 @@ def test_a_pixels_range_is_that_of_its_coarse_cell(fit):
     cells = torch.arange(3 * 2 * COARSE_SIZE**2).float().reshape(3, 2, COARSE_SIZE, COARSE_SIZE)
     fit.ranges, fit.draws = cells, torch.zeros(3)
     index, pixels = torch.tensor([2, 1]), torch.tensor([[0, 5, 16, 255], [3, 18, 100, 200]])
-    codes, (poses, intrinsics) = fit.codes(index), fit.views(index)
-    found = fit._ranges_at(index, pixels, codes, poses, intrinsics)
+    found = fit._ranges_at(index, pixels, fit.codes(index), fit.views(index, 16))
     scale = COARSE_SIZE // 16
     for i, which in enumerate(index.tolist()):
         for j, pixel in enumerate(pixels[i].tolist()):
@@ -121,7 +121,7 @@ def test_samples_lie_within_a_pixels_range_or_all_along_where_it_is_empty(fit, m
         asked.append(torch.stack([low, high], -1))
         return low[..., None].expand(*low.shape, samples)
 
-    monkeypatch.setattr(inversion.volume, "stratified", stratified)
+    monkeypatch.setattr(inversion.volume_marcher, "stratified", stratified)
     ranges = torch.tensor([[[3.5, 4.5], [1.0, 9.0], [torch.inf, -torch.inf], [4.5, 3.5]]])
     project_within(fit.model, fit.model.generate(fit.codes()[:1]), rays, ranges, numbers())
     torch.testing.assert_close(asked[0], torch.tensor([[[3.5, 4.5], [3.0, 5.0], [3.0, 5.0], [3.0, 5.0]]]))
@@ -159,8 +159,8 @@ def test_a_start_puts_a_head_off_the_middle_where_the_map_has_it(sphere_sof, mon
     monkeypatch.setattr(scenes.SphereField, "CENTRE", (0.4, 0.1, 0.0))
     monkeypatch.setattr(scenes.SphereField, "RADIUS", 0.25)
     values = torch.tensor([[0.0, 0.0, math.log(1.8), -0.2, 0.05]])
-    poses, intrinsics = FramingCameras(values, sphere_sof.radius, sphere_sof.intrinsics)(torch.tensor([0]))
-    seen = sphere_sof.render(sphere_sof.codes[0], poses[0], intrinsics[0], 96).labels[None]
+    (camera,) = FramingCameras(values, sphere_sof.radius, sphere_sof.intrinsics)(torch.tensor([0]), 96)
+    seen = sphere_sof.render(sphere_sof.codes[0], camera).labels[None]
     _, found = search_start(sphere_sof, seen, CONFIG, 0)
     torch.testing.assert_close(found, values, rtol=0, atol=0.02)
 
