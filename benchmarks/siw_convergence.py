@@ -50,7 +50,7 @@ MOST_BY_PAPER = 1.0  # distances of the default by those of the paper's recipe
 PROPORTIONS = {"map_proportions": {"parsed": 0.5, "celebamask": 0.5, "sof": MISSING}}
 # The paper's recipe at a size that a CPU trains: its widths are the default's.
 PAPER_AT = {
-    "batch": 16, "growth": [], "report_every_kimg": 1,
+    "batch": 16, "accumulate": 1, "growth": [], "report_every_kimg": 1,
     "generator": ("resolution", "label_size", "z_dim", "w_dim", "mapping_layers", "channel_base", "channel_max",
                   "encoder_channels", "spade_sizes", "spade_max_size", "spade_hidden"),
     "discriminator": ("channel_base", "channel_max"),
