@@ -17,6 +17,7 @@ import yaml
 from pipelines import profiles, rehearsal
 from sofgan.config import read_yaml
 from sofgan.errors import in_a_sentence
+from sofgan.progress import Progress
 from sofgan.runtime import resolve_device
 from stages import params
 
@@ -187,3 +188,25 @@ def head(*names: str) -> str:
 def tell(text: str, end: str = "\n") -> None:
     """Print progress, beside the figures; with `end=""` in place of the last line."""
     print(f"\r{text}" if not end else text, end=end, file=sys.stderr, flush=True)
+
+
+class Line(Progress):
+    """Listener that tells how far a computation is, in place of the last line.
+
+    Args:
+        name: of the computation, before the count.
+    """
+
+    def __init__(self, name: str):
+        self.name = name
+
+    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:
+        """Tell the count and the note."""
+        tell(f"{self.name}: {done}/{total} {unit} {note}".rstrip(), end="")
+
+
+class Looks(Progress):
+    """Listener that hands figures to a function, called with the step and the figures by name."""
+
+    def __init__(self, look: Callable[[int, Mapping[str, float]], None]):
+        self.scalars = look

@@ -30,6 +30,7 @@ import yaml
 from benchmarks import harness
 from sofgan.errors import InputError
 from sofgan.seeds import numpy_generator
+from stages import paths
 
 CODE = Path(__file__).parents[1]
 STAGES = ("code", "ingest_scans", "render_views", "batch_metrics")
@@ -88,9 +89,9 @@ class Project:
         params["render_views"] |= VIEWS
         (root / "params.yaml").write_text(yaml.safe_dump(params))
         shutil.copyfile(CODE / ".dvcignore", root / ".dvcignore")
-        (root / "models/parsers").mkdir(parents=True)
-        (root / "models/parsers/photos.pt").write_bytes(b"scans with labels need none")
-        (root / "models/parsers/shapes.pt").write_bytes(b"")
+        (root / paths.PARSERS).mkdir(parents=True)
+        (root / paths.PHOTO_PARSER).write_bytes(b"scans with labels need none")
+        (root / paths.SHAPE_PARSER).write_bytes(b"")
         self.run("dvc", "init", "--quiet", "--no-scm")
         return self
 

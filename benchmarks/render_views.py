@@ -19,6 +19,7 @@ import numpy as np
 from benchmarks import harness
 from sofgan import cameras, labels
 from sofgan.avatars.model import AvatarModel
+from sofgan.cameras import Camera
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
 from sofgan.seeds import numpy_generator
@@ -39,21 +40,22 @@ def _heads(count: int) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
     return heads
 
 
-def _ours(renderer, head, poses, intrinsics, size: int) -> list[np.ndarray]:
+def _ours(renderer, head, around: Camera) -> list[np.ndarray]:
     vertices, faces, face_labels = head
     renderer.load(vertices, faces)
     maps = []
-    for pose in poses:
-        visible = renderer.render(pose, intrinsics, size)
+    for camera in around:
+        visible = renderer.render(camera)
         renderer.last_depth()
         maps.append(label_map(visible, face_labels))
     return maps
 
 
-def _stock(renderer, head, poses, intrinsics, size: int) -> list[np.ndarray]:
+def _stock(renderer, head, around: Camera) -> list[np.ndarray]:
     import pyrender
 
     vertices, faces, face_labels = head
+    intrinsics, size = around.intrinsics, around.size
     camera = pyrender.IntrinsicsCamera(
         intrinsics[0, 0] * size, intrinsics[1, 1] * size, size / 2, size / 2, znear=0.05, zfar=100.0
     )
@@ -66,7 +68,7 @@ def _stock(renderer, head, poses, intrinsics, size: int) -> list[np.ndarray]:
         primitive = pyrender.Primitive(positions=vertices, indices=chosen)
         colors[scene.add(pyrender.Mesh([primitive]))] = int(label)
     node, maps = scene.add(camera), []
-    for pose in poses:
+    for pose in around.cam2world:
         scene.set_pose(node, cameras.to_opengl(pose))
         color, _ = renderer.render(scene, flags, colors)
         maps.append(color[..., 0])
@@ -85,19 +87,19 @@ def main(arguments) -> list[bool]:
     os.environ.setdefault("LP_NUM_THREADS", "1")  # of Mesa, read when it first draws
     generator = numpy_generator(0, "benchmark cameras")
     yaw, pitch = generator.uniform(-0.8, 0.8, arguments.views), generator.uniform(-0.3, 0.4, arguments.views)
-    poses, size = cameras.orbit(yaw, pitch, 4.0), arguments.size
-    intrinsics = cameras.intrinsics_from_fov(29.0)
+    size = arguments.size
+    around = Camera(cameras.orbit(yaw, pitch, 4.0), cameras.intrinsics_from_fov(29.0), size)
     heads, ours, stock = _heads(arguments.heads), [], []
     renderer = process_renderer()
     import pyrender  # only now is it known which OpenGL it shall load
 
     kept = pyrender.OffscreenRenderer(size, size)
     # Shaders are compiled once.
-    _ours(renderer, heads[0], poses[:2], intrinsics, size)
-    _stock(kept, heads[0], poses[:2], intrinsics, size)
+    _ours(renderer, heads[0], around[:2])
+    _stock(kept, heads[0], around[:2])
     ways = {
-        "ours": lambda number: ours.extend(_ours(renderer, heads[number], poses, intrinsics, size)),
-        "stock pyrender": lambda number: stock.extend(_stock(kept, heads[number], poses, intrinsics, size)),
+        "ours": lambda number: ours.extend(_ours(renderer, heads[number], around)),
+        "stock pyrender": lambda number: stock.extend(_stock(kept, heads[number], around)),
     }
     seconds = harness.turns(ways, len(heads), time.process_time)
     strangers = sum(int((image >= labels.NUM_CLASSES).sum()) for image in stock)

@@ -40,6 +40,7 @@ from sofgan.scans.unlabelled.scan_parser import ScanParser
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import numpy_generator
 from sofgan.views.multiview import contact_sheet, sample_cameras
+from stages import paths
 
 LEAST_MIOU, LEAST_MIOU_NAMED, LEAST_FACE_MIOU, MOST_TURN_DEGREES = 0.6, 0.85, 0.55, 20.0
 FACE = (
@@ -52,11 +53,9 @@ def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__)
     found.add_argument("--scans", type=int, default=24)
     found.add_argument(
-        "--batch", default="data/raw/scans/avatars-000", help="avatars as make_avatars writes them"
+        "--batch", type=Path, default=paths.RAW_SCANS / "avatars-000", help="avatars of make_avatars"
     )
-    found.add_argument(
-        "--parser", help="default: models/parsers/photos.pt, with --shape models/parsers/shapes.pt"
-    )
+    found.add_argument("--parser", help=f"default: {paths.PHOTO_PARSER}, with --shape {paths.SHAPE_PARSER}")
     hidden = found.add_mutually_exclusive_group()
     hidden.add_argument("--named", default="", help="classes, with commas, whose parts keep their names")
     hidden.add_argument("--shape", action="store_true", help="hide colours too")
@@ -68,10 +67,10 @@ def parser() -> argparse.ArgumentParser:
 def main(options) -> list[bool]:
     named = tuple(labels.NAMES.index(name) for name in options.named.split(",") if name)
     config, views = harness.block("ingest_scans"), harness.block("render_views")
-    of_shape = ScanParser(options.parser or "models/parsers/shapes.pt") if options.shape else None
-    scan_parser = ScanParser(options.parser or "models/parsers/photos.pt", of_shape=of_shape)
-    paths = sorted(path for path in Path(options.batch).iterdir() if path.suffix in (".glb", ".obj"))
-    picked = [paths[i] for i in numpy_generator(0, "scan_labels").permutation(len(paths))[: options.scans]]
+    of_shape = ScanParser(options.parser or paths.SHAPE_PARSER) if options.shape else None
+    scan_parser = ScanParser(options.parser or paths.PHOTO_PARSER, of_shape=of_shape)
+    scans = sorted(path for path in options.batch.iterdir() if path.suffix in (".glb", ".obj"))
+    picked = [scans[i] for i in numpy_generator(0, "scan_labels").permutation(len(scans))[: options.scans]]
     total, turns, units, missed, seconds, rows = ConfusionMatrix(), [], 0, 0, 0.0, []
     for path in picked:
         generator = numpy_generator(0, "scan_labels", path.stem)

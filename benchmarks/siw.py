@@ -35,7 +35,14 @@ from sofgan.labels import NUM_CLASSES
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.generator import Generator
 from sofgan.siw.mixing import class_weights, one_hot
-from sofgan.siw.operators import GAIN, EqualConv2d, leaky_relu, upsample2
+from sofgan.siw.operators import (
+    GAIN,
+    EqualConv2d,
+    halve_blurred,
+    leaky_relu,
+    strided_conv2,
+    upsample2,
+)
 from sofgan.siw.styled_conv import StyledConv, ToRGB
 from sofgan.siw.training_step import SiwTraining
 
@@ -84,9 +91,12 @@ class GroupedRgb(ToRGB):
 class LibraryConv(EqualConv2d):
     """The library's convolution, of whatever size."""
 
-    def forward(self, x: Tensor, gain: float = 1.0) -> Tensor:
+    def forward(self, x: Tensor, gain: float = 1.0, halve: bool = False) -> Tensor:
         bias = None if self.bias is None else self.bias * gain
-        return F.conv2d(x, self.weight * (self.scale * gain), bias, padding=self.padding)
+        weight = self.weight * (self.scale * gain)
+        if halve and self.padding:
+            return strided_conv2(x, weight, bias)
+        return F.conv2d(halve_blurred(x) if halve else x, weight, bias, padding=self.padding)
 
 
 def grouped(training: SiwTraining) -> SiwTraining:

@@ -24,6 +24,7 @@ import csv
 import dataclasses
 import math
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 
 from benchmarks import harness
@@ -118,11 +119,11 @@ class Bench:
         """As many steps as a training gets through in that time, by the rate of a few of them."""
         times = []
 
-        def report(_step, scores: dict[str, float], _pictures) -> None:
+        def look(_: int, scores: Mapping[str, float]) -> None:
             times.append(scores["train_seconds"])
 
         probe = dataclasses.replace(config, steps=6, validate_every_steps=2, validate_views=1)
-        train_sof(self.views, probe, self.seed, self.device, report=report, clock=self.clock)
+        train_sof(self.views, probe, self.seed, self.device, progress=harness.Looks(look), clock=self.clock)
         steps = max(10, int(seconds / ((times[-1] - times[0]) / 4)))
         warmup = min(config.warmup_steps, max(1, int(WARMUP_SHARE * steps)))
         return dataclasses.replace(config, steps=steps, warmup_steps=warmup)
@@ -131,7 +132,7 @@ class Bench:
         """Train a preset to the end of its steps, and look at held-out views about `looks` times."""
         rows = []
 
-        def report(step: int, scores: dict[str, float], _pictures) -> None:
+        def look(step: int, scores: Mapping[str, float]) -> None:
             row = {"seconds": scores["train_seconds"], "step": step, "miou": scores["held_out_miou"]}
             rows.append(row | {key: scores[key] for key in SMALL_CLASSES if key in scores})
             harness.tell(
@@ -140,7 +141,9 @@ class Bench:
 
         every = max(1, config.steps // looks)
         config = dataclasses.replace(config, validate_every_steps=every, validate_views=self.held_out)
-        model, _ = train_sof(self.views, config, self.seed, self.device, report=report, clock=self.clock)
+        model, _ = train_sof(
+            self.views, config, self.seed, self.device, progress=harness.Looks(look), clock=self.clock
+        )
         parameters = sum(p.numel() for part in (model.field, model.marcher) for p in part.parameters())
         instances = min(config.instances_per_step, len(self.views.names))
         rays = instances * config.views_per_instance * config.rays_per_view

@@ -23,6 +23,7 @@ from benchmarks import harness
 from benchmarks.inputs.avatar_views import HEADS, NEW_HEADS, avatar_views
 from benchmarks.inputs.portraits import mask_maps
 from sofgan import cameras
+from sofgan.cameras import Camera
 from sofgan.files import write_png
 from sofgan.labels import colorize
 from sofgan.scores.segmentation import ConfusionMatrix
@@ -31,7 +32,7 @@ from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.invert import Inversion, Rehearsal, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import angle_errors, train_encoder
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
-from sofgan.sof.render import render_cameras
+from sofgan.sof.render import render_view
 from sofgan.sof.sof import load_sof
 from sofgan.sof.train import validate
 
@@ -46,8 +47,8 @@ def sides(found: Inversion, maps: torch.Tensor, intrinsics: torch.Tensor, radius
     for label_map, fitted, code in zip(maps.numpy(), found.fitted, found.codes):
         made = found.model.generate(code[None])
         views = [
-            render_cameras(found.model, made, pose[None], intrinsics, len(fitted)).labels.cpu().numpy()
-            for pose in poses.to(code.device)
+            render_view(found.model, made, camera).labels.cpu().numpy()
+            for camera in Camera(poses.to(code.device), intrinsics, len(fitted))
         ]
         columns.append(np.concatenate([label_map, fitted, *views]))
     return colorize(np.concatenate(columns, 1))

@@ -36,6 +36,7 @@ from sofgan.sof.data import instance_name, read_views
 from sofgan.sof.inversion.invert import Inversion
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 from sofgan.sof.sof import Sof, load_sof
+from stages import paths
 
 FIGURE_STEPS = (1000, 6000, 14000)
 VISIT_SHARES = (0.1, 0.4, 1.0)
@@ -89,7 +90,7 @@ def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__, threads=1, device=True, seed=0, check=False)
     found.add_argument("--model", type=Path, required=True)
     found.add_argument("--masks", type=Path)
-    found.add_argument("--views", type=Path, default=Path("data/views"))
+    found.add_argument("--views", type=Path, default=paths.VIEWS)
     found.add_argument("--known", action="store_true")
     found.add_argument("--count", type=int, default=8)
     found.add_argument("--steps", type=int, nargs="+", default=FIGURE_STEPS)

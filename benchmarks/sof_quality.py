@@ -13,6 +13,7 @@ import argparse
 import dataclasses
 import sys
 import time
+from collections.abc import Mapping
 
 from benchmarks import harness
 from benchmarks.inputs.avatar_views import HEADS, NEW_HEADS, avatar_views
@@ -38,9 +39,8 @@ def steps_in(config: TrainSof, views: ViewSet, seconds: float, seed: int, device
             config, steps=12, points_only_share=points_only_share, validate_every_steps=4, validate_views=1
         )
         times = []
-        train_sof(
-            views, probe, seed, device, report=lambda _, scores, __: times.append(scores["train_seconds"])
-        )
+        looks = harness.Looks(lambda _, scores: times.append(scores["train_seconds"]))
+        train_sof(views, probe, seed, device, progress=looks)
         return (times[-1] - times[0]) / 8
 
     share = config.points_only_share
@@ -86,13 +86,13 @@ def main(arguments) -> list[bool]:
         checkpoint_every_steps=1000,
     )
 
-    def report(step: int, scores: dict[str, float], _pictures) -> None:
+    def look(step: int, scores: Mapping[str, float]) -> None:
         seconds, miou = scores["train_seconds"], scores["held_out_miou"]
         harness.tell(f"step {step}/{steps}, {seconds:.0f} s, mIoU {miou:.3f}")
 
     began = time.perf_counter()
     checkpoints = Checkpoints(folder / f"{arguments.name}-states", [to_mapping(config), arguments.heads])
-    model, curve = train_sof(views, config, seed, device, checkpoints, report)
+    model, curve = train_sof(views, config, seed, device, checkpoints, harness.Looks(look))
     seconds = time.perf_counter() - began
     save_sof(folder / f"{arguments.name}.pt", finish(model, views, config, seed))
     write_curve(folder / f"{arguments.name}.csv", curve)

@@ -12,6 +12,7 @@ dense ones, and their mean IoU is 0.005 below dense's.
 """
 
 import argparse
+import dataclasses
 import statistics
 import sys
 from collections.abc import Callable
@@ -24,17 +25,19 @@ from benchmarks import harness
 from benchmarks.inputs.avatar_views import views_folder
 from sofgan import cameras
 from sofgan.apps.baked import bake
+from sofgan.cameras import Camera
 from sofgan.errors import InputError
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import numpy_generator
-from sofgan.sof.render import SAMPLES, picture, project_dense, render_cameras
+from sofgan.sof.rays import as_tensors
+from sofgan.sof.render import SAMPLES, picture, project_dense, render_view
 from sofgan.sof.sof import Sof, load_sof
 
 LEAST_RATIO, MOST_LOST = 8.0, 0.005
 SIZES = (128, 256)
 UNSCORED_VIEWS = 4  # timed at sizes without truth
 
-View = tuple[int, np.ndarray, np.ndarray, np.ndarray | None]  # instance, cam2world, intrinsics, label map
+View = tuple[int, Camera, np.ndarray]  # instance, camera, true label map
 
 
 def _held_out(sof: Sof, folder: Path, count: int) -> list[View]:
@@ -44,11 +47,9 @@ def _held_out(sof: Sof, folder: Path, count: int) -> list[View]:
         for path in (folder / f"{name}.npz", folder / f"{Path(name).name}.npz"):
             if path.exists():
                 with np.load(path) as arrays:
-                    held_out = np.flatnonzero(arrays["split"])[:1]
-                    found += [
-                        (index, arrays["cam2world"][i], arrays["intrinsics"], arrays["labels"][i])
-                        for i in held_out
-                    ]
+                    held_out, maps = np.flatnonzero(arrays["split"])[:1], arrays["labels"]
+                    around = Camera(arrays["cam2world"], arrays["intrinsics"], maps.shape[-1])
+                    found += [(index, around[i], maps[i]) for i in held_out]
                 break
     if not found:
         raise InputError(f"{folder} has no held-out views of the field's heads")
@@ -59,25 +60,19 @@ def _drawn(sof: Sof, count: int) -> list[View]:
     """Views from random cameras, with dense views of four times the samples as truth."""
     rng = numpy_generator(0, "benchmark sof cameras")
     poses = cameras.orbit(rng.uniform(-0.8, 0.8, count), rng.uniform(-0.3, 0.4, count), sof.radius)
-    intrinsics = sof.intrinsics.cpu().numpy()
+    around = Camera(poses, sof.intrinsics.cpu().numpy(), SIZES[0])
     views = []
-    for number, pose in enumerate(poses):
+    for number, camera in enumerate(around):
         index = number * len(sof.instance_names) // count
         with torch.no_grad():
-            fine = project_dense(
-                sof.model,
-                sof.generate(sof.codes[index]),
-                torch.as_tensor(pose, dtype=torch.float32, device=sof.device)[None],
-                torch.as_tensor(intrinsics, dtype=torch.float32, device=sof.device),
-                SIZES[0],
-                4 * SAMPLES,
-            )
-        views.append((index, pose, intrinsics, picture(fine, SIZES[0]).labels.cpu().numpy()))
+            made = sof.generate(sof.codes[index])
+            fine = project_dense(sof.model, made, as_tensors(camera, sof.device), 4 * SAMPLES)
+        views.append((index, camera, picture(fine, SIZES[0]).labels.cpu().numpy()))
     return views
 
 
 def _ways(sof: Sof, views: list[View], clock: harness.Clock) -> tuple[dict[str, Callable], dict[str, float]]:
-    """How to draw a view (instance, cam2world, intrinsics, size), and ms that are spent once a code."""
+    """How to draw a view of an instance from a camera, and ms that are spent once a code."""
     used = sorted({view[0] for view in views})
     made, kept, baked, once = {}, {}, {}, {"kept": [], "baked": []}
     for index in used:
@@ -87,17 +82,14 @@ def _ways(sof: Sof, views: list[View], clock: harness.Clock) -> tuple[dict[str, 
             store[index] = make(made[index])
             once[name].append(1e3 * (clock() - start))
 
-    def dense(index, pose, intrinsics, size):
-        pose, intrinsics = (
-            torch.as_tensor(a, dtype=torch.float32, device=sof.device) for a in (pose, intrinsics)
-        )
-        return render_cameras(sof.model, made[index], pose[None], intrinsics, size, dense=True)
+    def dense(index: int, camera: Camera):
+        return render_view(sof.model, made[index], as_tensors(camera, sof.device), dense=True)
 
     ways = {
         "dense": dense,
-        "one-off": lambda index, *camera: sof.render(made[index], *camera),
-        "kept": lambda index, *camera: sof.render(kept[index], *camera),
-        "baked": lambda index, *camera: baked[index].render(*camera),
+        "one-off": lambda index, camera: sof.render(made[index], camera),
+        "kept": lambda index, camera: sof.render(kept[index], camera),
+        "baked": lambda index, camera: baked[index].render(camera),
     }
     return ways, {name: statistics.median(times) for name, times in once.items()}
 
@@ -106,15 +98,16 @@ def _measure(
     ways, views: list[View], size: int, clock: harness.Clock
 ) -> tuple[dict[str, float], dict[str, float]]:
     """Median ms of each way, and its mean IoU where the views' label maps have this size."""
-    scored = size == len(views[0][3])
+    scored = size == views[0][1].size
+    cameras_at = [dataclasses.replace(camera, size=size) for _, camera, _ in views]
     confusions = {name: ConfusionMatrix() for name in ways}
     shown: dict[str, list] = {name: [] for name in ways}
 
     def drawing(name: str, draw) -> Callable[[int], None]:
-        return lambda number: shown[name].append(draw(*views[number][:3], size))
+        return lambda number: shown[name].append(draw(views[number][0], cameras_at[number]))
 
     for draw in ways.values():
-        draw(*views[0][:3], size)  # Warms up.
+        draw(views[0][0], cameras_at[0])  # Warms up.
     rounds = len(views) if scored else min(UNSCORED_VIEWS, len(views))
     seconds = harness.turns({name: drawing(name, draw) for name, draw in ways.items()}, rounds, clock)
     for name, drawn in shown.items() if scored else ():
@@ -144,9 +137,10 @@ def main(arguments) -> list[bool]:
         views, truth = _held_out(sof, views_folder(arguments.views), arguments.count), "held-out views"
     else:
         views, truth = _drawn(sof, arguments.count), f"dense views of {4 * SAMPLES} samples"
-    if len(views[0][3]) not in SIZES:
+    true_size = views[0][1].size
+    if true_size not in SIZES:
         raise InputError(
-            f"views of {len(views[0][3])} px: those of {' or '.join(map(str, SIZES))} px can be compared"
+            f"views of {true_size} px: those of {' or '.join(map(str, SIZES))} px can be compared"
         )
     ways, once = _ways(sof, views, clock)
     print(f"{len(views)} views; mean IoU against {truth}")

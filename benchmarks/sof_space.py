@@ -24,6 +24,7 @@ from sofgan.seeds import torch_generator
 from sofgan.sof.plausibility import fit_reference, render_heads, sample_plausible, summarise
 from sofgan.sof.sampling import fit_mixture, sample_codes, sample_mixture, shape_features
 from sofgan.sof.sof import Sof, load_sof
+from stages import paths
 
 LEAST_PLAUSIBLE, LEAST_CALIBRATION, MOST_NOISE = 0.5, 0.9, 0.1
 RANDOM_4 = {"method": "random", "bases": 4, "concentration": 1.0}
@@ -32,9 +33,9 @@ COLUMNS = ("share_plausible", "both_eyes", "specks", "novelty", "plausible_novel
 
 def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__, device=True, seed=0)
-    found.add_argument("--model", default="models/sof.pt")
+    found.add_argument("--model", type=Path, default=paths.SOF)
     found.add_argument(
-        "--views", default="data/views", help="folder of batches of views, as render_views writes"
+        "--views", type=Path, default=paths.VIEWS, help="folder of batches of views, as render_views writes"
     )
     found.add_argument("--heads", type=int, default=48, help="drawn with each method")
     found.add_argument("--methods", nargs="*", help="only those whose name has one of these words")
@@ -45,7 +46,7 @@ def main(options) -> list[bool]:
     sof = load_sof(options.model, options.device)
     training = render_heads(sof, sof.codes)
     reference = fit_reference(training)
-    known, unseen = true_frontals(Path(options.views), sof.instance_names)
+    known, unseen = true_frontals(options.views, sof.instance_names)
     truth = fit_reference(known[:, None])
 
     print(f"{'':26}plausible  eyes  specks  novel   new  various  truth")

@@ -24,6 +24,7 @@ from sofgan.scans.materials import read_pixels
 from sofgan.scans.mesh_ops import area_vectors
 from sofgan.scans.reading import RawScan, read_scan
 from sofgan.scans.texture_orientation import TURNED_ABOVE, turning_score
+from stages import paths
 
 _SIZE = 768
 _UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])
@@ -32,13 +33,13 @@ _UPSIDE_DOWN = np.diag([1.0, -1.0, -1.0])
 def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__)
     found.add_argument("--scans", type=int, default=32)
-    found.add_argument("--batch", default="data/raw/scans/avatars-000")
+    found.add_argument("--batch", type=Path, default=paths.RAW_SCANS / "avatars-000")
     return found
 
 
 def main(options) -> list[bool]:
     scores: dict[tuple[str, str], list[tuple[float, float]]] = {}
-    for path in sorted(Path(options.batch).glob("*.obj"))[: options.scans]:
+    for path in sorted(options.batch.glob("*.obj"))[: options.scans]:
         for layout, scan, right, wrong in layouts_of(path):
             for standing, matrix in (("upright", np.eye(3)), ("upside down", _UPSIDE_DOWN)):
                 stood = replace(scan, vertices=scan.vertices @ matrix).welded()

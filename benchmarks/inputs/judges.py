@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from benchmarks.harness import CACHE, tell
+from benchmarks.harness import CACHE, Line, tell
 from benchmarks.inputs.portraits import Portraits
 from sofgan.config import from_mapping, to_mapping
 from sofgan.evaluation.portraits import Control, draw, paint_all
@@ -127,10 +127,7 @@ def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
             with PhotoStoreWriter(store) as writer:
                 for entry, person in zip(source.entries, people):
                     writer.add(entry.key, entry.file.read_bytes(), read_labels(entry), split=splits[person])
-        trained = train_parser(
-            PhotoStore(store), params, 0, device=device,
-            status=lambda text: tell(f"judge: {text}", end=""),
-        )  # fmt: skip
+        trained = train_parser(PhotoStore(store), params, 0, device=device, progress=Line("judge"))
         tell(f"\njudge: held-out mIoU {trained.confusion.miou():.3f}")
         save_parser(file, trained.parser)
     return load_parser(file, device)

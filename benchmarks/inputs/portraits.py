@@ -12,16 +12,15 @@ import torch
 from benchmarks.harness import CACHE, parser, tell
 from sofgan.files import atomic_path, sha256_file
 from sofgan.images import to_network_range
-from sofgan.labels import NUM_CLASSES
+from sofgan.labels import NUM_CLASSES, resize
 from sofgan.parsing.fast.inference import InferenceParser
 from sofgan.parsing.parser import load_parser
 from sofgan.photos.decoding import decode_square
 from sofgan.photos.layouts import find_source, read_labels
-from sofgan.photos.store import resize_labels
 from sofgan.progress import Throughput
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
-from sofgan.sof.inversion.invert import resize_maps
+from stages import paths
 
 PARSED_AT_ONCE = 16
 
@@ -40,7 +39,7 @@ def portrait_arguments(doc: str, **heeded) -> argparse.ArgumentParser:
     found = parser(doc, threads=2, device=True, **heeded)
     found.add_argument("--photos", type=Path, nargs="+", required=True)
     found.add_argument("--masks", type=Path, required=True, help="root of a set in a layout of CelebAMask-HQ")
-    found.add_argument("--parser", type=Path, default=Path("models/parsers/photos.pt"))
+    found.add_argument("--parser", type=Path, default=paths.PHOTO_PARSER)
     found.add_argument(
         "--images", type=int, default=2000, help="painted, and photos that they are compared with"
     )
@@ -67,7 +66,7 @@ def load_portraits(folders: list[Path], parser_file: Path, size: int) -> Portrai
             for i in rows:
                 photos[i] = decode_square(entries[i].file.read_bytes(), size)
                 if masked[i]:
-                    labels[i] = resize_labels(read_labels(entries[i]), size)
+                    labels[i] = resize(read_labels(entries[i]), size)
             clock.update(rows.stop)
             tell(f"parsing: {clock.line('photos')}", end="")
         tell("")
@@ -82,7 +81,8 @@ def mask_maps(folder: Path, count: int, size: int) -> torch.Tensor:
     """(M, size, size) uint8 label maps of a CelebAMask-HQ set, spread over it."""
     entries = [entry for entry in find_source(folder).entries if not entry.problem]
     chosen = np.linspace(0, len(entries) - 1, min(count, len(entries))).round().astype(int)
-    return torch.cat([resize_maps(read_labels(entries[index])[None], size) for index in np.unique(chosen)])
+    maps = [resize(read_labels(entries[index]), size) for index in np.unique(chosen)]
+    return torch.from_numpy(np.stack(maps))
 
 
 def random_batch(config: TrainSiw, device: str = "cpu") -> Batch:

@@ -21,13 +21,14 @@ from PIL import Image
 from benchmarks import harness
 from sofgan.errors import MissingInput
 from sofgan.files import write_bytes
+from stages import paths
 
 # Picture, what it is made of, and its width and height where it is cut.
 PICTURES = (
-    ("samples.png", "data/evaluation/grid.png", None),
-    ("turntable.png", "data/evaluation/turntable.png", None),
-    ("inversion.png", "data/inverted/inversion.png", None),
-    ("views.png", "data/views/avatars-000/contact_sheet.png", (960, 480)),
+    ("samples.png", paths.EVALUATION / "grid.png", None),
+    ("turntable.png", paths.EVALUATION / "turntable.png", None),
+    ("inversion.png", paths.INVERTED / "inversion.png", None),
+    ("views.png", paths.VIEWS / "avatars-000/contact_sheet.png", (960, 480)),
 )
 SHEET_SIZE = (960, 768)  # four avatars, found above true
 
@@ -40,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def main(arguments) -> None:
-    pictures = [(name, Path(source), size) for name, source, size in PICTURES]
+    pictures = [*PICTURES]
     if arguments.sheet:
         pictures.append(("scan_labels.png", arguments.sheet, SHEET_SIZE))
     missing = [str(source) for _, source, _ in pictures if not source.is_file()]

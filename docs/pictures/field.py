@@ -16,6 +16,7 @@ along the directions of attributes (`sofgan.apps.attributes`) that can be truste
 """
 
 import argparse
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from sofgan import cameras
 from sofgan.apps.attributes import Direction, avatar_attributes, fit_directions, read_parameters
 from sofgan.apps.mesh import HeadMesh, extract_mesh, save_glb
 from sofgan.apps.volume_picture import volume_picture
+from sofgan.cameras import Camera
 from sofgan.files import write_png
 from sofgan.labels import colorize
 from sofgan.rendering.process_renderer import process_renderer
@@ -38,6 +40,7 @@ from sofgan.sof.plausibility import Reference, fit_reference, render_heads, samp
 from sofgan.sof.sampling import interpolate, shape_features
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
+from stages import paths
 
 TRUTH_ROWS, TRUTH_COLUMNS = 2, 8
 SAMPLES = 6
@@ -52,9 +55,11 @@ AMBIENT = 0.45  # share of light that comes from everywhere; the rest from the c
 
 def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__, threads=2, device=True, seed=0, check=False)
-    found.add_argument("--model", default="models/sof.pt")
+    found.add_argument("--model", type=Path, default=paths.SOF)
     found.add_argument(
-        "--views", default="data/views", help="folder of batches; field-300: those of benchmarks.sof_quality"
+        "--views",
+        default=str(paths.VIEWS),
+        help="folder of batches; field-300: those of benchmarks.sof_quality",
     )
     found.add_argument("--out", type=Path, default=Path("docs/images"))
     found.add_argument("--mesh", type=Path, default=harness.CACHE / "sof_head.glb")
@@ -78,7 +83,8 @@ def main(options) -> None:
     save_glb(options.mesh, mesh)
     yaws = np.radians(options.yaw_degrees)
     poses = cameras.orbit(yaws, np.zeros(len(yaws)), sof.radius)
-    views = [mesh_picture(mesh, pose, sof.intrinsics.cpu().numpy()) for pose in poses]
+    around = Camera(poses, sof.intrinsics.cpu().numpy(), MESH_SIZE)
+    views = [mesh_picture(mesh, camera) for camera in around]
     write_png(options.out / "sof_mesh.png", np.concatenate(views, 1))
     if options.scans:
         drawn = trusted_directions(sof, options.scans, options.seed)
@@ -137,24 +143,24 @@ def grid(rows) -> np.ndarray:
     return np.concatenate([np.concatenate([*colorize(row)], 1) for row in map(np.asarray, rows)], 0)
 
 
-def mesh_picture(mesh: HeadMesh, cam2world: np.ndarray, intrinsics: np.ndarray) -> np.ndarray:
-    """The mesh in its classes' colours, lit from the camera, on white: (MESH_SIZE, MESH_SIZE, 3) uint8."""
+def mesh_picture(mesh: HeadMesh, camera: Camera) -> np.ndarray:
+    """The mesh in its classes' colours, lit from the camera, on white: (size, size, 3) uint8."""
     import trimesh
 
-    size = MESH_SIZE * SUPERSAMPLING
+    size = camera.size * SUPERSAMPLING
     renderer = process_renderer()
     renderer.load(mesh.vertices, mesh.faces)
-    visible = renderer.render(cam2world, intrinsics, size)
+    visible = renderer.render(dataclasses.replace(camera, size=size))
     seen = visible >= 0
-    weights, _ = barycentric(visible, mesh.vertices, mesh.faces, cam2world, intrinsics)
+    weights, _ = barycentric(visible, mesh.vertices, mesh.faces, camera)
     corners = mesh.faces[visible[seen]]  # (N, 3) vertices
     solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
     normals = np.einsum("nc,ncd->nd", weights, solid.vertex_normals[corners])
-    facing = np.abs(normals @ cam2world[:3, 2]) / np.linalg.norm(normals, axis=1).clip(1e-9)
+    facing = np.abs(normals @ camera.cam2world[:3, 2]) / np.linalg.norm(normals, axis=1).clip(1e-9)
     colours = np.einsum("nc,ncd->nd", weights, colorize(mesh.labels)[corners].astype(np.float64))
     image = np.full((size, size, 3), 255.0)
     image[seen] = colours * (AMBIENT + (1 - AMBIENT) * facing[:, None])
-    blocks = image.reshape(MESH_SIZE, SUPERSAMPLING, MESH_SIZE, SUPERSAMPLING, 3)
+    blocks = image.reshape(camera.size, SUPERSAMPLING, camera.size, SUPERSAMPLING, 3)
     return blocks.mean((1, 3)).round().astype(np.uint8)
 
 

@@ -56,7 +56,7 @@ def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarra
         views = {
             purpose: render_sof_maps(
                 sof, reference, framing, config.framing, count, size, SEED,
-                lambda done: harness.tell(f"heads: {done}", end=""), purpose=purpose,
+                harness.Line("heads"), purpose=purpose,
                 **sampling,
             )
             for purpose, count in (("training", config.maps), ("showcase", GRID[0]))
@@ -98,14 +98,17 @@ def main(arguments) -> None:
     half = GRID[0] // 2
     grid = np.concatenate((shown[:half], shown_heads[:half]))
 
-    def report(step: int, scalars: dict[str, float], images: dict[str, np.ndarray]) -> None:
-        harness.tell(f"\nstep {step}: {line(scalars)}")
-        write_png(kept / "siw-showcase.png", images["samples/grid"])
+    class Reports(harness.Line):
+        def scalars(self, step, values) -> None:
+            harness.tell(f"\nstep {step}: {line(values)}")
+
+        def images(self, step, pictures) -> None:  # noqa: ARG002
+            write_png(kept / "siw-showcase.png", pictures["samples/grid"])
 
     siw, rows = train(
         config, ArraySource(data.photos[used]), maps, grid, SEED, device, kept / "siw-showcase-states",
-        {"photos": len(used), "field": sha256_file(arguments.field)}, report,
-        lambda text: harness.tell(text, end=""), ArraySource(data.labels[used]),
+        {"photos": len(used), "field": sha256_file(arguments.field)},
+        Reports("training"), ArraySource(data.labels[used]),
     )  # fmt: skip
     siw.framing = framing
     save_siw(kept / "siw-showcase.pt", siw)

@@ -186,3 +186,20 @@ def test_a_change_is_a_key_and_a_value(text, found):
 
 def test_a_table_is_markdown():
     assert f"{harness.head('a', 'b')}\n{harness.row(1, 'x')}" == "| a | b |\n| --- | --- |\n| 1 | x |"
+
+
+def test_a_line_tells_how_far_a_computation_is_in_place_of_the_last(capsys):
+    line = harness.Line("judge")
+    line.items(1, 4, "steps", "loss 0.5")
+    line.items(2, 4, "steps")
+    line.text("not told")
+    assert capsys.readouterr().err == "\rjudge: 1/4 steps loss 0.5\rjudge: 2/4 steps"
+
+
+def test_figures_of_a_look_are_handed_on(capsys):
+    seen = []
+    looks = harness.Looks(lambda step, values: seen.append((step, values["miou"])))
+    looks.items(1, 4)
+    looks.scalars(2, {"miou": 0.5})
+    assert seen == [(2, 0.5)]
+    assert capsys.readouterr().err == ""
