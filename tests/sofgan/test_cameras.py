@@ -52,15 +52,15 @@ def test_project_undoes_rays():
 
 
 def test_pixel_centres_lie_at_half_integers_in_widths():
-    centres = cameras.pixel_centres(2, 4, np.zeros(1))
-    np.testing.assert_allclose(centres[:, 0], [[0.125, 0.125], [0.125, 0.375]])
+    centres = cameras.pixel_centres(4, np.zeros(1))
+    np.testing.assert_allclose(centres[:2, 0], [[0.125, 0.125], [0.125, 0.375]])
     np.testing.assert_allclose(centres[1, :, 0], [0.125, 0.375, 0.625, 0.875])
 
 
 def test_each_axis_has_its_own_focal_length_and_principal_point():
     intrinsics = np.array([[2.0, 0, 0.3], [0, 4.0, 0.6], [0, 0, 1]])
     np.testing.assert_allclose(cameras.unproject(np.array([0.5, 0.8]), intrinsics), [0.1, 0.05, 1])
-    image, depth = cameras.project(np.array([0.3, 0.3, 3.0]), np.eye(4), intrinsics)
+    image, depth = cameras.project(np.array([0.3, 0.3, 3.0]), cameras.Camera(np.eye(4), intrinsics, 8))
     np.testing.assert_allclose(image, [0.5, 1.0])
     assert depth == 3
 

@@ -47,7 +47,15 @@ PARAMS = {
         "score_every_steps": 2,
         "patience": 0,
         "checkpoint_every_steps": 2,
-        "augmentation": {},
+        "augmentation": {
+            "mirror": 0.5,
+            "zoom": 0.2,
+            "shift": 0.06,
+            "rotation_degrees": 12.0,
+            "colour": 0.3,
+            "blur": 0.2,
+            "noise": 0.03,
+        },
     },
     "parse_faces": {"batch": 4, "label_size": 32, "mirror": True, "scales": [1.0], "autocast": True},
 }

@@ -28,7 +28,9 @@ BLOCK = {
         "resolution": 16, "label_size": 16, "start_size": 4, "z_dim": 8, "w_dim": 8, "mapping_layers": 2,
         "channel_base": 64, "channel_max": 8, "encoder_channels": [4, 8],
     },
-    "discriminator": {"kind": "residual", "channel_base": 64, "channel_max": 8},
+    "discriminator": {
+        "kind": "residual", "channel_base": 64, "channel_max": 8, "palette_weight": 0.0, "projected_augment": [],
+    },
     "report_every_kimg": 0.008, "sample_grid": [3, 2], "autocast": False,
 }  # fmt: skip
 

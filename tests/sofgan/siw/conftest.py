@@ -33,7 +33,7 @@ def tiny_training():
             "share_fakes": True, "growth": [], "accumulate": 1, "augment_kimg": 0,
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,
             "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0,
-            "generator": {"label_size": 16, "encoder_channels": [6, 8]},
+            "generator": {"label_size": 64, "encoder_channels": [32, 64]},
             "discriminator": {"palette_weight": 0.0, "projected_augment": []},
             "report_every_kimg": 0.016, "sample_grid": [2, 2],
             "autocast": False,

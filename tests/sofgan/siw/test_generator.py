@@ -160,13 +160,13 @@ def test_paper_preset_has_the_papers_shapes():
     [
         ({"resolution": 48}, "power of two"),
         ({"start_size": 64, "resolution": 32}, "above resolution"),
-        ({"encoder_channels": [32]}, "label_size"),
+        ({"encoder_channels": [32]}, "label_size is"),
         ({"mixing": "both"}, "none of"),
     ],
 )
 def test_impossible_sizes_are_refused(changes, message):
     with pytest.raises(ConfigError, match=message):
-        from_mapping(GeneratorConfig, changes, "test")
+        from_mapping(GeneratorConfig, {"label_size": 64, "encoder_channels": [32, 64]} | changes, "test")
 
 
 def test_similarity_is_shared_within_style_groups_and_both_hard_and_soft():

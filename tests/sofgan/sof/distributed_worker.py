@@ -9,12 +9,23 @@ import torch
 
 from sofgan import distributed
 from sofgan.config import from_mapping
+from sofgan.progress import Progress
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.sof import load_sof
 from sofgan.sof.train import train_sof
 from sofgan.sof.warm_start import train_on
 from sofgan.training import Checkpoints
+
+
+class Steps(Progress):
+    """Steps that are told of."""
+
+    def __init__(self):
+        self.seen = []
+
+    def scalars(self, step, values) -> None:
+        self.seen.append(step)
 
 
 def main() -> None:
@@ -26,11 +37,9 @@ def main() -> None:
         for name, block in task["configs"].items():
             config = from_mapping(TrainSof, block, name)
             checkpoints = Checkpoints(Path(task["work"]) / name, [name])
-            reports = []
-            model, curve = train_sof(
-                views, config, 0, device, checkpoints, lambda step, *_, seen=reports: seen.append(step)
-            )
-            results[name] = {"state": model.state_dict(), "curve": curve, "reports": reports}
+            reports = Steps()
+            model, curve = train_sof(views, config, 0, device, checkpoints, reports)
+            results[name] = {"state": model.state_dict(), "curve": curve, "reports": reports.seen}
         config = from_mapping(TrainSof, task["configs"]["default"], "default")
         model, curve = train_on(load_sof(task["previous"]), views, config, 0, device)
         results["warm"] = {"state": model.state_dict(), "curve": curve}

@@ -199,11 +199,10 @@ def test_gradients_of_the_walk_are_limited_at_each_step():
         FieldConfig("hyper", code_size=4, phi_hidden=8, hyper_hidden=8),
         MarcherConfig("lstm", steps=3, hidden=5),
     )
-    pose, intrinsics = frontal()
     gradients = []
     for scale in (1e9, 1e12):
         model = new_model(config, 1, 0.5, seed=0)
-        rays = camera_rays(pose[:, None], intrinsics, 3)
+        rays = camera_rays(frontal(3))
         projection = model.project(model.generate(model.codes.detach()), rays)
         (scale * projection.depth.sum()).backward()
         gradients.append(model.marcher.lstm.bias_ih.grad)

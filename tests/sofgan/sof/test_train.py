@@ -66,11 +66,11 @@ def test_codes_and_modules_have_rates_of_their_own(views, config, still):
 def test_held_out_views_alone_are_scored(views, trained, monkeypatch):
     shown = []
 
-    def render(model, representation, pose, intrinsics, size):
-        shown.append(pose[0])
-        return RenderedView(torch.zeros((size, size), dtype=torch.uint8), None)
+    def render(model, representation, camera):
+        shown.append(camera.cam2world)
+        return RenderedView(torch.zeros((camera.size, camera.size), dtype=torch.uint8), None)
 
-    monkeypatch.setattr(train, "render_cameras", render)
+    monkeypatch.setattr(train, "render_view", render)
     for held_out, count in ((True, 8), (False, 24)):
         shown.clear()
         confusion, _ = validate(trained.model, views, None, held_out)
