@@ -110,7 +110,11 @@ def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
             "parser": to_mapping(JUDGE), "pretrained": {}, "steps": JUDGE_STEPS, "batch": JUDGE_BATCH,
             "learning_rate": JUDGE_RATE, "weight_decay": 0.01, "class_balance": 0.4, "dice_weight": 0.5,
             "auxiliary_weight": 0.4, "ema_halflife_images": 2000, "score_every_steps": JUDGE_STEPS // 4, "patience": 0,
-            "checkpoint_every_steps": JUDGE_STEPS, "augmentation": {"mirror": 0.5, "zoom": 0.2, "shift": 0.06, "rotation_degrees": 12.0, "colour": 0.3, "blur": 0.2, "noise": 0.03},
+            "checkpoint_every_steps": JUDGE_STEPS,
+            "augmentation": {
+                "mirror": 0.5, "zoom": 0.2, "shift": 0.06, "rotation_degrees": 12.0, "colour": 0.3, "blur": 0.2,
+                "noise": 0.03,
+            },
         },
         "judge",
     )  # fmt: skip

@@ -64,7 +64,7 @@ def test_stages_hand_on_what_the_next_one_reads(project):
     assert sof.rounds == [1, 1, 1, 2, 2, 2] and sof.codes.shape == (6, 32)
     assert [name.split("/")[0] for name in sof.instance_names[:3]] == 3 * [BATCH]
     siw = load_siw(project / "models/siw.pt")
-    assert siw.resolution == 16 and siw.framing.distance == pytest.approx(4.0)
+    assert siw.resolution == 16 and siw.framing.distance == pytest.approx(sof.radius)
     view = sof.render(sof.codes[0], Camera(sof.poses[0], sof.intrinsics, 32))
     painted = siw.paint(view.labels[None], siw.map_styles(siw.sample_z(1, None)))
     assert painted.shape == (1, 3, 16, 16) and painted.isfinite().all()

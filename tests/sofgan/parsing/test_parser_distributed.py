@@ -23,7 +23,11 @@ CONFIG = {
     "parser": {"arch": "unet", "size": 16, "width": 4, "order": "17"}, "pretrained": {"path": "", "sha256": ""},
     "steps": 4, "batch": 12, "learning_rate": 1e-2, "weight_decay": 1e-2, "class_balance": 0.5, "dice_weight": 0.5,
     "auxiliary_weight": 0.4, "ema_halflife_images": 20, "score_every_steps": 2, "patience": 0,
-    "checkpoint_every_steps": 2, "augmentation": {"mirror": 0.5, "zoom": 0.2, "shift": 0.06, "rotation_degrees": 12.0, "colour": 0.3, "blur": 0.2, "noise": 0.03}, "repeat_below": 0.5,
+    "checkpoint_every_steps": 2,
+    "augmentation": {
+        "mirror": 0.5, "zoom": 0.2, "shift": 0.06, "rotation_degrees": 12.0, "colour": 0.3, "blur": 0.2,
+        "noise": 0.03,
+    }, "repeat_below": 0.5,
 }  # fmt: skip
 
 
