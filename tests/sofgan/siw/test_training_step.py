@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sofgan.siw.data import ArraySource, Batches
-from sofgan.siw.training_step import SiwTraining
+from sofgan.siw.training_step import Part, SiwTraining
 
 
 @pytest.fixture
@@ -53,6 +53,20 @@ def test_path_lengths_weigh_the_same_whatever_steps_they_are_left_out_of(begin, 
     expected = 3.0 * every * flat(gradient, training.painted)
     torch.testing.assert_close(flat(learned.gradients, training.painted), expected, rtol=1e-4, atol=1e-6)
     torch.testing.assert_close(learned.scalars["path_length"], length)
+
+
+def test_a_part_teaches_and_tells_by_its_share_of_the_batch():
+    """Adam hardly sees the size of gradients, but regularisers and other parts are added to them."""
+    value, alone, sums = (
+        torch.tensor([2.0, 5.0], requires_grad=True),
+        torch.tensor(1.0, requires_grad=True),
+        {},
+    )
+    for rows, weight in ((slice(0, 2), 0.25), (slice(2, 8), 0.75)):
+        part = Part(rows, weight, None)
+        part.add(part.learn((3 * value).sum(), [value, alone], {"loss": value.sum()}), [value, alone], sums)
+        assert value.grad.tolist() == ([0.75, 0.75] if rows.start == 0 else [3.0, 3.0])
+    assert alone.grad is None and sums["loss"].item() == pytest.approx(7.0)
 
 
 def test_regularisers_come_at_their_steps(begin):
