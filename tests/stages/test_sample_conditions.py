@@ -89,7 +89,7 @@ def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
 
 KILLED = """
 import os, signal
-from sofgan.siw import conditions, sampling
+from sofgan.siw import condition_shards, conditions
 from sofgan.siw.portrait_camera import Framing
 from stages import sample_conditions
 
@@ -162,7 +162,7 @@ def test_heads_are_the_papers_where_it_says_so(project, monkeypatch):
     told = {}
 
     def framed(*_, **sampling):
-        told.update(condition_shards)
+        told.update(sampling)
         return Framing(20.0, 0.05, 7.7)
 
     monkeypatch.setattr(sample_conditions, "portrait_framing", framed)
