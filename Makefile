@@ -6,6 +6,7 @@ BIN := $(VENV)/bin
 PYTHON ?= python3
 READY := $(VENV)/.ready-$(shell cat pyproject.toml constraints.txt 2>/dev/null | sha256sum | cut -c1-12)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+PROFILES := demo $(sort $(basename $(notdir $(wildcard profiles/*.yaml))))
 # Headless rendering (EGL through Mesa) and what OpenCV links to.
 SYSTEM_LIBRARIES := libEGL.so.1 libGL.so.1 libglib-2.0.so.0
 SYSTEM_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0
@@ -37,9 +38,9 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of the demo.
+test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of every profile.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder
-	@python -m pipelines rehearse demo
+	@python -m pipelines rehearse $(PROFILES)
 
 lint: setup ## Check style and layout of the code.
 	@ruff check . && ruff format --check --quiet .
