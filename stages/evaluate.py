@@ -1,6 +1,5 @@
 """Score everything that was trained, and draw what it makes."""
 
-import contextlib
 from functools import partial
 
 import numpy as np
@@ -12,7 +11,7 @@ from sofgan.evaluation.config import Evaluate
 from sofgan.evaluation.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
 from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
-from sofgan.parallel import DeviceProcesses, Mapper, gpus
+from sofgan.parallel import Mapper, gpus
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import map_pieces, use_cpu, use_gpu
 from sofgan.scores.inception import check_inception
@@ -27,7 +26,7 @@ from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
 from sofgan.training import write_classes
 from stages import paths
-from stages.execution.dask_shards import on_cluster
+from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking.run import StageRun, stage_run
@@ -120,10 +119,7 @@ def _score_portraits(
     )  # fmt: skip
     if not params.inception_weights:
         run.text("no Inception weights are named (evaluate.inception_weights): FID is left out")
-    with contextlib.ExitStack() as held:
-        workers = on_cluster("evaluate", device=device)
-        if workers is None and devices:
-            workers = held.enter_context(DeviceProcesses(devices))
+    with over_devices("evaluate", device) as workers:
         if workers is None:
             judges.load()  # once, before the threads that share them
             workers = partial(map_pieces, device=device)

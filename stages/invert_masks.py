@@ -15,12 +15,12 @@ from sofgan.runtime import use_cpu, use_gpu
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
 from sofgan.sof.inversion.code_prior import fit_prior
-from sofgan.sof.inversion.device_groups import SofFile, invert_dealt
+from sofgan.sof.inversion.device_groups import invert_dealt
 from sofgan.sof.inversion.invert import Inversion, Rehearsal, extend, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import train_encoder
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
-from sofgan.sof.sof import Sof, load_sof, save_sof
+from sofgan.sof.sof import Sof, SofFile, load_sof, save_sof
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
 from stages import paths

@@ -16,16 +16,17 @@ from sofgan.config import to_mapping
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.fingerprint import kept_folder
-from sofgan.parallel import DeviceProcesses, Mapper, gpus
+from sofgan.parallel import Mapper
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import map_pieces, use_cpu, use_gpu
-from sofgan.siw.condition_shards import FieldFile, write_conditions
+from sofgan.siw.condition_shards import write_conditions
 from sofgan.siw.condition_views import portrait_framing, training_reference
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.config import SampleConditions
+from sofgan.sof.sof import SofFile
 from stages import paths
 from stages.code import code_digests
-from stages.execution.dask_shards import on_cluster
+from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter
 from stages.params import Runtime, read_params, runtime, seed
 from stages.tracking.run import stage_run
@@ -40,7 +41,7 @@ def main() -> None:
     params, machine = read_params("sample_conditions"), runtime()
     use_cpu(machine.threads)
     use_gpu(machine.device, exact=True)
-    field = FieldFile(FIELD, sha256_file(FIELD), machine.device)
+    field = SofFile(FIELD, sha256_file(FIELD), machine.device)
     sof = field.load()
     # Where none of the field's maps is trained on, only those are drawn that are scored. DVC knows of it by
     # data/code/sample_conditions.json.
@@ -57,7 +58,7 @@ def main() -> None:
             "framing": framing.to_mapping(),
             "seed": seed(),
             "device": machine.device,
-            "inputs": {str(FIELD): field.digest},
+            "inputs": {str(FIELD): field.sha256},
             "code": code_digests("sample_conditions"),
         }
         kept = kept_folder(WORK, "a rendering of conditions", fingerprint)
@@ -86,14 +87,8 @@ def main() -> None:
 @contextlib.contextmanager
 def workers(machine: Runtime) -> Iterator[Mapper]:
     """Mapper of pieces: a cluster, a process for each of several GPUs, or this process."""
-    cluster = on_cluster("sample_conditions", device=machine.device)
-    if cluster is not None:
-        yield cluster
-    elif devices := gpus(machine.device):
-        with DeviceProcesses(devices) as processes:
-            yield processes
-    else:
-        yield partial(map_pieces, device=machine.device)
+    with over_devices("sample_conditions", machine.device) as mapper:
+        yield mapper or partial(map_pieces, device=machine.device)
 
 
 def photo_maps(params: SampleConditions) -> np.ndarray:

@@ -3,8 +3,7 @@
 What is drawn is drawn in one place, so the heads are the same wherever they are rendered.
 """
 
-from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from pathlib import Path
 from zipfile import BadZipFile
 
@@ -16,47 +15,21 @@ from sofgan.cameras import Camera
 from sofgan.files import write_npz
 from sofgan.parallel import Mapper
 from sofgan.progress import SILENT, Progress
-from sofgan.runtime import use_gpu
 from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
 from sofgan.siw.conditions import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.plausibility import Reference, judge_codes
-from sofgan.sof.sof import Sof, load_sof
+from sofgan.sof.sof import SofFile
 
 JUDGED_TOGETHER = 64  # heads in a piece of judging
 PLAN = "plan.npz"  # in the folder: the chosen heads and their cameras
 FEWEST_SPREAD = 128  # to be judged: fewer are judged here, sooner than other processes could begin
 
 
-@dataclass(frozen=True)
-class FieldFile:
-    """A field as its file: small enough to be sent along with every shard.
-
-    Attributes:
-        path: of the file.
-        digest: of it, by which a process that lives long sees that it is another one.
-        device: torch's name.
-    """
-
-    path: Path
-    digest: str
-    device: str
-
-    def load(self) -> Sof:
-        """The field, once in each process."""
-        return _loaded(self)
-
-
-@lru_cache(1)
-def _loaded(field: FieldFile) -> Sof:
-    use_gpu(field.device, exact=True)
-    return load_sof(field.path, field.device)
-
-
 def write_conditions(
     folder: Path,
-    field: FieldFile,
+    field: SofFile,
     reference: Reference | None,
     framing: Framing,
     config: FramingConfig,
@@ -135,13 +108,13 @@ def read_plan(folder: Path) -> dict[str, HeadViews] | None:
         return None
 
 
-def _judge(codes: np.ndarray, field: FieldFile, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
+def _judge(codes: np.ndarray, field: SofFile, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
     sof = field.load()
     return judge_codes(sof, reference, torch.from_numpy(codes).to(sof.device), **JUDGED)
 
 
 def _render(
-    piece: tuple[str, int, HeadViews], field: FieldFile, framing: Framing, size: int, folder: Path
+    piece: tuple[str, int, HeadViews], field: SofFile, framing: Framing, size: int, folder: Path
 ) -> dict:
     """A shard, written; what the index says of it."""
     (name, number, views), sof = piece, field.load()

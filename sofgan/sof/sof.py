@@ -2,6 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import torch
@@ -9,6 +10,7 @@ from torch import Tensor
 
 from sofgan.cameras import Camera
 from sofgan.config import from_mapping, to_mapping
+from sofgan.runtime import use_gpu
 from sofgan.sof.config import SofConfig
 from sofgan.sof.field import Representation
 from sofgan.sof.model import SofModel, field_instance
@@ -149,3 +151,28 @@ def load_sof(path: str | Path, device: str | torch.device = "cpu") -> Sof:
     model = model.to(device).eval().requires_grad_(False)
     poses, intrinsics = state["views.poses"], state["views.intrinsics"]
     return Sof(model, config["instance_names"], config["rounds"], space, poses, intrinsics)
+
+
+@dataclass(frozen=True)
+class SofFile:
+    """A field by its file, which may be sent to other processes and is loaded once in each.
+
+    Attributes:
+        path: as `sofgan.sof.sof.save_sof` writes it.
+        sha256: digest of the file, by which a process that lives long sees that it is another one.
+        device: torch's name of where the field computes.
+    """
+
+    path: Path
+    sha256: str
+    device: str = "cpu"
+
+    def load(self) -> Sof:
+        """The field on its device."""
+        return _loaded(self)
+
+
+@lru_cache(1)
+def _loaded(file: SofFile) -> Sof:
+    use_gpu(file.device, exact=True)
+    return load_sof(file.path, file.device)

@@ -7,8 +7,7 @@ from sofgan.evaluation import shards
 from sofgan.parsing import parse_store, parser
 from sofgan.runtime import use_gpu
 from sofgan.scans.unlabelled import scan_parser
-from sofgan.siw import condition_shards
-from sofgan.sof.inversion import device_groups
+from sofgan.sof import sof
 
 ROUNDED, EXACT = ("ieee", "tf32", True), ("ieee", "ieee", False)
 OTHERWISE = ("tf32", "tf32", True)
@@ -27,8 +26,7 @@ FILE = Path("model")
 LOADERS = {  # what loads a model in a process that works off pieces of a stage, and by which function
     "parse_faces": (parse_store.ParserFile(FILE, "", "cuda").load, (parse_store, "load_parser")),
     "evaluate": (shards.Judges(FILE, FILE, (), (), "", 1, "cuda").load, (shards, "load_parser")),
-    "invert_masks": (device_groups.SofFile(FILE, "", "cuda").load, (device_groups, "load_sof")),
-    "sample_conditions": (condition_shards.FieldFile(FILE, "", "cuda").load, (condition_shards, "load_sof")),
+    "invert_masks, sample_conditions": (sof.SofFile(FILE, "", "cuda").load, (sof, "load_sof")),
     "ingest_scans": (lambda: scan_parser._parser(FILE, 0, "cuda"), (parser, "load_parser")),
 }
 

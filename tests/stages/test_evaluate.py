@@ -30,6 +30,7 @@ from sofgan.sof.model import new_model
 from sofgan.sof.sampling import fit_mixture
 from sofgan.sof.sof import Sof, save_sof
 from stages import evaluate
+from stages.execution import dask_shards
 from tests.parameters import write_params
 
 PARAMS = {
@@ -337,7 +338,8 @@ def test_two_processes_as_of_two_gpus_find_the_same_figures(project, monkeypatch
     write_params(document)
     found = []
     for devices in ([], ["cpu:0", "cpu:0"]):
-        monkeypatch.setattr(evaluate, "gpus", lambda device, names=devices: names)
+        for module in (evaluate, dask_shards):
+            monkeypatch.setattr(module, "gpus", lambda device, names=devices: names)
         evaluate.main()
         found.append((project / "metrics/all/evaluation.json").read_bytes())
     assert found[0] == found[1]

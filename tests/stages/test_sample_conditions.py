@@ -29,6 +29,7 @@ from sofgan.sof.sampling import combined_codes
 from sofgan.sof.sof import Sof, load_sof, save_sof
 from stages import params as stage_params
 from stages import sample_conditions
+from stages.execution import dask_shards
 from tests.parameters import write_params
 
 CONFIG = Path(__file__).parents[2] / "params.yaml"
@@ -190,7 +191,7 @@ def test_each_of_several_gpus_has_a_process(project, monkeypatch):
     monkeypatch.setattr(torch.cuda, "device_count", lambda: 3)
     run()
     started = []
-    monkeypatch.setattr(sample_conditions, "DeviceProcesses", contextlib.nullcontext)
+    monkeypatch.setattr(dask_shards, "DeviceProcesses", contextlib.nullcontext)
     for device in ("cuda", "cuda:1"):
         with sample_conditions.workers(stage_params.Runtime(device, 2, 1)) as workers:
             started.append(workers)

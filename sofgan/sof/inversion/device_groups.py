@@ -1,9 +1,7 @@
 """Groups of maps of an inversion, dealt to processes that each have a device of their own."""
 
 import copy
-from dataclasses import dataclass
-from functools import lru_cache, partial
-from pathlib import Path
+from functools import partial
 
 import numpy as np
 import torch
@@ -11,38 +9,12 @@ from torch import Tensor
 
 from sofgan.parallel import Mapper
 from sofgan.progress import SILENT, Progress
-from sofgan.runtime import use_gpu
 from sofgan.sof.config import InvertMasks, TrainSof
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.invert import Inversion, invert
 from sofgan.sof.inversion.map_encoder import MapEncoder
-from sofgan.sof.sof import Sof, load_sof
+from sofgan.sof.sof import SofFile
 from sofgan.training import Checkpoints
-
-
-@dataclass(frozen=True)
-class SofFile:
-    """A field by its file, which may be sent to other processes and is loaded once in each.
-
-    Attributes:
-        path: as `sofgan.sof.sof.save_sof` writes it.
-        sha256: digest of the file, by which a process that lives long sees that it is another one.
-        device: torch's name of where to invert.
-    """
-
-    path: Path
-    sha256: str
-    device: str = "cpu"
-
-    def load(self) -> Sof:
-        """The field on its device."""
-        return _loaded(self)
-
-
-@lru_cache(1)
-def _loaded(file: SofFile) -> Sof:
-    use_gpu(file.device, exact=True)
-    return load_sof(file.path, file.device)
 
 
 def invert_dealt(

@@ -25,7 +25,7 @@ from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
-from sofgan.sof.sof import Sof, save_sof
+from sofgan.sof.sof import Sof, SofFile, save_sof
 
 FRAMING = Framing(25.0, 0.05, 7.7)
 ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=1, reference_heads=1)
@@ -110,7 +110,7 @@ def field_file(path):
     poses = torch.from_numpy(cameras.orbit(np.zeros(1), np.zeros(1), 7.7)).float()
     intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(15.0)).float()
     save_sof(path, Sof(model, list("abcde"), [1] * 5, {}, poses, intrinsics))
-    return condition_shards.FieldFile(path, "digest", "cpu")
+    return SofFile(path, "digest")
 
 
 def test_shards_hold_the_views_that_one_process_renders(tmp_path, monkeypatch):

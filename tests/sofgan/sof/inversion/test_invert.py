@@ -13,11 +13,11 @@ from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras, PositionCameras
-from sofgan.sof.inversion.device_groups import SofFile, invert_dealt
+from sofgan.sof.inversion.device_groups import invert_dealt
 from sofgan.sof.inversion.invert import Rehearsal, extend, invert, join, part, release
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.inversion.start import face_moments, search_start
-from sofgan.sof.sof import load_sof, save_sof
+from sofgan.sof.sof import SofFile, load_sof, save_sof
 from sofgan.sof.train import validate
 from sofgan.training import Checkpoints
 from tests import scenes
