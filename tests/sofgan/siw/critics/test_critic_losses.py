@@ -30,7 +30,7 @@ def verdicts(**changes):
         torch.randn(4, 1),
         projected,
         torch.randn(4, 18, 16, 16),
-        palettes.square().sum(1, keepdim=True),
+        palettes[:, :4].sum(1, keepdim=True),
     )
     return dataclasses.replace(Verdicts(seen, *values), **changes)
 
@@ -88,3 +88,11 @@ def test_places_of_photos_are_named_as_their_maps_and_painted_ones_painted():
     torch.testing.assert_close(naming_loss(logits, regions), -sum(named) / total)
     torch.testing.assert_close(unmasking_loss(logits, regions), -sum(painted) / total)
     assert math.isfinite(total)
+
+
+def test_small_pictures_are_seen_twice_as_large_up_to_what_the_network_sees():
+    config = dataclasses.replace(ALL, projected_size=64, region_weight=0.0, palette_weight=0.0)
+    critics, draws = Critics(config, 64, [8, 16, 32]), torch.Generator().manual_seed(0)
+    seen = [critics.look(torch.zeros(2, 3, size, size), None, draws) for size in (8, 16, 32, 64)]
+    assert [one.augmented.shape[-1] for one in seen] == [32, 32, 64, 64]
+    assert [one.images.shape[-1] for one in seen] == [8, 16, 32, 64]
