@@ -73,7 +73,7 @@ def project(tmp_path_factory, real_files) -> Path:
     (root / "models/parsers/shapes.pt").write_bytes(b"")
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
-    dvc(root, "add", "-q", "data/raw/scans/first", "models/parsers/photos.pt", "models/parsers/shapes.pt")
+    dvc(root, "add", "-q", "data/raw/scans/first", "models/parsers")
     with pytest.MonkeyPatch.context() as patch:
         patch.delenv("SOFGAN_TRACKING", raising=False)
         dvc(root, "repro", "-q")

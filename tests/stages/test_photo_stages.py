@@ -25,7 +25,7 @@ PARAMS = {
     "runtime": {"device": "cpu", "workers": 2, "threads": 1},
     "import_photos": {
         "min_side_px": 16,
-        "ffhq": {"source": "raw/ffhq", "held_out_share": 0.2, "limit": 0},
+        "ffhq": {"source": "raw/ffhq", "held_out_share": 0.2, "validation_share": 0.0, "limit": 0},
         "celebamask": {
             "source": "raw/celebamask",
             "held_out_share": 0.4,

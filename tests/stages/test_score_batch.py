@@ -16,7 +16,8 @@ def write_head(path, seed, spoil=lambda view: view):
     """A frontal view of an ellipsoid head, and one from the side, which nobody looks at."""
     poses = cameras.orbit(np.array([0.0, 1.2]), np.zeros(2), scenes.RADIUS)
     intrinsics = cameras.intrinsics_from_fov(scenes.FOV_DEGREES)
-    maps = [scenes.picture(scenes.head_parts(seed), pose, intrinsics, SIZE)[0] for pose in poses]
+    around = cameras.Camera(poses, intrinsics, SIZE)
+    maps = [scenes.picture(scenes.head_parts(seed), camera)[0] for camera in around]
     write_npz(path, labels=np.stack([spoil(maps[0]), maps[1]]))
     return path
 
