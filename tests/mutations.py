@@ -1529,7 +1529,7 @@ MUTATIONS = (
     ),
     (
         "sofgan/evaluation/batch_oddities.py",
-        "tests/stages/test_score_batch.py",
+        "tests/sofgan/evaluation/test_batch_oddities.py",
         {
             "the least odd first": ("ascending=[False, True]", "ascending=[True, True]"),
             "the least of what is odd is told": (

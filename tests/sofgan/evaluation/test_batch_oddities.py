@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from sofgan import cameras, labels
+from sofgan.evaluation import batch_oddities
 from sofgan.files import write_npz
 from sofgan.sof.plausibility import fit_reference
-from stages import score_batch
 from tests import scenes
 
 SIZE = 48
@@ -43,15 +43,17 @@ def files(tmp_path_factory):
 
 def test_the_oddest_come_first_with_what_is_oddest_about_them(files):
     own, others = files
-    table = score_batch.score(own, others, 0)
+    table = batch_oddities.score(own, others, 0)
     assert table["scan"].tolist() == ["pieces", "blind", "fine"]
     assert table["plausible"].tolist() == [False, False, True]
     assert (np.diff(table["score"]) < 0).all() and (np.diff(table["p_value"]) >= 0).all()
-    reference = fit_reference(score_batch.frontal_views(others))
-    scores = reference.judge(score_batch.frontal_views(own))
+    reference = fit_reference(batch_oddities.frontal_views(others))
+    scores = reference.judge(batch_oddities.frontal_views(own))
     for row, name in ((1, "pieces"), (2, "blind")):
         why = table.set_index("scan")["why"][name].split(", ")
-        worst = sorted(range(len(reference.names)), key=lambda i: -scores.excess[row, i])[: score_batch.TOLD]
+        worst = sorted(range(len(reference.names)), key=lambda i: -scores.excess[row, i])[
+            : batch_oddities.TOLD
+        ]
         assert [reason.split(" ")[0] for reason in why] == [
             reference.names[i].removesuffix(".0") for i in worst
         ]
@@ -61,10 +63,10 @@ def test_the_oddest_come_first_with_what_is_oddest_about_them(files):
 def test_many_others_are_drawn_by_the_seed(files, monkeypatch):
     own, others = files
     monkeypatch.setattr(score_batch, "LARGEST_REFERENCE", 21)
-    asked, views = [], score_batch.frontal_views
+    asked, views = [], batch_oddities.frontal_views
     monkeypatch.setattr(score_batch, "frontal_views", lambda paths: asked.append(list(paths)) or views(paths))
     for seed in (0, 0, 1):
-        score_batch.score(own, others, seed)
+        batch_oddities.score(own, others, seed)
     first, again, other = asked[::2]
     assert first == again != other and len(first) == 21 and set(first) < set(others)
     assert first == sorted(first, key=others.index)
