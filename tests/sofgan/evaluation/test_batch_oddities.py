@@ -62,9 +62,11 @@ def test_the_oddest_come_first_with_what_is_oddest_about_them(files):
 
 def test_many_others_are_drawn_by_the_seed(files, monkeypatch):
     own, others = files
-    monkeypatch.setattr(score_batch, "LARGEST_REFERENCE", 21)
+    monkeypatch.setattr(batch_oddities, "LARGEST_REFERENCE", 21)
     asked, views = [], batch_oddities.frontal_views
-    monkeypatch.setattr(score_batch, "frontal_views", lambda paths: asked.append(list(paths)) or views(paths))
+    monkeypatch.setattr(
+        batch_oddities, "frontal_views", lambda paths: asked.append(list(paths)) or views(paths)
+    )
     for seed in (0, 0, 1):
         batch_oddities.score(own, others, seed)
     first, again, other = asked[::2]
