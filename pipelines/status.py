@@ -12,6 +12,8 @@ from stages import paths
 from stages.code import EARLIER
 from stages.tracking.lineage import read_lock
 
+ABSENT = "is not here"
+
 
 def run() -> int:
     """Bring the lists of code up to date, then print stale stages in graph order. Returns the exit status."""
@@ -28,6 +30,8 @@ def run() -> int:
             print(f"{'' if line else stage:28} {reason}")
     if not reasons:
         print("Everything is up to date.")
+    if any(reason.endswith(ABSENT) for found in reasons.values() for reason in found):
+        print(f"\nWhat {ABSENT}: `dvc pull` fetches it where it was pushed, `dvc repro` makes it.")
     return 0
 
 
@@ -47,12 +51,13 @@ def stale(root: Path) -> dict[str, list[str]]:
         raise StageFailed(f"dvc: {error}") from error
     lock, found = read_lock(root), {}
     for stage in planned(root, []):
+        # What another stage is to make anew is no reason of its own.
+        anew = [made for _, maker, _ in found.values() for made in maker.makes]
         own = [
             reason
             for entry in told.get(stage.name, [])
-            for reason in _reasons(stage.name, entry, lock.get(stage.name, {}), root)
+            for reason in _reasons(stage.name, entry, lock.get(stage.name, {}), root, anew)
         ]
-        # What another stage is to make anew is no reason of its own.
         waits = _makers(stage, found)
         if own or waits:
             found[stage.name] = (own, stage, waits)
@@ -75,8 +80,8 @@ def _touch(one: str, other: str) -> bool:
     return parts[:length] == others[:length]
 
 
-def _reasons(stage: str, entry: dict | str, locked: dict, root: Path) -> Iterator[str]:
-    """Sentences for what `dvc status` says of a stage."""
+def _reasons(stage: str, entry: dict | str, locked: dict, root: Path, anew: list[str]) -> Iterator[str]:
+    """Sentences for what `dvc status` says of a stage, but for what it reads of outs that are to be made anew."""
     if isinstance(entry, str):
         yield entry
         return
@@ -85,11 +90,15 @@ def _reasons(stage: str, entry: dict | str, locked: dict, root: Path) -> Iterato
             yield from _code_reasons(root / path, locked, path, root)
         elif isinstance(how, dict):
             yield from (f"{key}: {change}" for key, change in how.items())
+        elif not any(_touch(path, made) for made in anew):
+            yield f"{path} is gone" if how == "deleted" else f"{path}: {how}"
+    for path, how in entry.get("changed outs", {}).items():
+        if how == "modified":
+            yield f"{path} is not as this stage left it"
+        elif (root / path).exists():
+            yield f"{path} is not in DVC's cache any more"
         else:
-            yield f"{path}: {how}"
-    yield from (
-        f"{path}: {how}, though this stage makes it" for path, how in entry.get("changed outs", {}).items()
-    )
+            yield f"{path} {ABSENT}"
 
 
 def _code_reasons(path: Path, locked: dict, name: str, root: Path) -> Iterator[str]:

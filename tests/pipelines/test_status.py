@@ -64,3 +64,28 @@ def test_a_mistake_in_the_parameters_is_told(made, monkeypatch, capfd):
     change(made / "params.yaml", "\n  kimg: ", "\n  kimgs: ")
     assert status.run() != 0
     assert "unknown key 'kimgs'" in capfd.readouterr().err
+
+
+def test_what_a_clone_lacks_is_told_once(made, tmp_path, monkeypatch, capfd):
+    root = Path(shutil.copytree(made, tmp_path / "clone"))
+    for folder in ("data/sof", "models"):
+        shutil.rmtree(root / folder)
+    shutil.rmtree(root / ".dvc/cache")
+    monkeypatch.chdir(root)
+    text = (
+        (root / "params.yaml")
+        .read_text()
+        .replace("\n  kimgs: ", "\n  kimg: ")
+        .replace("kimg: 21", "kimg: 20")
+    )
+    (root / "params.yaml").write_text(text)
+    assert status.run() == 0
+    assert "What is not here: `dvc pull` fetches it" in capfd.readouterr().out
+    found = status.stale(root)
+    gone = status.ABSENT
+    assert found["train_sof"] == [f"models/sof.pt {gone}", f"data/sof {gone}"]
+    # It waits for the field, which is gone too: that is no second reason.
+    assert found["invert_masks"] == [
+        f"models/sof_inverted.pt {gone}",
+        "data/inverted is not in DVC's cache any more",
+    ]
