@@ -92,6 +92,8 @@ class Project:
         (root / paths.PARSERS).mkdir(parents=True)
         (root / paths.PHOTO_PARSER).write_bytes(b"scans with labels need none")
         (root / paths.SHAPE_PARSER).write_bytes(b"")
+        for digest in (paths.PHOTO_PARSER_DIGEST, paths.SHAPE_PARSER_DIGEST):
+            (root / digest).write_text('{"sha256": "none"}')
         self.run("dvc", "init", "--quiet", "--no-scm")
         return self
 

@@ -22,6 +22,9 @@ WEIGHTS = DATA / "weights"  # downloaded networks
 PARSERS = Path("models/parsers")
 PHOTO_PARSER = PARSERS / "photos.pt"
 SHAPE_PARSER = PARSERS / "shapes.pt"
+# Their digests: all that the stages of a batch depend on, for dvc.lock has what they depend on once for each batch.
+PHOTO_PARSER_DIGEST = PARSERS / "photos.json"
+SHAPE_PARSER_DIGEST = PARSERS / "shapes.json"
 SOF = Path("models/sof.pt")  # of round 1: scans
 SOF_INVERTED = Path("models/sof_inverted.pt")  # of round 2: with the heads behind label maps
 SIW = Path("models/siw.pt")

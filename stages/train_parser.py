@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sofgan import distributed
 from sofgan.config import to_mapping
-from sofgan.files import atomic_path
+from sofgan.files import atomic_path, sha256_file, write_json
 from sofgan.labels import NAMES
 from sofgan.parsing.parser import pretrained_parser, save_parser
 from sofgan.parsing.train import TrainedParser, photos_of, score_parser, sharers, train_parser
@@ -64,6 +64,7 @@ def main() -> None:
         if distributed.rank() > 0:
             return
         save_parser(paths.PHOTO_PARSER, trained.parser)
+        write_json(paths.PHOTO_PARSER_DIGEST, {"sha256": sha256_file(paths.PHOTO_PARSER)})
         _write_table(paths.PLOTS / "train_parser.csv", ["step", "loss", "validation_miou"], trained.curve)
         shares = trained.confusion.truth_shares()
         classes = [

@@ -4,7 +4,7 @@ A file that says so where none is wanted (`train_shape_parser: people` is 0): mo
 """
 
 from sofgan.config import to_mapping
-from sofgan.files import write_bytes
+from sofgan.files import sha256_file, write_bytes, write_json
 from sofgan.parallel import Mapper
 from sofgan.parsing.parser import save_parser
 from sofgan.parsing.train import train_on_photos
@@ -27,6 +27,7 @@ def main() -> None:
     with stage_run("train_shape_parser", params) as run:
         if not params.people:
             write_bytes(MODEL, NO_PARSER)
+            write_json(paths.SHAPE_PARSER_DIGEST, {"sha256": sha256_file(MODEL)})
             run.final({"people": 0})
             return
         training, validation, held_out = picture_people(
@@ -56,6 +57,7 @@ def main() -> None:
             progress=run,
         )
         save_parser(MODEL, trained.parser)
+        write_json(paths.SHAPE_PARSER_DIGEST, {"sha256": sha256_file(MODEL)})
         run.final(
             {
                 "held_out_miou": trained.confusion.miou(),

@@ -19,10 +19,11 @@ def read_lock(folder: Path) -> dict[str, dict]:
 
 
 def hashes(stage: dict) -> Iterator[tuple[str, str, str]]:
-    """(`dep` or `out`, path, hash) of a stage in dvc.lock: md5 of files and folders, the digest of code."""
+    """(`dep` or `out`, path, hash) of a stage in dvc.lock: md5 of files and folders, digests of code
+    and of models in files of parameters."""
     for path, values in stage.get("params", {}).items():
-        if "digest" in values:
-            yield "dep", path, values["digest"]
+        if digest := values.get("digest") or values.get("sha256"):
+            yield "dep", path, digest
     for kind in ("deps", "outs"):
         for item in stage.get(kind, []):
             value = item.get("md5") or item.get("etag") or item.get("checksum")

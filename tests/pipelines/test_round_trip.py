@@ -71,6 +71,8 @@ def project(tmp_path_factory, real_files) -> Path:
     (root / "models/parsers").mkdir(parents=True)
     (root / "models/parsers/photos.pt").write_bytes(b"scans with labels need none")
     (root / "models/parsers/shapes.pt").write_bytes(b"")
+    for name in ("photos", "shapes"):
+        (root / f"models/parsers/{name}.json").write_text('{"sha256": "none"}')
     make_batch(root / "data/raw/scans/first", "first", 2, 0)
     make_batch(root.parent / "April scans", "second", 2, 0)
     dvc(root, "add", "-q", "data/raw/scans/first", "models/parsers")

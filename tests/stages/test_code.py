@@ -241,6 +241,9 @@ def test_what_is_in_the_lock_for_a_batch_is_short(made):
     lock = yaml.safe_load((made / "dvc.lock").read_text())["stages"]
     names = ("ingest_scans@avatars-000", "render_views@avatars-000")
     assert len(yaml.safe_dump({name: lock[name] for name in names}).splitlines()) < 42
+    # One file or folder each: DVC hashes every other one of every batch at each command.
+    assert [len(lock[name]["deps"]) for name in names] == [1, 1]
+    assert {"models/parsers/photos.json", "models/parsers/shapes.json"} <= lock[names[0]]["params"].keys()
 
 
 def ran(root: Path) -> list[str]:

@@ -125,7 +125,7 @@ def test_photos_to_label_maps(project, monkeypatch):
     first = {path: path.read_bytes() for path in [*project.glob("models/*/*"), *project.glob("data/*/*/*")]}
     for stage in (import_photos, train_parser, parse_faces):
         stage.main()
-    assert len(first) == 1 + 3 + 3 + 2
+    assert len(first) == 2 + 3 + 3 + 2
     assert all(path.read_bytes() == content for path, content in first.items())
 
 
