@@ -94,7 +94,8 @@ def main(options) -> list[bool]:
         poses, _ = sample_cameras(views, generator)
         maps = in_truths_space(found, truth, rotation / METRES[unit])
         seen, true = (render(mesh, poses, views) for mesh in (maps, truth))
-        confusion = ConfusionMatrix().update(seen, true)
+        # What is left open counts as background, so as wrong: no surface of these scans is.
+        confusion = ConfusionMatrix().update(np.where(seen == labels.VOID, labels.BACKGROUND, seen), true)
         total.merge(confusion)
         rows += [seen[:10], true[:10]]
         print(

@@ -16,6 +16,7 @@ _APART, _GAP = 1.3, 0.4
 # Eyes alone: two pairs, equally wide within this factor, farther apart than this many times that.
 _ALIKE, _PAIRS_APART = 3.0, 2.2
 _PAIR_GAP = 0.15  # of a pair's extent is between its eyes
+_PAIR_SHARE = 0.2  # of a pair's points are of either eye: of one eye a corner may lie as far from the rest
 # Around a pair there is a head, no sheet, as there is about parts of one eye: its least extent over its largest.
 _SOLID, _HEAD_REACH = 0.35, 2.2
 # Three heads: a group that is two heads, again. Its groups are this much of the distance apart.
@@ -125,6 +126,8 @@ def _two_pairs(groups, apart: float, bare: np.ndarray, areas: np.ndarray) -> boo
         if split is None:
             return False
         one, other = group[split], group[~split]
+        if min(len(one), len(other)) < _PAIR_SHARE * len(group):
+            return False
         widths.append(float(np.linalg.norm(one.mean(0) - other.mean(0))))
         gap = np.linalg.norm(one[:, None] - other, axis=-1).min()
         if gap < _PAIR_GAP * _extent(group):
