@@ -116,6 +116,18 @@ def stand_ins() -> Callable[[Path], None]:
     return put
 
 
+@pytest.fixture(scope="module")
+def up_to_date(tmp_path_factory, real_files, stand_ins) -> Iterator[Path]:
+    """This project's graph and code, its stages' scripts replaced, brought up to date: a module's own, to change."""
+    root = Path(shutil.copytree(real_files, tmp_path_factory.mktemp("up_to_date") / "project"))
+    stand_ins(root)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.delenv("PYTHONPATH", raising=False)
+        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
+        subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=root, check=True)
+        yield root
+
+
 _STAND_IN = """
 import hashlib, json, re, sys
 from pathlib import Path

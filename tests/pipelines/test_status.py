@@ -1,28 +1,11 @@
 """`python -m pipelines status` names the stages that would run, and the file or parameter that made each stale."""
 
-import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
-
-import pytest
 
 from pipelines import status
 
 BATCH = "avatars-000"
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, real_files, stand_ins) -> Path:
-    """This project's graph and code, its stages' scripts replaced, brought up to date."""
-    root = Path(shutil.copytree(real_files, tmp_path_factory.mktemp("status") / "project"))
-    stand_ins(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PYTHONPATH", raising=False)
-        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-        subprocess.run([sys.executable, "-m", "dvc", "repro", "-q"], cwd=root, check=True)
-        yield root
 
 
 def change(path: Path, old: str, new: str) -> None:
@@ -31,27 +14,27 @@ def change(path: Path, old: str, new: str) -> None:
     path.write_text(text.replace(old, new, 1))
 
 
-def test_stale_stages_are_named_with_what_made_them_so(made, monkeypatch, capfd):
-    monkeypatch.chdir(made)
+def test_stale_stages_are_named_with_what_made_them_so(up_to_date, monkeypatch, capfd):
+    monkeypatch.chdir(up_to_date)
     assert status.run() == 0
     assert capfd.readouterr().out == "Everything is up to date.\n"
 
     change(
-        made / "stages/stand_in.py", "import hashlib", "import hashlib, math"
+        up_to_date / "stages/stand_in.py", "import hashlib", "import hashlib, math"
     )  # which all stages but code run
-    change(made / "params.yaml", "held_out_views: 4", "held_out_views: 3")
-    change(made / "params.yaml", "\n  kimg: 20", "\n  kimg: 21")
+    change(up_to_date / "params.yaml", "held_out_views: 4", "held_out_views: 3")
+    change(up_to_date / "params.yaml", "\n  kimg: 20", "\n  kimg: 21")
     assert status.run() == 0
     capfd.readouterr()
-    found = status.stale(made)
+    found = status.stale(up_to_date)
     assert list(found)[:1] == [f"make_avatars@{BATCH}"] and "code" not in found
     assert found["train_siw"] == ["stages/stand_in.py changed", "train_siw: modified"]
     assert found[f"render_views@{BATCH}"] == [
         "stages/stand_in.py changed",
         "params.yaml: render_views changed",
     ]
-    change(made / "stages/stand_in.py", "import hashlib, math", "import hashlib")
-    change(made / "params.yaml", "held_out_views: 3", "held_out_views: 4")
+    change(up_to_date / "stages/stand_in.py", "import hashlib, math", "import hashlib")
+    change(up_to_date / "params.yaml", "held_out_views: 3", "held_out_views: 4")
     assert status.run() == 0
     lines = capfd.readouterr().out.splitlines()
     assert lines[0].split(maxsplit=1) == ["train_siw", "train_siw: modified"]
@@ -59,15 +42,15 @@ def test_stale_stages_are_named_with_what_made_them_so(made, monkeypatch, capfd)
     assert not any("train_sof" in line for line in lines)
 
 
-def test_a_mistake_in_the_parameters_is_told(made, monkeypatch, capfd):
-    monkeypatch.chdir(made)
-    change(made / "params.yaml", "\n  kimg: ", "\n  kimgs: ")
+def test_a_mistake_in_the_parameters_is_told(up_to_date, monkeypatch, capfd):
+    monkeypatch.chdir(up_to_date)
+    change(up_to_date / "params.yaml", "\n  kimg: ", "\n  kimgs: ")
     assert status.run() != 0
     assert "unknown key 'kimgs'" in capfd.readouterr().err
 
 
-def test_what_a_clone_lacks_is_told_once(made, tmp_path, monkeypatch, capfd):
-    root = Path(shutil.copytree(made, tmp_path / "clone"))
+def test_what_a_clone_lacks_is_told_once(up_to_date, tmp_path, monkeypatch, capfd):
+    root = Path(shutil.copytree(up_to_date, tmp_path / "clone"))
     for folder in ("data/sof", "models"):
         shutil.rmtree(root / folder)
     shutil.rmtree(root / ".dvc/cache")

@@ -1,9 +1,7 @@
 """The code that a stage runs: found through imports, and told apart by what it does, not by what is said beside it."""
 
 import json
-import os
 import re
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -197,48 +195,36 @@ def dvc(folder: Path, *arguments: str) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory, real_files, stand_ins) -> Path:
-    """This project's graph and code, its stages' scripts replaced, brought up to date."""
-    root = Path(shutil.copytree(real_files, tmp_path_factory.mktemp("code") / "project"))
-    stand_ins(root)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.delenv("PYTHONPATH", raising=False)
-        patch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-        dvc(root, "repro", "-q")
-        yield root
-
-
 def change(root: Path, name: str, old: str, new: str) -> None:
     text = (root / name).read_text()
     assert old in text
     (root / name).write_text(text.replace(old, new, 1))
 
 
-def test_dvc_runs_again_what_runs_the_code_that_changed(made):
+def test_dvc_runs_again_what_runs_the_code_that_changed(up_to_date):
     """The stand-ins run no code of sofgan; one reads a constant of it."""
-    stand_in = made / "stages/render_views.py"
+    stand_in = up_to_date / "stages/render_views.py"
     stand_in.write_text("from sofgan import seeds\n" + stand_in.read_text())
-    assert ran(made)[:2] == ["code", "render_views@avatars-000"]
-    change(made, "sofgan/seeds.py", '"""', '"""Said otherwise. ')
-    change(made, "sofgan/seeds.py", "\n\n\n", "\n\n\n# A comment.\n")
-    assert ran(made) == ["code"]
-    change(made, "sofgan/seeds.py", "\n\n\n", "\n\n\nA_NEW_CONSTANT = 1\n\n\n")
-    again = ran(made)
+    assert ran(up_to_date)[:2] == ["code", "render_views@avatars-000"]
+    change(up_to_date, "sofgan/seeds.py", '"""', '"""Said otherwise. ')
+    change(up_to_date, "sofgan/seeds.py", "\n\n\n", "\n\n\n# A comment.\n")
+    assert ran(up_to_date) == ["code"]
+    change(up_to_date, "sofgan/seeds.py", "\n\n\n", "\n\n\nA_NEW_CONSTANT = 1\n\n\n")
+    again = ran(up_to_date)
     assert again[:2] == ["code", "render_views@avatars-000"] and "make_avatars@avatars-000" not in again
-    assert "up to date" in dvc(made, "status")
+    assert "up to date" in dvc(up_to_date, "status")
 
 
-def test_parameters_of_batches_are_in_their_digest(made):
-    change(made, "params.yaml", "held_out_views: 4", "held_out_views: 3")
-    assert ran(made)[:2] == ["code", "render_views@avatars-000"]
-    (made / "data/code/render_views.json").unlink()  # Of a clone that lacks it.
-    assert [stage for stage in ran(made) if stage != "code"] == []
+def test_parameters_of_batches_are_in_their_digest(up_to_date):
+    change(up_to_date, "params.yaml", "held_out_views: 4", "held_out_views: 3")
+    assert ran(up_to_date)[:2] == ["code", "render_views@avatars-000"]
+    (up_to_date / "data/code/render_views.json").unlink()  # Of a clone that lacks it.
+    assert [stage for stage in ran(up_to_date) if stage != "code"] == []
 
 
-def test_what_is_in_the_lock_for_a_batch_is_short(made):
+def test_what_is_in_the_lock_for_a_batch_is_short(up_to_date):
     """Whatever the code, a batch's stages are some twenty lines each: dvc reads and writes all of them at each."""
-    lock = yaml.safe_load((made / "dvc.lock").read_text())["stages"]
+    lock = yaml.safe_load((up_to_date / "dvc.lock").read_text())["stages"]
     names = ("ingest_scans@avatars-000", "render_views@avatars-000")
     assert len(yaml.safe_dump({name: lock[name] for name in names}).splitlines()) < 42
     # One file or folder each: DVC hashes every other one of every batch at each command.
