@@ -1,9 +1,7 @@
 """All of params.yaml is checked before DVC removes anything."""
 
 import copy
-import os
 import shutil
-import sys
 from pathlib import Path
 
 import pytest
@@ -277,38 +275,12 @@ def test_files_that_are_named_anew_must_be_there(tmp_path):
     assert all(fault.endswith("is not the file of that sha256") for fault in found(lock)[1:])
 
 
-@pytest.fixture
-def project(tmp_path, monkeypatch) -> Path:
-    """The project's own dvc.yaml, params.yaml and code; what stages make is dummies that DVC holds."""
-    from dvc.repo import Repo
-
-    monkeypatch.chdir(tmp_path)
-    for name in ("dvc.yaml", "params.yaml", ".dvcignore"):
-        shutil.copyfile(ROOT / name, tmp_path / name)
-    for package in ("sofgan", "stages"):
-        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
-    for stage in yaml.safe_load((ROOT / "dvc.yaml").read_text())["stages"].values():
-        for out in (*stage.get("outs", []), *stage.get("metrics", []), *stage.get("plots", [])):
-            path = Path(
-                (out if isinstance(out, str) else next(iter(out))).replace("${item.batch}", "avatars-000")
-            )
-            file = path if path.suffix else path / "file"
-            file.parent.mkdir(parents=True, exist_ok=True)
-            if not file.exists():
-                file.write_text('{"digest": "x"}')
-    code.write_lists(tmp_path, tmp_path)
-    # dvc runs stages by the Python that runs this, in the environment of tests.
-    monkeypatch.setenv("PATH", os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]]))
-    with Repo.init(str(tmp_path), no_scm=True) as repo:
-        repo.commit(force=True)
-    return tmp_path
-
-
-def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, capfd):
+def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(up_to_date, monkeypatch, capfd):
     from dvc.exceptions import ReproductionError
     from dvc.repo import Repo
 
-    with Repo(str(project)) as repo:
+    monkeypatch.chdir(up_to_date)
+    with Repo(str(up_to_date)) as repo:
         graph = repo.index.graph
         names = {stage.addressing: stage for stage in graph}
         # Whatever is asked for, the check comes first: it is among what every stage needs.
@@ -320,18 +292,19 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(project, cap
             assert check in networkx.descendants(graph, stage), name
 
     before = {
-        path: path.read_bytes() for path in project.rglob("*") if path.is_file() and "models" in path.parts
+        path: path.read_bytes() for path in up_to_date.rglob("*") if path.is_file() and "models" in path.parts
     }
-    assert len(before) == 5
-    changed(project, "\n  kimg:", "\n  kimgs:")
-    with Repo(str(project)) as repo, pytest.raises(ReproductionError, match="code"):
+    assert {path.suffix for path in before} == {".pt", ".json"} and len(before) == 7
+    changed(up_to_date, "\n  kimg:", "\n  kimgs:")
+    with Repo(str(up_to_date)) as repo, pytest.raises(ReproductionError, match="code"):
         repo.reproduce(targets=["train_siw"])
     assert "code: error: params.yaml: train_siw: unknown key 'kimgs'" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
     assert (project / "data/siw/file").is_file() and (project / "data/code/train_siw.json").is_file()
 
-    changed(project, "workers: 0", "workers: 1")  # No stage reads it as a parameter.
-    with Repo(str(project)) as repo:
+    changed(up_to_date, "workers: 0", "workers: 1")  # No stage reads it as a parameter.
+    monkeypatch.chdir(up_to_date)
+    with Repo(str(up_to_date)) as repo:
         assert [stage.addressing for stage in repo.reproduce()] == ["code"]
 
 
