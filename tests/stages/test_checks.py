@@ -2,6 +2,7 @@
 
 import copy
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -300,7 +301,7 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(up_to_date, 
         repo.reproduce(targets=["train_siw"])
     assert "code: error: params.yaml: train_siw: unknown key 'kimgs'" in capfd.readouterr().err
     assert {path: path.read_bytes() for path in before} == before
-    assert (project / "data/siw/file").is_file() and (project / "data/code/train_siw.json").is_file()
+    assert (up_to_date / "data/siw").exists() and (up_to_date / "data/code/train_siw.json").is_file()
 
     changed(up_to_date, "workers: 0", "workers: 1")  # No stage reads it as a parameter.
     monkeypatch.chdir(up_to_date)
