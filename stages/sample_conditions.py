@@ -23,6 +23,7 @@ from sofgan.siw.condition_shards import write_conditions
 from sofgan.siw.condition_views import portrait_framing, training_reference
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.config import SampleConditions
+from sofgan.siw.portrait_poses import people_poses
 from sofgan.sof.sof import SofFile
 from stages import paths
 from stages.code import code_digests
@@ -31,6 +32,7 @@ from stages.execution.entry import enter
 from stages.params import Runtime, read_params, runtime, seed
 from stages.tracking.run import stage_run
 
+INVERSION = paths.INVERTED / "inversion.npz"
 FIELD, PHOTO_MAPS, OUT = paths.SOF_INVERTED, paths.PARSED, paths.CONDITIONS
 WORK = paths.WORK / "sample_conditions"
 SHEET_MAPS, SHEET_COLUMNS = 48, 12  # maps on the contact sheet
@@ -51,6 +53,10 @@ def main() -> None:
         run.text("heads to judge new ones by")
         reference = training_reference(sof) if params.sampling.judged else None
         sampling, measured = params.sampling.keywords(), params.framing.reference_heads
+        people = None
+        if params.framing.cameras == "people":
+            run.text("how people were seen")
+            people = people_poses(INVERSION)
         framing = portrait_framing(sof, reference, photo_maps(params), measured, seed(), **sampling)
         fingerprint = {
             "configuration": to_mapping(params),
@@ -58,13 +64,13 @@ def main() -> None:
             "framing": framing.to_mapping(),
             "seed": seed(),
             "device": machine.device,
-            "inputs": {str(FIELD): field.sha256},
+            "inputs": {str(path): sha256_file(path) for path in (FIELD, *([INVERSION] if people else []))},
             "code": code_digests("sample_conditions"),
         }
         kept = kept_folder(WORK, "a rendering of conditions", fingerprint)
         write_conditions(
             kept, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run,
-            **sampling,
+            people, **sampling,
         )  # fmt: skip
         with atomic_path(OUT) as folder:
             folder.mkdir()

@@ -11,7 +11,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan.cameras import Camera
 from sofgan.files import write_npz
 from sofgan.parallel import Mapper
 from sofgan.progress import SILENT, Progress
@@ -19,11 +18,13 @@ from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
 from sofgan.siw.conditions import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.portrait_poses import Poses
 from sofgan.sof.plausibility import Reference, judge_codes
 from sofgan.sof.sof import SofFile
 
 JUDGED_TOGETHER = 64  # heads in a piece of judging
-PLAN = "plan.npz"  # in the folder: the chosen heads and their cameras
+PLAN = "plan.npz"  # in the folder: the chosen heads and how they are seen
+_POSE = ("cam2world", "intrinsics", "shoulders")  # arrays of `Poses`
 FEWEST_SPREAD = 128  # to be judged: fewer are judged here, sooner than other processes could begin
 
 
@@ -38,6 +39,7 @@ def write_conditions(
     seed: int,
     workers: Mapper,
     progress: Progress = SILENT,
+    people: Poses | None = None,
     **sampling,
 ) -> None:
     """Sample heads and write their views into a folder, a store of `sofgan.siw.conditions`.
@@ -52,6 +54,7 @@ def write_conditions(
         counts: views by set, `TRAINING` and `EVALUATION`.
         size: pixels of the views.
         workers: map pieces, in order.
+        people: poses of people, where cameras are theirs.
         sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
     """
     sof, total = field.load(), sum(counts.values())
@@ -67,7 +70,7 @@ def write_conditions(
 
     planned = read_plan(folder)
     if planned is None:
-        planned = plan_views(sof, reference, framing, config, counts, seed, judge, **sampling)
+        planned = plan_views(sof, reference, framing, config, counts, seed, judge, people, **sampling)
         write_plan(folder, planned)
     pieces = [
         (name, number, views.rows(rows))
@@ -77,7 +80,7 @@ def write_conditions(
     whole = {(name, number): whole_shard(folder, name, number) for name, number, _ in pieces}
     left = [piece for piece in pieces if whole[piece[:2]] is None]
     done = total - sum(len(views) for *_, views in left)
-    task = partial(_render, field=field, framing=framing, size=size, folder=folder)
+    task = partial(_render, field=field, size=size, folder=folder)
     for (name, number, views), entry in zip(left, workers(task, left)):
         whole[name, number] = entry
         done += len(views)
@@ -90,11 +93,10 @@ def write_conditions(
 
 def write_plan(folder: Path, planned: dict[str, HeadViews]) -> None:
     """Keep which views are to be rendered, by set."""
-    arrays = {
-        f"{name}_{key}": getattr(views, key)
-        for name, views in planned.items()
-        for key in ("codes", "cam2world")
-    }
+    arrays = {}
+    for name, views in planned.items():
+        arrays[f"{name}_codes"] = views.codes
+        arrays |= {f"{name}_{key}": getattr(views.poses, key) for key in _POSE}
     write_npz(folder / PLAN, **arrays)
 
 
@@ -103,7 +105,10 @@ def read_plan(folder: Path) -> dict[str, HeadViews] | None:
     try:
         with np.load(folder / PLAN) as arrays:
             names = [key.removesuffix("_codes") for key in arrays.files if key.endswith("_codes")]
-            return {name: HeadViews(arrays[f"{name}_codes"], arrays[f"{name}_cam2world"]) for name in names}
+            return {
+                name: HeadViews(arrays[f"{name}_codes"], Poses(*(arrays[f"{name}_{key}"] for key in _POSE)))
+                for name in names
+            }
     except (OSError, ValueError, BadZipFile):
         return None
 
@@ -113,14 +118,13 @@ def _judge(codes: np.ndarray, field: SofFile, reference: Reference) -> tuple[np.
     return judge_codes(sof, reference, torch.from_numpy(codes).to(sof.device), **JUDGED)
 
 
-def _render(
-    piece: tuple[str, int, HeadViews], field: SofFile, framing: Framing, size: int, folder: Path
-) -> dict:
+def _render(piece: tuple[str, int, HeadViews], field: SofFile, size: int, folder: Path) -> dict:
     """A shard, written; what the index says of it."""
     (name, number, views), sof = piece, field.load()
     labels = np.empty((len(views), size, size), np.uint8)
     depth = np.empty((len(views), size, size), np.float16)
-    cameras = Camera(views.cam2world, framing.intrinsics, size)
-    for row, (code, camera) in enumerate(zip(views.codes, cameras)):
-        labels[row], depth[row] = draw_view(sof, code, camera)
-    return write_shard(folder, name, number, labels, depth, views.cam2world, views.codes)
+    for row, code in enumerate(views.codes):
+        camera = views.poses.camera(row, size)
+        labels[row], depth[row] = draw_view(sof, code, camera, views.poses.shoulders[row])
+    cameras = views.poses.cam2world, views.poses.intrinsics
+    return write_shard(folder, name, number, labels, depth, *cameras, views.codes)

@@ -13,7 +13,8 @@ from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
-from sofgan.siw.shoulders import add_shoulders, shoulder_depth
+from sofgan.siw.portrait_poses import Poses, draw_poses
+from sofgan.siw.shoulders import USUAL, add_shoulders, shoulder_depth
 from sofgan.sof.plausibility import (
     FEWEST_HEADS,
     MAX_TRIES,
@@ -86,17 +87,18 @@ def portrait_framing(
 
 @dataclass(frozen=True)
 class HeadViews:
-    """Views that are to be rendered: codes (N, Z) float32 of heads, a camera each, cam2world (N, 4, 4) float64."""
+    """Views that are to be rendered: codes (N, Z) float32 of heads, and how each is seen."""
 
     codes: np.ndarray
-    cam2world: np.ndarray
+    poses: Poses
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def rows(self, rows: range) -> "HeadViews":
         """Some of them."""
-        return HeadViews(self.codes[rows.start : rows.stop], self.cam2world[rows.start : rows.stop])
+        some = slice(rows.start, rows.stop)
+        return HeadViews(self.codes[some], self.poses.rows(some))
 
 
 def plan_views(
@@ -107,14 +109,16 @@ def plan_views(
     counts: dict[str, int],
     seed: int,
     judge: Judge | None = None,
+    people: Poses | None = None,
     **sampling,
 ) -> dict[str, HeadViews]:
-    """Draw heads and cameras around the portrait's, for several purposes at once; draws of one depend on no other.
+    """Draw heads and how they are seen, for several purposes at once; draws of one depend on no other.
 
     Args:
         reference: from `training_reference`.
         counts: how many views, by purpose: it names the random streams, so that other purposes have other heads.
         judge: of drawn heads, where they are judged elsewhere than here; None: here.
+        people: poses of people, where cameras are theirs.
         sampling: as of `sample_heads`.
     """
     judge = judge or (lambda codes: judge_codes(sof, reference, codes, **JUDGED))
@@ -142,27 +146,22 @@ def plan_views(
             first = rows.stop
     return {
         purpose: HeadViews(
-            candidates.codes.cpu().numpy(), _cameras(framing, config, counts[purpose], seed, purpose)
+            candidates.codes.cpu().numpy(),
+            draw_poses(
+                framing, config, people, counts[purpose], numpy_generator(seed, "siw", "sof cameras", purpose)
+            ),
         )
         for purpose, candidates in chosen.items()
     }
 
 
-def _cameras(framing: Framing, config: FramingConfig, count: int, seed: int, purpose: str) -> np.ndarray:
-    """(count, 4, 4) float64 around the portrait's."""
-    rng = numpy_generator(seed, "siw", "sof cameras", purpose)
-    yaw = np.radians(rng.uniform(-config.yaw_degrees, config.yaw_degrees, count))
-    pitch = np.radians(rng.uniform(-config.pitch_degrees, config.pitch_degrees, count))
-    return framing.cam2world(yaw, pitch)
-
-
-def draw_view(sof: Sof, code: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def draw_view(sof: Sof, code: np.ndarray, camera: Camera, shoulders=USUAL) -> tuple[np.ndarray, np.ndarray]:
     """Labels (size, size) uint8 and camera depth (size, size) float32, 0 where nothing is hit, of a head with
-    shoulders from one camera, of arrays."""
+    shoulders of a shape (3,) from one camera, of arrays."""
     view = sof.render(code, camera)
     head, depth = view.labels.cpu().numpy(), view.depth.cpu().numpy().astype(np.float32)
-    labels = add_shoulders(head, camera)
-    return labels, np.where(labels != head, shoulder_depth(camera), depth).astype(np.float32)
+    labels = add_shoulders(head, camera, shoulders)
+    return labels, np.where(labels != head, shoulder_depth(camera, shoulders), depth).astype(np.float32)
 
 
 def render_sof_maps(
@@ -175,6 +174,7 @@ def render_sof_maps(
     seed: int,
     progress: Progress = SILENT,
     purpose: str = "training",
+    people: Poses | None = None,
     **sampling,
 ) -> np.ndarray:
     """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
@@ -185,14 +185,15 @@ def render_sof_maps(
         reference: from `training_reference`.
         progress: listener, which gets the count of maps.
         purpose: names the random stream; maps of another purpose are other heads.
+        people: as of `plan_views`.
         sampling: as of `sample_heads`.
     """
-    views = plan_views(sof, reference, framing, config, {purpose: count}, seed, **sampling)[purpose]
-
-    cameras = Camera(views.cam2world, framing.intrinsics, size)
+    counts = {purpose: count}
+    views = plan_views(sof, reference, framing, config, counts, seed, people=people, **sampling)[purpose]
+    poses = views.poses
 
     def draw(index: int) -> np.ndarray:
-        return draw_view(sof, views.codes[index], cameras[index])[0]
+        return draw_view(sof, views.codes[index], poses.camera(index, size), poses.shoulders[index])[0]
 
     maps = np.empty((count, size, size), np.uint8)
     for index, drawn in enumerate(runtime.map_pieces(draw, range(count), sof.device)):

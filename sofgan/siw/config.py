@@ -132,8 +132,11 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True)
 class FramingConfig:
-    """Cameras of the SOF views that are painted: uniform yaw and pitch around a frontal portrait."""
+    """Cameras of the SOF views that are painted."""
 
+    # uniform yaw and pitch around a frontal portrait, or those of people whose maps were inverted, crop and all
+    cameras: Literal["uniform", "people"]
+    yaw_balance: Share  # of people: 1: each turn as often as any other; 0: as often as it occurs
     yaw_degrees: Annotated[float, within(0, 180)]  # largest, either side
     pitch_degrees: Annotated[float, from_to_below(0, 90)]
     reference_maps: Count  # label maps of photos whose eye and mouth places are matched
@@ -150,6 +153,7 @@ class SamplingConfig:
     bases: Count  # heads in a combination
     concentration: Positive  # of the Dirichlet distribution of their weights; 1: all weights are as likely
     neighbours: Count  # nearest heads of the first one, out of which `neighbours` draws the others
+    people_share: Share  # of heads that are combined from inverted people's alone; the others from all
     judged: bool  # implausible heads are drawn again
 
     def keywords(self) -> dict[str, object]:
@@ -159,6 +163,7 @@ class SamplingConfig:
             "bases": self.bases,
             "concentration": self.concentration,
             "neighbours": self.neighbours,
+            "people_share": self.people_share,
         }
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sofgan.errors import InputError
 from sofgan.seeds import torch_generator
 
 FEATURES_PER_KIND = 16384  # numbers of a tensor, at most
@@ -211,6 +212,7 @@ def sample_codes(
     bases: int = 3,
     concentration: float = 1.0,
     neighbours: int = 8,
+    people_share: float = 0.0,
     spread: float = 1.0,
 ) -> Tensor:
     """(count, Z) codes of new heads, on the field's device.
@@ -221,14 +223,35 @@ def sample_codes(
         method: "neighbours" (eq. 6 over `bases` alike heads, out of so many nearest `neighbours`), "random" (eq. 6
             over any `bases` heads, as the paper has it) or "mixture" (PCA + Gaussian mixture, deviations times
             `spread`).
+        people_share: share of the heads whose bases are inverted people's alone (round 2); a mixture has no bases.
 
     Raises:
+        InputError: people have a share, but the field has fewer than two of them.
         ValueError: another method.
     """
-    if method == "neighbours" and len(sof.codes) > 1:
-        return neighbour_codes(sof.codes, sof.features(), count, bases, concentration, neighbours, generator)
     if method == "mixture":
         return sample_mixture(sof.space, count, generator, spread).to(sof.device)
-    if method in ("random", "neighbours"):
-        return combined_codes(sof.codes, count, bases, concentration, generator)
-    raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")
+    if method not in ("random", "neighbours"):
+        raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")
+
+    def combined(rows: Tensor | slice, number: int) -> Tensor:
+        codes = sof.codes[rows]
+        if method == "neighbours" and len(codes) > 1:
+            features = sof.features()[rows.cpu() if isinstance(rows, Tensor) else rows]
+            return neighbour_codes(codes, features, number, bases, concentration, neighbours, generator)
+        return combined_codes(codes, number, bases, concentration, generator)
+
+    if not people_share:
+        return combined(slice(None), count)
+    inverted = torch.nonzero(torch.tensor(sof.rounds) == 2)[:, 0]
+    if len(inverted) < 2:
+        raise InputError(
+            f"people have a share of {people_share} in sample_conditions.sampling, but the field has {len(inverted)} "
+            "inverted heads: more maps in invert_masks, or a lower least_miou there"
+        )
+    of_people = torch.rand(count, generator=generator) < people_share
+    found = sof.codes.new_empty(count, sof.codes.shape[1])
+    for chosen, rows in ((of_people, inverted.to(sof.device)), (~of_people, slice(None))):
+        if number := int(chosen.sum()):
+            found[chosen.to(sof.device)] = combined(rows, number)
+    return found

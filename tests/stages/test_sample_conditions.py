@@ -35,8 +35,13 @@ from tests.parameters import write_params
 CONFIG = Path(__file__).parents[2] / "params.yaml"
 BLOCK = {
     "maps": 5, "evaluation_maps": 2, "size_px": 16,
-    "sampling": {"method": "neighbours", "bases": 3, "concentration": 1.0, "neighbours": 8, "judged": True},
-    "framing": {"yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3, "reference_heads": 2},
+    "sampling": {
+        "method": "neighbours", "bases": 3, "concentration": 1.0, "neighbours": 8, "people_share": 0.0, "judged": True,
+    },
+    "framing": {
+        "cameras": "uniform", "yaw_balance": 0.0, "yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3,
+        "reference_heads": 2,
+    },
 }  # fmt: skip
 
 
@@ -174,7 +179,13 @@ def test_heads_are_the_papers_where_it_says_so(project, monkeypatch):
     codes = load_sof("models/sof_inverted.pt").codes
     drawn = combined_codes(codes, 5, 3, 1.0, torch_generator(0, "siw", "sof codes", TRAINING))
     np.testing.assert_array_equal(Conditions("data/conditions").geometry(TRAINING, 0)["codes"], drawn.numpy())
-    assert told == {"method": "random", "bases": 3, "concentration": 1.0, "neighbours": 8}
+    assert told == {
+        "method": "random",
+        "bases": 3,
+        "concentration": 1.0,
+        "neighbours": 8,
+        "people_share": 0.0,
+    }
 
 
 def test_heads_are_framed_as_the_photos_that_are_trained_on(project):

@@ -28,7 +28,14 @@ from sofgan.sof.model import new_model
 from sofgan.sof.sampling import combined_codes, sample_codes
 from sofgan.sof.sof import Sof
 
-ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=200, reference_heads=8)
+ANGLES = FramingConfig(
+    cameras="uniform",
+    yaw_balance=0.0,
+    yaw_degrees=25.0,
+    pitch_degrees=8.0,
+    reference_maps=200,
+    reference_heads=8,
+)
 PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
 
 
@@ -80,7 +87,9 @@ def test_views_of_the_field_are_framed_as_the_portraits(field):
 
 
 def test_cameras_turn_evenly_within_their_ranges_to_both_sides():
-    poses = plan_views(untrained([1] * 2), None, FRAMING, ANGLES, {"training": 400}, 0)["training"].cam2world
+    poses = plan_views(untrained([1] * 2), None, FRAMING, ANGLES, {"training": 400}, 0)[
+        "training"
+    ].poses.cam2world
     away = poses[:, :3, 3] - (0.0, FRAMING.target_y, 0.0)
     np.testing.assert_allclose(np.linalg.norm(away, axis=1), FRAMING.distance)
     yaw = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
@@ -176,10 +185,10 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
     both = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "evaluation": 3}, 5, judged)
     assert asked == [7, 1]
     np.testing.assert_array_equal(both["training"].codes, alone.numpy())
-    np.testing.assert_array_equal(both["training"].cam2world, plan["training"].cam2world)
+    np.testing.assert_array_equal(both["training"].poses.cam2world, plan["training"].poses.cam2world)
     plain = plan_views(sof, None, FRAMING, ANGLES, {"evaluation": 3}, 5)
     np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
-    assert not np.array_equal(both["evaluation"].cam2world, plan["training"].cam2world[:3])
+    assert not np.array_equal(both["evaluation"].poses.cam2world, plan["training"].poses.cam2world[:3])
 
 
 def test_heads_are_sums_of_any_heads_where_that_is_the_method():
