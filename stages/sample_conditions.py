@@ -6,13 +6,11 @@ on with.
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
-from sofgan.config import to_mapping
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.fingerprint import kept_folder
@@ -25,9 +23,9 @@ from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_shee
 from sofgan.siw.config import SampleConditions
 from sofgan.sof.sof import SofFile
 from stages import paths
-from stages.code import code_digests
 from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter
+from stages.execution.sessions import fingerprint, forget
 from stages.params import Runtime, read_params, runtime, seed
 from stages.tracking.run import stage_run
 
@@ -52,16 +50,9 @@ def main() -> None:
         reference = training_reference(sof) if params.sampling.judged else None
         sampling, measured = params.sampling.keywords(), params.framing.reference_heads
         framing = portrait_framing(sof, reference, photo_maps(params), measured, seed(), **sampling)
-        fingerprint = {
-            "configuration": to_mapping(params),
-            "counts": counts,
-            "framing": framing.to_mapping(),
-            "seed": seed(),
-            "device": machine.device,
-            "inputs": {str(FIELD): field.sha256},
-            "code": code_digests("sample_conditions"),
-        }
-        kept = kept_folder(WORK, "a rendering of conditions", fingerprint)
+        inputs = {"counts": counts, "framing": framing.to_mapping(), "inputs": {str(FIELD): field.sha256}}
+        made_by = fingerprint("sample_conditions", params, **inputs)
+        kept = kept_folder(WORK, "a rendering of conditions", made_by)
         write_conditions(
             kept, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run,
             **sampling,
@@ -72,7 +63,7 @@ def main() -> None:
             shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
             sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)
             write_png(folder / "maps.png", sheet)
-        shutil.rmtree(kept, ignore_errors=True)
+        forget("sample_conditions")
         run.image("samples/maps", sheet)
         run.final(
             {
