@@ -30,6 +30,7 @@ from pathlib import Path
 from benchmarks import harness
 from benchmarks.inputs.avatar_views import avatar_views
 from sofgan.files import atomic_path
+from sofgan.session import Session
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.train import train_sof
@@ -123,7 +124,8 @@ class Bench:
             times.append(scores["train_seconds"])
 
         probe = dataclasses.replace(config, steps=6, validate_every_steps=2, validate_views=1)
-        train_sof(self.views, probe, self.seed, self.device, progress=harness.Looks(look), clock=self.clock)
+        session = Session(harness.Looks(look), clock=self.clock)
+        train_sof(self.views, probe, self.seed, self.device, session)
         steps = max(10, int(seconds / ((times[-1] - times[0]) / 4)))
         warmup = min(config.warmup_steps, max(1, int(WARMUP_SHARE * steps)))
         return dataclasses.replace(config, steps=steps, warmup_steps=warmup)
@@ -141,9 +143,8 @@ class Bench:
 
         every = max(1, config.steps // looks)
         config = dataclasses.replace(config, validate_every_steps=every, validate_views=self.held_out)
-        model, _ = train_sof(
-            self.views, config, self.seed, self.device, progress=harness.Looks(look), clock=self.clock
-        )
+        session = Session(harness.Looks(look), clock=self.clock)
+        model, _ = train_sof(self.views, config, self.seed, self.device, session)
         parameters = sum(p.numel() for part in (model.field, model.marcher) for p in part.parameters())
         instances = min(config.instances_per_step, len(self.views.names))
         rays = instances * config.views_per_instance * config.rays_per_view

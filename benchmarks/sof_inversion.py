@@ -29,7 +29,7 @@ from sofgan.labels import colorize
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
-from sofgan.sof.inversion.invert import Inversion, Rehearsal, invert, join, part, release
+from sofgan.sof.inversion.invert import Inversion, Recipe, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import angle_errors, train_encoder
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.render import render_view
@@ -94,18 +94,19 @@ def main(arguments) -> list[bool]:
         end="",
     )
     print(f"yaw {angles[0]:.1f}, pitch {angles[1]:.1f} degrees off")
+    recipe = Recipe(config, training, encoder, known)
     began = time.perf_counter()
-    found = invert(sof, maps, config, training, seed, encoder, known_framing=True)
+    found = invert(sof, maps, recipe, seed, known_framing=True)
     print(f"{len(maps)} new heads, frozen: input {told(found, maps)}")
     print(f"  other views: {score_other_views(found, new_heads).miou():.3f}", flush=True)
     everything = maps
     if arguments.masks:
         masks = mask_maps(arguments.masks, arguments.count, config.size)
-        found_masks = invert(sof, masks, config, training, seed, encoder)
+        found_masks = invert(sof, masks, recipe, seed)
         print(f"{len(masks)} masks, frozen: {told(found_masks, masks)}", flush=True)
         found, everything = join(found, found_masks), torch.cat([maps, masks])
     before = validate(sof.model, known, 96)[0].miou()
-    found = release(sof, found, everything, config, training, seed, Rehearsal(known, training))
+    found = release(sof, found, everything, recipe, seed)
     seconds = (time.perf_counter() - began) / len(everything)
     heads = part(found, slice(len(maps)))
     other = score_other_views(heads, new_heads)

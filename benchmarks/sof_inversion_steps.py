@@ -33,7 +33,7 @@ from sofgan.files import write_png
 from sofgan.labels import colorize
 from sofgan.siw.model import load_siw, to_uint8
 from sofgan.sof.data import instance_name, read_views
-from sofgan.sof.inversion.invert import Inversion
+from sofgan.sof.inversion.invert import Inversion, Recipe
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 from sofgan.sof.sof import Sof, load_sof
 from stages import paths
@@ -145,7 +145,7 @@ def main(arguments) -> None:
         print(line, flush=True)
         shown.append(painted(now.fitted, siw, seed))
 
-    invert_in_turns(sof, maps, config, training, seed, look=look)
+    invert_in_turns(sof, maps, Recipe(config, training), seed, look=look)
     write_png(arguments.picture, np.concatenate([np.concatenate(list(column)) for column in shown], 1))
     print(f"rows of maps, columns the map and steps {', '.join(map(str, columns))}: {arguments.picture}")
 

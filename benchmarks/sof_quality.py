@@ -20,12 +20,13 @@ from benchmarks.inputs.avatar_views import HEADS, NEW_HEADS, avatar_views
 from sofgan.config import to_mapping
 from sofgan.files import write_png
 from sofgan.scores.segmentation import ConfusionMatrix
+from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
-from sofgan.training import Checkpoints, write_curve
+from sofgan.training import write_curve
 
 LEAST_OF_A_CLASS = 0.6
 FIT_STEPS = 200
@@ -40,7 +41,7 @@ def steps_in(config: TrainSof, views: ViewSet, seconds: float, seed: int, device
         )
         times = []
         looks = harness.Looks(lambda _, scores: times.append(scores["train_seconds"]))
-        train_sof(views, probe, seed, device, progress=looks)
+        train_sof(views, probe, seed, device, Session(looks))
         return (times[-1] - times[0]) / 8
 
     share = config.points_only_share
@@ -91,8 +92,8 @@ def main(arguments) -> list[bool]:
         harness.tell(f"step {step}/{steps}, {seconds:.0f} s, mIoU {miou:.3f}")
 
     began = time.perf_counter()
-    checkpoints = Checkpoints(folder / f"{arguments.name}-states", [to_mapping(config), arguments.heads])
-    model, curve = train_sof(views, config, seed, device, checkpoints, harness.Looks(look))
+    states = Checkpoints(folder / f"{arguments.name}-states", [to_mapping(config), arguments.heads])
+    model, curve = train_sof(views, config, seed, device, Session(harness.Looks(look), states))
     seconds = time.perf_counter() - began
     save_sof(folder / f"{arguments.name}.pt", finish(model, views, config, seed))
     write_curve(folder / f"{arguments.name}.csv", curve)
@@ -102,7 +103,7 @@ def main(arguments) -> list[bool]:
     fitted, fit_picture = score_codes(model, codes, new_heads)
     write_png(folder / f"{arguments.name}.png", picture)
     write_png(folder / f"{arguments.name}-new.png", fit_picture)
-    checkpoints.clear()
+    states.clear()
 
     given = int((~new_heads.held_out).sum()) // len(new_heads.names)
     print(f"{arguments.heads} heads, {steps} steps in {seconds:.0f} s of this call, seed {seed}; ", end="")

@@ -1,9 +1,8 @@
-"""Checkpoints and models on disk, EMA, schedules, curves: what all trainings share."""
+"""Models on disk, EMA, schedules, curves: what all trainings share beside their sessions (`sofgan.session`)."""
 
 import io
 import math
 import pickle
-import re
 import zipfile
 from pathlib import Path
 
@@ -11,11 +10,11 @@ import torch
 
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import write_bytes
-from sofgan.fingerprint import say_anew, short_digest, write_fingerprint
 from sofgan.labels import NAMES
 
 
-def _serialize(value) -> bytes:
+def serialize(value) -> bytes:
+    """Tensors and plain data as torch writes them: equal values are equal bytes."""
     # torch.save names the archive's root after the file, so a temporary name would leak into the bytes.
     buffer = io.BytesIO()
     torch.save(value, buffer)
@@ -25,7 +24,7 @@ def _serialize(value) -> bytes:
 def save_model(path: str | Path, state_dict: dict[str, torch.Tensor], config: dict) -> None:
     """Write a state dict, on the CPU, with its configuration as plain data. Equal models are equal bytes."""
     state_dict = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in state_dict.items()}
-    write_bytes(path, _serialize({"state_dict": state_dict, "config": config}))
+    write_bytes(path, serialize({"state_dict": state_dict, "config": config}))
 
 
 def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[dict[str, torch.Tensor], dict]:
@@ -60,68 +59,6 @@ def _is_archive(path: str | Path) -> bool:
         return False
     with zipfile.ZipFile(path) as archive:
         return archive.testzip() is None
-
-
-class Checkpoints:
-    """The resume states of one training, in a folder outside the stage's outs.
-
-    Args:
-        folder: made when the first state is saved.
-        fingerprint: plain data that the training depends on, by name: its configuration, hashes of its inputs, and
-            of its code. States with another fingerprint are not resumed, since they would give another result.
-        keep: how many of the newest states stay.
-    """
-
-    def __init__(self, folder: str | Path, fingerprint, keep: int = 2):
-        self.folder, self.fingerprint, self.keep = Path(folder), fingerprint, keep
-        self.prefix = short_digest(fingerprint)
-
-    def _states(self, prefix: str) -> list[tuple[int, Path]]:
-        """Steps and files of states whose names begin so, oldest first."""
-        pattern = re.compile(rf"{prefix}-(\d+)\.pt")
-        found = [(pattern.fullmatch(path.name), path) for path in self.folder.glob("*.pt")]
-        return sorted((int(match[1]), path) for match, path in found if match)
-
-    def save(self, step: int, state: dict) -> None:
-        """Keep a state (tensors and plain data, RNG states included) and drop older ones."""
-        if not self._about(self.prefix).is_file():
-            write_fingerprint(self._about(self.prefix), self.fingerprint)
-        write_bytes(self.folder / f"{self.prefix}-{step:09d}.pt", _serialize(state))
-        for _, path in self._states(self.prefix)[: -self.keep]:
-            path.unlink()
-        # States of another configuration or code are of no use.
-        for path in (*self.folder.glob("*.pt"), *self.folder.glob("*.json")):
-            if not path.name.startswith(self.prefix):
-                path.unlink()
-
-    def latest(self, device: str | torch.device = "cpu") -> tuple[int, dict] | None:
-        """The newest state of this very training with its step, or None; why others can't be used is said."""
-        states = self._states(self.prefix)
-        if not states:
-            self._say_why()
-            return None
-        step, path = states[-1]
-        return step, torch.load(path, map_location=device, weights_only=True)
-
-    def clear(self) -> None:
-        """Remove this training's states, once its result is on disk."""
-        for _, path in self._states(self.prefix):
-            path.unlink()
-        self._about(self.prefix).unlink(missing_ok=True)
-
-    def _about(self, prefix: str) -> Path:
-        """Path of the fingerprint of the states whose names begin so."""
-        return self.folder / f"{prefix}.json"
-
-    def _say_why(self) -> None:
-        """Tell why the newest state in the folder, if there is one, is of no use."""
-        if others := self._states(r"[0-9a-f]+"):
-            step, path = max(others, key=lambda other: other[1].stat().st_mtime_ns)
-            say_anew(
-                f"{self.folder}: a training stopped after step {step}",
-                self._about(path.name.partition("-")[0]),
-                self.fingerprint,
-            )
 
 
 def ema_beta(batch: int, halflife_images: float) -> float:

@@ -1,5 +1,8 @@
 """Find codes and cameras of real people's label maps in the trained field, and teach it those heads (round 2)."""
 
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -13,21 +16,21 @@ from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
+from sofgan.session import Session
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
 from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.device_groups import invert_dealt
-from sofgan.sof.inversion.invert import Inversion, Rehearsal, extend, invert, join, part, release
+from sofgan.sof.inversion.invert import Inversion, Recipe, extend, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import train_encoder
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.sof import Sof, SofFile, load_sof, save_sof
 from sofgan.sof.train import validate
-from sofgan.training import Checkpoints
 from stages import paths
-from stages.code import code_digests
 from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter
+from stages.execution.sessions import forget, session
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking.run import StageRun, stage_run
 
@@ -35,6 +38,7 @@ SOF = paths.SOF
 SHOWN = 8
 NEW_YAWS = (-0.5, 0.0, 0.5)  # radians of the new views shown
 HEADLINE = {"masks": "input_miou"}  # in metrics/invert_masks.json: of all figures
+OpenSession = Callable[..., Session]  # `part=`: which training
 KNOWN_VIEWS = 96  # held-out views of known heads that are looked at, before and after the release
 
 
@@ -48,17 +52,18 @@ def main() -> None:
     # Scans that the field has not seen are masks like others; only of them the other sides are known.
     frontal = new_heads.labels[frontal_views(new_heads)] if new_heads else maps[:0]
     new_names = new_heads.names if new_heads else []
-    fingerprint = {
-        "configuration": to_mapping(params),
-        "training": to_mapping(training),
-        "seed": seed(),
-        "device": machine.device,
-        "inputs": {str(SOF): sha256_file(SOF), "maps": keys, "new_heads": new_names},
-        "code": code_digests("invert_masks"),
-    }
+    recipe = Recipe(params, training, known=known)
     with stage_run("invert_masks", params) as run:
+        open_session = partial(
+            session,
+            "invert_masks",
+            params,
+            run,
+            training=to_mapping(training),
+            inputs={str(SOF): sha256_file(SOF), "maps": keys, "new_heads": new_names},
+        )
         fit = fit_in_turns if params.preset == "paper" else fit_in_groups
-        frozen, found, checkpoints = fit(sof, maps, frontal, known, (params, training), fingerprint, run)
+        frozen, found = fit(sof, maps, frontal, recipe, open_session)
         people = part(found, slice(len(keys)))
         scores = {"input_miou_frozen": float(frozen.miou[: len(keys)].mean())}
         if new_heads:
@@ -75,68 +80,46 @@ def main() -> None:
         }
         scores["heads"] = write(sof, people, keys, maps, params.least_miou, run)
         run.final(scores, headline=HEADLINE)
-    for states in checkpoints:
-        states.clear()
-
-
-Fitted = tuple[
-    Inversion, Inversion, list[Checkpoints]
-]  # masks, then new heads: before the release, and after
+    forget("invert_masks")
 
 
 def fit_in_groups(
-    sof: Sof,
-    maps: torch.Tensor,
-    frontal: torch.Tensor,
-    known: ViewSet,
-    how: tuple,
-    fingerprint: dict,
-    run: StageRun,
-) -> Fitted:
-    """Masks and frontal maps of new heads by the fast preset; `how` are the parameters, and those of the field."""
-    params, training = how
-    encoder = None
+    sof: Sof, maps: torch.Tensor, frontal: torch.Tensor, recipe: Recipe, open_session: OpenSession
+) -> tuple[Inversion, Inversion]:
+    """Masks and frontal maps of new heads by the fast preset, before the release and after."""
+    params = recipe.config
     if params.encoder_steps:
         prior, steps = fit_prior(sof.codes), params.encoder_steps
-        encoder = train_encoder(known.to(sof.device), sof.codes, prior, steps, seed(), run)
-    device = fingerprint["device"]
-    file = SofFile(SOF, fingerprint["inputs"][str(SOF)], device)
+        encoder = train_encoder(
+            recipe.known.to(sof.device), sof.codes, prior, steps, seed(), open_session(part="encoder")
+        )
+        recipe = replace(recipe, encoder=encoder)
 
     def fit(name: str, label_maps: torch.Tensor, known_framing: bool) -> Inversion:
-        states.append(Checkpoints(paths.WORK / f"invert_masks/{name}", fingerprint | {"part": name}))
         if len(label_maps) > params.maps_per_step:
+            device = runtime().device
             with over_devices("invert_masks", device) as mapper:
                 if mapper is not None:
-                    dealt = (mapper, encoder, known_framing, states[-1], run)
-                    return invert_dealt(file, label_maps, *how, seed(), *dealt)
-        return invert(sof, label_maps, *how, seed(), encoder, known_framing, states[-1], run)
+                    file, how = SofFile(SOF, sha256_file(SOF), device), open_session(part=name, dealt=True)
+                    return invert_dealt(file, label_maps, recipe, seed(), mapper, how, known_framing)
+        return invert(sof, label_maps, recipe, seed(), open_session(part=name), known_framing)
 
-    states: list[Checkpoints] = []
     frozen = fit("masks", maps, known_framing=False)
     # Scans that the field has not seen are masks like others; only of them the other sides are known.
     if len(frontal):
         frozen = join(frozen, fit("new_heads", frontal, known_framing=True))
     if not params.released_steps:
-        return frozen, frozen, states
-    states.append(Checkpoints(paths.WORK / "invert_masks/released", fingerprint))
-    everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, training)
-    return frozen, release(sof, frozen, everything, *how, seed(), rehearsal, states[-1], run), states
+        return frozen, frozen
+    everything = torch.cat([maps, frontal])
+    return frozen, release(sof, frozen, everything, recipe, seed(), open_session(part="released"))
 
 
 def fit_in_turns(
-    sof: Sof,
-    maps: torch.Tensor,
-    frontal: torch.Tensor,
-    known: ViewSet,
-    how: tuple,
-    fingerprint: dict,
-    run: StageRun,
-) -> Fitted:
-    """Masks and frontal maps of new heads together by the paper's preset, each visited as often."""
-    states = Checkpoints(paths.WORK / "invert_masks/turns", fingerprint)
-    everything, rehearsal = torch.cat([maps, frontal]), Rehearsal(known, how[1])
-    pair = invert_in_turns(sof, everything, *how, seed(), rehearsal, states, run)
-    return *pair, [states]
+    sof: Sof, maps: torch.Tensor, frontal: torch.Tensor, recipe: Recipe, open_session: OpenSession
+) -> tuple[Inversion, Inversion]:
+    """Masks and frontal maps of new heads together by the paper's preset, each visited as often: before the release,
+    and after."""
+    return invert_in_turns(sof, torch.cat([maps, frontal]), recipe, seed(), open_session(part="turns"))
 
 
 def photo_maps(params: InvertMasks) -> tuple[list[str], torch.Tensor]:

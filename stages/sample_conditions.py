@@ -6,13 +6,11 @@ on with.
 """
 
 import contextlib
-import shutil
 from collections.abc import Iterator
 from functools import partial
 
 import numpy as np
 
-from sofgan.config import to_mapping
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.fingerprint import kept_folder
@@ -26,9 +24,9 @@ from sofgan.siw.config import SampleConditions
 from sofgan.siw.portrait_poses import people_poses
 from sofgan.sof.sof import SofFile
 from stages import paths
-from stages.code import code_digests
 from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter
+from stages.execution.sessions import fingerprint, forget
 from stages.params import Runtime, read_params, runtime, seed
 from stages.tracking.run import stage_run
 
@@ -58,16 +56,10 @@ def main() -> None:
             run.text("how people were seen")
             people = people_poses(INVERSION)
         framing = portrait_framing(sof, reference, photo_maps(params), measured, seed(), **sampling)
-        fingerprint = {
-            "configuration": to_mapping(params),
-            "counts": counts,
-            "framing": framing.to_mapping(),
-            "seed": seed(),
-            "device": machine.device,
-            "inputs": {str(path): sha256_file(path) for path in (FIELD, *([INVERSION] if people else []))},
-            "code": code_digests("sample_conditions"),
-        }
-        kept = kept_folder(WORK, "a rendering of conditions", fingerprint)
+        files = {str(path): sha256_file(path) for path in (FIELD, *([INVERSION] if people else []))}
+        inputs = {"counts": counts, "framing": framing.to_mapping(), "inputs": files}
+        made_by = fingerprint("sample_conditions", params, **inputs)
+        kept = kept_folder(WORK, "a rendering of conditions", made_by)
         write_conditions(
             kept, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run,
             people, **sampling,
@@ -78,7 +70,7 @@ def main() -> None:
             shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
             sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)
             write_png(folder / "maps.png", sheet)
-        shutil.rmtree(kept, ignore_errors=True)
+        forget("sample_conditions")
         run.image("samples/maps", sheet)
         run.final(
             {

@@ -7,18 +7,17 @@ import csv
 from pathlib import Path
 
 from sofgan import distributed
-from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_json
 from sofgan.labels import NAMES
+from sofgan.parsing.data import photos_of, splits_of
 from sofgan.parsing.parser import pretrained_parser, save_parser
-from sofgan.parsing.train import TrainedParser, photos_of, score_parser, sharers, train_parser
+from sofgan.parsing.train import TrainedParser, score_parser, sharers, train_parser
 from sofgan.photos.store import HELD_OUT, VALIDATION, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.scores.segmentation import ConfusionMatrix, confusion_picture
-from sofgan.training import Checkpoints
 from stages import paths
-from stages.code import code_digests
 from stages.execution.entry import enter
+from stages.execution.sessions import forget, session
 from stages.execution.train_together import train_together
 from stages.params import read_params, runtime, seed
 from stages.tracking.run import stage_run
@@ -42,25 +41,11 @@ def main() -> None:
             parser = parser.to(device)
             confusion, picture = score_parser(parser, photos_of(store, HELD_OUT, params.parser.size))
             run.image("samples/parser", picture)
-            trained, states = TrainedParser(parser, 0, confusion, []), None
+            trained = TrainedParser(parser, 0, confusion, [])
         else:
-            fingerprint = {
-                "configuration": to_mapping(params),
-                "photos": store.fingerprint(),
-                "seed": seed(),
-                "device": how.device,
-                "code": code_digests("train_parser"),
-            }
-            states = Checkpoints(paths.WORK / "train_parser", fingerprint)
-            trained = train_parser(
-                store,
-                params,
-                seed(),
-                device=device,
-                workers=how.workers,
-                checkpoints=states,
-                progress=run,
-            )
+            states = session("train_parser", params, run, photos=store.fingerprint())
+            photos = splits_of(store, params.parser.size)
+            trained = train_parser(photos, params, seed(), device, states, how.workers)
         if distributed.rank() > 0:
             return
         save_parser(paths.PHOTO_PARSER, trained.parser)
@@ -85,15 +70,16 @@ def main() -> None:
                 "held_out_miou": trained.confusion.miou(),
                 "held_out_accuracy": trained.confusion.accuracy(),
                 "held_out_photos": int((store.splits() == HELD_OUT).sum()),
-                "validation_photos": 0 if states is None else int((store.splits() == VALIDATION).sum()),
+                "validation_photos": 0
+                if params.pretrained.path
+                else int((store.splits() == VALIDATION).sum()),
                 "size_px": params.parser.size,
                 "best_step": trained.step,
                 **{f"iou_{row['class']}": row["iou"] for row in classes},
             },
             headline=HEADLINE,
         )
-        if states:
-            states.clear()
+        forget("train_parser")
 
 
 def _cells(confusion: ConfusionMatrix) -> list[dict]:

@@ -3,19 +3,18 @@
 A file that says so where none is wanted (`train_shape_parser: people` is 0): most scans need none.
 """
 
-from sofgan.config import to_mapping
 from sofgan.files import sha256_file, write_bytes, write_json
 from sofgan.parallel import Mapper
+from sofgan.parsing.data import Splits
 from sofgan.parsing.parser import save_parser
-from sofgan.parsing.train import train_on_photos
+from sofgan.parsing.train import train_parser
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.scans.unlabelled.config import NO_PARSER
 from sofgan.scans.unlabelled.shape_data import picture_people
-from sofgan.training import Checkpoints
 from stages import paths
-from stages.code import code_digests
 from stages.execution.dask_shards import spread
 from stages.execution.entry import enter
+from stages.execution.sessions import forget, session
 from stages.params import read_params, runtime, seed
 from stages.tracking.run import stage_run
 
@@ -30,43 +29,23 @@ def main() -> None:
             write_json(paths.SHAPE_PARSER_DIGEST, {"sha256": sha256_file(MODEL)})
             run.final({"people": 0})
             return
-        training, validation, held_out = picture_people(
-            params,
-            seed(),
-            _elsewhere(spread("train_shape_parser")),
-            progress=run,
-        )
+        workers = _elsewhere(spread("train_shape_parser"))
+        pictures = Splits(*picture_people(params, seed(), workers, progress=run))
         use_cpu(how.threads)
         use_gpu(how.device, exact=False)
-        fingerprint = {
-            "configuration": to_mapping(params),
-            "seed": seed(),
-            "device": how.device,
-            "code": code_digests("train_shape_parser"),
-        }
-        states = Checkpoints(paths.WORK / "train_shape_parser", fingerprint)
-        trained = train_on_photos(
-            training,
-            validation,
-            held_out,
-            params.training(),
-            seed(),
-            device=how.device,
-            workers=how.workers,
-            checkpoints=states,
-            progress=run,
-        )
+        states = session("train_shape_parser", params, run)
+        trained = train_parser(pictures, params.training(), seed(), how.device, states, how.workers)
         save_parser(MODEL, trained.parser)
         write_json(paths.SHAPE_PARSER_DIGEST, {"sha256": sha256_file(MODEL)})
         run.final(
             {
                 "held_out_miou": trained.confusion.miou(),
-                "held_out_views": len(held_out),
+                "held_out_views": len(pictures.held_out),
                 "people": params.people,
                 "best_step": trained.step,
             }
         )
-        states.clear()
+        forget("train_shape_parser")
 
 
 def _elsewhere(workers: int | Mapper) -> int | Mapper:

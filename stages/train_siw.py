@@ -3,7 +3,6 @@
 On N GPUs of one machine: `runtime.train_processes: N`. They train as one does, but for rounding.
 """
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -16,21 +15,20 @@ from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.conditions import TRAINING, Conditions
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import open_source
+from sofgan.siw.data import Sources, open_source
 from sofgan.siw.model import Siw, save_siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.train import train
 from sofgan.training import write_curve
 from stages import paths
-from stages.code import code_digests
 from stages.execution.entry import enter
+from stages.execution.sessions import forget, session
 from stages.execution.train_together import train_together
 from stages.params import read_params, runtime, seed
 from stages.tracking.run import stage_run
 
 MAPS = {"parsed": paths.PARSED, "celebamask": paths.PHOTOS["celebamask"]}
 MAPS_OF = {"ffhq": "parsed", "celebamask": "celebamask"}  # a set of photos: its own maps
-STATE = paths.WORK / "train_siw"
 HEADLINE = {"kimg": "kimg"}  # in metrics/train_siw.json: of all figures
 
 
@@ -51,24 +49,15 @@ def main() -> None:
             maps["sof"] = _sof_maps(conditions)
         grid_labels = _grid_labels(maps, params)
         inputs = {str(path): sha256_file(path) for path in (conditions.index_file, *_indexes())}
-        inputs["code"] = code_digests("train_siw")
-        siw, rows = train(
-            params,
-            photos,
-            maps,
-            grid_labels,
-            seed(),
-            device,
-            STATE,
-            inputs,
-            run,
-            photo_labels,
+        sources, states = (
+            Sources(photos, maps, photo_labels),
+            session("train_siw", params, run, inputs=inputs),
         )
+        siw, rows = train(sources, grid_labels, params, seed(), device, states)
         if distributed.rank() == 0:
             siw.framing = conditions.framing
             _save(siw, rows, grid_labels, params, run)
-            # A finished state would otherwise stand in for a training by changed code.
-            shutil.rmtree(STATE, ignore_errors=True)
+            forget("train_siw")
 
 
 def _save(siw: Siw, rows: list[dict[str, float]], grid_labels: np.ndarray, params: TrainSiw, run):

@@ -7,23 +7,22 @@ With `warm_start` it goes on from an earlier field, for fewer steps.
 import torch
 
 from sofgan import distributed
-from sofgan.config import to_mapping
 from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances, view_files
 from sofgan.sof.fitting import fit_codes, score_codes
-from sofgan.sof.mapped_views import forget_views, open_views
+from sofgan.sof.mapped_views import open_views
 from sofgan.sof.model import SofModel
 from sofgan.sof.plausibility import score_space
 from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import load_previous, train_on
-from sofgan.training import Checkpoints, write_classes, write_curve
+from sofgan.training import write_classes, write_curve
 from stages import paths
-from stages.code import code_digests
 from stages.execution.entry import enter
+from stages.execution.sessions import forget, session
 from stages.execution.train_together import train_together
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking.run import StageRun, stage_run
@@ -54,22 +53,13 @@ def main() -> None:
         files = [file for file in everyone if file not in new_files]
     new_heads = read_views(new_files) if new_files else None
     inputs = {str(path): sha256_file(path) for path in files}
-    fingerprint = {
-        "configuration": to_mapping(params),
-        "seed": seed(),
-        "device": machine.device,
-        "inputs": inputs,
-        "code": code_digests("train_sof"),
-    }
-    checkpoints = Checkpoints(paths.WORK / "train_sof", fingerprint)
     with distributed.process_group(machine.device) as device, stage_run("train_sof", params) as run:
         views = open_views(files, list(inputs.values()), params.memory_limit_gb, MAPPED)
-        how = (views, params, seed(), device, checkpoints, run)
+        how = (views, params, seed(), device, session("train_sof", params, run, inputs=inputs))
         model, curve = train_on(previous, *how) if previous else train_sof(*how)
         if distributed.rank() == 0:
             save_and_score(model, curve, views, new_heads, params, device, run)
-            checkpoints.clear()
-            forget_views(MAPPED)
+            forget("train_sof")  # MAPPED too
 
 
 def save_and_score(

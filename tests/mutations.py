@@ -1304,7 +1304,7 @@ MUTATIONS = (
         },
     ),
     (
-        "sofgan/parsing/train.py",
+        "sofgan/parsing/data.py",
         "tests/sofgan/parsing/test_parser_losses.py tests/sofgan/parsing/test_train_parser.py",
         {
             "common classes weigh more": (
@@ -1315,14 +1315,6 @@ MUTATIONS = (
                 "(weights / (weights * shares).sum())",
                 "(weights / weights.mean())",
             ),
-            "Dice without its factor": (
-                "(1 - 2 * overlap[present] / sizes[present])",
-                "(1 - overlap[present] / sizes[present])",
-            ),
-            "Dice over all classes": (
-                "present = counts > 0\n    return",
-                "present = counts >= 0\n    return",
-            ),
             "repeats without their root": (
                 "np.sqrt(below / present.mean(0).clip(1 / len(photos)))",
                 "(below / present.mean(0).clip(1 / len(photos)))",
@@ -1330,6 +1322,20 @@ MUTATIONS = (
             "repeats by the commonest class": (
                 "np.where(present, factors, 1).max(1)",
                 "np.where(present, factors, np.inf).min(1)",
+            ),
+        },
+    ),
+    (
+        "sofgan/parsing/train.py",
+        "tests/sofgan/parsing/test_parser_losses.py tests/sofgan/parsing/test_train_parser.py",
+        {
+            "Dice without its factor": (
+                "(1 - 2 * overlap[present] / sizes[present])",
+                "(1 - overlap[present] / sizes[present])",
+            ),
+            "Dice over all classes": (
+                "present = counts > 0\n    return",
+                "present = counts >= 0\n    return",
             ),
             "auxiliary heads without their weight": (
                 "loss + config.auxiliary_weight * F.cross_entropy",

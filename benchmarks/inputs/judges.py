@@ -14,6 +14,7 @@ from sofgan.evaluation.portraits import Control, draw, paint_all
 from sofgan.evaluation.restyling import leakage, region_colors, spread, style_spread
 from sofgan.images import to_network_range
 from sofgan.parsing.config import ParserConfig, TrainParser
+from sofgan.parsing.data import splits_of
 from sofgan.parsing.fast.inference import InferenceParser
 from sofgan.parsing.parser import FaceParser, load_parser, save_parser
 from sofgan.parsing.train import train_parser
@@ -22,6 +23,7 @@ from sofgan.photos.people import split_people
 from sofgan.photos.store import PhotoStore, PhotoStoreWriter
 from sofgan.scores.features import LiteFeatures, NetworkFeatures, extract
 from sofgan.scores.frechet import frechet_distance
+from sofgan.session import Session
 from sofgan.siw.model import Siw
 from sofgan.siw.sheets import REGIONS
 
@@ -131,7 +133,8 @@ def outside_judge(masks: Path, device: str = "cpu") -> FaceParser:
             with PhotoStoreWriter(store) as writer:
                 for entry, person in zip(source.entries, people):
                     writer.add(entry.key, entry.file.read_bytes(), read_labels(entry), split=splits[person])
-        trained = train_parser(PhotoStore(store), params, 0, device=device, progress=Line("judge"))
+        photos = splits_of(PhotoStore(store), params.parser.size)
+        trained = train_parser(photos, params, 0, device, Session(Line("judge")))
         tell(f"\njudge: held-out mIoU {trained.confusion.miou():.3f}")
         save_parser(file, trained.parser)
     return load_parser(file, device)

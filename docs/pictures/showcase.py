@@ -24,12 +24,14 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.inputs.judges import GRID, SEED, Judges, line
 from benchmarks.inputs.portraits import load_portraits, portrait_arguments
+from sofgan.config import to_mapping
 from sofgan.evaluation.turntable import turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.seeds import torch_generator
+from sofgan.session import Checkpoints, Session
 from sofgan.siw.condition_views import portrait_framing, render_sof_maps, sample_heads, training_reference
 from sofgan.siw.config import SampleConditions
-from sofgan.siw.data import ArraySource
+from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.model import save_siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.train import train
@@ -105,11 +107,10 @@ def main(arguments) -> None:
         def images(self, step, pictures) -> None:  # noqa: ARG002
             write_png(kept / "siw-showcase.png", pictures["samples/grid"])
 
-    siw, rows = train(
-        config, ArraySource(data.photos[used]), maps, grid, SEED, device, kept / "siw-showcase-states",
-        {"photos": len(used), "field": sha256_file(arguments.field)},
-        Reports("training"), ArraySource(data.labels[used]),
-    )  # fmt: skip
+    sources = Sources(ArraySource(data.photos[used]), maps, ArraySource(data.labels[used]))
+    made_by = {"config": to_mapping(config), "photos": len(used), "field": sha256_file(arguments.field)}
+    states = Checkpoints(kept / "siw-showcase-states", made_by)
+    siw, rows = train(sources, grid, config, SEED, device, Session(Reports("training"), states))
     siw.framing = framing
     save_siw(kept / "siw-showcase.pt", siw)
     write_curve(kept / "siw-showcase.csv", rows)

@@ -2,7 +2,6 @@
 
 import copy
 import dataclasses
-from collections.abc import Iterator
 
 import numpy as np
 import torch
@@ -11,62 +10,21 @@ from torch import Tensor
 
 from sofgan import distributed, runtime
 from sofgan import labels as label_maps
-from sofgan.errors import InputError
 from sofgan.images import resize, to_network_range
-from sofgan.labels import NUM_CLASSES, colorize
+from sofgan.labels import colorize
 from sofgan.parallel import ordered_map
 from sofgan.parsing.augment import Changes, apply_changes, draw_changes
 from sofgan.parsing.config import TrainParser
+from sofgan.parsing.data import LabelledPhotos, Splits, class_weights, draw_plan, repeat_factors
 from sofgan.parsing.parser import FaceParser
-from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore
-from sofgan.progress import SILENT, Progress
 from sofgan.scores.segmentation import ConfusionMatrix
-from sofgan.seeds import derive_seed, numpy_generator, torch_generator
+from sofgan.seeds import derive_seed, torch_generator
+from sofgan.session import UNWATCHED, Session
 from sofgan.shares import add_gradients, share_slices
-from sofgan.training import Checkpoints, ema_beta, update_ema, warmup_cosine
+from sofgan.training import ema_beta, update_ema, warmup_cosine
 
 LEAST_SHARE = 4  # photos that a thread or a process takes, and whose statistics a batch norm sees
 GPU_STATUS_STEPS = 50  # between lines of progress, for each of which the GPU is waited for
-
-
-class LabelledPhotos:
-    """Photos of a store with their maps at one size, decoded once where memory allows.
-
-    Args:
-        indices: which records.
-        size: side in pixels of photos and maps.
-        cache_bytes: keep all decoded if they take no more than this.
-    """
-
-    def __init__(self, store: PhotoStore, indices: np.ndarray, size: int, cache_bytes: int = 2 << 30) -> None:
-        self.store, self.indices, self.size = store, np.asarray(indices), size
-        self._kept: dict[int, tuple[np.ndarray, np.ndarray]] | None = None
-        if len(self.indices) * size * size * 4 <= cache_bytes:
-            self._kept = {}
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def load(self, positions) -> tuple[np.ndarray, np.ndarray]:
-        """Photos (B, S, S, 3) and maps (B, S, S), uint8."""
-        pairs = [self._pair(int(position)) for position in positions]
-        return np.stack([pair[0] for pair in pairs]), np.stack([pair[1] for pair in pairs])
-
-    def labels(self, position: int) -> np.ndarray:
-        """One map (S, S) uint8, without decoding its photo."""
-        position = int(position)
-        if self._kept is not None and position in self._kept:
-            return self._kept[position][1]
-        return self.store.labels(int(self.indices[position]), self.size)
-
-    def _pair(self, position: int) -> tuple[np.ndarray, np.ndarray]:
-        if self._kept is not None and position in self._kept:
-            return self._kept[position]
-        index = int(self.indices[position])
-        pair = self.store.image(index, self.size), self.store.labels(index, self.size)
-        if self._kept is not None:
-            self._kept[position] = pair
-        return pair
 
 
 @dataclasses.dataclass
@@ -80,39 +38,29 @@ class TrainedParser:
     curve: list[dict[str, float]]
 
 
-def train_parser(store: PhotoStore, config: TrainParser, seed: int, **options) -> TrainedParser:
-    """Train on the store's training photos, choose by its validation photos, score on its held-out ones; `options` as
-    of `train_on_photos`.
-
-    Raises:
-        InputError: the store lacks maps, or photos of a split.
-    """
-    sides = [photos_of(store, split, config.parser.size) for split in (TRAIN, VALIDATION, HELD_OUT)]
-    return train_on_photos(*sides, config, seed, **options)
-
-
-def train_on_photos(
-    training: LabelledPhotos,
-    validation: LabelledPhotos,
-    held_out: LabelledPhotos,
+def train_parser(
+    photos: Splits,
     config: TrainParser,
     seed: int,
-    *,
     device: torch.device | str = "cpu",
+    session: Session = UNWATCHED,
     workers: int = 1,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
 ) -> TrainedParser:
     """Train on labelled photos, keep the state that is best on validation photos, and score it on held-out ones.
 
     Every step draws from a stream of its own, named by the step, so that a resumed training continues
     exactly. Among several processes (`sofgan.distributed`) each takes its share of a step's photos and of those that
     are scored; the first one alone reports and saves.
+
+    Args:
+        workers: threads that read ahead.
     """
-    first_process = distributed.rank() == 0
+    first_process, progress = distributed.rank() == 0, session.progress
     run = ParserTraining.start(config, seed, device)
-    found = checkpoints.latest("cpu") if checkpoints and first_process else None
-    first = run.resume(distributed.from_first(found))
+    first, state = session.resume()
+    if state:
+        run.load_state_dict(state)
+    training = photos.training
     weights = distributed.from_first(class_weights(training, config.class_balance) if first_process else None)
     weights = torch.from_numpy(weights).to(device)
     repeats = distributed.from_first(repeat_factors(training, config.repeat_below) if first_process else None)
@@ -123,20 +71,20 @@ def train_on_photos(
         """Photos, maps and their changes of a step, of this process. In a thread: the noise of many large photos takes
         as long as a GPU's step."""
         step, positions = planned
-        photos, maps = map(torch.from_numpy, training.load(positions[mine]))
+        pictures, maps = map(torch.from_numpy, training.load(positions[mine]))
         # On the stream of this step, the changes of all.
         generator = torch_generator(seed, "parser", "step", step)
-        changes = draw_changes(len(positions), photos.shape[1], config.augmentation, generator).rows(mine)
-        return (
-            (photos.pin_memory(), maps.pin_memory(), changes.pinned()) if on_gpu else (photos, maps, changes)
-        )
+        changes = draw_changes(len(positions), pictures.shape[1], config.augmentation, generator).rows(mine)
+        if not on_gpu:
+            return pictures, maps, changes
+        return pictures.pin_memory(), maps.pin_memory(), changes.pinned()
 
-    plan = enumerate(_plan(repeats, config.batch, seed, first, config.steps), first + 1)
+    plan = enumerate(draw_plan(repeats, config.batch, seed, first, config.steps), first + 1)
     batches = ordered_map(read, plan, workers, ahead=2)
-    for step, (photos, maps, changes) in enumerate(batches, first + 1):
+    for step, (pictures, maps, changes) in enumerate(batches, first + 1):
         if config.patience and run.stale >= config.patience:
             break
-        images = photos.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1
+        images = pictures.to(device, non_blocking=True).permute(0, 3, 1, 2).float() / 127.5 - 1
         labels = maps.to(device, non_blocking=True)
         images, labels = apply_changes(images, labels, changes.to(device))
         if step <= config.small_share * config.steps:
@@ -158,19 +106,18 @@ def train_on_photos(
 
         # Score the average on validation photos and keep the best.
         if step % config.score_every_steps == 0 or step == config.steps:
-            confusion, picture = score_parser(run.ema, validation)
+            confusion, picture = score_parser(run.ema, photos.validation)
             row = run.scored(step, confusion.miou())
             scalars = {name: row[name] for name in ("loss", "validation_miou")}
             if first_process:
                 progress.scalars(step, scalars)
                 progress.images(step, {"samples/parser": picture})
-        if checkpoints and first_process and step % config.checkpoint_every_steps == 0:
-            checkpoints.save(step, run.state())
+        session.keep(step, config.checkpoint_every_steps, config.steps, run.state_dict)
     batches.close()
     if run.best is None:
         raise ValueError("the training ended without a score: steps must be at least 1")
     run.ema.load_state_dict(run.best["state"])
-    return TrainedParser(run.ema, run.best["step"], score_parser(run.ema, held_out)[0], run.curve)
+    return TrainedParser(run.ema, run.best["step"], score_parser(run.ema, photos.held_out)[0], run.curve)
 
 
 @dataclasses.dataclass
@@ -264,20 +211,18 @@ class ParserTraining:
             self.stale = 0
         return self.curve[-1]
 
-    def state(self) -> dict:
+    def state_dict(self) -> dict:
+        """All that a resumed training needs."""
         modules = {name: getattr(self, name).state_dict() for name in ("parser", "ema", "optimizer")}
         return modules | {name: getattr(self, name) for name in ("losses", "best", "stale", "curve")}
 
-    def resume(self, found: tuple[int, dict] | None) -> int:
-        """Take up a state with its step, if there is one; the steps it has behind it."""
-        if found is None:
-            return 0
-        for name, value in found[1].items():
+    def load_state_dict(self, state: dict) -> None:
+        """Go on from a state of the same configuration."""
+        for name, value in state.items():
             if name in ("parser", "ema", "optimizer"):
                 getattr(self, name).load_state_dict(value)
             else:
                 setattr(self, name, value)
-        return found[0]
 
 
 def _own_shares(batch: int) -> list[slice]:
@@ -336,33 +281,6 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     return (1 - 2 * overlap[present] / sizes[present]).mean()
 
 
-def class_weights(photos: LabelledPhotos, power: float, sample: int = 256) -> np.ndarray:
-    """Weights (C,) float32, shares to the power of minus `power`, of mean 1 over all pixels.
-
-    The shares are those of `sample` photos spread over the set; a class that none shows counts as 1e-5.
-    """
-    counts = np.zeros(NUM_CLASSES)
-    for position in np.linspace(0, len(photos) - 1, min(sample, len(photos))).astype(int):
-        counts += np.bincount(photos.labels(position).reshape(-1), minlength=NUM_CLASSES)
-    shares = counts / counts.sum()
-    weights = np.maximum(shares, 1e-5) ** -power
-    return (weights / (weights * shares).sum()).astype(np.float32)
-
-
-def repeat_factors(photos: LabelledPhotos, below: float) -> np.ndarray:
-    """Draws of each photo an epoch, (N,) float64, at least 1: those of its rarest class.
-
-    A class that a share f of the photos shows has the factor max(1, sqrt(below / f)), "LVIS", eq. in section 5.
-    """
-    if not below:
-        return np.ones(len(photos))
-    present = np.stack(
-        [np.bincount(photos.labels(i).reshape(-1), minlength=NUM_CLASSES) > 0 for i in range(len(photos))]
-    )
-    factors = np.sqrt(below / present.mean(0).clip(1 / len(photos))).clip(1)
-    return np.where(present, factors, 1).max(1)
-
-
 def score_parser(
     parser: FaceParser, photos: LabelledPhotos, batch: int = 16, pictured: int = 6
 ) -> tuple[ConfusionMatrix, np.ndarray]:
@@ -387,50 +305,6 @@ def score_parser(
     confusion.counts = counts.cpu().numpy()
     # A process may have no share.
     return confusion, np.concatenate(columns, 1) if columns else np.zeros((0, 0, 3), np.uint8)
-
-
-def photos_of(store: PhotoStore, split: int, size: int) -> LabelledPhotos:
-    """The photos of one split of a store with their maps.
-
-    Raises:
-        InputError: the store has no maps or no such photos.
-    """
-    if not store.has_labels():
-        raise InputError(f"{store.path} has photos without label maps: a parser can't be trained on it")
-    chosen = np.flatnonzero(store.splits() == split)
-    if not len(chosen):
-        told = {
-            TRAIN: "to train on: lower its held_out_share and validation_share",
-            HELD_OUT: "held out: raise its held_out_share",
-            VALIDATION: "to choose the best state by: raise its validation_share",
-        }
-        raise InputError(f"{store.path} has no photos {told[split]} under import_photos, or add photos")
-    return LabelledPhotos(store, chosen, size)
-
-
-def _plan(repeats: np.ndarray, batch: int, seed: int, start: int, steps: int) -> Iterator[np.ndarray]:
-    """Positions of every step's photos: each epoch its own order, batches across its end.
-
-    A photo occurs in an epoch as often as its factor says, rounded up or down by chance; epochs have one length.
-    """
-    length = max(round(repeats.sum()), 1)
-    orders: dict[int, np.ndarray] = {}
-    for step in range(start, steps):
-        positions = []
-        for draw in range(step * batch, (step + 1) * batch):
-            epoch = draw // length
-            if epoch not in orders:
-                orders = {epoch: _epoch(repeats, length, numpy_generator(seed, "parser", "epoch", epoch))}
-            positions.append(orders[epoch][draw % length])
-        yield np.array(positions)
-
-
-def _epoch(repeats: np.ndarray, length: int, generator: np.random.Generator) -> np.ndarray:
-    # Systematic sampling: from one random offset on, every whole number of the running sum takes its photo.
-    order = generator.permutation(length)
-    marks = np.cumsum(repeats) * (length / repeats.sum())
-    picked = np.searchsorted(marks, np.arange(length) + generator.random(), side="right")
-    return picked.clip(max=len(repeats) - 1)[order]
 
 
 def _parameter_groups(parser: FaceParser, weight_decay: float) -> list[dict]:

@@ -78,6 +78,17 @@ def open_source(count: int, read: Callable[[int], np.ndarray], workers: int, mem
 
 
 @dataclass(frozen=True)
+class Sources:
+    """Photos and label maps that a generator is trained on."""
+
+    photos: ArraySource | LazySource  # (S, S, 3)
+    maps: dict[str, ArraySource | LazySource]  # by name, (S, S): to paint
+    photo_labels: ArraySource | LazySource | None = (
+        None  # (S, S): the photos' own maps, which some critics need
+    )
+
+
+@dataclass(frozen=True)
 class Crops:
     """A square window of each picture: corner and side as shares of the picture, and whether it is mirrored."""
 

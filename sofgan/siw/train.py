@@ -1,21 +1,17 @@
 """The loop of a training of the SIW StyleGAN: batches in, reports and resumable states out."""
 
-from pathlib import Path
-
 import numpy as np
 import torch
 from torch import nn
 
 from sofgan import distributed
-from sofgan.config import to_mapping
 from sofgan.errors import UserError
-from sofgan.progress import SILENT, Progress
+from sofgan.session import UNWATCHED, Session
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import Batches
+from sofgan.siw.data import Batches, Sources
 from sofgan.siw.model import Siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.training_step import SiwTraining
-from sofgan.training import Checkpoints
 
 
 class TrainingDiverged(UserError, RuntimeError):
@@ -23,31 +19,21 @@ class TrainingDiverged(UserError, RuntimeError):
 
 
 def train(
-    config: TrainSiw,
-    photos,
-    maps: dict,
+    sources: Sources,
     grid_labels: np.ndarray,
+    config: TrainSiw,
     seed: int,
     device: torch.device | str,
-    checkpoints: Path,
-    inputs: dict,
-    progress: Progress = SILENT,
-    photo_labels=None,
+    session: Session = UNWATCHED,
 ) -> tuple[Siw, list[dict[str, float]]]:
     """Train to `config.kimg` thousand photos, resuming where an equal training was stopped.
 
     Under torchrun every process calls it; the first one reports and keeps states.
 
     Args:
-        photos: source of photos (see `sofgan.siw.data`).
-        maps: name to source of label maps.
         grid_labels: (rows, S, S) uint8 maps of the sample grid.
-        checkpoints: folder of the resume state.
-        inputs: plain data that tells one set of inputs, and of code, from another (hashes); with the configuration
-            it decides whether a state may be resumed.
-        progress: listener, which gets the count of images, and every `report_every_kimg` scalars and the pictures
-            "samples/grid" and "samples/restyle".
-        photo_labels: source of the photos' own maps, which the region critic needs.
+        session: its listener gets the count of images, and every `report_every_kimg`, when states are kept too,
+            scalars and the pictures "samples/grid" and "samples/restyle".
 
     Returns:
         The averaged generator, and a row of scalars for each report.
@@ -56,21 +42,18 @@ def train(
         TrainingDiverged: a loss or a weight is not finite.
         ValueError: there is a region critic, but the photos have no maps.
     """
-    needed = config.discriminator.region_weight or config.discriminator.palette_weight
-    if needed and photo_labels is None:
-        raise ValueError("critics of regions and palettes need the photos' own label maps")
-    if not needed:
-        photo_labels = None
+    progress, photo_labels = session.progress, None
+    if config.discriminator.region_weight or config.discriminator.palette_weight:
+        photo_labels = sources.photo_labels
+        if photo_labels is None:
+            raise ValueError("critics of regions and palettes need the photos' own label maps")
     training = SiwTraining(config, seed, device, config.autocast and torch.device(device).type == "cuda")
-    batches = Batches(config, photos, maps, seed, device, photo_labels)
-    states = Checkpoints(checkpoints, {"config": to_mapping(config), "seed": seed, "inputs": inputs})
+    batches = Batches(config, sources.photos, sources.maps, seed, device, photo_labels)
     total = max(1, round(1000 * config.kimg / config.batch))
     tick = max(1, round(1000 * config.report_every_kimg / config.batch))
-    first, rows = 0, []
-    found = distributed.from_first(states.latest("cpu") if distributed.rank() == 0 else None)
-    if found is not None:
-        first, state = found
-        rows = state.pop("rows")
+    first, state = session.resume()
+    rows = state.pop("rows") if state else []
+    if state:
         training.load_state_dict(state)
     progress.items(first * config.batch, total * config.batch, "img")
     sums: dict[str, list] = {}
@@ -87,9 +70,10 @@ def train(
         # Look at it: the only place where the host waits for the device.
         scalars = {name: float(value) / count for name, (value, count) in sorted(sums.items())}
         if not (np.isfinite(list(scalars.values())).all() and _finite(training.generator)):
+            kept = f" The last good state is in {session.states.folder}." if session.states else ""
             raise TrainingDiverged(
-                f"losses at step {step + 1} are not finite: {scalars}. The last good state is in {checkpoints}; "
-                "a smaller learning rate or a larger r1_gamma usually helps"
+                f"losses at step {step + 1} are not finite: {scalars}.{kept} "
+                "A smaller learning rate or a larger r1_gamma usually helps"
             )
         sums = {}
         rows.append({"kimg": training.seen / 1000, **scalars})
@@ -102,7 +86,7 @@ def train(
         }
         progress.scalars(step + 1, rows[-1])
         progress.images(step + 1, images)
-        states.save(step + 1, {**training.state_dict(), "rows": rows})
+        session.keep(step + 1, tick, total, lambda: {**training.state_dict(), "rows": rows})
     return Siw(training.ema, training.device), rows
 
 

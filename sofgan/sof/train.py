@@ -1,6 +1,5 @@
 """Training a semantic occupancy field on multi-view label maps."""
 
-import time
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -10,8 +9,9 @@ from torch import Tensor
 
 from sofgan import distributed, runtime
 from sofgan.labels import colorize
-from sofgan.progress import SILENT, Progress, Stopwatch
+from sofgan.progress import Stopwatch
 from sofgan.scores.segmentation import ConfusionMatrix
+from sofgan.session import UNWATCHED, Session
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, TrainSof
 from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_schedule
@@ -22,7 +22,7 @@ from sofgan.sof.rays import as_tensors
 from sofgan.sof.render import render_view
 from sofgan.sof.sampling import fit_mixture, shape_features
 from sofgan.sof.sof import Sof
-from sofgan.training import Checkpoints, warmup_cosine
+from sofgan.training import warmup_cosine
 
 # A piece of a step: gradients (None of what it doesn't depend on), and scalars, both by its share of the whole.
 LearnTask = Callable[[], tuple[Sequence[Tensor | None], dict[str, Tensor]]]
@@ -77,9 +77,7 @@ def train_sof(
     config: TrainSof,
     seed: int,
     device: str | torch.device,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
-    clock: Callable[[], float] = time.perf_counter,
+    session: Session = UNWATCHED,
     start: Callable[[], SofModel] | None = None,
     schedule: Schedule | None = None,
 ) -> tuple[SofModel, list[dict[str, float]]]:
@@ -92,10 +90,9 @@ def train_sof(
 
     Args:
         views: on the CPU; no more of them is brought to the device than a step is of.
-        progress: listener, which gets the count of steps, and scalars and a picture whenever held-out views were
+        session: its listener gets the count of steps, and scalars and a picture whenever held-out views were
             looked at: the curve's scalars, and `train_seconds` since this call without validation, reports and
             saving.
-        clock: in seconds, for that.
         start: makes the model to begin with, where there is no checkpoint, in the first process; None: a new one.
         schedule: which instances a step draws; it depends on no earlier call. None: `instance_schedule`, all alike.
 
@@ -106,12 +103,19 @@ def train_sof(
     Raises:
         ValueError: there are more processes than instances in a step.
     """
-    watch = Stopwatch(clock)
-    if distributed.rank() > 0:
-        checkpoints, progress = None, SILENT
+    watch, progress = Stopwatch(session.clock), session.progress
     sampler = RaySampler(views, config.rays, device)
-    resumed = distributed.from_first(checkpoints.latest("cpu") if checkpoints else None)
-    model, optimizer, first, curve = beginning(config, len(views.names), seed, device, start, resumed)
+    first, state = session.resume()
+    model = new_model(SofConfig(config.field, config.marcher), len(views.names), config.code_init_std, seed)
+    if start and not state:  # Made once: what is fitted on a GPU differs a little from process to process.
+        made = start().cpu().state_dict() if distributed.rank() == 0 else None
+        model.load_state_dict(distributed.from_first(made))
+    model.to(device).train()
+    optimizer, curve = make_optimizer(model, config), []
+    if state:
+        model.load_state_dict(state["model"])
+        optimizer.load_state_dict(state["optimizer"])
+        curve = state["curve"]
     learned = [parameter for parameter in model.parameters() if parameter.requires_grad]
     base_rates = [config.learning_rate, config.code_learning_rate]
     points_only = int(config.points_only_share * config.steps) if config.marcher.kind == "volume" else 0
@@ -157,35 +161,14 @@ def train_sof(
                     curve.append({"step": done, **scores})
                     progress.scalars(done, {**scores, "train_seconds": seconds})
                     progress.images(done, {"samples/held_out": picture})
-        if checkpoints and done % config.checkpoint_every_steps == 0 and done < config.steps:
-            state = {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve}
-            with watch.paused():
-                checkpoints.save(done, state)
+        with watch.paused():
+            session.keep(
+                done,
+                config.checkpoint_every_steps,
+                config.steps,
+                lambda: {"model": model.state_dict(), "optimizer": optimizer.state_dict(), "curve": curve},
+            )
     return model, curve
-
-
-def beginning(
-    config: TrainSof,
-    instances: int,
-    seed: int,
-    device: str | torch.device,
-    start: Callable[[], SofModel] | None,
-    resumed: tuple[int, dict] | None,
-) -> tuple[SofModel, torch.optim.Optimizer, int, list[dict[str, float]]]:
-    """Model and optimiser on the device, the step to go on with, and the curve so far: those of the checkpoint
-    `resumed` where there is one, else of `start`, see `train_sof`."""
-    model = new_model(SofConfig(config.field, config.marcher), instances, config.code_init_std, seed)
-    if start and not resumed:  # Made once: what is fitted on a GPU differs a little from process to process.
-        made = start().cpu().state_dict() if distributed.rank() == 0 else None
-        model.load_state_dict(distributed.from_first(made))
-    model.to(device).train()
-    optimizer = make_optimizer(model, config)
-    if not resumed:
-        return model, optimizer, 0, []
-    first, state = resumed
-    model.load_state_dict(state["model"])
-    optimizer.load_state_dict(state["optimizer"])
-    return model, optimizer, first, state["curve"]
 
 
 def with_held_out(

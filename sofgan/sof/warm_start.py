@@ -14,14 +14,13 @@ from torch import Tensor
 from sofgan.config import to_mapping
 from sofgan.errors import UserError
 from sofgan.files import sha256_file
-from sofgan.progress import SILENT, Progress
 from sofgan.seeds import derive_seed
+from sofgan.session import UNWATCHED, Session
 from sofgan.sof.config import SofConfig, TrainSof, WarmStart
 from sofgan.sof.data import ViewSet, instance_schedule, take_turns
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import Schedule, train_sof
-from sofgan.training import Checkpoints
 
 
 class WarmStartError(UserError, ValueError):
@@ -117,8 +116,7 @@ def train_on(
     config: TrainSof,
     seed: int,
     device: str | torch.device,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    session: Session = UNWATCHED,
 ) -> tuple[SofModel, list[dict[str, float]]]:
     """Train on from an earlier field (`load_previous`) with `warm_start` of the configuration.
 
@@ -137,8 +135,7 @@ def train_on(
         warm_config(config),
         seed,
         device,
-        checkpoints,
-        progress,
+        session,
         start=lambda: warm_model(previous, views.names, config, seed),
         schedule=warm_schedule(previous, views.names, config, seed),
     )

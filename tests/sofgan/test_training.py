@@ -15,21 +15,6 @@ def test_model_files_are_equal_bytes_whatever_their_name(tmp_path):
     assert config == {"width": 3} and torch.equal(loaded["weight"], state["weight"])
 
 
-def test_checkpoints_keep_the_newest_and_ignore_other_configurations(tmp_path):
-    checkpoints = training.Checkpoints(tmp_path, {"lr": 1}, keep=2)
-    assert checkpoints.latest() is None
-    for step in (1, 2, 10):
-        checkpoints.save(step, {"x": torch.tensor(step)})
-    assert checkpoints.latest()[0] == 10 and int(checkpoints.latest()[1]["x"]) == 10
-    assert len(list(tmp_path.glob("*.pt"))) == 2
-    other = training.Checkpoints(tmp_path, {"lr": 2})
-    assert other.latest() is None
-    other.save(1, {})
-    assert checkpoints.latest() is None  # Abandoned states are removed once a new training has its own.
-    other.clear()
-    assert not list(tmp_path.iterdir())
-
-
 def test_ema_halves_after_its_halflife_and_copies_buffers():
     model = torch.nn.BatchNorm1d(2)
     ema = copy.deepcopy(model)

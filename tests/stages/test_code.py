@@ -135,7 +135,7 @@ def test_every_asset_is_some_stages():
 
 
 def test_a_training_by_other_code_starts_anew_and_says_why(project, capsys):
-    from sofgan.training import Checkpoints
+    from sofgan.session import Checkpoints
 
     root, files, write = project
 

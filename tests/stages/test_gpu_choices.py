@@ -43,9 +43,10 @@ def test_a_stage_chooses_before_it_reads_what_it_works_on(gpu_choices, tmp_path,
     def stop(*_, **__):
         raise NothingThere
 
-    for name in ("PhotoStore", "sha256_file", "load_sof", "view_files", "code_digests"):
+    for name in ("PhotoStore", "sha256_file", "load_sof", "view_files"):
         monkeypatch.setattr(script, name, stop, raising=False)
     monkeypatch.setattr("sofgan.distributed.process_group", stop)
+    monkeypatch.setattr("stages.execution.sessions.code_digests", stop)
     if stage == "train_shape_parser":
         read = script.read_params
         monkeypatch.setattr(script, "read_params", lambda name: _with_people(read(name)))

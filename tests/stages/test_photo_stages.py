@@ -18,6 +18,7 @@ from sofgan.parsing.train import ParserTraining
 from sofgan.photos.alignment import Face
 from sofgan.photos.store import PhotoStore
 from stages import import_photos, params, parse_faces, train_parser
+from stages.execution import sessions
 from tests.parameters import write_params
 
 PARAMS = {
@@ -134,7 +135,7 @@ def test_a_stopped_training_goes_on_by_the_same_code_only(project, monkeypatch, 
 
     def run(code):
         """Train by code of that digest, to the last step; what was said of the states that were there."""
-        monkeypatch.setattr(train_parser, "code_digests", lambda stage: {f"{stage}.py": code})
+        monkeypatch.setattr(sessions, "code_digests", lambda stage: {f"{stage}.py": code})
         steps.clear()
         train_parser.main()
         return [line for line in capsys.readouterr().err.splitlines() if "anew" in line]
@@ -159,7 +160,7 @@ def test_a_stopped_training_goes_on_by_the_same_code_only(project, monkeypatch, 
     assert len(steps) == 0
     said = ".work/train_parser: a training stopped after step 4 is not gone on with: code.train_parser.py changed"
     assert run("second") == [f"{said}; the work starts anew"]
-    assert len(steps) == 4 and not list(project.glob(".work/train_parser/*"))
+    assert len(steps) == 4 and not (project / ".work/train_parser").exists()
 
 
 @pytest.mark.parametrize("share", [0.0, 1.0])

@@ -1,6 +1,7 @@
 """Groups of maps of an inversion, dealt to processes that each have a device of their own."""
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
@@ -8,45 +9,40 @@ import torch
 from torch import Tensor
 
 from sofgan.parallel import Mapper
-from sofgan.progress import SILENT, Progress
-from sofgan.sof.config import InvertMasks, TrainSof
+from sofgan.session import UNWATCHED, Session
 from sofgan.sof.inversion.cameras import FramingCameras
-from sofgan.sof.inversion.invert import Inversion, invert
-from sofgan.sof.inversion.map_encoder import MapEncoder
+from sofgan.sof.inversion.invert import Inversion, Recipe, invert
 from sofgan.sof.sof import SofFile
-from sofgan.training import Checkpoints
 
 
 def invert_dealt(
     file: SofFile,
     maps: Tensor,
-    config: InvertMasks,
-    training: TrainSof,
+    recipe: Recipe,
     seed: int,
     mapper: Mapper,
-    encoder: MapEncoder | None = None,
+    session: Session = UNWATCHED,
     known_framing: bool = False,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
 ) -> Inversion:
-    """Inversion by the fast preset, whose groups of `maps_per_step` maps don't know of each other.
+    """Inversion by the fast preset, as `invert` has it, whose groups of `maps_per_step` maps don't know of each other.
 
     States hold whole groups.
 
     Args:
         maps: (M, H, W) uint8.
-        training: the field's, as `invert` wants it.
         mapper: works off the groups.
     """
-    groups = list(enumerate(maps.cpu().split(config.maps_per_step)))
-    found = checkpoints.latest() if checkpoints else None
-    finished: list[dict[str, Tensor]] = found[1]["finished"] if found else []
-    how = (config, training, seed, copy.deepcopy(encoder).cpu() if encoder else None, known_framing)
-    for one in mapper(partial(_invert_group, file=file, how=how), groups[len(finished) :]):
+    groups = list(enumerate(maps.cpu().split(recipe.config.maps_per_step)))
+    _, state = session.resume()
+    finished: list[dict[str, Tensor]] = state["finished"] if state else []
+    # Sent to each process: no views, which it doesn't need.
+    encoder = copy.deepcopy(recipe.encoder).cpu() if recipe.encoder else None
+    sent = replace(recipe, encoder=encoder, known=None)
+    task = partial(_invert_group, file=file, recipe=sent, seed=seed, known_framing=known_framing)
+    for one in mapper(task, groups[len(finished) :]):
         finished.append(one)
-        progress.items(len(finished), len(groups), "groups of maps")
-        if checkpoints:
-            checkpoints.save(len(finished), {"finished": finished})
+        session.progress.items(len(finished), len(groups), "groups of maps")
+        session.keep(len(finished), 1, len(groups), lambda: {"finished": finished})
     whole = {name: torch.cat([one[name] for one in finished]) for name in finished[0]}
     sof = file.load()
     made = {name: whole[name].to(sof.device) for name in ("codes", "values", "free")}
@@ -55,13 +51,15 @@ def invert_dealt(
     return Inversion(made["codes"], views, whole["miou"].numpy(), whole["fitted"].numpy(), model)
 
 
-def _invert_group(group: tuple[int, Tensor], file: SofFile, how: tuple) -> dict[str, Tensor]:
+def _invert_group(
+    group: tuple[int, Tensor], file: SofFile, recipe: Recipe, seed: int, known_framing: bool
+) -> dict[str, Tensor]:
     """Codes, cameras and fit of one group, on the CPU, from which they can be sent."""
     number, maps = group
-    config, training, seed, encoder, known_framing = how
     sof = file.load()
-    encoder = encoder.to(sof.device) if encoder else None
-    found = invert(sof, maps, config, training, seed, encoder, known_framing, first_group=number)
+    if recipe.encoder:
+        recipe.encoder.to(sof.device)
+    found = invert(sof, maps, recipe, seed, known_framing=known_framing, first_group=number)
     return {
         "codes": found.codes.cpu(),
         "values": found.views.values.detach().cpu(),

@@ -12,9 +12,10 @@ from torch import Tensor
 from sofgan import distributed, runtime
 from sofgan.cameras import Camera
 from sofgan.labels import NUM_CLASSES, VOID
-from sofgan.progress import SILENT, Progress
+from sofgan.progress import Progress
 from sofgan.scores.segmentation import image_mean_iou
 from sofgan.seeds import torch_generator
+from sofgan.session import UNWATCHED, Session
 from sofgan.shares import share_slices
 from sofgan.sof import volume_marcher
 from sofgan.sof.config import InvertMasks, TrainSof
@@ -33,7 +34,7 @@ from sofgan.sof.render import COARSE_SIZE, coarse_range, render_view
 from sofgan.sof.sampling import fit_mixture, shape_features
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import LearnTask, learn, share_tasks
-from sofgan.training import Checkpoints, warmup_cosine
+from sofgan.training import warmup_cosine
 
 FIT_SAMPLES = 10  # of a ray, where a coarse view says that the surface lies
 RANGES_EVERY_DRAWS = 20  # of a map: then its coarse view is made anew
@@ -66,12 +67,21 @@ class Inversion:
 
 
 @dataclass(frozen=True)
-class Rehearsal:
-    """Known heads that released modules must go on showing: their views, in the order of the field's codes, and
-    how the field was trained on them."""
+class Recipe:
+    """How label maps are inverted, whichever they are.
 
-    views: ViewSet
+    Attributes:
+        config: the block `invert_masks`.
+        training: the field's: rays are drawn, and terms of the loss weighted, as in it.
+        encoder: estimates heads and cameras to start from; None: starts are searched alone.
+        known: views of the field's own heads, in the order of its codes: released modules must go on showing these,
+            where the configuration says so. None: they need not.
+    """
+
+    config: InvertMasks
     training: TrainSof
+    encoder: MapEncoder | None = None
+    known: ViewSet | None = None
 
 
 @torch.no_grad()
@@ -111,10 +121,10 @@ class Fit:
         codes: Tensor,
         views,
         prior: CodePrior,
-        config: InvertMasks,
-        training: TrainSof,
+        recipe: Recipe,
     ):
-        self.model, self.maps, self.config, self.views, self.prior = model, maps, config, views, prior
+        self.model, self.maps, self.views, self.prior = model, maps, views, prior
+        self.config, training = recipe.config, recipe.training
         self.sampling = training.rays
         # As in training, where the cross-entropy has another weight than here.
         self.depth_weight = training.loss.negative_depth / (training.loss.cross_entropy or 1.0)
@@ -212,19 +222,17 @@ class Fit:
         with torch.no_grad():
             self.white.copy_(state["white"])
         self.views.load_state_dict(state["views"])
-        self.expected, self.ranges, self.draws = state["expected"], state["ranges"], state["draws"]
+        for name in ("expected", "ranges", "draws"):
+            setattr(self, name, state[name].to(self.maps.device))
 
 
 def invert(
     sof: Sof,
     maps: Tensor,
-    config: InvertMasks,
-    training: TrainSof,
+    recipe: Recipe,
     seed: int,
-    encoder: MapEncoder | None = None,
+    session: Session = UNWATCHED,
     known_framing: bool = False,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
     first_group: int = 0,
 ) -> Inversion:
     """Fit codes and cameras to label maps (M, H, W) uint8 while the field stays as it is (the fast preset).
@@ -233,7 +241,6 @@ def invert(
     there is an encoder, estimated. The paper's preset is `sofgan.sof.inversion.paper_inversion`.
 
     Args:
-        training: the field's: rays are drawn, and terms of the loss weighted, as in it.
         known_framing: the maps were rendered with the field's intrinsics by cameras that look at the head's
             centre: only yaw and pitch are fitted.
         first_group: number of the first group of these maps among all, by which it draws.
@@ -241,19 +248,19 @@ def invert(
     Raises:
         ValueError: the preset is the paper's.
     """
+    config, device = recipe.config, sof.device
     if config.preset != "fast":
         raise ValueError(f"preset {config.preset} is not inverted in groups: see invert_in_turns")
-    device = sof.device
     maps, model = maps.to(device), copy.deepcopy(sof.model).requires_grad_(False)
     prior = prior_of(sof, config)
-    codes, views = _start(sof, maps, config, seed, encoder, known_framing)
+    codes, views = _start(sof, maps, config, seed, recipe.encoder, known_framing)
     groups = list(torch.arange(len(maps), device=device).split(config.maps_per_step))
-    total, (done, state) = len(groups) * config.steps, latest(checkpoints, device)
+    total, (done, state) = len(groups) * config.steps, session.resume()
     finished = state["finished"] if state else []
     rates = (config.code_learning_rate, config.camera_learning_rate)
     for number in range(len(finished), len(groups)):
         group = groups[number]
-        fit = Fit(model, maps[group], codes[group], views.of(group), prior, config, training)
+        fit = Fit(model, maps[group], codes[group], views.of(group), prior, recipe)
         fitted = [fit.white, fit.views.values]
         optimizer = torch.optim.Adam(
             [{"params": [parameter], "lr": 0.0} for parameter in fitted],
@@ -274,38 +281,38 @@ def invert(
             terms = learn(fitted, fit.tasks(fit.draw(seed, step), generator, fitted), device)
             optimizer.step()
             done = number * config.steps + step + 1
-            tell(progress, done, total, f"steps of {len(groups)} groups", terms)
-            if checkpoints and done % config.checkpoint_every_steps == 0 and step + 1 < config.steps:
-                checkpoints.save(
-                    done, {"finished": finished, "fit": fit.state(), "optimizer": optimizer.state_dict()}
-                )
-        finished = [*finished, {"codes": fit.codes().detach(), "values": fit.views.values.detach()}]
-        if checkpoints and number + 1 == len(groups):
-            checkpoints.save(done, {"finished": finished})
-    codes = torch.cat([part["codes"] for part in finished])
-    return scored(model, maps, codes, views.with_values(torch.cat([part["values"] for part in finished])))
+            tell(session.progress, done, total, f"steps of {len(groups)} groups", terms)
+            if step + 1 < config.steps:
+                amid = partial(_state_amid, fit, optimizer, finished)
+                session.keep(done, config.checkpoint_every_steps, total, amid)
+        finished.append({"codes": fit.codes().detach(), "values": fit.views.values.detach()})
+        session.keep(done, config.checkpoint_every_steps, total, lambda: {"finished": finished})
+    codes, values = (torch.cat([part[name].to(device) for part in finished]) for name in ("codes", "values"))
+    return scored(model, maps, codes, views.with_values(values))
+
+
+def _state_amid(fit: Fit, optimizer: torch.optim.Optimizer, finished: list[dict]) -> dict:
+    """State amid the group after those that are finished."""
+    return {"finished": finished, "fit": fit.state(), "optimizer": optimizer.state_dict()}
 
 
 def release(
     sof: Sof,
     found: Inversion,
     maps: Tensor,
-    config: InvertMasks,
-    training: TrainSof,
+    recipe: Recipe,
     seed: int,
-    rehearsal: Rehearsal | None = None,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    session: Session = UNWATCHED,
 ) -> Inversion:
     """Go on from `invert` with all maps (M, H, W) together and the modules released: `released_steps` steps.
 
     The paper releases the modules on single views alone. Nothing then keeps the sides of heads that no map
-    shows: with a rehearsal, each step also is one of round 1 on known heads, whose codes move along.
+    shows: where the recipe has views of known heads, each step also is one of round 1 on these, whose codes move along.
     """
-    device = sof.device
+    config, device = recipe.config, sof.device
     maps, model = maps.to(device), copy.deepcopy(found.model).requires_grad_(True)
     everything = torch.arange(len(maps), device=device)
-    fit = Fit(model, maps, found.codes, found.views.of(everything), prior_of(sof, config), config, training)
+    fit = Fit(model, maps, found.codes, found.views.of(everything), prior_of(sof, config), recipe)
     modules = [*model.field.parameters(), *model.marcher.parameters()]
     rates = (
         config.released_code_learning_rate,
@@ -317,16 +324,15 @@ def release(
     betas = (ADAM_BETA1, config.adam_beta2)
     optimizer = torch.optim.Adam([{"params": p, "lr": 0.0} for p in parameters], betas=betas)
     learned = [parameter for group in parameters for parameter in group]
-    known = rehearsing(rehearsal, config, seed, device)
-    first, state = latest(checkpoints, device)
+    known, total = rehearsing(recipe, seed, device), config.released_steps
+    first, state = session.resume()
     if state:
         fit.load(state["fit"])
         model.load_state_dict(state["model"])
         optimizer.load_state_dict(state["optimizer"])
-    for step in range(first, config.released_steps):
+    for step in range(first, total):
         generator = torch_generator(seed, "release", step)
-        warmup = max(1, int(config.warmup_share * config.released_steps))
-        factor = warmup_cosine(step, config.released_steps, warmup)
+        factor = warmup_cosine(step, total, max(1, int(config.warmup_share * total)))
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * factor
         optimizer.zero_grad(set_to_none=True)
@@ -337,11 +343,13 @@ def release(
         if config.clip_gradient_norm:
             torch.nn.utils.clip_grad_norm_(modules, config.clip_gradient_norm)
         optimizer.step()
-        done = step + 1
-        tell(progress, done, config.released_steps, "steps with modules released", terms)
-        if checkpoints and (done % config.checkpoint_every_steps == 0 or done == config.released_steps):
-            state = {"fit": fit.state(), "model": model.state_dict(), "optimizer": optimizer.state_dict()}
-            checkpoints.save(done, state)
+        tell(session.progress, step + 1, total, "steps with modules released", terms)
+        session.keep(
+            step + 1,
+            config.checkpoint_every_steps,
+            total,
+            lambda: {"fit": fit.state(), "model": model.state_dict(), "optimizer": optimizer.state_dict()},
+        )
     return scored(model, maps, fit.codes().detach(), fit.views)
 
 
@@ -371,11 +379,11 @@ def part(found: Inversion, index: slice) -> Inversion:
 class Rehearsing:
     """Steps of round 1 on known heads, beside those on maps: so many of these heads in each."""
 
-    def __init__(self, rehearsal: Rehearsal, instances: int, seed: int, device: str | torch.device):
-        self.training, self.seed, self.device = rehearsal.training, seed, device
-        self.sampler = RaySampler(rehearsal.views.to(device), rehearsal.training.rays)
-        self.count = len(rehearsal.views.names)
-        self.per_step = min(instances, self.count)
+    def __init__(self, recipe: Recipe, seed: int, device: str | torch.device):
+        self.training, self.seed, self.device = recipe.training, seed, device
+        self.sampler = RaySampler(recipe.known.to(device), recipe.training.rays)
+        self.count = len(recipe.known.names)
+        self.per_step = min(recipe.config.rehearsal_instances, self.count)
 
     def tasks(self, model: SofModel, step: int, parameters: list[Tensor]) -> list[LearnTask]:
         """Pieces of that step, for `learn`."""
@@ -386,11 +394,11 @@ class Rehearsing:
         return [partial(_rehearsed, task) for task in tasks]
 
 
-def rehearsing(rehearsal: Rehearsal | None, config: InvertMasks, seed: int, device) -> Rehearsing | None:
+def rehearsing(recipe: Recipe, seed: int, device: str | torch.device) -> Rehearsing | None:
     """Rehearsal of known heads as configured; None where there is none."""
-    if rehearsal is None or not config.rehearsal_instances:
+    if recipe.known is None or not recipe.config.rehearsal_instances:
         return None
-    return Rehearsing(rehearsal, config.rehearsal_instances, seed, device)
+    return Rehearsing(recipe, seed, device)
 
 
 def _rehearsed(task: LearnTask) -> tuple[Sequence[Tensor | None], dict[str, Tensor]]:
@@ -411,11 +419,6 @@ def _start(sof: Sof, maps: Tensor, config: InvertMasks, seed: int, encoder, know
     if known_framing:
         free[:, 2:] = 0
     return codes, FramingCameras(values, sof.radius, sof.intrinsics.to(maps.device), free)
-
-
-def latest(checkpoints: Checkpoints | None, device) -> tuple[int, dict | None]:
-    """The step of the newest state and the state; 0 and None where there is none."""
-    return (checkpoints.latest(device) if checkpoints else None) or (0, None)
 
 
 def tell(progress: Progress, done: int, total: int, unit: str, terms: dict[str, Tensor]) -> None:

@@ -40,4 +40,8 @@ class MapAdam:
 
     def load_state_dict(self, state: dict) -> None:
         """Go on from a checkpoint."""
-        self.draws, self.first, self.second = state["draws"], state["first"], state["second"]
+        device = self.draws.device
+        self.draws = state["draws"].to(device)
+        self.first, self.second = (
+            [moment.to(device) for moment in state[name]] for name in ("first", "second")
+        )

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from sofgan import distributed, runtime
 from sofgan.images import reframe
 from sofgan.labels import NAMES, NUM_CLASSES, VOID, mirror, resize
-from sofgan.progress import SILENT, Progress
 from sofgan.seeds import derive_seed, torch_generator
+from sofgan.session import UNWATCHED, Session
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.data import ViewSet
 from sofgan.sof.inversion.code_prior import CodePrior
@@ -33,6 +33,7 @@ BATCH = 48
 LEAST_SHARE = 12  # maps that a thread takes
 ESTIMATED_AT_ONCE = 128  # maps, so that memory does not grow with their number
 LEARNING_RATE = 2e-3
+STATE_EVERY_STEPS = 500  # to go on from
 ZOOM_RANGE = (-0.25, 0.45)  # log: portraits are cropped closer than scans are rendered
 SHIFT = 0.12  # image widths either way
 CLOTH_SHARE = 0.3  # of maps that get clothes below: portraits have shoulders, which the field's ball cuts off
@@ -98,7 +99,7 @@ def train_encoder(
     prior: CodePrior,
     steps: int,
     seed: int,
-    progress: Progress = SILENT,
+    session: Session = UNWATCHED,
 ) -> MapEncoder:
     """An encoder of label maps from the views that a field was trained on, cropped like portraits.
 
@@ -121,7 +122,11 @@ def train_encoder(
     parameters = list(encoder.parameters())
     optimizer = torch.optim.Adam(parameters, LEARNING_RATE, (0.9, 0.99))
     shares = share_slices(BATCH, least=LEAST_SHARE, device=device)
-    for step in range(steps):
+    first, state = session.resume()
+    if state:
+        encoder.load_state_dict(state["encoder"])
+        optimizer.load_state_dict(state["optimizer"])
+    for step in range(first, steps):
         generator = torch_generator(seed, "sof encoder", step)
         drawn = torch.randint(len(training), (BATCH,), generator=generator)
         chosen = training[drawn.to(device, non_blocking=True)]
@@ -135,7 +140,13 @@ def train_encoder(
             add_gradients(parameters, gradients)
         optimizer.step()
         if (step + 1) % 50 == 0:
-            progress.items(step + 1, steps, "steps of the encoder")
+            session.progress.items(step + 1, steps, "steps of the encoder")
+        session.keep(
+            step + 1,
+            STATE_EVERY_STEPS,
+            steps,
+            lambda: {"encoder": encoder.state_dict(), "optimizer": optimizer.state_dict()},
+        )
     return encoder.eval().requires_grad_(False)
 
 

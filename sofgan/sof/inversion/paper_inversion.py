@@ -7,17 +7,15 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from sofgan.progress import SILENT, Progress
 from sofgan.seeds import derive_seed, torch_generator
-from sofgan.sof.config import InvertMasks, TrainSof
+from sofgan.session import UNWATCHED, Session
 from sofgan.sof.data import take_turns
 from sofgan.sof.inversion.cameras import PositionCameras
 from sofgan.sof.inversion.invert import (
     ADAM_BETA1,
     Fit,
     Inversion,
-    Rehearsal,
-    latest,
+    Recipe,
     prior_of,
     rehearsing,
     scored,
@@ -26,7 +24,7 @@ from sofgan.sof.inversion.invert import (
 from sofgan.sof.inversion.map_adam import MapAdam
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import learn
-from sofgan.training import Checkpoints, warmup_cosine
+from sofgan.training import warmup_cosine
 
 Look = Callable[[int, Callable[[], Inversion]], None]
 
@@ -34,12 +32,9 @@ Look = Callable[[int, Callable[[], Inversion]], None]
 def invert_in_turns(
     sof: Sof,
     maps: Tensor,
-    config: InvertMasks,
-    training: TrainSof,
+    recipe: Recipe,
     seed: int,
-    rehearsal: Rehearsal | None = None,
-    checkpoints: Checkpoints | None = None,
-    progress: Progress = SILENT,
+    session: Session = UNWATCHED,
     look: Look | None = None,
 ) -> tuple[Inversion, Inversion]:
     """Codes and camera positions of label maps (M, H, W) uint8, and the field that shows them.
@@ -50,25 +45,24 @@ def invert_in_turns(
     visit, whatever the number of maps.
 
     Args:
-        training: the field's: rays are drawn, and terms of the loss weighted, as in it.
-        rehearsal: known heads that the released modules go on with, where the configuration wants some.
+        recipe: its encoder is not asked.
         look: called after each step with the steps so far and a function that scores what is found by then.
 
     Returns:
         What was found when the modules were released, and at the end.
     """
-    device = sof.device
+    config, device = recipe.config, sof.device
     maps, model = maps.to(device), copy.deepcopy(sof.model).requires_grad_(False)
     everything = torch.arange(len(maps), device=device)
     position = torch.tensor([0.0, 0.0, sof.radius], device=device).expand(len(maps), 3)
     views = PositionCameras(position, (0.0, 0.0, 0.0), sof.intrinsics.to(device))
     codes = sof.codes.mean(0).expand(len(maps), -1)
-    fit = Fit(model, maps, codes, views, prior_of(sof, config), config, training)
+    fit = Fit(model, maps, codes, views, prior_of(sof, config), recipe)
     own, modules = [fit.white, fit.views.values], [*model.field.parameters(), *model.marcher.parameters()]
     of_maps = MapAdam(own, config.adam_beta2)
     groups = [{"params": modules, "lr": 0.0}, {"params": [model.codes], "lr": 0.0}]
     of_modules = torch.optim.Adam(groups, betas=(ADAM_BETA1, config.adam_beta2))
-    known = rehearsing(rehearsal, config, seed, device)
+    known = rehearsing(recipe, seed, device)
     total, order = config.steps + config.released_steps, derive_seed(seed, "turns of maps")
     warmup, per_step = max(1, int(config.warmup_share * total)), min(config.maps_per_step, len(maps))
     frozen = None
@@ -76,7 +70,11 @@ def invert_in_turns(
     def found() -> Inversion:
         return scored(copy.deepcopy(model), maps, fit.codes().detach(), fit.views.of(everything))
 
-    first, state = latest(checkpoints, device)
+    def state_now() -> dict:
+        state = {"fit": fit.state(), "of_maps": of_maps.state_dict(), "frozen": frozen}
+        return state | {"model": model.state_dict(), "of_modules": of_modules.state_dict()}
+
+    first, state = session.resume()
     if state:
         fit.load(state["fit"])
         of_maps.load_state_dict(state["of_maps"])
@@ -111,14 +109,12 @@ def invert_in_turns(
                 torch.nn.utils.clip_grad_norm_(modules, config.clip_gradient_norm)
             of_modules.step()
         done = step + 1
-        tell(progress, done, total, "steps with modules released" if released else "steps", terms)
+        tell(session.progress, done, total, "steps with modules released" if released else "steps", terms)
         if look:
             look(done, found)
-        if checkpoints and (done % config.checkpoint_every_steps == 0 or done == total):
-            state = {"fit": fit.state(), "of_maps": of_maps.state_dict(), "frozen": frozen}
-            state |= {"model": model.state_dict(), "of_modules": of_modules.state_dict()}
-            checkpoints.save(done, state)
+        session.keep(done, config.checkpoint_every_steps, total, state_now)
     if frozen is None:  # Modules were never released.
         return (end := found()), end
     before = copy.deepcopy(sof.model)
-    return scored(before, maps, frozen["codes"], views.with_values(frozen["values"])), found()
+    codes, values = (frozen[name].to(device) for name in ("codes", "values"))
+    return scored(before, maps, codes, views.with_values(values)), found()

@@ -10,10 +10,11 @@ import torch
 from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.parsing.config import TrainParser
+from sofgan.parsing.data import splits_of
 from sofgan.parsing.train import train_parser
 from sofgan.photos.store import PhotoStore
 from sofgan.progress import Progress
-from sofgan.training import Checkpoints
+from sofgan.session import Checkpoints, Session
 
 
 def main() -> None:
@@ -29,8 +30,8 @@ def main() -> None:
 
     with distributed.process_group("cpu") as device:
         trained = train_parser(
-            PhotoStore(work / "store"), config, 0, device=device, workers=2,
-            checkpoints=Checkpoints(work / "states", "f"), progress=Reports(),
+            splits_of(PhotoStore(work / "store"), config.parser.size), config, 0, device,
+            Session(Reports(), Checkpoints(work / "states", "f")), workers=2,
         )  # fmt: skip
     result = {
         "state": trained.parser.state_dict(), "curve": trained.curve, "reports": reports,

@@ -12,11 +12,12 @@ from sofgan.config import from_mapping
 from sofgan.errors import InputError
 from sofgan.labels import NUM_CLASSES, PALETTE
 from sofgan.parsing.config import TrainParser
+from sofgan.parsing.data import splits_of
 from sofgan.parsing.train import own_rows, sharers, train_parser
 from sofgan.photos.decoding import encode_labels
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
 from sofgan.progress import Progress
-from sofgan.training import Checkpoints
+from sofgan.session import Checkpoints, Session
 
 WORKER = Path(__file__).with_name("parser_worker.py")
 CONFIG = {
@@ -57,7 +58,7 @@ def test_two_processes_train_as_one_and_one_goes_on(torchrun, work):
     torchrun(str(WORKER), json.dumps({"work": str(work), "config": CONFIG}))
     first, second = (torch.load(work / f"rank{rank}.pt", weights_only=True) for rank in (0, 1))
     config = from_mapping(TrainParser, CONFIG, "test")
-    alone = train_parser(PhotoStore(work / "store"), config, 0)
+    alone = train_parser(splits_of(PhotoStore(work / "store"), 16), config, 0)
 
     assert first["reports"] == [2, 4] and second["reports"] == []
     assert first["curve"] == second["curve"]
@@ -79,10 +80,8 @@ def test_two_processes_train_as_one_and_one_goes_on(torchrun, work):
         def scalars(self, step, values):
             steps.append(step)
 
-    resumed = train_parser(
-        PhotoStore(work / "store"), config, 0, checkpoints=Checkpoints(work / "states", "f"),
-        progress=Reports(),
-    )  # fmt: skip
+    session = Session(Reports(), Checkpoints(work / "states", "f"))
+    resumed = train_parser(splits_of(PhotoStore(work / "store"), 16), config, 0, session=session)
     assert steps == [4] and resumed.curve[0] == first["curve"][0]
     assert resumed.curve[1] == pytest.approx(first["curve"][1], rel=1e-3, abs=1e-3)
 

@@ -9,8 +9,9 @@ import torch.nn.functional as F
 
 from sofgan.parsing.augment import draw_changes
 from sofgan.parsing.config import Augmentation, ParserConfig
+from sofgan.parsing.data import class_weights, repeat_factors
 from sofgan.parsing.parser import FaceParser
-from sofgan.parsing.train import _parameter_groups, class_weights, dice_loss, parser_loss, repeat_factors
+from sofgan.parsing.train import _parameter_groups, dice_loss, parser_loss
 
 STILL = Augmentation(0, 0, 0, 0, 0, 0, 0)
 

@@ -10,20 +10,13 @@ from sofgan.images import to_network_range
 from sofgan.labels import EYE, HAIR, PALETTE
 from sofgan.parsing import train
 from sofgan.parsing.config import Augmentation, ParseFaces, ParserConfig, Pretrained, TrainParser
+from sofgan.parsing.data import LabelledPhotos, class_weights, draw_plan, repeat_factors, splits_of
 from sofgan.parsing.parse_store import parse_store
 from sofgan.parsing.parser import save_parser
-from sofgan.parsing.train import (
-    LabelledPhotos,
-    ParserTraining,
-    _plan,
-    class_weights,
-    dice_loss,
-    repeat_factors,
-    train_parser,
-)
+from sofgan.parsing.train import ParserTraining, dice_loss, train_parser
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
 from sofgan.progress import Progress
-from sofgan.training import Checkpoints
+from sofgan.session import Checkpoints, Session
 
 CONFIG = TrainParser(
     parser=ParserConfig("unet", 32, 8),
@@ -91,10 +84,10 @@ class Kill(Progress):
 
 
 def test_a_killed_training_resumes_to_the_same_bytes(store, tmp_path):
-    whole = train_parser(store, CONFIG, seed=0)
+    whole = train_parser(splits_of(store, 32), CONFIG, seed=0)
     states = Checkpoints(tmp_path / "states", "f")
     with pytest.raises(Killed):
-        train_parser(store, CONFIG, seed=0, checkpoints=states, progress=Kill(9), workers=2)
+        train_parser(splits_of(store, 32), CONFIG, seed=0, session=Session(Kill(9), states), workers=2)
     assert states.latest()[0] == 5
     scored = []
 
@@ -102,13 +95,13 @@ def test_a_killed_training_resumes_to_the_same_bytes(store, tmp_path):
         def scalars(self, step, values):
             scored.append(step)
 
-    resumed = train_parser(store, CONFIG, seed=0, checkpoints=states, progress=Scores())
+    resumed = train_parser(splits_of(store, 32), CONFIG, seed=0, session=Session(Scores(), states))
     assert scored == [8, 12] and resumed.step == whole.step
     assert [row["step"] for row in resumed.curve] == [4, 8, 12] and resumed.curve == whole.curve
     save_parser(tmp_path / "whole.pt", whole.parser)
     save_parser(tmp_path / "resumed.pt", resumed.parser)
     assert (tmp_path / "whole.pt").read_bytes() == (tmp_path / "resumed.pt").read_bytes()
-    other = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=1)
+    other = train_parser(splits_of(store, 32), dataclasses.replace(CONFIG, steps=4), seed=1)
     assert not torch.equal(other.parser.network.head.weight, whole.parser.network.head.weight)
 
 
@@ -118,7 +111,7 @@ def test_threads_change_no_bit(store):
     for threads in (1, 2):
         runtime.use_cpu(threads)
         try:
-            weights.append(train_parser(store, config, seed=0).parser.state_dict())
+            weights.append(train_parser(splits_of(store, 32), config, seed=0).parser.state_dict())
         finally:
             runtime.use_cpu(1)
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
@@ -151,14 +144,14 @@ def test_a_step_is_the_mean_over_its_shares(store, monkeypatch):
 def test_it_learns_what_colours_tell(store):
     still = Augmentation(0.5, 0.1, 0.05, 5, 0, 0, 0)
     config = dataclasses.replace(CONFIG, steps=60, score_every_steps=20, augmentation=still)
-    trained = train_parser(store, config, seed=0, workers=2)
+    trained = train_parser(splits_of(store, 32), config, seed=0, workers=2)
     assert trained.confusion.miou() > 0.8
     assert trained.confusion.counts.sum() == 5 * 32 * 32
 
 
 def test_it_stops_early_and_keeps_the_best(store):
     config = dataclasses.replace(CONFIG, steps=40, learning_rate=0.0, score_every_steps=2, patience=2)
-    trained = train_parser(store, config, seed=0)
+    trained = train_parser(splits_of(store, 32), config, seed=0)
     assert len(trained.curve) < 20
     assert trained.step == max(trained.curve, key=lambda row: row["validation_miou"])["step"]
 
@@ -184,7 +177,7 @@ def test_what_scores_a_parser_chooses_nothing(store, monkeypatch):
     monkeypatch.setattr(
         LabelledPhotos, "load", lambda self, rows: loaded.extend(self.indices[list(rows)]) or load(self, rows)
     )
-    trained = train_parser(store, CONFIG, seed=0)
+    trained = train_parser(splits_of(store, 32), CONFIG, seed=0)
     assert trained.step == 8 and trained.confusion.miou() == -1.0
     assert seen == [[13, 14]] * 3 + [[15, 16, 17, 18, 19]] and max(loaded) < 13
 
@@ -192,7 +185,7 @@ def test_what_scores_a_parser_chooses_nothing(store, monkeypatch):
 def test_the_averages_half_life_grows_to_its_own(store, monkeypatch):
     halflives, beta = [], train.ema_beta
     monkeypatch.setattr(train, "ema_beta", lambda *how: halflives.append(how) or beta(*how))
-    train_parser(store, dataclasses.replace(CONFIG, steps=6, ema_halflife_images=1.8), seed=0)
+    train_parser(splits_of(store, 32), dataclasses.replace(CONFIG, steps=6, ema_halflife_images=1.8), seed=0)
     # A tenth of the photos shown so far, four a step.
     assert halflives == [(4, pytest.approx(value)) for value in (0.4, 0.8, 1.2, 1.6, 1.8, 1.8)]
 
@@ -229,20 +222,20 @@ def test_stores_without_maps_or_held_out_photos_are_refused(tmp_path):
     with PhotoStoreWriter(tmp_path / "bare") as writer:
         writer.add("a", b"x")
     with pytest.raises(ValueError, match="without label maps"):
-        train_parser(PhotoStore(tmp_path / "bare"), CONFIG, 0)
+        splits_of(PhotoStore(tmp_path / "bare"), 32)
     with PhotoStoreWriter(tmp_path / "one") as writer:
         writer.add("a", b"x", np.zeros((2, 2), np.uint8))
     with pytest.raises(ValueError, match="raise its validation_share"):
-        train_parser(PhotoStore(tmp_path / "one"), CONFIG, 0)
+        splits_of(PhotoStore(tmp_path / "one"), 32)
     with PhotoStoreWriter(tmp_path / "two") as writer:
         for name, split in (("a", TRAIN), ("b", VALIDATION)):
             writer.add(name, b"x", np.zeros((2, 2), np.uint8), split)
     with pytest.raises(ValueError, match="raise its held_out_share"):
-        train_parser(PhotoStore(tmp_path / "two"), CONFIG, 0)
+        splits_of(PhotoStore(tmp_path / "two"), 32)
 
 
 def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, capsys):
-    parser = train_parser(store, dataclasses.replace(CONFIG, steps=4), seed=0).parser
+    parser = train_parser(splits_of(store, 32), dataclasses.replace(CONFIG, steps=4), seed=0).parser
     options = {"parser_sha256": "p", "block_photos": 8}
     count = parse_store(store, parser, tmp_path / "whole", PARSE, work=tmp_path / "w1", **options)
     assert count == 20 and not any((tmp_path / "w1").iterdir())
@@ -288,31 +281,33 @@ def test_photos_with_rare_classes_are_drawn_more_often(store):
 
     # Every epoch draws each photo as often as its factor says, within one.
     repeats = np.array([1.0, 3.0, 1.0, 2.5, 1.0])
-    drawn = np.concatenate(list(_plan(repeats, 1, seed=0, start=0, steps=80))).reshape(-1, 8)  # 8 or 9 long
-    counts = np.bincount(np.concatenate(list(_plan(repeats, 1, 0, 0, 800))), minlength=5) / 800
+    drawn = np.concatenate(list(draw_plan(repeats, 1, seed=0, start=0, steps=80))).reshape(
+        -1, 8
+    )  # 8 or 9 long
+    counts = np.bincount(np.concatenate(list(draw_plan(repeats, 1, 0, 0, 800))), minlength=5) / 800
     assert counts == pytest.approx(repeats / repeats.sum(), abs=0.01)
     assert set(range(5)) <= set(drawn[:4].ravel())
     # Without repeats every epoch is a permutation, and a later start continues the same plan.
-    plan = np.concatenate(list(_plan(np.ones(5), 2, 0, 0, 10)))
+    plan = np.concatenate(list(draw_plan(np.ones(5), 2, 0, 0, 10)))
     assert all(sorted(epoch) == list(range(5)) for epoch in plan.reshape(4, 5).tolist())
-    assert (np.concatenate(list(_plan(np.ones(5), 2, 0, 4, 10))) == plan[8:]).all()
+    assert (np.concatenate(list(draw_plan(np.ones(5), 2, 0, 4, 10))) == plan[8:]).all()
 
 
 def test_half_the_size_at_first_is_another_training_and_resumes(store, tmp_path):
     config = dataclasses.replace(CONFIG, small_share=0.5, repeat_below=0.9)
 
     sizes = []
-    whole = train_parser(store, config, seed=0)
+    whole = train_parser(splits_of(store, 32), config, seed=0)
     hook = torch.nn.modules.module.register_module_forward_pre_hook(
         lambda module, inputs: sizes.append(inputs[0].shape[-1]) if type(module).__name__ == "Unet" else None
     )
     states = Checkpoints(tmp_path / "states", "f")
     try:
         with pytest.raises(Killed):
-            train_parser(store, config, seed=0, checkpoints=states, progress=Kill(7))
+            train_parser(splits_of(store, 32), config, seed=0, session=Session(Kill(7), states))
     finally:
         hook.remove()
     assert sizes[0] == 16 and sizes[-1] == 32
-    resumed = train_parser(store, config, seed=0, checkpoints=states)
+    resumed = train_parser(splits_of(store, 32), config, seed=0, session=Session(states=states))
     assert resumed.curve == whole.curve
-    assert resumed.curve != train_parser(store, CONFIG, seed=0).curve
+    assert resumed.curve != train_parser(splits_of(store, 32), CONFIG, seed=0).curve

@@ -10,8 +10,9 @@ import torch
 from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.progress import Progress
+from sofgan.session import Checkpoints, Session
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import ArraySource
+from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.train import train
 
 
@@ -29,10 +30,9 @@ def main() -> None:
             reports.append(step)
 
     with distributed.process_group("cpu") as device:
-        siw, rows = train(
-            config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, device, work / "state", {},
-            Reports(), ArraySource(maps),
-        )  # fmt: skip
+        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(maps))
+        session = Session(Reports(), Checkpoints(work / "state", "f"))
+        siw, rows = train(sources, maps[:2], config, 0, device, session)
         result = {"state": siw.generator.state_dict(), "rows": rows, "reports": reports}
         torch.save(result, work / f"rank{distributed.rank()}.pt")
 

@@ -8,17 +8,16 @@ import pytest
 import torch
 
 from sofgan.config import to_mapping
-from sofgan.siw.data import ArraySource
+from sofgan.session import Checkpoints, Session
+from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.train import train
 
 WORKER = Path(__file__).with_name("siw_worker.py")
 
 
 def alone(config, photos, maps, folder):
-    return train(
-        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", folder, {},
-        photo_labels=ArraySource(maps),
-    )  # fmt: skip
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(maps))
+    return train(sources, maps[:2], config, 0, "cpu", Session(states=Checkpoints(folder, "f")))
 
 
 def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, photos, maps, tmp_path):

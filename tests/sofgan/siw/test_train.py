@@ -8,8 +8,9 @@ import torch
 from sofgan import distributed, runtime, shares
 from sofgan.config import from_mapping, to_mapping
 from sofgan.progress import Progress
+from sofgan.session import Checkpoints, Session
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.data import ArraySource, Batches, Sources
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import load_siw, save_siw
 from sofgan.siw.operators import upsample2
@@ -26,10 +27,11 @@ def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
             if stop_after is not None and len(reports) > stop_after:
                 raise KeyboardInterrupt
 
-    siw, rows = train(
-        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], seed, "cpu", folder / "state",
-        {"photos": "a"}, Reports(),
-    )  # fmt: skip
+    sources, states = (
+        Sources(ArraySource(photos), {"parsed": ArraySource(maps)}),
+        Checkpoints(folder / "state", seed),
+    )
+    siw, rows = train(sources, maps[:2], config, seed, "cpu", Session(Reports(), states))
     save_siw(folder / name, siw)
     return (folder / name).read_bytes(), rows, reports
 
@@ -58,9 +60,8 @@ def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, phot
 
 def test_a_saved_generator_paints_the_same(tiny_training, photos, maps, tmp_path):
     config = tiny_training(kimg=0.008)
-    siw, _ = train(
-        config, ArraySource(photos), {"parsed": ArraySource(maps)}, maps[:2], 0, "cpu", tmp_path / "s", {},
-    )  # fmt: skip
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)})
+    siw, _ = train(sources, maps[:2], config, 0, "cpu")
     save_siw(tmp_path / "siw.pt", siw)
     loaded = load_siw(tmp_path / "siw.pt")
     w = siw.map_styles(siw.sample_z(1, torch.Generator().manual_seed(0)))

@@ -10,12 +10,12 @@ import torch
 from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.progress import Progress
+from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import TrainSof
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.sof import load_sof
 from sofgan.sof.train import train_sof
 from sofgan.sof.warm_start import train_on
-from sofgan.training import Checkpoints
 
 
 class Steps(Progress):
@@ -36,9 +36,9 @@ def main() -> None:
     with distributed.process_group("cpu") as device:
         for name, block in task["configs"].items():
             config = from_mapping(TrainSof, block, name)
-            checkpoints = Checkpoints(Path(task["work"]) / name, [name])
             reports = Steps()
-            model, curve = train_sof(views, config, 0, device, checkpoints, reports)
+            session = Session(reports, Checkpoints(Path(task["work"]) / name, [name]))
+            model, curve = train_sof(views, config, 0, device, session)
             results[name] = {"state": model.state_dict(), "curve": curve, "reports": reports.seen}
         config = from_mapping(TrainSof, task["configs"]["default"], "default")
         model, curve = train_on(load_sof(task["previous"]), views, config, 0, device)

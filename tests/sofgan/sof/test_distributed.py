@@ -9,13 +9,13 @@ import torch
 
 from sofgan import distributed
 from sofgan.config import to_mapping
+from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, WarmStart
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import finish, train_sof
 from sofgan.sof.warm_start import train_on
-from sofgan.training import Checkpoints
 
 WORKER = Path(__file__).with_name("distributed_worker.py")
 
@@ -89,10 +89,12 @@ def test_two_processes_train_on_as_one(configs, previous, views_folder, two_proc
 
 def test_the_first_process_alone_saves(configs, views_folder, two_processes):
     """One process goes on from where two were, and ends where they did."""
-    checkpoints = Checkpoints(two_processes[1] / "default", ["default"])
-    assert checkpoints.latest()[0] == 4
+    states = Checkpoints(two_processes[1] / "default", ["default"])
+    assert states.latest()[0] == 8
+    max((two_processes[1] / "default").glob("*.pt")).unlink()
+    assert states.latest()[0] == 4
     views = read_views(view_files(views_folder, ["synthetic"]))
-    _, curve = train_sof(views, configs["default"], 0, "cpu", checkpoints)
+    _, curve = train_sof(views, configs["default"], 0, "cpu", Session(states=states))
     theirs = two_processes[0][0]["default"]["curve"]
     assert curve[:2] == theirs[:2]
     assert [row["loss"] for row in curve] == pytest.approx([row["loss"] for row in theirs], rel=2e-3)

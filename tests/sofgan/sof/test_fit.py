@@ -12,7 +12,7 @@ from sofgan.sof.config import InvertMasks, SofConfig, SofLoss
 from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.code_prior import fit_prior, open_prior
-from sofgan.sof.inversion.invert import COARSE_SIZE, Fit, project_within
+from sofgan.sof.inversion.invert import COARSE_SIZE, Fit, Recipe, project_within
 from sofgan.sof.inversion.start import search_start
 from sofgan.sof.model import new_model
 from sofgan.sof.rays import Projection, Rays, pixel_rays
@@ -47,7 +47,7 @@ def fit(training):
     model = new_model(SofConfig(training.field, training.marcher), 5, 1.0, 0).requires_grad_(False)
     maps = torch.randint(0, 17, (3, 16, 16), generator=numbers()).to(torch.uint8)
     views = FramingCameras(torch.randn((3, 5), generator=numbers(1)) / 10, 4.0, INTRINSICS)
-    made = Fit(model, maps, model.codes[:3], views, fit_prior(model.codes), CONFIG, training)
+    made = Fit(model, maps, model.codes[:3], views, fit_prior(model.codes), Recipe(CONFIG, training))
     with torch.no_grad():
         made.white.add_(1.0)
         made.views.values.add_(torch.randn((3, 5), generator=numbers(2)))
@@ -148,7 +148,7 @@ def test_codes_are_held_at_first_and_cameras_never(fit, training, monkeypatch, s
         device, model, codes = torch.device("cpu"), fit.model, fit.model.codes
 
     config = dataclasses.replace(CONFIG, code_learning_rate=0.5, camera_learning_rate=0.1)
-    inversion.invert(Field, fit.maps, config, training, 0)
+    inversion.invert(Field, fit.maps, Recipe(config, training), 0)
     assert len(rates) == 4
     code, camera = rates[step]
     assert camera > 0 and (code == 0) == (step < 2)

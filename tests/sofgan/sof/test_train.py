@@ -10,6 +10,7 @@ import torch
 from sofgan import cameras, runtime, shares
 from sofgan.cameras import Camera
 from sofgan.progress import Progress
+from sofgan.session import Checkpoints, Session
 from sofgan.sof import train
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, SofLoss
 from sofgan.sof.data import RaySampler, known_points, read_views, view_files
@@ -20,7 +21,7 @@ from sofgan.sof.render import RenderedView
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import finish, train_sof, validate
-from sofgan.training import Checkpoints, write_curve
+from sofgan.training import write_curve
 
 
 @pytest.fixture(scope="module")
@@ -127,14 +128,14 @@ def test_the_loss_is_the_sum_of_its_terms_by_their_weights(views, config, projec
 
 def test_killed_and_resumed_training_ends_in_the_same_bytes(views, config, tmp_path):
     def run(name, kill_at=None):
-        checkpoints = Checkpoints(tmp_path / "work", [name])
+        states = Checkpoints(tmp_path / "work", [name])
 
         class Kill(Progress):
             def scalars(self, step, values):
                 if step == kill_at:
                     raise Killed
 
-        model, curve = train_sof(views, config, 0, "cpu", checkpoints, Kill())
+        model, curve = train_sof(views, config, 0, "cpu", Session(Kill(), states))
         save_sof(tmp_path / f"{name}.pt", finish(model, views, config, 0))
         write_curve(tmp_path / f"{name}.csv", curve)
         return digest(tmp_path / f"{name}.pt"), digest(tmp_path / f"{name}.csv")
@@ -179,7 +180,7 @@ def test_the_curve_holds_every_class_and_the_report_the_seconds_too(views, confi
             for _ in range(100):  # time that passes while a tracker is told
                 next(ticks)
 
-    _, curve = train_sof(views, config, 0, "cpu", progress=Tracker(), clock=lambda: next(ticks))
+    _, curve = train_sof(views, config, 0, "cpu", Session(Tracker(), clock=lambda: next(ticks)))
     assert [row["step"] for row in curve] == [6, 12]
     for row, scalars in zip(curve, told):
         scores = [value for name, value in row.items() if name.startswith("iou_")]

@@ -6,6 +6,7 @@ import torch
 from sofgan.config import ConfigError, from_mapping
 from sofgan.files import sha256_file
 from sofgan.progress import Progress
+from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import WarmStart
 from sofgan.sof.data import instance_schedule, read_views, view_files
 from sofgan.sof.sof import save_sof
@@ -18,7 +19,6 @@ from sofgan.sof.warm_start import (
     warm_model,
     warm_schedule,
 )
-from sofgan.training import Checkpoints
 
 STEPS = 60
 
@@ -150,9 +150,9 @@ def test_a_resumed_warm_training_goes_on_where_it_was(previous, views, config, t
         warm_start=dataclasses.replace(config.warm_start, steps=6),
     )
     with pytest.raises(Killed):
-        train_on(previous, views, config, 0, "cpu", states, Kill())
+        train_on(previous, views, config, 0, "cpu", Session(Kill(), states))
     assert states.latest()[0] == 2
-    resumed, _ = train_on(previous, views, config, 0, "cpu", states)
+    resumed, _ = train_on(previous, views, config, 0, "cpu", Session(states=states))
     whole, _ = train_on(previous, views, config, 0, "cpu")
     for key, value in whole.state_dict().items():
         torch.testing.assert_close(resumed.state_dict()[key], value, rtol=0, atol=0)

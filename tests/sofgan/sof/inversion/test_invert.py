@@ -9,17 +9,17 @@ import torch
 from sofgan import cameras, runtime, shares
 from sofgan.images import reframe
 from sofgan.scores.segmentation import batch_mean_iou
+from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import InvertMasks
 from sofgan.sof.data import read_views, view_files
 from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion.device_groups import invert_dealt
-from sofgan.sof.inversion.invert import Rehearsal, extend, invert, join, part, release
+from sofgan.sof.inversion.invert import Recipe, extend, invert, join, part, release
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.inversion.start import face_moments, search_start
 from sofgan.sof.sof import SofFile, load_sof, save_sof
 from sofgan.sof.train import validate
-from sofgan.training import Checkpoints
 from tests import scenes
 
 CONFIG = InvertMasks(
@@ -68,7 +68,7 @@ def maps(trained):
 
 
 def test_known_cameras_are_found_again(trained, maps, tiny_training):
-    found = invert(trained, maps, CONFIG, tiny_training, seed=0)
+    found = invert(trained, maps, Recipe(CONFIG, tiny_training), seed=0)
     assert found.views.NAMES == ("yaw", "pitch", "log_zoom", "shift_x", "shift_y")
     yaw, pitch, log_zoom, *shift = found.views.values.detach().T
     assert torch.allclose(yaw, torch.tensor(YAW), atol=0.15)
@@ -100,17 +100,17 @@ def same_weights(first, second):
 
 
 @pytest.fixture(scope="module")
-def rehearsal(views_folder, tiny_training):
-    return Rehearsal(read_views(view_files(views_folder, ["synthetic"])), tiny_training)
+def known(views_folder):
+    return read_views(view_files(views_folder, ["synthetic"]))
 
 
-def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, monkeypatch, tiny_training):
+def test_threads_change_no_bit_and_shares_round_alone(trained, maps, known, monkeypatch, tiny_training):
     config = dataclasses.replace(CONFIG, steps=6, released_steps=3)
 
     def run(threads: int) -> list[torch.Tensor]:
         runtime.use_cpu(threads)
-        found = invert(trained, maps, config, tiny_training, seed=0)
-        found = release(trained, found, maps, config, tiny_training, 0, rehearsal)
+        found = invert(trained, maps, Recipe(config, tiny_training), seed=0)
+        found = release(trained, found, maps, Recipe(config, tiny_training, known=known), 0)
         return [found.codes, found.views.values.detach(), *found.model.state_dict().values()]
 
     monkeypatch.setattr(inversion, "LEAST_SHARE", 1)
@@ -125,17 +125,15 @@ def test_threads_change_no_bit_and_shares_round_alone(trained, maps, rehearsal, 
     assert torch.cat([(a - b).abs().flatten() for a, b in zip(one, plain)]).mean() < 1e-4
 
 
-def test_released_modules_change_and_the_known_field_never(trained, maps, rehearsal, tiny_training):
+def test_released_modules_change_and_the_known_field_never(trained, maps, known, tiny_training):
     before = {name: value.clone() for name, value in trained.model.state_dict().items()}
     config = dataclasses.replace(CONFIG, steps=2, released_steps=3)
     found = release(
         trained,
-        invert(trained, maps, config, tiny_training, seed=0),
+        invert(trained, maps, Recipe(config, tiny_training), seed=0),
         maps,
-        config,
-        tiny_training,
+        Recipe(config, tiny_training, known=known),
         0,
-        rehearsal,
     )
     changed = [n for n, v in found.model.state_dict().items() if not torch.equal(v, before[n])]
     assert {"field.base", "codes"} <= set(changed)
@@ -143,19 +141,19 @@ def test_released_modules_change_and_the_known_field_never(trained, maps, rehear
 
 
 def test_with_a_rehearsal_released_modules_fit_maps_and_go_on_showing_known_heads(
-    trained, rehearsal, tmp_path, tiny_training
+    trained, known, tmp_path, tiny_training
 ):
     scenes.make_views(tmp_path / "new", heads=7, views=2, held_out=0, size=32)
     maps = read_views(view_files(tmp_path, ["new"])).labels[8::2]  # three heads that the field does not know
     config = dataclasses.replace(CONFIG, steps=20, released_steps=60, rehearsal_instances=4)
-    frozen = invert(trained, maps, config, tiny_training, seed=0)
+    frozen = invert(trained, maps, Recipe(config, tiny_training), seed=0)
     scores = []
-    for how in (rehearsal, None):
-        found = release(trained, frozen, maps, config, tiny_training, 0, how)
+    for rehearsed in (known, None):
+        found = release(trained, frozen, maps, Recipe(config, tiny_training, known=rehearsed), 0)
         assert found.miou.mean() > frozen.miou.mean() + 0.05
-        scores.append(validate(found.model, rehearsal.views, None)[0].miou())
+        scores.append(validate(found.model, known, None)[0].miou())
     kept, lost = scores
-    assert kept > validate(trained.model, rehearsal.views, None)[0].miou() - 0.03
+    assert kept > validate(trained.model, known, None)[0].miou() - 0.03
     assert kept > lost + 0.03
 
 
@@ -169,34 +167,37 @@ def test_killed_and_resumed_inversion_finds_the_same(trained, maps, tmp_path, ti
         rays_per_map=32,
         checkpoint_every_steps=3,
     )
-    whole = invert(trained, maps, config, tiny_training, seed=0)
+    whole = invert(trained, maps, Recipe(config, tiny_training), seed=0)
     for at in (3, 14, 16):  # amid the first group, amid the second, at the end
         with pytest.raises(KeyboardInterrupt):
-            invert(trained, maps, config, tiny_training, 0, checkpoints=Kill(tmp_path, at))
-    again = invert(trained, maps, config, tiny_training, 0, checkpoints=Checkpoints(tmp_path, ["x"]))
+            invert(trained, maps, Recipe(config, tiny_training), 0, Session(states=Kill(tmp_path, at)))
+    again = invert(
+        trained, maps, Recipe(config, tiny_training), 0, Session(states=Checkpoints(tmp_path, ["x"]))
+    )
     assert torch.equal(whole.codes, again.codes)
     assert torch.equal(whole.views.values, again.views.values)
 
 
-def test_killed_and_resumed_release_ends_the_same(trained, maps, rehearsal, tmp_path, tiny_training):
+def test_killed_and_resumed_release_ends_the_same(trained, maps, known, tmp_path, tiny_training):
     config = dataclasses.replace(CONFIG, steps=2, released_steps=7, maps_per_step=1, checkpoint_every_steps=3)
-    frozen = invert(trained, maps, config, tiny_training, seed=0)
-    whole = release(trained, frozen, maps, config, tiny_training, 0, rehearsal)
+    frozen = invert(trained, maps, Recipe(config, tiny_training), seed=0)
+    recipe = Recipe(config, tiny_training, known=known)
+    whole = release(trained, frozen, maps, recipe, 0)
     for at in (3, 7):
         with pytest.raises(KeyboardInterrupt):
-            release(trained, frozen, maps, config, tiny_training, 0, rehearsal, Kill(tmp_path, at))
-    again = release(trained, frozen, maps, config, tiny_training, 0, rehearsal, Checkpoints(tmp_path, ["x"]))
+            release(trained, frozen, maps, recipe, 0, Session(states=Kill(tmp_path, at)))
+    again = release(trained, frozen, maps, recipe, 0, Session(states=Checkpoints(tmp_path, ["x"])))
     assert torch.equal(whole.codes, again.codes)
     assert same_weights(whole.model, again.model)
 
 
 def test_known_framing_leaves_zoom_and_shift(trained, maps, tiny_training):
     config = dataclasses.replace(CONFIG, steps=6, camera_only_share=0.0, camera_weight=1.0)
-    found = invert(trained, maps, config, tiny_training, seed=0, known_framing=True)
+    found = invert(trained, maps, Recipe(config, tiny_training), seed=0, known_framing=True)
     values = found.views.values.detach()
     assert torch.equal(values[:, 2:], torch.zeros(2, 3))
     assert (values[:, 1].abs() > 1e-4).all()
-    other = invert(trained, maps[:1], config, tiny_training, seed=0)
+    other = invert(trained, maps[:1], Recipe(config, tiny_training), seed=0)
     both = join(found, other)
     assert both.views.free.tolist() == [[1, 1, 0, 0, 0], [1, 1, 0, 0, 0], [1, 1, 1, 1, 1]]
     assert torch.equal(part(both, slice(2, None)).codes, other.codes)
@@ -207,7 +208,7 @@ def test_other_views_of_a_frontal_map_are_scored(trained, views_folder, tiny_tra
     frontal = frontal_views(views)
     assert frontal.tolist() == [0, 8, 16, 24]
     config = dataclasses.replace(CONFIG, steps=1)
-    found = invert(trained, views.labels[frontal], config, tiny_training, seed=0, known_framing=True)
+    found = invert(trained, views.labels[frontal], Recipe(config, tiny_training), seed=0, known_framing=True)
     known = dataclasses.replace(found, codes=trained.codes)
     other = torch.tensor([view for view in range(32) if view % 8])
     assert score_other_views(known, views).counts.sum() == other.numel() * 32 * 32
@@ -218,7 +219,7 @@ def test_other_views_of_a_frontal_map_are_scored(trained, views_folder, tiny_tra
 
 
 def test_inverted_codes_are_appended_and_marked(trained, maps, tmp_path, tiny_training):
-    found = invert(trained, maps, dataclasses.replace(CONFIG, steps=2), tiny_training, seed=0)
+    found = invert(trained, maps, Recipe(dataclasses.replace(CONFIG, steps=2), tiny_training), seed=0)
     save_sof(tmp_path / "x.pt", extend(trained, found, ["a", "b"], seed=0))
     loaded = load_sof(tmp_path / "x.pt")
     assert loaded.instance_names == [*trained.instance_names, "a", "b"]
@@ -274,7 +275,7 @@ def test_groups_that_are_dealt_are_those_of_one_process(trained, tiny_training, 
         turned = views(torch.arange(3), 32)
     maps = torch.stack([trained.render(trained.codes[i], turned[i]).labels for i in range(3)])
     config = dataclasses.replace(CONFIG, steps=6, maps_per_step=2)
-    whole = invert(trained, maps, config, tiny_training, 0)
+    whole = invert(trained, maps, Recipe(config, tiny_training), 0)
     worked, file = [], SofFile(tmp_path / "sof.pt", "")
 
     def mapper(task, items):
@@ -284,12 +285,12 @@ def test_groups_that_are_dealt_are_those_of_one_process(trained, tiny_training, 
             if stopping:
                 raise KeyboardInterrupt
 
-    how = (config, tiny_training, 0, mapper)
+    how = (Recipe(config, tiny_training), 0, mapper)
     stopping = True
     with pytest.raises(KeyboardInterrupt):
-        invert_dealt(file, maps, *how, checkpoints=Checkpoints(tmp_path / "states", "f"))
+        invert_dealt(file, maps, *how, Session(states=Checkpoints(tmp_path / "states", "f")))
     stopping = False
-    dealt = invert_dealt(file, maps, *how, checkpoints=Checkpoints(tmp_path / "states", "f"))
+    dealt = invert_dealt(file, maps, *how, Session(states=Checkpoints(tmp_path / "states", "f")))
     assert worked == [0, 1]
     assert torch.equal(dealt.codes, whole.codes) and torch.equal(dealt.views.values, whole.views.values)
     assert (dealt.fitted == whole.fitted).all() and (dealt.miou == whole.miou).all()

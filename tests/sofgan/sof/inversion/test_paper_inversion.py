@@ -10,14 +10,14 @@ import yaml
 from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.config import from_mapping
+from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import InvertMasks, RaySampling
 from sofgan.sof.inversion import paper_inversion
 from sofgan.sof.inversion.cameras import PositionCameras
 from sofgan.sof.inversion.code_prior import fit_prior, open_prior
-from sofgan.sof.inversion.invert import Fit, Rehearsal, invert
+from sofgan.sof.inversion.invert import Fit, Recipe, invert
 from sofgan.sof.inversion.map_adam import MapAdam
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
-from sofgan.training import Checkpoints
 
 ROOT = Path(__file__).parents[4]
 YAWS, PITCHES = (-0.5, 0.45, 0.4), (0.1, -0.1, 0.15)
@@ -63,7 +63,7 @@ def test_the_profiles_rates_find_cameras_in_the_papers_number_of_visits(trained,
     config = dataclasses.replace(papers(), steps=VISITS, released_steps=0, maps_per_step=3, rays_per_map=256)
     start = degrees_off(torch.tensor([[0.0, 0.0, 1.0]]).expand(3, 3), trained)
     assert start.min() > 22
-    _, found = invert_in_turns(trained, maps, config, even, seed=0)
+    _, found = invert_in_turns(trained, maps, Recipe(config, even), seed=0)
     assert found.views.NAMES == ("x", "y", "z")
     assert degrees_off(found.views.values.detach(), trained).median() < start.min() / 2
 
@@ -106,7 +106,7 @@ def test_maps_come_by_turns_under_one_optimiser_and_one_schedule(trained, maps, 
     config = dataclasses.replace(
         SHORT, maps_per_step=1, warmup_share=0.3, code_learning_rate=1.0, released_code_learning_rate=1.0
     )
-    frozen, found = invert_in_turns(trained, maps, config, even, seed=0)
+    frozen, found = invert_in_turns(trained, maps, Recipe(config, even), seed=0)
     assert len(made) == 1
     assert made[0].draws.tolist() == [3, 3, 3]
     assert all(sorted(sum(rows[turn : turn + 3], [])) == [0, 1, 2] for turn in (0, 3, 6))
@@ -136,11 +136,13 @@ class Kill(Checkpoints):
 
 
 def test_killed_and_resumed_it_ends_the_same(trained, maps, even, tmp_path):
-    whole = invert_in_turns(trained, maps, SHORT, even, seed=0)
+    whole = invert_in_turns(trained, maps, Recipe(SHORT, even), seed=0)
     for at in (3, 6, 9):  # frozen, released, at the end
         with pytest.raises(KeyboardInterrupt):
-            invert_in_turns(trained, maps, SHORT, even, 0, checkpoints=Kill(tmp_path, at))
-    again = invert_in_turns(trained, maps, SHORT, even, 0, checkpoints=Checkpoints(tmp_path, ["x"]))
+            invert_in_turns(trained, maps, Recipe(SHORT, even), 0, Session(states=Kill(tmp_path, at)))
+    again = invert_in_turns(
+        trained, maps, Recipe(SHORT, even), 0, Session(states=Checkpoints(tmp_path, ["x"]))
+    )
     for one, other in zip(whole, again):
         assert torch.equal(one.codes, other.codes)
         assert torch.equal(one.views.values, other.views.values)
@@ -154,8 +156,8 @@ def test_looks_on_the_way_change_nothing(trained, maps, even):
         if step in (2, 7):
             seen[step] = found()
 
-    watched = invert_in_turns(trained, maps, SHORT, even, 0, look=look)
-    plain = invert_in_turns(trained, maps, SHORT, even, 0)
+    watched = invert_in_turns(trained, maps, Recipe(SHORT, even), 0, look=look)
+    plain = invert_in_turns(trained, maps, Recipe(SHORT, even), 0)
     assert torch.equal(watched[1].codes, plain[1].codes)
     assert seen[2].fitted.shape == (3, 32, 32)
     assert not torch.equal(seen[2].codes, seen[7].codes)
@@ -169,7 +171,7 @@ def test_codes_leave_the_span_of_known_ones_where_the_configuration_says_so(trai
 
     for space, least, most in (("all", 0.05, 1.0), ("known", 0.0, 1e-4)):
         config = dataclasses.replace(SHORT, code_space=space)
-        assert least <= outside(invert_in_turns(trained, maps, config, even, 0)[1].codes) <= most
+        assert least <= outside(invert_in_turns(trained, maps, Recipe(config, even), 0)[1].codes) <= most
 
 
 def test_an_open_prior_is_as_wide_as_the_codes_and_loses_none():
@@ -188,9 +190,9 @@ def test_an_open_prior_is_as_wide_as_the_codes_and_loses_none():
 def test_rays_and_terms_of_the_loss_are_those_of_the_field_s_training(trained, maps, even, tiny_training):
     views = PositionCameras(torch.tensor([[0.0, 0.0, 4.0]]).expand(3, 3), (0.0, 0.0, 0.0), trained.intrinsics)
     prior, codes = fit_prior(trained.codes), trained.codes[:3]
-    fit = Fit(trained.model, maps, codes, views, prior, SHORT, even)
+    fit = Fit(trained.model, maps, codes, views, prior, Recipe(SHORT, even))
     assert fit.density.unique().tolist() == [255]
-    uneven = Fit(trained.model, maps, codes, views, prior, SHORT, tiny_training)
+    uneven = Fit(trained.model, maps, codes, views, prior, Recipe(SHORT, tiny_training))
     assert len(uneven.density.unique()) > 3
     behind = dataclasses.replace(
         even, loss=dataclasses.replace(even.loss, cross_entropy=200.0, negative_depth=10.0)
@@ -198,7 +200,7 @@ def test_rays_and_terms_of_the_loss_are_those_of_the_field_s_training(trained, m
     views = PositionCameras(
         torch.tensor([[0.0, 0.0, -0.3]]).expand(3, 3), (0.0, 0.0, 0.0), trained.intrinsics
     )
-    whole = Fit(trained.model, maps, codes, views, prior, SHORT, behind)
+    whole = Fit(trained.model, maps, codes, views, prior, Recipe(SHORT, behind))
     index, pixels = torch.arange(3), torch.arange(8).expand(3, 8)
     classes, weights = torch.zeros(3, 8, dtype=torch.long), torch.ones(3, 8)
     total, terms = whole.loss(index, pixels, classes, weights, torch.Generator().manual_seed(0))
@@ -212,7 +214,7 @@ def test_released_modules_are_clipped_as_configured(trained, maps, even):
     moved = []
     for norm in (1e-12, 0.0):
         config = dataclasses.replace(SHORT, clip_gradient_norm=norm)
-        frozen, found = invert_in_turns(trained, maps, config, even, 0)
+        frozen, found = invert_in_turns(trained, maps, Recipe(config, even), 0)
         moved.append((found.model.field.base - frozen.model.field.base).abs().max())
     assert moved[0] < 1e-2 * moved[1]
 
@@ -220,25 +222,25 @@ def test_released_modules_are_clipped_as_configured(trained, maps, even):
 def test_with_a_rehearsal_known_codes_move_too(trained, maps, even, views_folder):
     from sofgan.sof.data import read_views, view_files
 
-    rehearsal = Rehearsal(read_views(view_files(views_folder, ["synthetic"])), even)
+    known = read_views(view_files(views_folder, ["synthetic"]))
     config = dataclasses.replace(SHORT, rehearsal_instances=2)
-    _, found = invert_in_turns(trained, maps, config, even, 0, rehearsal)
+    _, found = invert_in_turns(trained, maps, Recipe(config, even, known=known), 0)
     assert not torch.equal(found.model.codes, trained.model.codes)
     _, without = invert_in_turns(
-        trained, maps, dataclasses.replace(config, rehearsal_instances=0), even, 0, rehearsal
+        trained, maps, Recipe(dataclasses.replace(config, rehearsal_instances=0), even, known=known), 0
     )
     assert torch.equal(without.model.codes, trained.model.codes)
 
 
 def test_the_fast_way_refuses_the_papers_preset(trained, maps, even):
     with pytest.raises(ValueError, match="invert_in_turns"):
-        invert(trained, maps, SHORT, even, 0)
+        invert(trained, maps, Recipe(SHORT, even), 0)
 
 
 def test_cameras_may_move_first_alone(trained, maps, even):
     config = dataclasses.replace(SHORT, steps=4, released_steps=0, maps_per_step=3, camera_only_share=0.5)
     seen = []
-    invert_in_turns(trained, maps, config, even, 0, look=lambda step, found: seen.append(found()))
+    invert_in_turns(trained, maps, Recipe(config, even), 0, look=lambda step, found: seen.append(found()))
     mean = trained.codes.mean(0).expand(3, -1)
     assert torch.allclose(seen[1].codes, mean, atol=1e-6) and not torch.allclose(
         seen[2].codes, mean, atol=1e-3
