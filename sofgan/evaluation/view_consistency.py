@@ -17,13 +17,13 @@ from torch import Tensor
 from sofgan import runtime
 from sofgan.cameras import Camera
 from sofgan.evaluation.intervals import over_heads, ratio
-from sofgan.evaluation.warping import depth_of_pixels, find_warp, neighbours
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import torch_generator
 from sofgan.siw.condition_views import draw_view
 from sofgan.siw.model import Siw
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.sof import Sof
+from sofgan.warping import depth_of_pixels, find_warp, neighbours
 
 GAPS_DEGREES = (10, 20)  # of yaw between two views: over less, interpolation is most of the difference
 

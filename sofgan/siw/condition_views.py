@@ -1,7 +1,7 @@
 """Label maps of the SOF space, framed as portraits: conditions for training and for pictures of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from sofgan import runtime
 from sofgan.cameras import Camera
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.siw.conditions import TRAINING
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
 from sofgan.siw.portrait_poses import Poses, draw_poses
@@ -124,7 +125,8 @@ def plan_views(
     judge = judge or (lambda codes: judge_codes(sof, reference, codes, **JUDGED))
     streams = {purpose: torch_generator(seed, "siw", "sof codes", purpose) for purpose in counts}
     chosen = {
-        purpose: Candidates(sof.codes.new_empty(n, sof.codes.shape[1])) for purpose, n in counts.items()
+        purpose: Candidates(sof.codes.new_empty(-(-n // views_of(config, purpose)), sof.codes.shape[1]))
+        for purpose, n in counts.items()
     }
     for _ in range(MAX_TRIES):
         tried = {
@@ -145,14 +147,26 @@ def plan_views(
             chosen[purpose].take(codes, *(values[rows] for values in scores))
             first = rows.stop
     return {
-        purpose: HeadViews(
+        purpose: _seen(
             candidates.codes.cpu().numpy(),
+            views_of(config, purpose),
             draw_poses(
                 framing, config, people, counts[purpose], numpy_generator(seed, "siw", "sof cameras", purpose)
             ),
         )
         for purpose, candidates in chosen.items()
     }
+
+
+def views_of(config: FramingConfig, purpose: str) -> int:
+    """Views of each head for a purpose: heads that are trained on have several, heads to score by are all others."""
+    return config.views_per_head if purpose == TRAINING else 1
+
+
+def _seen(codes: np.ndarray, views: int, poses: Poses) -> HeadViews:
+    """So many views of each of codes (M, Z), one after another, as many as there are poses; a head has one torso."""
+    heads = np.arange(len(poses)) // views
+    return HeadViews(codes[heads], replace(poses, shoulders=poses.shoulders[heads * views]))
 
 
 def draw_view(sof: Sof, code: np.ndarray, camera: Camera, shoulders=USUAL) -> tuple[np.ndarray, np.ndarray]:

@@ -11,7 +11,7 @@ from sofgan.evaluation.view_consistency import (
     render_orbit,
     warp_errors,
 )
-from sofgan.evaluation.warping import find_warp
+from sofgan.warping import find_warp
 from tests.sofgan.evaluation.conftest import ball_points
 from tests.sofgan.evaluation.test_warping import views_of
 

@@ -4,9 +4,9 @@ import torch
 
 from sofgan.cameras import Camera, rays
 from sofgan.evaluation.view_consistency import render_orbit
-from sofgan.evaluation.warping import depth_of_pixels, find_warp, neighbours
 from sofgan.labels import SKIN
 from sofgan.scores.segmentation import ConfusionMatrix
+from sofgan.warping import depth_of_pixels, find_warp, neighbours
 from tests.sofgan.evaluation.conftest import ball_points
 
 YAWS = (-20.0, -10.0, 0.0, 10.0, 20.0)

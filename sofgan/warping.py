@@ -31,7 +31,7 @@ class Warp:
         return F.grid_sample(images, self.grid.to(images.dtype), mode, "border", align_corners=False)
 
 
-def find_warp(depth: Tensor, views: Camera, sources: list[int], targets: list[int]) -> Warp:
+def find_warp(depth: Tensor, views: Camera, sources: list[int] | Tensor, targets: list[int] | Tensor) -> Warp:
     """The warp of some views onto others by their depth.
 
     A pixel counts where the four pixels of the source that its point falls between are all as far from the source's
@@ -44,7 +44,7 @@ def find_warp(depth: Tensor, views: Camera, sources: list[int], targets: list[in
         sources, targets: P numbers of views each.
     """
     size, device = views.size, depth.device
-    sources, targets = (torch.tensor(numbers, device=device) for numbers in (sources, targets))
+    sources, targets = (torch.as_tensor(numbers, device=device) for numbers in (sources, targets))
     origins, directions = cameras.rays(views[targets])
     wanted = depth[targets]
     # A pixel without depth stands for a point before its camera: no camera has a place for its own centre.
