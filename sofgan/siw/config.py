@@ -20,6 +20,7 @@ from sofgan.config import (
     multiple_of,
     within,
 )
+from sofgan.sof.config import Sampling
 
 MAP_SOURCES = ("parsed", "celebamask", "sof")
 
@@ -152,14 +153,9 @@ class SamplingConfig:
     neighbours: Count  # nearest heads of the first one, out of which `neighbours` draws the others
     judged: bool  # implausible heads are drawn again
 
-    def keywords(self) -> dict[str, object]:
-        """Keyword arguments for `sofgan.sof.sampling.sample_codes`."""
-        return {
-            "method": self.method,
-            "bases": self.bases,
-            "concentration": self.concentration,
-            "neighbours": self.neighbours,
-        }
+    def sampling(self) -> Sampling:
+        """The same without how heads are judged."""
+        return Sampling(self.method, self.bases, self.concentration, self.neighbours)
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ import torch
 from torch import Tensor
 
 from sofgan.seeds import torch_generator
+from sofgan.sof.config import Sampling
 
 FEATURES_PER_KIND = 16384  # numbers of a tensor, at most
 FEATURE_NUMBERS = (
@@ -18,6 +19,7 @@ EM_ITERATIONS = 100
 EM_STARTS = 8
 VARIANCE_FLOOR = 1e-2  # of the whitened codes' variance, which is 1
 SHRINKAGE = 0.3  # of a component's variances towards the mean of all: components see few codes
+DEFAULT_SAMPLING = Sampling()
 
 
 def combine(codes: Tensor, weights: Tensor) -> Tensor:
@@ -204,31 +206,23 @@ def sample_mixture(
 
 
 def sample_codes(
-    sof,
-    count: int,
-    generator: torch.Generator,
-    method: str = "neighbours",
-    bases: int = 3,
-    concentration: float = 1.0,
-    neighbours: int = 8,
-    spread: float = 1.0,
+    sof, count: int, generator: torch.Generator, sampling: Sampling = DEFAULT_SAMPLING
 ) -> Tensor:
     """(count, Z) codes of new heads, on the field's device.
 
     Args:
         sof: a `sofgan.sof.sof.Sof`.
         generator: on the CPU.
-        method: "neighbours" (eq. 6 over `bases` alike heads, out of so many nearest `neighbours`), "random" (eq. 6
-            over any `bases` heads, as the paper has it) or "mixture" (PCA + Gaussian mixture, deviations times
-            `spread`).
 
     Raises:
-        ValueError: another method.
+        ValueError: there is no such method.
     """
+    method, bases, concentration = sampling.method, sampling.bases, sampling.concentration
     if method == "neighbours" and len(sof.codes) > 1:
-        return neighbour_codes(sof.codes, sof.features(), count, bases, concentration, neighbours, generator)
+        near = sampling.neighbours
+        return neighbour_codes(sof.codes, sof.features(), count, bases, concentration, near, generator)
     if method == "mixture":
-        return sample_mixture(sof.space, count, generator, spread).to(sof.device)
+        return sample_mixture(sof.space, count, generator, sampling.spread).to(sof.device)
     if method in ("random", "neighbours"):
         return combined_codes(sof.codes, count, bases, concentration, generator)
     raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")

@@ -171,13 +171,13 @@ def test_summary_tells_copies_from_new_heads_and_one_head_from_many(heads, refer
 
 
 def test_implausible_heads_are_drawn_again_up_to_a_limit(heads, trained):
-    maps = render_heads(trained, trained.codes, (0.0,), 32)
+    maps = render_heads(trained, trained.codes, FRONTAL)
     assert maps.shape == (4, 1, 32, 32)
     assert maps.dtype == np.uint8
 
     def draw(reference, max_tries):
         generator = torch.Generator().manual_seed(0)
-        return sample_plausible(trained, reference, 3, generator, max_tries, (0.0,), 32)
+        return sample_plausible(trained, reference, 3, generator, views=FRONTAL, max_tries=max_tries)
 
     strict = draw(
         fit_reference(heads[:TRAINING, 1:2]), 2
@@ -194,7 +194,7 @@ def test_implausible_heads_are_drawn_again_up_to_a_limit(heads, trained):
 
 def test_the_space_is_scored_against_heads_that_were_trained_on(trained):
     def scored(sof):
-        return score_space(sof, 6, torch.Generator().manual_seed(0), (0.0,), 32)
+        return score_space(sof, 6, torch.Generator().manual_seed(0), FRONTAL)
 
     assert scored(trained) == {}  # four heads are too few to judge by
     noise = torch.randn(24, trained.codes.shape[1], generator=torch.Generator().manual_seed(1))

@@ -7,6 +7,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from sofgan.sof import sampling
+from sofgan.sof.config import Sampling
 from sofgan.sof.sampling import (
     combine,
     combined_codes,
@@ -134,11 +135,11 @@ def test_mixture_axes_are_combinations_of_codes():
 
 def test_sampling_methods_of_a_field(trained):
     for method in ("neighbours", "random", "mixture"):
-        drawn = sample_codes(trained, 3, seeded(), method)
+        drawn = sample_codes(trained, 3, seeded(), Sampling(method))
         assert drawn.shape == (3, 8)
-        assert torch.equal(drawn, sample_codes(trained, 3, seeded(), method))
+        assert torch.equal(drawn, sample_codes(trained, 3, seeded(), Sampling(method)))
     with pytest.raises(ValueError, match="neighbours, random or mixture"):
-        sample_codes(trained, 3, seeded(), "normal")
+        sample_codes(trained, 3, seeded(), Sampling("normal"))
 
 
 class Largest(TorchDispatchMode):
