@@ -11,6 +11,7 @@ import torch
 from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.config import to_mapping
+from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
 from sofgan.labels import colorize
 from sofgan.photos.store import HELD_OUT, PhotoStore
@@ -46,7 +47,7 @@ def main() -> None:
     use_cpu(machine.threads)
     use_gpu(machine.device, exact=True)
     sof = load_sof(SOF, machine.device)
-    keys, maps = masks(params)
+    keys, maps = photo_maps(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
     # Scans that the field has not seen are masks like others; only of them the other sides are known.
     frontal = new_heads.labels[frontal_views(new_heads)] if new_heads else maps[:0]
@@ -77,7 +78,7 @@ def main() -> None:
             "input_miou_worst": float(people.miou.min()),
             "maps": len(keys),
         }
-        write(sof, people, keys, maps, run)
+        scores["heads"] = write(sof, people, keys, maps, params.least_miou, run)
         run.final(scores, headline=HEADLINE)
     forget("invert_masks")
 
@@ -121,15 +122,30 @@ def fit_in_turns(
     return invert_in_turns(sof, torch.cat([maps, frontal]), recipe, seed(), open_session(part="turns"))
 
 
-def masks(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
-    """Keys and label maps (M, S, S), spread over the store, where neighbours may show one person; none that is held
-    out, since these heads become conditions of the generator's training."""
-    store = PhotoStore(paths.PHOTOS["celebamask"])
-    places = np.flatnonzero(store.splits() != HELD_OUT)
-    spread = np.linspace(0, len(places) - 1, min(params.maps, len(places)))
-    chosen = places[np.unique(spread.round().astype(int))]
-    keys = [store.keys()[index] for index in chosen]
-    return keys, torch.from_numpy(np.stack([store.labels(int(index), params.size) for index in chosen]))
+def photo_maps(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
+    """Names, set/key, and label maps (M, S, S) of photos: those with masks, then those that were parsed; none that is
+    held out, since these heads become conditions of the generator's training.
+
+    Raises:
+        InputError: all photos are held out.
+    """
+    names, maps = [], []
+    for name, path, most in (
+        ("celebamask", paths.PHOTOS["celebamask"], params.maps),
+        ("ffhq", paths.PARSED, params.parsed_maps),
+    ):
+        if not most:
+            continue
+        store = PhotoStore(path)
+        # Spread over the store, where neighbours may show one person.
+        places = np.flatnonzero(store.splits() != HELD_OUT)
+        spread = np.linspace(0, len(places) - 1, min(most, len(places)))
+        for index in places[np.unique(spread.round().astype(int))].tolist():
+            names.append(f"{name}/{store.keys()[index]}")
+            maps.append(store.labels(index, params.size))
+    if not maps:
+        raise InputError("all photos with label maps are held out: lower import_photos' held_out_share")
+    return names, torch.from_numpy(np.stack(maps))
 
 
 def known_and_new_views(sof: Sof, new_heads: int) -> tuple[ViewSet, ViewSet | None]:
@@ -148,9 +164,13 @@ def new_head_scores(found: Inversion, views: ViewSet, suffix: str) -> dict[str, 
     }
 
 
-def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: StageRun) -> None:
-    """The field with the new codes, what was found, and a picture: map, fit and new views from above to below."""
-    extended = extend(sof, found, [f"celebamask/{key}" for key in keys], seed())
+def write(
+    sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, least_miou: float, run: StageRun
+) -> int:
+    """The field with the codes of maps that were fitted at least so well, all that was found, and a picture: map, fit
+    and new views from above to below. Returns the number of new codes."""
+    good = np.flatnonzero(found.miou >= least_miou)
+    extended = extend(sof, part(found, good), [keys[index] for index in good], seed())
     save_sof(paths.SOF_INVERTED, extended)
     shown = slice(min(SHOWN, len(keys)))
     poses = cameras.orbit(np.array(NEW_YAWS), np.zeros(len(NEW_YAWS)), sof.radius)
@@ -174,11 +194,13 @@ def write(sof: Sof, found: Inversion, keys: list[str], maps: torch.Tensor, run: 
             cam2world=fitted_cameras.cam2world.cpu().numpy(),
             intrinsics=fitted_cameras.intrinsics.cpu().numpy(),
             miou=found.miou,
+            joined=found.miou >= least_miou,
             labels=maps.numpy(),
             fitted=found.fitted,
         )
         write_png(folder / "inversion.png", picture)
     run.image("samples/inversion", picture)
+    return len(good)
 
 
 if __name__ == "__main__":

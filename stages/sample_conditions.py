@@ -17,6 +17,7 @@ from sofgan.siw.condition_shards import write_conditions
 from sofgan.siw.condition_views import HeadSampling, PortraitViews, portrait_framing, training_reference
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.config import SampleConditions
+from sofgan.siw.portrait_poses import people_poses
 from sofgan.sof.sof import SofFile
 from stages import paths
 from stages.execution.dask_shards import over_devices
@@ -25,6 +26,7 @@ from stages.execution.sessions import fingerprint, forget
 from stages.params import read_params, runtime, seed
 from stages.tracking.run import stage_run
 
+INVERSION = paths.INVERTED / "inversion.npz"
 FIELD, PHOTO_MAPS, OUT = paths.SOF_INVERTED, paths.PARSED, paths.CONDITIONS
 STAGE = "sample_conditions"
 WORK = paths.WORK / STAGE
@@ -46,9 +48,14 @@ def main() -> None:
         run.text("heads to judge new ones by")
         reference = training_reference(sof) if params.sampling.judged else None
         how, measured = HeadSampling(params.sampling.sampling(), reference), params.framing.reference_heads
+        people = None
+        if params.framing.cameras == "people":
+            run.text("how people were seen")
+            people = people_poses(INVERSION)
         framing = portrait_framing(sof, how, photo_maps(params), measured, seed())
-        views = PortraitViews(framing, params.framing, params.size_px)
-        inputs = {"counts": counts, "framing": framing.to_mapping(), "inputs": {str(FIELD): field.sha256}}
+        views = PortraitViews(framing, params.framing, params.size_px, people)
+        files = {str(path): sha256_file(path) for path in (FIELD, *([INVERSION] if people else []))}
+        inputs = {"counts": counts, "framing": framing.to_mapping(), "inputs": files}
         made_by = fingerprint(STAGE, params, **inputs)
         kept = kept_folder(WORK, "a rendering of conditions", made_by)
         write_conditions(field, how, views, counts, seed(), Pieces(kept, mapper, run))

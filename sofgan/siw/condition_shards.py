@@ -16,11 +16,13 @@ from sofgan.pieces import Pieces
 from sofgan.runtime import map_pieces
 from sofgan.siw.condition_views import JUDGED, HeadSampling, HeadViews, PortraitViews, draw_view, plan_views
 from sofgan.siw.conditions import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
+from sofgan.siw.portrait_poses import Poses
 from sofgan.sof.plausibility import Reference, judge_codes
 from sofgan.sof.sof import SofFile
 
 JUDGED_TOGETHER = 64  # heads in a piece of judging
-PLAN = "plan.npz"  # in the folder: the chosen heads and their cameras
+PLAN = "plan.npz"  # in the folder: the chosen heads and how they are seen
+_POSE = ("cam2world", "intrinsics", "shoulders")  # arrays of `Poses`
 FEWEST_SPREAD = 128  # to be judged: fewer are judged here, sooner than other processes could begin
 
 
@@ -67,7 +69,7 @@ def write_conditions(
     whole = {(name, number): whole_shard(folder, name, number) for name, number, _ in pieces}
     left = [piece for piece in pieces if whole[piece[:2]] is None]
     done = total - sum(len(piece) for *_, piece in left)
-    task = partial(_render, field=field, views=views, folder=folder)
+    task = partial(_render, field=field, size=views.size, folder=folder)
     for (name, number, piece), entry in zip(left, workers(task, left)):
         whole[name, number] = entry
         done += len(piece)
@@ -80,11 +82,10 @@ def write_conditions(
 
 def write_plan(folder: Path, planned: dict[str, HeadViews]) -> None:
     """Keep which views are to be rendered, by set."""
-    arrays = {
-        f"{name}_{key}": getattr(views, key)
-        for name, views in planned.items()
-        for key in ("codes", "cam2world")
-    }
+    arrays = {}
+    for name, views in planned.items():
+        arrays[f"{name}_codes"] = views.codes
+        arrays |= {f"{name}_{key}": getattr(views.poses, key) for key in _POSE}
     write_npz(folder / PLAN, **arrays)
 
 
@@ -93,7 +94,10 @@ def read_plan(folder: Path) -> dict[str, HeadViews] | None:
     try:
         with np.load(folder / PLAN) as arrays:
             names = [key.removesuffix("_codes") for key in arrays.files if key.endswith("_codes")]
-            return {name: HeadViews(arrays[f"{name}_codes"], arrays[f"{name}_cam2world"]) for name in names}
+            return {
+                name: HeadViews(arrays[f"{name}_codes"], Poses(*(arrays[f"{name}_{key}"] for key in _POSE)))
+                for name in names
+            }
     except (OSError, ValueError, BadZipFile):
         return None
 
@@ -103,11 +107,13 @@ def _judge(codes: np.ndarray, field: SofFile, reference: Reference) -> tuple[np.
     return judge_codes(sof, reference, torch.from_numpy(codes).to(sof.device), JUDGED)
 
 
-def _render(piece: tuple[str, int, HeadViews], field: SofFile, views: PortraitViews, folder: Path) -> dict:
+def _render(piece: tuple[str, int, HeadViews], field: SofFile, size: int, folder: Path) -> dict:
     """A shard, written; what the index says of it."""
-    (name, number, planned), sof, size = piece, field.load(), views.size
-    labels = np.empty((len(planned), size, size), np.uint8)
-    depth = np.empty((len(planned), size, size), np.float16)
-    for row, (code, camera) in enumerate(zip(planned.codes, views.cameras(planned.cam2world))):
-        labels[row], depth[row] = draw_view(sof, code, camera)
-    return write_shard(folder, name, number, labels, depth, planned.cam2world, planned.codes)
+    (name, number, views), sof = piece, field.load()
+    labels = np.empty((len(views), size, size), np.uint8)
+    depth = np.empty((len(views), size, size), np.float16)
+    for row, code in enumerate(views.codes):
+        camera = views.poses.camera(row, size)
+        labels[row], depth[row] = draw_view(sof, code, camera, views.poses.shoulders[row])
+    cameras = views.poses.cam2world, views.poses.intrinsics
+    return write_shard(folder, name, number, labels, depth, *cameras, views.codes)

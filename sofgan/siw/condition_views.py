@@ -13,7 +13,8 @@ from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
-from sofgan.siw.shoulders import add_shoulders, shoulder_depth
+from sofgan.siw.portrait_poses import Poses, draw_poses
+from sofgan.siw.shoulders import USUAL, add_shoulders, shoulder_depth
 from sofgan.sof.config import Sampling
 from sofgan.sof.plausibility import (
     FEWEST_HEADS,
@@ -88,37 +89,40 @@ def portrait_framing(sof: Sof, how: HeadSampling, photo_labels: np.ndarray, head
 
 @dataclass(frozen=True)
 class HeadViews:
-    """Views that are to be rendered: codes (N, Z) float32 of heads, a camera each, cam2world (N, 4, 4) float64."""
+    """Views that are to be rendered: codes (N, Z) float32 of heads, and how each is seen."""
 
     codes: np.ndarray
-    cam2world: np.ndarray
+    poses: Poses
 
     def __len__(self) -> int:
         return len(self.codes)
 
     def rows(self, rows: range) -> "HeadViews":
         """Some of them."""
-        return HeadViews(self.codes[rows.start : rows.stop], self.cam2world[rows.start : rows.stop])
+        some = slice(rows.start, rows.stop)
+        return HeadViews(self.codes[some], self.poses.rows(some))
 
 
 @dataclass(frozen=True)
 class PortraitViews:
-    """How heads are looked at: by cameras around the portrait's, `angles` at most to each side, at `size` pixels."""
+    """How heads are looked at.
+
+    Attributes:
+        framing: whose camera is orbited where cameras are uniform.
+        config: which cameras.
+        size: pixels.
+        people: of `people_poses`, where cameras are people's.
+    """
 
     framing: Framing
-    angles: FramingConfig
+    config: FramingConfig
     size: int
+    people: Poses | None = None
 
-    def draw(self, count: int, seed: int, purpose: str) -> np.ndarray:
-        """Poses (count, 4, 4) float64 that are drawn for a purpose."""
-        rng, angles = numpy_generator(seed, "siw", "sof cameras", purpose), self.angles
-        yaw = np.radians(rng.uniform(-angles.yaw_degrees, angles.yaw_degrees, count))
-        pitch = np.radians(rng.uniform(-angles.pitch_degrees, angles.pitch_degrees, count))
-        return self.framing.cam2world(yaw, pitch)
-
-    def cameras(self, cam2world: np.ndarray) -> Camera:
-        """Cameras of poses (N, 4, 4)."""
-        return Camera(cam2world, self.framing.intrinsics, self.size)
+    def draw(self, count: int, seed: int, purpose: str) -> Poses:
+        """So many poses, on the random stream of a purpose."""
+        rng = numpy_generator(seed, "siw", "sof cameras", purpose)
+        return draw_poses(self.framing, self.config, self.people, count, rng)
 
 
 def plan_views(
@@ -129,7 +133,7 @@ def plan_views(
     seed: int,
     judge: Judge | None = None,
 ) -> dict[str, HeadViews]:
-    """Draw heads and cameras around the portrait's, for several purposes at once; draws of one depend on no other.
+    """Draw heads and how they are seen, for several purposes at once; draws of one depend on no other.
 
     Args:
         counts: how many views, by purpose: it names the random streams, so that other purposes have other heads.
@@ -164,13 +168,13 @@ def plan_views(
     }
 
 
-def draw_view(sof: Sof, code: np.ndarray, camera: Camera) -> tuple[np.ndarray, np.ndarray]:
+def draw_view(sof: Sof, code: np.ndarray, camera: Camera, shoulders=USUAL) -> tuple[np.ndarray, np.ndarray]:
     """Labels (size, size) uint8 and camera depth (size, size) float32, 0 where nothing is hit, of a head with
-    shoulders from one camera, of arrays."""
+    shoulders of a shape (3,) from one camera, of arrays."""
     view = sof.render(code, camera)
     head, depth = view.labels.cpu().numpy(), view.depth.cpu().numpy().astype(np.float32)
-    labels = add_shoulders(head, camera)
-    return labels, np.where(labels != head, shoulder_depth(camera), depth).astype(np.float32)
+    labels = add_shoulders(head, camera, shoulders)
+    return labels, np.where(labels != head, shoulder_depth(camera, shoulders), depth).astype(np.float32)
 
 
 def render_sof_maps(
@@ -191,10 +195,12 @@ def render_sof_maps(
         purpose: names the random stream; maps of another purpose are other heads.
     """
     planned = plan_views(sof, how, views, {purpose: count}, seed)[purpose]
-    cameras = views.cameras(planned.cam2world)
+    poses = planned.poses
 
     def draw(index: int) -> np.ndarray:
-        return draw_view(sof, planned.codes[index], cameras[index])[0]
+        return draw_view(sof, planned.codes[index], poses.camera(index, views.size), poses.shoulders[index])[
+            0
+        ]
 
     maps = np.empty((count, views.size, views.size), np.uint8)
     for index, drawn in enumerate(runtime.map_pieces(draw, range(count), sof.device)):

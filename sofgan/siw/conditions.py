@@ -22,7 +22,7 @@ from sofgan.siw.portrait_camera import Framing
 TRAINING, EVALUATION = "training", "evaluation"  # sets of maps; they show different heads
 SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and at most 8 MiB of depth
 SHARD_FILES = ("npy", "npz")  # endings: label maps, and what training does not look at
-_INDEX, _FORMAT = "conditions.json", "sofgan-conditions-1"
+_INDEX, _FORMAT = "conditions.json", "sofgan-conditions-2"
 
 
 class ConditionsError(UserError, ValueError):
@@ -41,6 +41,7 @@ def write_shard(
     labels: np.ndarray,
     depth: np.ndarray,
     cam2world: np.ndarray,
+    intrinsics: np.ndarray,
     codes: np.ndarray,
 ) -> dict:
     """Write one shard of a set; any process may.
@@ -51,6 +52,7 @@ def write_shard(
         labels: (N, S, S) uint8.
         depth: (N, S, S) camera depth, 0 where nothing is hit; kept as float16.
         cam2world: (N, 4, 4).
+        intrinsics: (N, 3, 3), in image widths.
         codes: (N, Z) of the heads.
 
     Returns:
@@ -63,6 +65,7 @@ def write_shard(
         folder / f"{stem}.npz",
         depth=depth.astype(np.float16),
         cam2world=cam2world.astype(np.float32),
+        intrinsics=intrinsics.astype(np.float32),
         codes=codes.astype(np.float32),
     )
     # The index tells two stores apart, so it knows what is in the files.
@@ -114,7 +117,7 @@ class Conditions:
     """Reads a store.
 
     Attributes:
-        framing: under which the heads are seen.
+        framing: under which heads have eyes and mouth where photos have them.
         size: pixels of the maps.
 
     Raises:
@@ -144,10 +147,10 @@ class Conditions:
 
     def geometry(self, name: str, shard: int) -> dict[str, np.ndarray]:
         """Arrays that a shard keeps beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
-        (N, 4, 4) and codes (N, Z) float32."""
+        (N, 4, 4), intrinsics (N, 3, 3) and codes (N, Z) float32."""
         file = self.path / f"{self._sets[name][shard]['file']}.npz"
         with np.load(file) as arrays:
-            return {key: arrays[key] for key in ("depth", "cam2world", "codes")}
+            return {key: arrays[key] for key in ("depth", "cam2world", "intrinsics", "codes")}
 
 
 class ConditionMaps:

@@ -133,8 +133,11 @@ class DiscriminatorConfig:
 
 @dataclass(frozen=True)
 class FramingConfig:
-    """Cameras of the SOF views that are painted: uniform yaw and pitch around a frontal portrait."""
+    """Cameras of the SOF views that are painted."""
 
+    # uniform yaw and pitch around a frontal portrait, or those of people whose maps were inverted, crop and all
+    cameras: Literal["uniform", "people"]
+    yaw_balance: Share  # of people: 1: each turn as often as any other; 0: as often as it occurs
     yaw_degrees: Annotated[float, within(0, 180)]  # largest, either side
     pitch_degrees: Annotated[float, from_to_below(0, 90)]
     reference_maps: Count  # label maps of photos whose eye and mouth places are matched
@@ -151,11 +154,12 @@ class SamplingConfig:
     bases: Count  # heads in a combination
     concentration: Positive  # of the Dirichlet distribution of their weights; 1: all weights are as likely
     neighbours: Count  # nearest heads of the first one, out of which `neighbours` draws the others
+    people_share: Share  # of heads that are combined from inverted people's alone; the others from all
     judged: bool  # implausible heads are drawn again
 
     def sampling(self) -> Sampling:
         """The same without how heads are judged."""
-        return Sampling(self.method, self.bases, self.concentration, self.neighbours)
+        return Sampling(self.method, self.bases, self.concentration, self.neighbours, self.people_share)
 
 
 @dataclass(frozen=True)

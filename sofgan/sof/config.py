@@ -179,11 +179,15 @@ class InvertMasks:
     """Stage invert_masks."""
 
     preset: str  # fast | paper
-    maps: Count  # at most so many of the store, in its order
+    maps: Whole  # of the set with masks, spread over it
+    parsed_maps: Whole  # of the FFHQ-like set, as the parser sees them, spread over it
+    least_miou: Share  # of a fit; heads of worse ones do not join the field
     new_heads: Whole  # frontal maps of scans that the field has not seen, whose other views are scored
     size: Count  # pixels: maps are fitted at this size
     encoder_steps: Whole  # of training the network that estimates starts (fast); 0: none
-    starts: Count  # codes tried as starting points (fast)
+    starts: (
+        Whole  # codes tried as starting points (fast); 0: none is searched, the encoder's estimate is taken
+    )
     start_yaws: Annotated[tuple[Annotated[float, within(-PI, PI)], ...], NOT_EMPTY]  # radians (fast)
     blend: Count  # best codes averaged into the start (fast)
     steps: Count  # with the modules frozen, for each group of maps (fast) or for all together (paper)
@@ -211,6 +215,12 @@ class InvertMasks:
             raise ValueError(f"invert_masks.preset must be fast or paper, not {self.preset!r}")
         if self.code_space not in ("known", "all"):
             raise ValueError(f"invert_masks.code_space must be known or all, not {self.code_space!r}")
+        if self.maps + self.parsed_maps < 1:
+            raise ValueError("invert_masks wants a map at least: maps or parsed_maps above 0")
+        if self.preset == "fast" and not self.starts and not self.encoder_steps:
+            raise ValueError(
+                "invert_masks.starts is above 0 where encoder_steps is 0: something must find a start"
+            )
         if not 0 < self.adam_beta2 < 1 or not 0 <= self.warmup_share < 1 or self.clip_gradient_norm < 0:
             raise ValueError(
                 "invert_masks wants an adam_beta2 between 0 and 1, a warmup_share from 0 to below 1 and a "
@@ -232,4 +242,7 @@ class Sampling:
         1.0  # of the Dirichlet distribution of their weights; 1: all weights are as likely
     )
     neighbours: Count = 8  # nearest heads of the first one, out of which `neighbours` draws the others
+    people_share: Share = (
+        0.0  # of heads whose bases are inverted people's alone (round 2); a mixture has no bases
+    )
     spread: Positive = 1.0  # factor of the mixture's deviations

@@ -6,6 +6,7 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from sofgan.errors import InputError
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import Sampling
 
@@ -215,14 +216,36 @@ def sample_codes(
         generator: on the CPU.
 
     Raises:
-        ValueError: there is no such method.
+        InputError: people have a share, but the field has fewer than two of them.
+        ValueError: another method.
     """
-    method, bases, concentration = sampling.method, sampling.bases, sampling.concentration
-    if method == "neighbours" and len(sof.codes) > 1:
-        near = sampling.neighbours
-        return neighbour_codes(sof.codes, sof.features(), count, bases, concentration, near, generator)
+    method, people_share = sampling.method, sampling.people_share
     if method == "mixture":
         return sample_mixture(sof.space, count, generator, sampling.spread).to(sof.device)
-    if method in ("random", "neighbours"):
-        return combined_codes(sof.codes, count, bases, concentration, generator)
-    raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")
+    if method not in ("random", "neighbours"):
+        raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")
+
+    def combined(rows: Tensor | slice, number: int) -> Tensor:
+        codes, bases, concentration = sof.codes[rows], sampling.bases, sampling.concentration
+        if method == "neighbours" and len(codes) > 1:
+            features, near = (
+                sof.features()[rows.cpu() if isinstance(rows, Tensor) else rows],
+                sampling.neighbours,
+            )
+            return neighbour_codes(codes, features, number, bases, concentration, near, generator)
+        return combined_codes(codes, number, bases, concentration, generator)
+
+    if not people_share:
+        return combined(slice(None), count)
+    inverted = torch.nonzero(torch.tensor(sof.rounds) == 2)[:, 0]
+    if len(inverted) < 2:
+        raise InputError(
+            f"people have a share of {people_share} in sample_conditions.sampling, but the field has {len(inverted)} "
+            "inverted heads: more maps in invert_masks, or a lower least_miou there"
+        )
+    of_people = torch.rand(count, generator=generator) < people_share
+    found = sof.codes.new_empty(count, sof.codes.shape[1])
+    for chosen, rows in ((of_people, inverted.to(sof.device)), (~of_people, slice(None))):
+        if number := int(chosen.sum()):
+            found[chosen.to(sof.device)] = combined(rows, number)
+    return found

@@ -112,7 +112,7 @@ def put(document: dict, key: str, value) -> None:
         ("parse_faces.scales", [], "has at least one entry"),
         ("parse_faces.scales.0", 0, "is above 0 and at most 8"),
         ("invert_masks.start_yaws", [], "has at least one entry"),
-        ("invert_masks.maps", 0, "is at least 1"),
+        ("invert_masks.maps_per_step", 0, "is at least 1"),
         ("evaluate.extractors", [], "has at least one entry"),
         ("evaluate.turntable_yaws_degrees.2", 181, "is within -180 and 180"),
         ("evaluate.frequent_share", 2, "is within 0 and 1"),

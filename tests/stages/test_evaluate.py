@@ -41,8 +41,22 @@ PARAMS = {
         "maps": 0,
         "evaluation_maps": 6,
         "size_px": 32,
-        "sampling": {"method": "random", "bases": 2, "concentration": 1.0, "neighbours": 2, "judged": True},
-        "framing": {"yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3, "reference_heads": 2},
+        "sampling": {
+            "method": "random",
+            "bases": 2,
+            "concentration": 1.0,
+            "neighbours": 2,
+            "people_share": 0.0,
+            "judged": True,
+        },
+        "framing": {
+            "cameras": "uniform",
+            "yaw_balance": 0.0,
+            "yaw_degrees": 20.0,
+            "pitch_degrees": 5.0,
+            "reference_maps": 3,
+            "reference_heads": 2,
+        },
     },
     "evaluate": {
         "images": 6,
@@ -133,7 +147,7 @@ def _conditions(folder, training=4, evaluation=7):
         if name == TRAINING:
             maps[:] = 10
         poses = np.zeros((count, 4, 4))
-        sets[name] = [write_shard(folder, name, 0, maps, maps, poses, poses[:, 0])]
+        sets[name] = [write_shard(folder, name, 0, maps, maps, poses, poses[:, :3, :3], poses[:, 0])]
     write_index(folder, Framing(20.0, 0.0, 4.0), 32, sets)
 
 

@@ -36,8 +36,13 @@ from tests.parameters import write_params
 CONFIG = Path(__file__).parents[2] / "params.yaml"
 BLOCK = {
     "maps": 5, "evaluation_maps": 2, "size_px": 16,
-    "sampling": {"method": "neighbours", "bases": 3, "concentration": 1.0, "neighbours": 8, "judged": True},
-    "framing": {"yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3, "reference_heads": 2},
+    "sampling": {
+        "method": "neighbours", "bases": 3, "concentration": 1.0, "neighbours": 8, "people_share": 0.0, "judged": True,
+    },
+    "framing": {
+        "cameras": "uniform", "yaw_balance": 0.0, "yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3,
+        "reference_heads": 2,
+    },
 }  # fmt: skip
 
 

@@ -21,7 +21,7 @@ import yaml
 from PIL import Image
 
 from sofgan.files import sha256_file
-from sofgan.photos.store import TRAIN, PhotoStoreWriter
+from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.sof.data import split_instances, view_files
 from sofgan.sof.inversion.invert import Fit
 from sofgan.sof.sof import load_sof
@@ -50,7 +50,14 @@ def project(workdir):
     small = {"steps": 8, "instances_per_step": 2, "views_per_instance": 2, "rays_per_view": 16}
     every = {"validate_every_steps": 4, "validate_views": 2, "checkpoint_every_steps": 3, "warmup_steps": 2}
     update(document["train_sof"], {"field": sizes, "fit_steps": 2, **small, **every})
-    few = {"maps": 3, "starts": 2, "maps_per_step": 2, "rays_per_map": 16, "rehearsal_instances": 2}
+    few = {
+        "maps": 3,
+        "least_miou": 0,
+        "starts": 2,
+        "maps_per_step": 2,
+        "rays_per_map": 16,
+        "rehearsal_instances": 2,
+    }
     short = {"size": 24, "encoder_steps": 3, "steps": 4, "released_steps": 3}
     update(document["invert_masks"], few | short)
     write_params(document)
@@ -101,7 +108,8 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     assert found["codes"].shape == (3, 256)
     assert found["cam2world"].shape == (3, 4, 4)
     assert found["intrinsics"].shape == (3, 3, 3)
-    assert found["keys"].tolist() == ["00000", "00002", "00003"]  # spread over four
+    names = [f"celebamask/0000{i}" for i in (0, 2, 3)]  # spread over four
+    assert found["keys"].tolist() == names
     assert found["fitted"].shape == (3, 24, 24)
     both = load_sof("models/sof_inverted.pt")
     assert both.rounds == [1, 1, 1, 1, 2, 2, 2]
@@ -117,6 +125,31 @@ def test_both_stages_write_what_the_later_ones_read_and_twice_the_same(project):
     train_sof.main()
     invert_masks.main()
     assert first == [digest(name) for name in names]
+
+
+def test_parsed_maps_join_and_badly_fitted_ones_do_not(project):
+    with PhotoStoreWriter(project / "data/labels/ffhq") as store:
+        store.add("head", None, np.load(project / "data/views/b/head-000.npz")["labels"][0], TRAIN)
+        store.add("unseen", None, np.zeros((24, 24), np.uint8), HELD_OUT)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    # Nothing searched: the encoder's estimates alone.
+    params["invert_masks"] |= {"maps": 2, "parsed_maps": 5, "starts": 0, "new_heads": 0}
+    write_params(params)
+    train_sof.main()
+    invert_masks.main()
+    with np.load("data/inverted/inversion.npz") as found:
+        keys, miou = found["keys"].tolist(), found["miou"]
+        assert keys == ["celebamask/00000", "celebamask/00003", "ffhq/head"] and found["joined"].all()
+    worst = int(miou.argmin())
+    params["invert_masks"]["least_miou"] = float(np.sort(miou)[:2].mean())
+    write_params(params)
+    invert_masks.main()
+    joined = [key for key in keys if key != keys[worst]]
+    assert load_sof("models/sof_inverted.pt").instance_names[4:] == joined
+    with np.load("data/inverted/inversion.npz") as found:
+        assert found["keys"].tolist() == keys and np.flatnonzero(~found["joined"]).tolist() == [worst]
+    metrics = json.loads(Path("metrics/all/invert_masks.json").read_text())
+    assert (metrics["maps"], metrics["heads"]) == (3, 2)
 
 
 def test_the_papers_preset_visits_masks_and_new_heads_as_often(project, monkeypatch):

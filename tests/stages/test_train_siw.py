@@ -52,7 +52,9 @@ def write_conditions(folder, count):
     """Maps of twice the size that they are cut to."""
     folder.mkdir()
     maps, poses = np.ones((count, 32, 32), np.uint8), np.zeros((count, 4, 4))
-    entries = [write_shard(folder, TRAINING, 0, maps, maps, poses, poses[:, 0])] if count else []
+    entries = (
+        [write_shard(folder, TRAINING, 0, maps, maps, poses, poses[:, :3, :3], poses[:, 0])] if count else []
+    )
     write_index(folder, Framing(20.0, 0.05, 7.7), 32, {TRAINING: entries, EVALUATION: []})
 
 

@@ -140,10 +140,11 @@ class Fit:
         """(I, Z) of some maps, or of all."""
         return self.prior.codes(self.white[index])
 
-    def draw(self, generator: torch.Generator) -> Tensor:
-        """Indices of the maps of a step: `maps_per_step` of them, or all."""
-        order = torch.randperm(len(self.maps), generator=generator)[: self.config.maps_per_step]
-        return order.to(self.maps.device, non_blocking=True)
+    def draw(self, seed: int, step: int) -> Tensor:
+        """Indices of the maps of a step: `maps_per_step` of them, or all; each as often as any other over steps."""
+        count = len(self.maps)
+        chosen = instance_schedule(seed, step, count, min(count, self.config.maps_per_step))
+        return chosen.to(self.maps.device, non_blocking=True)
 
     def tasks(self, index: Tensor, generator: torch.Generator, parameters: list[Tensor]) -> list[LearnTask]:
         """Pieces of a step about the maps of those indices, for `learn`: in whatever pieces it is the same."""
@@ -277,7 +278,7 @@ def invert(
             for group_of, rate, held in zip(optimizer.param_groups, rates, (still, False)):
                 group_of["lr"] = 0.0 if held else rate * factor
             optimizer.zero_grad(set_to_none=True)
-            terms = learn(fitted, fit.tasks(fit.draw(generator), generator, fitted), device)
+            terms = learn(fitted, fit.tasks(fit.draw(seed, step), generator, fitted), device)
             optimizer.step()
             done = number * config.steps + step + 1
             tell(session.progress, done, total, f"steps of {len(groups)} groups", terms)
@@ -335,7 +336,7 @@ def release(
         for group, rate in zip(optimizer.param_groups, rates):
             group["lr"] = rate * factor
         optimizer.zero_grad(set_to_none=True)
-        tasks = fit.tasks(fit.draw(generator), generator, learned)
+        tasks = fit.tasks(fit.draw(seed, step), generator, learned)
         if known:
             tasks += known.tasks(model, step, learned)
         terms = learn(learned, tasks, device)

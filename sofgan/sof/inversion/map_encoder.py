@@ -31,6 +31,7 @@ CAMERA_UNITS = (
 CODE_WEIGHT = 0.3  # of the mean squared error of a code's coordinates against that of the camera
 BATCH = 48
 LEAST_SHARE = 12  # maps that a thread takes
+ESTIMATED_AT_ONCE = 128  # maps, so that memory does not grow with their number
 LEARNING_RATE = 2e-3
 STATE_EVERY_STEPS = 500  # to go on from
 ZOOM_RANGE = (-0.25, 0.45)  # log: portraits are cropped closer than scans are rendered
@@ -83,10 +84,13 @@ class MapEncoder(nn.Module):
     @torch.no_grad()
     def estimate(self, maps: Tensor) -> Estimate:
         """Label maps (M, H, W) uint8 of any size; the mean of what the map and its mirror image say of the camera."""
-        small = resize(maps, INPUT_SIZE)
-        plain, mirrored = self(small), self(mirror(small))
         sign = torch.tensor([-1.0, 1, 1, -1, 1], device=maps.device)
-        return Estimate(plain.white, (plain.cameras + sign * mirrored.cameras) / 2)
+        white, cameras = [], []
+        for some in resize(maps, INPUT_SIZE).split(ESTIMATED_AT_ONCE):
+            plain, mirrored = self(some), self(mirror(some))
+            white.append(plain.white)
+            cameras.append((plain.cameras + sign * mirrored.cameras) / 2)
+        return Estimate(torch.cat(white), torch.cat(cameras))
 
 
 def train_encoder(

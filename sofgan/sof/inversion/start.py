@@ -51,6 +51,7 @@ def search_start(
 
     Searched: the blend of the codes whose views from some yaws, framed like the map, are most like it. Where there
     is an encoder its camera is tried with that blend too, and with its own code; what is most like the map is taken.
+    With `config.starts` 0 nothing is searched: code and camera are the encoder's, some milliseconds a map.
 
     Args:
         known_framing: the maps have the framing of the field's own views: zoom and shift are 0.
@@ -58,14 +59,17 @@ def search_start(
     Returns:
         codes (M, Z), and camera values (M, 5) for `FramingCameras`.
     """
+    if encoder is not None:
+        made = encoder.estimate(maps)
+        cameras_estimated = made.cameras.clone()
+        if known_framing:
+            cameras_estimated[:, 2:] = 0
+        estimated = fit_prior(sof.codes).codes(made.white)
+        if not config.starts:
+            return estimated, cameras_estimated
     codes, values = _searched(sof, maps, config, seed, known_framing)
     if encoder is None:
         return codes, values
-    made = encoder.estimate(maps)
-    cameras_estimated = made.cameras.clone()
-    if known_framing:
-        cameras_estimated[:, 2:] = 0
-    estimated = fit_prior(sof.codes).codes(made.white)
     candidates = [(codes, values), (codes, cameras_estimated), (estimated, cameras_estimated)]
     scores = torch.stack([_start_scores(sof, *candidate, maps) for candidate in candidates])
     best, rows = scores.argmax(0), torch.arange(len(maps), device=maps.device)

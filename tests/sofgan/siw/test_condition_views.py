@@ -25,12 +25,19 @@ from sofgan.siw.condition_views import (
 )
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors
-from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.config import FieldConfig, MarcherConfig, Sampling, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sampling import combined_codes, sample_codes
 from sofgan.sof.sof import Sof
 
-ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=200, reference_heads=8)
+ANGLES = FramingConfig(
+    cameras="uniform",
+    yaw_balance=0.0,
+    yaw_degrees=25.0,
+    pitch_degrees=8.0,
+    reference_maps=200,
+    reference_heads=8,
+)
 FRAMING = Framing(25.0, 0.05, 4.0)
 VIEWS = PortraitViews(FRAMING, ANGLES, 32)
 PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
@@ -84,7 +91,8 @@ def test_views_of_the_field_are_framed_as_the_portraits(field):
 
 
 def test_cameras_turn_evenly_within_their_ranges_to_both_sides():
-    poses = plan_views(untrained([1] * 2), HeadSampling(), VIEWS, {"training": 400}, 0)["training"].cam2world
+    planned = plan_views(untrained([1] * 2), HeadSampling(), VIEWS, {"training": 400}, 0)
+    poses = planned["training"].poses.cam2world
     away = poses[:, :3, 3] - (0.0, FRAMING.target_y, 0.0)
     np.testing.assert_allclose(np.linalg.norm(away, axis=1), FRAMING.distance)
     yaw = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
@@ -182,24 +190,24 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
     )
     assert asked == [7, 1]
     np.testing.assert_array_equal(both["training"].codes, alone.numpy())
-    np.testing.assert_array_equal(both["training"].cam2world, plan["training"].cam2world)
-    plain = plan_views(sof, None, FRAMING, ANGLES, {"evaluation": 3}, 5)
+    np.testing.assert_array_equal(both["training"].poses.cam2world, plan["training"].poses.cam2world)
+    plain = plan_views(sof, HeadSampling(), VIEWS, {"evaluation": 3}, 5)
     np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
-    assert not np.array_equal(both["evaluation"].cam2world, plan["training"].cam2world[:3])
+    assert not np.array_equal(both["evaluation"].poses.cam2world, plan["training"].poses.cam2world[:3])
 
 
 def test_heads_are_sums_of_any_heads_where_that_is_the_method():
     sof = untrained([1] * 20)
-    how = {"method": "random", "bases": 2, "concentration": 0.5}
+    how = Sampling("random", bases=2, concentration=0.5)
     for count, purpose in ((4, "training"), (3, "evaluation")):
         stream = torch_generator(5, "siw", "sof codes", purpose)
-        plan = plan_views(sof, None, FRAMING, ANGLES, {purpose: count}, 5, **how)[purpose]
+        plan = plan_views(sof, HeadSampling(how), VIEWS, {purpose: count}, 5)[purpose]
         np.testing.assert_array_equal(plan.codes, combined_codes(sof.codes, count, 2, 0.5, stream).numpy())
     # Those too that are drawn again.
     stream = generator()
     drawn = combined_codes(sof.codes, 4, 2, 0.5, stream)
     drawn[1] = combined_codes(sof.codes, 1, 2, 0.5, stream)[0]
-    assert torch.equal(sample_heads(sof, HeadSampling(reference=JudgeOfTwo()), 4, generator(), **how), drawn)
+    assert torch.equal(sample_heads(sof, HeadSampling(how, JudgeOfTwo()), 4, generator()), drawn)
 
 
 def test_depth_of_a_view_is_the_heads_and_the_shoulders():

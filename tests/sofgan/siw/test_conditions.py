@@ -29,7 +29,14 @@ from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof, SofFile, save_sof
 
 FRAMING = Framing(25.0, 0.05, 7.7)
-ANGLES = FramingConfig(yaw_degrees=25.0, pitch_degrees=8.0, reference_maps=1, reference_heads=1)
+ANGLES = FramingConfig(
+    cameras="uniform",
+    yaw_balance=0.0,
+    yaw_degrees=25.0,
+    pitch_degrees=8.0,
+    reference_maps=1,
+    reference_heads=1,
+)
 VIEWS = PortraitViews(FRAMING, ANGLES, 16)
 
 
@@ -44,7 +51,9 @@ def write(folder, count, size=8, seed=0):
         depth = rng.uniform(6, 8, labels.shape)
         parts = [(i, slice(rows.start, rows.stop)) for i, rows in enumerate(shards(number))]
         sets[name] = [
-            write_shard(folder, name, i, labels[rows], depth[rows], poses[rows], codes[rows])
+            write_shard(
+                folder, name, i, labels[rows], depth[rows], poses[rows], poses[rows, :3, :3], codes[rows]
+            )
             for i, rows in parts
         ]
         kept[name] = labels, depth, poses

@@ -4,7 +4,7 @@ from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.labels import BACKGROUND, CLOTH, HAIR
 from sofgan.siw.portrait_camera import Framing
-from sofgan.siw.shoulders import CENTER, RADII, add_shoulders, shoulder_depth
+from sofgan.siw.shoulders import CENTER, RADII, USUAL, add_shoulders, fit_shoulders, shoulder_depth
 
 FRAMING = Framing(40.0, -0.3, 4.0)
 
@@ -49,3 +49,30 @@ def test_depth_is_where_rays_enter_the_ellipsoid():
     # The near side: a little less deep is outside.
     before = (origin + 0.99 * depth[..., None] * directions)[hit]
     assert ((((before - CENTER) / RADII) ** 2).sum(-1) > 1).all()
+
+
+def test_shoulders_of_a_photo_are_found_again():
+    camera = FRAMING.camera(0.3, 0.05, 64)
+    head = np.full((64, 64), BACKGROUND, np.uint8)
+    head[:30, 20:44] = HAIR
+    for shape in ((0.1, 1.3, 0.8), (-0.2, 0.75, 1.2)):
+        photo = add_shoulders(head, camera, shape)
+        assert tuple(fit_shoulders(photo, head, camera)) == shape
+    # No clothes to be seen: none are drawn.
+    bare = fit_shoulders(head, head, camera)
+    np.testing.assert_array_equal(add_shoulders(head, camera, bare), head)
+    # Where the head has clothes itself, nothing is asked of the ellipsoid.
+    dressed = add_shoulders(head, camera)
+    np.testing.assert_array_equal(
+        add_shoulders(dressed, camera, fit_shoulders(dressed, dressed, camera)), dressed
+    )
+
+
+def test_wider_lower_shoulders_show_lower_and_farther_out():
+    empty = np.full((64, 64), BACKGROUND, np.uint8)
+    camera = FRAMING.camera(0.0, 0.0, 64)
+    usual, wide, low = (
+        add_shoulders(empty, camera, shape) == CLOTH for shape in (USUAL, (0.0, 1.3, 1.0), (0.2, 1.0, 1.0))
+    )
+    np.testing.assert_array_equal(usual, add_shoulders(empty, camera) == CLOTH)
+    assert wide.sum() > usual.sum() > low.sum() > 0 and (wide | usual).sum() == wide.sum()

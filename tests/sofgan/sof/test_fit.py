@@ -20,7 +20,8 @@ from tests import scenes
 
 INTRINSICS = torch.tensor([[2.0, 0, 0.5], [0, 3.0, 0.4], [0, 0, 1]])
 CONFIG = InvertMasks(
-    preset="fast", maps=3, new_heads=0, size=16, encoder_steps=0, starts=2, start_yaws=(0.0,), blend=1, steps=4,
+    preset="fast", maps=3, parsed_maps=0, least_miou=0.0,
+    new_heads=0, size=16, encoder_steps=0, starts=2, start_yaws=(0.0,), blend=1, steps=4,
     camera_only_share=0.5, rays_per_map=8, maps_per_step=3, autocast=False, adam_beta2=0.99, warmup_share=0.25,
     clip_gradient_norm=0.0, code_space="known", code_learning_rate=0.1, camera_learning_rate=0.1,
     code_weight=0.3, camera_weight=2.0, released_steps=0, rehearsal_instances=0, module_learning_rate=1e-3,

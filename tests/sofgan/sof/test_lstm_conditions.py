@@ -29,7 +29,14 @@ from tests import scenes
 RADIUS, FOV_DEGREES = 7.7, 15.0  # of profiles/paper.yaml
 PAPER = {"field": FieldConfig("hyper", code_size=8, phi_layers=2, phi_hidden=16, hyper_hidden=16),
          "marcher": MarcherConfig("lstm", steps=3, hidden=4, start="srn")}  # fmt: skip
-STILL = FramingConfig(yaw_degrees=0.0, pitch_degrees=0.0, reference_maps=1, reference_heads=2)
+STILL = FramingConfig(
+    cameras="uniform",
+    yaw_balance=0.0,
+    yaw_degrees=0.0,
+    pitch_degrees=0.0,
+    reference_maps=1,
+    reference_heads=2,
+)
 
 
 def walk(model) -> None:
@@ -112,9 +119,9 @@ def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(tmp_path,
 
     def overlap(framing) -> float:
         """Of the head in a view of the field and in truth, from a camera of the conditions."""
-        pose = plan_views(sof, HeadSampling(), PortraitViews(framing, STILL, 1), {"training": 1}, 0)[
-            "training"
-        ].cam2world[0]
+        views = PortraitViews(framing, STILL, 16)
+        planned = plan_views(sof, HeadSampling(), views, {"training": 1}, 0)
+        pose = planned["training"].poses.cam2world[0]
         camera = Camera(pose, framing.intrinsics, 16)
         seen = sof.render(sof.codes[0], camera).labels.numpy() != BACKGROUND
         truth = scenes.picture(scenes.head_parts(0), camera)[0] != BACKGROUND

@@ -11,6 +11,7 @@ from sofgan.cameras import Camera
 from sofgan.scores.segmentation import image_mean_iou, pairwise_mean_iou
 from sofgan.sof import plausibility
 from sofgan.sof.plausibility import (
+    JudgingViews,
     fit_reference,
     head_statistics,
     judging_poses,
@@ -23,13 +24,14 @@ from sofgan.sof.plausibility import (
 from tests import scenes
 
 SIZE, TRAINING, UNSEEN = 48, 44, 24
+FRONTAL = JudgingViews((0.0,), 32)
 
 
 @pytest.fixture(scope="module")
 def heads():
     """Views (68, 3, 48, 48) of exact ellipsoid heads from the judging cameras."""
     intrinsics = cameras.intrinsics_from_fov(scenes.FOV_DEGREES)
-    around = Camera(judging_poses(scenes.RADIUS), intrinsics, SIZE)
+    around = Camera(judging_poses(scenes.RADIUS, JudgingViews().yaws), intrinsics, SIZE)
     parts = [scenes.head_parts(1000 + seed) for seed in range(TRAINING + UNSEEN)]
     return np.stack([np.stack([scenes.picture(p, one)[0] for one in around]) for p in parts])
 

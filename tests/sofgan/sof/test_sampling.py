@@ -1,11 +1,13 @@
 """The sampling space: combinations, mixture, interpolation."""
 
 import copy
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from sofgan.errors import InputError
 from sofgan.sof import sampling
 from sofgan.sof.config import Sampling
 from sofgan.sof.sampling import (
@@ -261,3 +263,29 @@ def test_kinds_of_a_fields_tensors_count_alike():
     features = shape_features(generate, codes)
     kinds = features.split(6, 1)
     assert all(kind.square().sum(1).mean().item() == pytest.approx(1, rel=1e-4) for kind in kinds)
+
+
+def test_people_are_combined_with_people(tmp_path):
+    """Of heads with a share of people that many lie in the span of inverted codes; the others may have any bases."""
+    codes = torch.eye(6)
+    sof = SimpleNamespace(
+        codes=codes, rounds=[1, 1, 1, 2, 2, 2], device=codes.device, features=lambda: torch.eye(6)
+    )
+    for method in ("neighbours", "random"):
+
+        def draw(count, people_share, method=method):
+            how = Sampling(method, bases=2, neighbours=5, people_share=people_share)
+            return sample_codes(sof, count, torch.Generator().manual_seed(0), how)
+
+        drawn = draw(400, 0.7)
+        assert torch.allclose(drawn.sum(1), torch.ones(400))
+        # Two bases of six are both of the last three in 3 of 15 draws.
+        of_people = (drawn[:, :3] == 0).all(1).float().mean()
+        assert of_people == pytest.approx(0.7 + 0.3 / 5, abs=0.06)
+        every = draw(50, 1.0)
+        assert (every[:, :3] == 0).all()
+        plain = Sampling(method, bases=2, neighbours=5)
+        assert torch.equal(draw(50, 0.0), sample_codes(sof, 50, torch.Generator().manual_seed(0), plain))
+    sof.rounds = [1] * 5 + [2]
+    with pytest.raises(InputError, match="the field has 1 inverted heads"):
+        sample_codes(sof, 1, torch.Generator().manual_seed(0), Sampling(people_share=0.1))

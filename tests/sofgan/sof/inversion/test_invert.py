@@ -25,6 +25,8 @@ from tests import scenes
 CONFIG = InvertMasks(
     preset="fast",
     maps=2,
+    parsed_maps=0,
+    least_miou=0.0,
     new_heads=0,
     size=32,
     encoder_steps=0,
