@@ -50,7 +50,7 @@ def main() -> None:
         grid_labels = _grid_labels(maps, params)
         inputs = {str(path): sha256_file(path) for path in (conditions.index_file, *_indexes())}
         sources, states = (
-            Sources(photos, maps, photo_labels),
+            Sources(photos, maps, photo_labels, conditions.heads()),
             session("train_siw", params, run, inputs=inputs),
         )
         siw, rows = train(sources, grid_labels, params, seed(), device, states)

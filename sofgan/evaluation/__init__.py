@@ -1,1 +1,1 @@
-"""Scores of a trained system: distances and control of portraits, restyling, turntables, odd scans of a batch."""
+"""Scores of a trained system: of portraits, restyling, view consistency, turntables, and of odd scans of a batch."""

@@ -77,7 +77,7 @@ def write_conditions(
     sets = {name: [] for name in (TRAINING, EVALUATION)}
     for (name, _), entry in whole.items():
         sets[name].append(entry)
-    write_index(folder, views.framing, views.size, sets)
+    write_index(folder, views.framing, views.size, sets, views.config.views_per_head)
 
 
 def write_plan(folder: Path, planned: dict[str, HeadViews]) -> None:

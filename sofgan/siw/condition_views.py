@@ -1,7 +1,7 @@
 """Label maps of the SOF space, framed as portraits: conditions for training and for pictures of it."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -11,6 +11,7 @@ from sofgan import runtime
 from sofgan.cameras import Camera
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.siw.conditions import TRAINING
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
 from sofgan.siw.portrait_poses import Poses, draw_poses
@@ -119,6 +120,10 @@ class PortraitViews:
     size: int
     people: Poses | None = None
 
+    def of_a_head(self, purpose: str) -> int:
+        """Views of each head for a purpose: heads to train on have several, heads to score by are all others."""
+        return self.config.views_per_head if purpose == TRAINING else 1
+
     def draw(self, count: int, seed: int, purpose: str) -> Poses:
         """So many poses, on the random stream of a purpose."""
         rng = numpy_generator(seed, "siw", "sof cameras", purpose)
@@ -142,7 +147,8 @@ def plan_views(
     judge = judge or (lambda codes: judge_codes(sof, how.reference, codes, JUDGED))
     streams = {purpose: torch_generator(seed, "siw", "sof codes", purpose) for purpose in counts}
     chosen = {
-        purpose: Candidates(sof.codes.new_empty(n, sof.codes.shape[1])) for purpose, n in counts.items()
+        purpose: Candidates(sof.codes.new_empty(-(-n // views.of_a_head(purpose)), sof.codes.shape[1]))
+        for purpose, n in counts.items()
     }
     for _ in range(MAX_TRIES):
         tried = {
@@ -163,9 +169,19 @@ def plan_views(
             chosen[purpose].take(codes, *(values[rows] for values in scores))
             first = rows.stop
     return {
-        purpose: HeadViews(candidates.codes.cpu().numpy(), views.draw(counts[purpose], seed, purpose))
+        purpose: _seen(
+            candidates.codes.cpu().numpy(),
+            views.of_a_head(purpose),
+            views.draw(counts[purpose], seed, purpose),
+        )
         for purpose, candidates in chosen.items()
     }
+
+
+def _seen(codes: np.ndarray, views: int, poses: Poses) -> HeadViews:
+    """So many views of each of codes (M, Z), one after another, as many as there are poses; a head has one torso."""
+    heads = np.arange(len(poses)) // views
+    return HeadViews(codes[heads], replace(poses, shoulders=poses.shoulders[heads * views]))
 
 
 def draw_view(sof: Sof, code: np.ndarray, camera: Camera, shoulders=USUAL) -> tuple[np.ndarray, np.ndarray]:

@@ -1,14 +1,15 @@
 """The store of conditions: label maps of sampled heads with their depth, cameras and codes, in shards.
 
-A folder with `conditions.json`, which lists the shards of each set and has the framing, and two files a shard: the
-label maps as they are, of which one is read by its place in the file, and what training does not look at, compressed.
-Any number of processes read it, and none holds more of it than the maps that it asked for.
+A folder with `conditions.json`, which lists the shards of each set and has the framing, and three files a shard: label
+maps and depth as they are, of which one is read by its place in the file, and cameras and codes. Any number of
+processes read it, and none holds more of it than the views that it asked for.
 """
 
 import bisect
 import os
 import shutil
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +21,9 @@ from sofgan.labels import colorize
 from sofgan.siw.portrait_camera import Framing
 
 TRAINING, EVALUATION = "training", "evaluation"  # sets of maps; they show different heads
-SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and at most 8 MiB of depth
-SHARD_FILES = ("npy", "npz")  # endings: label maps, and what training does not look at
+SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and 8 MiB of depth
+_LABELS, _DEPTH, _SEEN = "npy", "depth.npy", "npz"  # endings: label maps, depth, and cameras and codes
+SHARD_FILES = (_LABELS, _DEPTH, _SEEN)
 _INDEX, _FORMAT = "conditions.json", "sofgan-conditions-2"
 
 
@@ -59,11 +61,11 @@ def write_shard(
         The shard's entry for `write_index`.
     """
     stem = _stem(name, number)
-    with atomic_path(folder / f"{stem}.npy") as path:
-        np.save(path, np.ascontiguousarray(labels, np.uint8))
+    for kind, views in ((_LABELS, labels.astype(np.uint8)), (_DEPTH, depth.astype(np.float16))):
+        with atomic_path(folder / f"{stem}.{kind}") as path, open(path, "wb") as file:
+            np.save(file, np.ascontiguousarray(views))
     write_npz(
-        folder / f"{stem}.npz",
-        depth=depth.astype(np.float16),
+        folder / f"{stem}.{_SEEN}",
         cam2world=cam2world.astype(np.float32),
         intrinsics=intrinsics.astype(np.float32),
         codes=codes.astype(np.float32),
@@ -92,14 +94,18 @@ def _digests(folder: Path, stem: str) -> list[str]:
     return [sha256_file(folder / f"{stem}.{kind}") for kind in SHARD_FILES]
 
 
-def write_index(folder: Path, framing: Framing, size: int, sets: dict[str, list[dict]]) -> None:
+def write_index(
+    folder: Path, framing: Framing, size: int, sets: dict[str, list[dict]], views_per_head: int = 1
+) -> None:
     """Write the index, when all shards are there.
 
     Args:
         size: of the maps, pixels.
         sets: by name, what `write_shard` returned for each shard, in their order.
+        views_per_head: of the set to train on, one after another.
     """
     index = {"format": _FORMAT, "size_px": size, "framing": framing.to_mapping(), "sets": sets}
+    index["views_per_head"] = views_per_head
     write_json(folder / _INDEX, index)
 
 
@@ -119,6 +125,7 @@ class Conditions:
     Attributes:
         framing: under which heads have eyes and mouth where photos have them.
         size: pixels of the maps.
+        views_per_head: of the set to train on, one after another.
 
     Raises:
         ConditionsError: there is none, or a shard is missing or truncated.
@@ -134,6 +141,7 @@ class Conditions:
         if index.get("format") != _FORMAT:
             raise ConditionsError(f"{self.path}: unknown format {index.get('format')!r}")
         self.framing, self.size = Framing(**index["framing"]), index["size_px"]
+        self.views_per_head = index["views_per_head"]
         self._sets = index["sets"]
 
     @property
@@ -146,24 +154,32 @@ class Conditions:
         return ConditionMaps(self.path, self.size, self._sets[name])
 
     def geometry(self, name: str, shard: int) -> dict[str, np.ndarray]:
-        """Arrays that a shard keeps beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
+        """Arrays of a shard beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
         (N, 4, 4), intrinsics (N, 3, 3) and codes (N, Z) float32."""
-        file = self.path / f"{self._sets[name][shard]['file']}.npz"
-        with np.load(file) as arrays:
-            return {key: arrays[key] for key in ("depth", "cam2world", "intrinsics", "codes")}
+        stem = self._sets[name][shard]["file"]
+        with np.load(self.path / f"{stem}.{_SEEN}") as arrays:
+            seen = {key: arrays[key] for key in ("cam2world", "intrinsics", "codes")}
+        return seen | {"depth": np.load(self.path / f"{stem}.{_DEPTH}")}
+
+    def heads(self) -> "ConditionHeads":
+        """The heads to train on, with all views of each."""
+        return ConditionHeads(self)
 
 
-class ConditionMaps:
-    """Label maps of a set, each read when it is asked for: a source for `sofgan.siw.data`.
+class _Views:
+    """Pictures of a set, each read when it is asked for.
 
     No file stays open, so it may be sent to other processes, and the number of shards has no limit.
+
+    Args:
+        kind: ending of the files.
     """
 
-    def __init__(self, path: Path, size: int, entries: Sequence[dict]) -> None:
-        self.size, self._starts, self._files = size, [0], []
+    def __init__(self, path: Path, size: int, entries: Sequence[dict], kind: str, dtype: type) -> None:
+        self.size, self._dtype, self._starts, self._files = size, np.dtype(dtype), [0], []
         for entry in entries:
-            file = path / f"{entry['file']}.npy"
-            content = entry["views"] * size * size
+            file = path / f"{entry['file']}.{kind}"
+            content = entry["views"] * size * size * self._dtype.itemsize
             if not file.is_file():
                 raise ConditionsError(f"{file} is missing")
             header = file.stat().st_size - content
@@ -177,18 +193,91 @@ class ConditionMaps:
         return self._starts[-1]
 
     def fetch(self, indices: np.ndarray) -> np.ndarray:
-        """The maps of these numbers, (B, S, S) uint8."""
-        maps = np.empty((len(indices), self.size, self.size), np.uint8)
+        """The pictures of these numbers, (B, S, S)."""
+        maps = np.empty((len(indices), self.size, self.size), self._dtype)
+        content = maps[:1].nbytes
         for row, index in enumerate(np.asarray(indices).tolist()):
             if not 0 <= index < len(self):
                 raise IndexError(f"map {index} of {len(self)}")
             shard = bisect.bisect_right(self._starts, index) - 1
             path, header = self._files[shard]
             with open(path, "rb", buffering=0) as file:
-                file.seek(header + (index - self._starts[shard]) * self.size**2)
-                if file.readinto(maps[row].data) != self.size**2:
+                file.seek(header + (index - self._starts[shard]) * content)
+                if file.readinto(maps[row].data) != content:
                     raise ConditionsError(f"{path} is truncated")
         return maps
+
+
+class ConditionMaps(_Views):
+    """Label maps of a set: a source for `sofgan.siw.data`."""
+
+    def __init__(self, path: Path, size: int, entries: Sequence[dict]) -> None:
+        super().__init__(path, size, entries, _LABELS, np.uint8)
+
+
+@dataclass(frozen=True)
+class HeadPairs:
+    """Two views of each of P heads.
+
+    Attributes:
+        labels: (P, 2, S, S) uint8.
+        depth: (P, 2, S, S) float16 camera depth, 0 where nothing is hit.
+        cam2world: (P, 2, 4, 4) float32.
+        intrinsics: (P, 2, 3, 3) float32, in image widths.
+    """
+
+    labels: np.ndarray
+    depth: np.ndarray
+    cam2world: np.ndarray
+    intrinsics: np.ndarray
+
+    def rows(self, rows: slice) -> "HeadPairs":
+        """Some of the heads."""
+        return HeadPairs(self.labels[rows], self.depth[rows], self.cam2world[rows], self.intrinsics[rows])
+
+
+class ConditionHeads:
+    """Heads to train on, of each of which there are several views: labels and depth read when they are asked for."""
+
+    def __init__(self, conditions: Conditions) -> None:
+        entries = conditions._sets[TRAINING]
+        self.views_per_head, self.size = conditions.views_per_head, conditions.size
+        self._labels = conditions.maps(TRAINING)
+        self._depth = _Views(conditions.path, conditions.size, entries, _DEPTH, np.float16)
+        self._cam2world, self._intrinsics = np.empty((0, 4, 4)), np.empty((0, 3, 3))
+        if entries:
+            seen = [conditions.geometry(TRAINING, shard) for shard in range(len(entries))]
+            self._cam2world = np.concatenate([one["cam2world"] for one in seen])
+            self._intrinsics = np.concatenate([one["intrinsics"] for one in seen])
+
+    def __len__(self) -> int:
+        """Heads that have all of their views."""
+        return len(self._labels) // self.views_per_head
+
+    def draw(self, count: int, rng: np.random.Generator) -> HeadPairs:
+        """Two different views of each of so many random heads.
+
+        Raises:
+            ConditionsError: heads have one view only, or there are none.
+        """
+        if self.views_per_head < 2 or not len(self):
+            raise ConditionsError(
+                f"{len(self)} heads have {self.views_per_head} views each, where two views of a head are compared: "
+                "sample_conditions.framing.views_per_head is at least 2, and so many maps"
+            )
+        heads = rng.integers(len(self), size=count)
+        views = np.argsort(rng.random((count, self.views_per_head)), axis=1)[:, :2]
+        rows = (heads[:, None] * self.views_per_head + views).ravel()
+
+        def pairs(values: np.ndarray) -> np.ndarray:
+            return values.reshape(count, 2, *values.shape[1:])
+
+        return HeadPairs(
+            pairs(self._labels.fetch(rows)),
+            pairs(self._depth.fetch(rows)),
+            pairs(self._cam2world[rows]),
+            pairs(self._intrinsics[rows]),
+        )
 
 
 def contact_sheet(maps: ConditionMaps, count: int, columns: int) -> np.ndarray:

@@ -140,6 +140,7 @@ class FramingConfig:
     yaw_balance: Share  # of people: 1: each turn as often as any other; 0: as often as it occurs
     yaw_degrees: Annotated[float, within(0, 180)]  # largest, either side
     pitch_degrees: Annotated[float, from_to_below(0, 90)]
+    views_per_head: Count  # to train on; of several the painter learns what a head's other views show
     reference_maps: Count  # label maps of photos whose eye and mouth places are matched
     reference_heads: Count  # SOF heads that are measured
 
@@ -189,6 +190,8 @@ class TrainSiw:
     r1_every: Whole  # steps; 0: off
     path_length_weight: Weight
     path_length_every: Whole  # steps; 0: off
+    consistency_weight: Weight  # of the mean difference between two views of a head, warped onto each other
+    consistency_every: Whole  # steps; 0: off
     # photo stores that are real
     photo_sets: Annotated[tuple[Literal["ffhq", "celebamask"], ...], NOT_EMPTY, DISTINCT]
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
@@ -222,8 +225,10 @@ class TrainSiw:
         part, group = self.batch // self.accumulate, self.discriminator.minibatch_group
         if self.discriminator.kind != "projected" and part % min(group, self.batch):
             raise ValueError(f"{part} pictures at a time are not a multiple of minibatch_group {group}")
-        if self.accumulate > 1 and self.path_length_every and part % 2:
-            raise ValueError(f"path lengths take every second picture, so parts of {part} must be even")
+        if self.accumulate > 1 and (self.path_length_every or self.consistency_every) and part % 2:
+            raise ValueError(
+                f"path lengths and consistency take every second picture, so parts of {part} must be even"
+            )
         smaller, grown = self.generator.sizes()[:-1], [size for size, _ in self.growth]
         if not set(grown) <= set(smaller) or sorted(set(grown)) != grown:
             raise ValueError(f"growth goes up through sizes of {', '.join(map(str, smaller))}, not {grown}")
@@ -244,6 +249,10 @@ class TrainSiw:
 
         return next((count for count in range(asked, 1, -1) if can(count)), 1)
 
+    def compares_views(self, step: int) -> bool:
+        """Whether a step compares views of heads."""
+        return bool(self.consistency_weight and self.consistency_every) and step % self.consistency_every == 0
+
     def parts(self, processes: int) -> int:
         """Parts in which each of so many processes works off its share of a batch: `accumulate` are all of theirs."""
         return -(-self.accumulate // processes)
@@ -254,7 +263,7 @@ class TrainSiw:
         group = 1
         if self.discriminator.kind != "projected" or self.discriminator.palette_weight:
             group = min(self.discriminator.minibatch_group, self.batch)
-        return math.lcm(group, 2 if self.path_length_every else 1)
+        return math.lcm(group, 2 if self.path_length_every or self.consistency_every else 1)
 
     @property
     def map_size(self) -> int:

@@ -17,7 +17,9 @@ from sofgan import distributed
 from sofgan.errors import InputError
 from sofgan.labels import MIRROR_TABLE
 from sofgan.seeds import numpy_generator
+from sofgan.siw.conditions import ConditionHeads
 from sofgan.siw.config import TrainSiw
+from sofgan.siw.view_pairs import ViewPairs, align_views
 
 
 class ArraySource:
@@ -86,6 +88,7 @@ class Sources:
     photo_labels: ArraySource | LazySource | None = (
         None  # (S, S): the photos' own maps, which some critics need
     )
+    heads: ConditionHeads | None = None  # with several views each, which are compared
 
 
 @dataclass(frozen=True)
@@ -166,11 +169,18 @@ class Batch:
     photos: Tensor  # (B, 3, R, R) float32 in [-1, 1]
     labels: Tensor  # (rounds, B, L, L) long: maps to paint; a round a batch of fakes
     photo_labels: Tensor | None  # (B, L, L) long: the photos' own maps
+    pairs: ViewPairs | None = None  # ceil(B / 2) heads, where the step compares views
 
     def rows(self, rows: slice) -> "Batch":
-        """Some of the pictures."""
+        """Some of the pictures, and of the heads those of every second one."""
         own = None if self.photo_labels is None else self.photo_labels[rows]
-        return Batch(self.photos[rows], self.labels[:, rows], own)
+        pairs = self.pairs and self.pairs.rows(half(rows))
+        return Batch(self.photos[rows], self.labels[:, rows], own, pairs)
+
+
+def half(rows: slice) -> slice:
+    """Rows of every second picture among all of these: rows begin at an even one, or there is no other part."""
+    return slice(rows.start // 2, (rows.stop + 1) // 2)
 
 
 class Batches:
@@ -184,6 +194,7 @@ class Batches:
         photos: source of (S, S, 3).
         maps: name to source of (S, S) label maps; those with no share in `map_proportions` are not used.
         photo_labels: source of the photos' own maps, in their order; None where no critic sees them.
+        heads: with several views each, where steps compare these.
 
     Raises:
         ValueError: a source with a share is missing, or the photos' maps are not as many as they.
@@ -197,9 +208,12 @@ class Batches:
         seed: int,
         device: torch.device | str = "cpu",
         photo_labels=None,
+        heads: ConditionHeads | None = None,
     ):
         self.config, self.seed, self.device = config, seed, torch.device(device)
-        self.photos, self.photo_labels = photos, photo_labels
+        self.photos, self.photo_labels, self.heads = photos, photo_labels, heads
+        if heads is None and config.compares_views(0):
+            raise ValueError("views are compared, but there are no heads with several views")
         self.batch = config.batch
         self.mine = distributed.share(config.batch)
         self.rounds = 1 if config.share_fakes else 2
@@ -217,18 +231,22 @@ class Batches:
     def __call__(self, step: int) -> Batch:
         """This process' share of the batch of that step, on the device."""
         if self.next is not None and self.next[0] == step:
-            photos, crops, labels, photo_labels = self.next[1].result()
+            photos, crops, labels, photo_labels, pairs = self.next[1].result()
         else:
-            photos, crops, labels, photo_labels = self._read(step)
+            photos, crops, labels, photo_labels, pairs = self._read(step)
         self.next = (step + 1, self.pool.submit(self._read, step + 1))
-        photos = crop_photos(photos, crops, self.config.resolution_at(step * self.batch), self.device)
+        resolution = self.config.resolution_at(step * self.batch)
+        photos = crop_photos(photos, crops, resolution, self.device)
         labels = _to_device(labels, self.device).long()
         if photo_labels is not None:
             photo_labels = _to_device(photo_labels, self.device).long()
-        return Batch(photos, labels, photo_labels)
+        if pairs is not None:
+            pairs = align_views(pairs, self.config.generator.label_size, resolution, self.device)
+        return Batch(photos, labels, photo_labels, pairs)
 
     def _read(self, step: int) -> tuple:
-        """Photos, their windows, maps and the photos' own maps of a step, as `crop_photos` and `Batch` have them."""
+        """Photos, their windows, maps, the photos' own maps and views of heads of a step, as `crop_photos`, `Batch`
+        and `align_views` have them."""
         # Draws are those of the whole batch, whatever this process' share.
         rng = numpy_generator(self.seed, "siw", "batch", step)
         crops = self._crops(rng).rows(self.mine)
@@ -240,7 +258,11 @@ class Batches:
         if self.device.type == "cuda":
             photos, labels = (torch.from_numpy(values).pin_memory() for values in (photos, labels))
             own = None if own is None else torch.from_numpy(own).pin_memory()
-        return photos, crops, labels, own
+        pairs = None
+        if self.config.compares_views(step):
+            draws = numpy_generator(self.seed, "siw", "view pairs", step)
+            pairs = self.heads.draw((self.batch + 1) // 2, draws).rows(half(self.mine))
+        return photos, crops, labels, own, pairs
 
     def _crops(self, rng: np.random.Generator) -> Crops:
         return draw_crops(self.batch, self.config.scale_max, self.config.mirror, rng)

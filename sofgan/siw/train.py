@@ -48,7 +48,7 @@ def train(
         if photo_labels is None:
             raise ValueError("critics of regions and palettes need the photos' own label maps")
     training = SiwTraining(config, seed, device, config.autocast and torch.device(device).type == "cuda")
-    batches = Batches(config, sources.photos, sources.maps, seed, device, photo_labels)
+    batches = Batches(config, sources.photos, sources.maps, seed, device, photo_labels, sources.heads)
     total = max(1, round(1000 * config.kimg / config.batch))
     tick = max(1, round(1000 * config.report_every_kimg / config.batch))
     first, state = session.resume()

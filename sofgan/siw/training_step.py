@@ -22,9 +22,10 @@ from sofgan.shares import add_gradients, share_slices
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.critics.critics import Critics, Seen
-from sofgan.siw.data import Batch
+from sofgan.siw.data import Batch, half
 from sofgan.siw.generator import Generator, random_noise
 from sofgan.siw.mixing import draw_similarity, draw_styles, one_hot, two_style_weights
+from sofgan.siw.view_pairs import view_difference
 from sofgan.training import ema_beta, update_ema
 
 W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995
@@ -145,6 +146,8 @@ class SiwTraining:
         tasks = [partial(self._learn_generator, part, step, kept) for part, kept in zip(parts, fakes)]
         if config.path_length_every and step % config.path_length_every == 0:
             tasks += [partial(self._learn_path_length, part, step) for part in parts]
+        if config.compares_views(step):
+            tasks += [partial(self._learn_consistency, part, step) for part in parts]
         for part, learned in zip(itertools.cycle(parts), self._work_off(tasks)):
             part.add(learned, self.painted, sums)
         distributed.sum_gradients(self.painted)
@@ -192,6 +195,21 @@ class SiwTraining:
         penalty, length = self._path_length(part, step)
         penalty = penalty * (config.path_length_weight * config.path_length_every)
         return part.learn(penalty, self.painted, {"path_length": length})
+
+    def _learn_consistency(self, part: Part, step: int) -> Learned:
+        """Gradients of the generator by how far two views of a head, in one style, differ where they show the same."""
+        config, pairs = self.config, part.batch.pairs
+        resolution = part.batch.photos.shape[-1]
+        painted = []
+        with distributed.shared_draws((config.batch + 1) // 2, half(part.rows)), self._mixed():
+            for labels in pairs.labels.unbind(1):
+                draws = self._draws(step, "consistency")  # the same styles, regions and noise for both
+                w, weights = self._styles(labels, draws)
+                noise = random_noise(self.generator, len(labels), draws, resolution)
+                painted.append(self.synthesize(one_hot(labels), w, weights, noise, resolution=resolution))
+        difference = view_difference(*painted, pairs.warp)
+        loss = difference * (config.consistency_weight * config.consistency_every)
+        return part.learn(loss, self.painted, {"view_difference": difference})
 
     def _parts(self, batch: Batch) -> Iterator[Part]:
         """This process's share of the step's batch, in pieces that are worked on at a time."""
@@ -264,9 +282,7 @@ class SiwTraining:
         """The penalty of every second picture, and the mean length of their paths."""
         labels, draws = part.batch.labels[0, ::2], self._draws(step, "path length")
         resolution = part.batch.photos.shape[-1]
-        # Parts begin at even rows, or there is only one.
-        half = slice(part.rows.start // 2, part.rows.start // 2 + len(labels))
-        with distributed.shared_draws((self.config.batch + 1) // 2, half):
+        with distributed.shared_draws((self.config.batch + 1) // 2, half(part.rows)):
             w, weights = self._styles(labels, draws)
             noise = random_noise(self.generator, len(labels), draws, resolution)
             layers = self.generator.layers_at(resolution)
