@@ -21,13 +21,14 @@ import torch
 
 from benchmarks import harness
 from sofgan.seeds import torch_generator
+from sofgan.sof.config import Sampling
 from sofgan.sof.plausibility import fit_reference, render_heads, sample_plausible, summarise
 from sofgan.sof.sampling import fit_mixture, sample_codes, sample_mixture, shape_features
 from sofgan.sof.sof import Sof, load_sof
 from stages import paths
 
 LEAST_PLAUSIBLE, LEAST_CALIBRATION, MOST_NOISE = 0.5, 0.9, 0.1
-RANDOM_4 = {"method": "random", "bases": 4, "concentration": 1.0}
+RANDOM_4 = Sampling("random", 4)
 COLUMNS = ("share_plausible", "both_eyes", "specks", "novelty", "plausible_novelty", "diversity")
 
 
@@ -69,9 +70,9 @@ def main(options) -> list[bool]:
     for name, draw in methods(sof, options.heads, options.seed).items():
         if not options.methods or any(word in name for word in options.methods):
             row(name, render_heads(sof, draw()))
-    for name, sampling in (("default", {}), ("random 4 1.0", RANDOM_4)):
+    for name, sampling in (("default", Sampling()), ("random 4 1.0", RANDOM_4)):
         if not options.methods or any(word in f"{name}, tried again" for word in options.methods):
-            found = sample_plausible(sof, reference, options.heads, generator(options.seed), **sampling)
+            found = sample_plausible(sof, reference, options.heads, generator(options.seed), sampling)
             again = f"{found.drawn / options.heads:.1f} drawn for one"
             row(f"{name}, tried again", render_heads(sof, found.codes), again)
     print(f"{options.heads} heads a method, seed {options.seed}, {len(sof.codes)} training heads")
@@ -93,8 +94,8 @@ def generator(seed: int) -> torch.Generator:
 def methods(sof: Sof, count: int, seed: int) -> dict[str, Callable[[], torch.Tensor]]:
     """Ways to draw `count` codes, by name."""
 
-    def sampled(**sampling) -> Callable[[], torch.Tensor]:
-        return lambda: sample_codes(sof, count, generator(seed), **sampling)
+    def sampled(**how) -> Callable[[], torch.Tensor]:
+        return lambda: sample_codes(sof, count, generator(seed), Sampling(**how))
 
     def mixture(
         by_shape: bool, components: int, dimensions: int, spread: float

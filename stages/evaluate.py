@@ -17,7 +17,7 @@ from sofgan.runtime import map_pieces, use_cpu, use_gpu
 from sofgan.scores.inception import check_inception
 from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.seeds import numpy_generator, torch_generator
-from sofgan.siw.condition_views import sample_heads, training_reference
+from sofgan.siw.condition_views import HeadSampling, sample_heads, training_reference
 from sofgan.siw.conditions import EVALUATION, Conditions, shards
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.sheets import sample_grid
@@ -56,17 +56,10 @@ def main() -> None:
         reference = training_reference(sof) if sampling.judged else None
         heads = sampled_maps(params.sof_images, siw.generator.config.label_size)
         figures |= _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
-        orbiting = sample_heads(
-            sof,
-            reference,
-            params.orbit_heads,
-            torch_generator(seed(), "evaluate", "orbits"),
-            **sampling.keywords(),
-        )
+        drawn = HeadSampling(sampling.sampling(), reference)
+        orbiting = sample_heads(sof, drawn, params.orbit_heads, torch_generator(seed(), "evaluate", "orbits"))
         figures |= orbit_scores.scores(sof, orbiting, siw, params, seed(), spread("evaluate"), run)
-        turned = sample_heads(
-            sof, reference, 1, torch_generator(seed(), "evaluate", "turntable"), **sampling.keywords()
-        )
+        turned = sample_heads(sof, drawn, 1, torch_generator(seed(), "evaluate", "turntable"))
         _draw(sof, turned[0], siw, heads, params, run)
         write_classes(
             paths.PLOTS / "evaluation_classes.csv",

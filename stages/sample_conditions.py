@@ -5,20 +5,16 @@ Chosen heads and finished pieces are kept in `.work/sample_conditions` until all
 on with.
 """
 
-import contextlib
-from collections.abc import Iterator
-from functools import partial
-
 import numpy as np
 
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.fingerprint import kept_folder
-from sofgan.parallel import Mapper
 from sofgan.photos.store import HELD_OUT, PhotoStore
-from sofgan.runtime import map_pieces, use_cpu, use_gpu
+from sofgan.pieces import Pieces
+from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.condition_shards import write_conditions
-from sofgan.siw.condition_views import portrait_framing, training_reference
+from sofgan.siw.condition_views import HeadSampling, PortraitViews, portrait_framing, training_reference
 from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.config import SampleConditions
 from sofgan.siw.portrait_poses import people_poses
@@ -27,18 +23,19 @@ from stages import paths
 from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter
 from stages.execution.sessions import fingerprint, forget
-from stages.params import Runtime, read_params, runtime, seed
+from stages.params import read_params, runtime, seed
 from stages.tracking.run import stage_run
 
 INVERSION = paths.INVERTED / "inversion.npz"
 FIELD, PHOTO_MAPS, OUT = paths.SOF_INVERTED, paths.PARSED, paths.CONDITIONS
-WORK = paths.WORK / "sample_conditions"
+STAGE = "sample_conditions"
+WORK = paths.WORK / STAGE
 SHEET_MAPS, SHEET_COLUMNS = 48, 12  # maps on the contact sheet
 
 
 def main() -> None:
     """The field after round 2 and the photos' label maps in; data/conditions out."""
-    params, machine = read_params("sample_conditions"), runtime()
+    params, machine = read_params(STAGE), runtime()
     use_cpu(machine.threads)
     use_gpu(machine.device, exact=True)
     field = SofFile(FIELD, sha256_file(FIELD), machine.device)
@@ -47,30 +44,28 @@ def main() -> None:
     # data/code/sample_conditions.json.
     trained_on = params.maps if read_params("train_siw").uses("sof") else 0
     counts = {TRAINING: trained_on, EVALUATION: params.evaluation_maps}
-    with stage_run("sample_conditions", params) as run, workers(machine) as spread:
+    with stage_run(STAGE, params) as run, over_devices(STAGE, machine.device) as mapper:
         run.text("heads to judge new ones by")
         reference = training_reference(sof) if params.sampling.judged else None
-        sampling, measured = params.sampling.keywords(), params.framing.reference_heads
+        how, measured = HeadSampling(params.sampling.sampling(), reference), params.framing.reference_heads
         people = None
         if params.framing.cameras == "people":
             run.text("how people were seen")
             people = people_poses(INVERSION)
-        framing = portrait_framing(sof, reference, photo_maps(params), measured, seed(), **sampling)
+        framing = portrait_framing(sof, how, photo_maps(params), measured, seed())
+        views = PortraitViews(framing, params.framing, params.size_px, people)
         files = {str(path): sha256_file(path) for path in (FIELD, *([INVERSION] if people else []))}
         inputs = {"counts": counts, "framing": framing.to_mapping(), "inputs": files}
-        made_by = fingerprint("sample_conditions", params, **inputs)
+        made_by = fingerprint(STAGE, params, **inputs)
         kept = kept_folder(WORK, "a rendering of conditions", made_by)
-        write_conditions(
-            kept, field, reference, framing, params.framing, counts, params.size_px, seed(), spread, run,
-            people, **sampling,
-        )  # fmt: skip
+        write_conditions(field, how, views, counts, seed(), Pieces(kept, mapper, run))
         with atomic_path(OUT) as folder:
             folder.mkdir()
             copy_store(kept, folder)
             shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
             sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)
             write_png(folder / "maps.png", sheet)
-        forget("sample_conditions")
+        forget(STAGE)
         run.image("samples/maps", sheet)
         run.final(
             {
@@ -80,13 +75,6 @@ def main() -> None:
                 "camera_distance": framing.distance,
             }
         )
-
-
-@contextlib.contextmanager
-def workers(machine: Runtime) -> Iterator[Mapper]:
-    """Mapper of pieces: a cluster, a process for each of several GPUs, or this process."""
-    with over_devices("sample_conditions", machine.device) as mapper:
-        yield mapper or partial(map_pieces, device=machine.device)
 
 
 def photo_maps(params: SampleConditions) -> np.ndarray:

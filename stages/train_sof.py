@@ -15,7 +15,7 @@ from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances,
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.mapped_views import open_views
 from sofgan.sof.model import SofModel
-from sofgan.sof.plausibility import score_space
+from sofgan.sof.plausibility import JudgingViews, score_space
 from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
 from sofgan.sof.warm_start import load_previous, train_on
@@ -28,7 +28,7 @@ from stages.params import batches, read_params, runtime, seed
 from stages.tracking.run import StageRun, stage_run
 
 SAMPLES = 64  # new heads by which the space is scored
-SAMPLE_VIEWS = {"yaws": (-0.6, 0.0, 0.6), "size": 64}  # radians and pixels of their views
+SAMPLE_VIEWS = JudgingViews(size=64)
 MAPPED = paths.WORK / "train_sof/views"  # files of views that don't fit into memory
 HEADLINE = {
     "field": "held_out_miou",
@@ -103,7 +103,7 @@ def save_and_score(
 
     # New heads that are sampled.
     run.text(f"judging {SAMPLES} sampled heads")
-    scores |= score_space(sof, SAMPLES, torch_generator(seed(), "sof samples"), **SAMPLE_VIEWS)
+    scores |= score_space(sof, SAMPLES, torch_generator(seed(), "sof samples"), SAMPLE_VIEWS)
 
     with atomic_path(paths.SOF_PICTURES) as folder:
         folder.mkdir()

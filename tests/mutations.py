@@ -1095,8 +1095,8 @@ MUTATIONS = (
         },
     ),
     (
-        "sofgan/siw/condition_views.py",
-        "tests/sofgan/siw/test_condition_views.py",
+        "sofgan/siw/portrait_poses.py",
+        "tests/sofgan/siw/test_condition_views.py tests/sofgan/siw/test_portrait_poses.py",
         {
             "yaw all around": (
                 "rng.uniform(-config.yaw_degrees, config.yaw_degrees, count)",
@@ -1110,9 +1110,15 @@ MUTATIONS = (
                 "rng.uniform(-config.yaw_degrees, config.yaw_degrees, count)",
                 "rng.uniform(0, config.yaw_degrees, count)",
             ),
+        },
+    ),
+    (
+        "sofgan/siw/condition_views.py",
+        "tests/sofgan/siw/test_condition_views.py",
+        {
             "shoulders' depth everywhere": (
-                "np.where(labels != head, shoulder_depth(camera), depth)",
-                "np.where(labels == head, shoulder_depth(camera), depth)",
+                "np.where(labels != head, shoulder_depth(camera, shoulders), depth)",
+                "np.where(labels == head, shoulder_depth(camera, shoulders), depth)",
             ),
         },
     ),

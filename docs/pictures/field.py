@@ -36,7 +36,7 @@ from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import barycentric
 from sofgan.seeds import torch_generator
 from sofgan.sof.data import read_views
-from sofgan.sof.plausibility import Reference, fit_reference, render_heads, sample_plausible
+from sofgan.sof.plausibility import JudgingViews, Reference, fit_reference, render_heads, sample_plausible
 from sofgan.sof.sampling import interpolate, shape_features
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
@@ -44,7 +44,7 @@ from stages import paths
 
 TRUTH_ROWS, TRUTH_COLUMNS = 2, 8
 SAMPLES = 6
-SAMPLE_YAWS = (-0.9, -0.45, 0.0, 0.45, 0.9)  # radians
+SAMPLE_VIEWS, FRONTAL = JudgingViews((-0.9, -0.45, 0.0, 0.45, 0.9)), JudgingViews((0.0,))
 WALK_STOPS, WALK_FRAMES = 2, 7
 AMOUNTS = (-2.0, -1.0, 0.0, 1.0, 2.0)  # of an attribute, in its unit
 LEAST_RELIABLE = 0.3  # of the directions that are drawn
@@ -106,13 +106,13 @@ def truth_picture(sof: Sof, folder: Path) -> np.ndarray:
 def samples_picture(sof: Sof, reference: Reference, seed: int) -> np.ndarray:
     """New heads that are plausible, (H, W, 3) uint8: rows heads, columns cameras from the subject's right to left."""
     found = sample_plausible(sof, reference, SAMPLES, torch_generator(seed, "sof space"))
-    return grid(render_heads(sof, found.codes, SAMPLE_YAWS))
+    return grid(render_heads(sof, found.codes, SAMPLE_VIEWS))
 
 
 def walk_picture(sof: Sof, seed: int) -> np.ndarray:
     """Frontal views of a walk through random training heads, (H, W, 3) uint8: a row from one head to the next."""
     order = torch.randperm(len(sof.codes), generator=torch_generator(seed, "walk"))[:WALK_STOPS]
-    maps = render_heads(sof, interpolate(sof.codes[order], WALK_FRAMES), (0.0,))[:, 0]
+    maps = render_heads(sof, interpolate(sof.codes[order], WALK_FRAMES), FRONTAL)[:, 0]
     legs = range(0, WALK_FRAMES * (len(order) - 1), WALK_FRAMES)
     return grid([maps[first : first + WALK_FRAMES + 1] for first in legs])
 
@@ -135,7 +135,7 @@ def attributes_picture(sof: Sof, directions: dict[str, Direction]) -> np.ndarray
     shown = sof.codes[torch.linspace(0, len(sof.codes) - 1, ATTRIBUTE_HEADS).long()]
     amounts = torch.tensor(AMOUNTS, device=sof.device)[:, None]
     moved = [code + amounts * found.vector for found in directions.values() for code in shown]
-    return grid([render_heads(sof, codes, (0.0,))[:, 0] for codes in moved])
+    return grid([render_heads(sof, codes, FRONTAL)[:, 0] for codes in moved])
 
 
 def grid(rows) -> np.ndarray:

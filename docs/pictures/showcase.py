@@ -29,7 +29,14 @@ from sofgan.evaluation.turntable import turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.seeds import torch_generator
 from sofgan.session import Checkpoints, Session
-from sofgan.siw.condition_views import portrait_framing, render_sof_maps, sample_heads, training_reference
+from sofgan.siw.condition_views import (
+    HeadSampling,
+    PortraitViews,
+    portrait_framing,
+    render_sof_maps,
+    sample_heads,
+    training_reference,
+)
 from sofgan.siw.config import SampleConditions
 from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.model import save_siw
@@ -45,10 +52,10 @@ PSI = 0.7  # of styles in pictures: towards the average one, as the authors show
 
 
 def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarray):
-    """Reference for heads, framing, and views to train on and to show, made once."""
-    reference, sampling = training_reference(sof), config.sampling.keywords()
+    """How heads are sampled, framing, and views to train on and to show, made once."""
+    how = HeadSampling(config.sampling.sampling(), training_reference(sof))
     heads = config.framing.reference_heads
-    framing = portrait_framing(sof, reference, labels[:REFERENCE_MAPS], heads, SEED, **sampling)
+    framing = portrait_framing(sof, how, labels[:REFERENCE_MAPS], heads, SEED)
     size = config.size_px
     file = (
         harness.CACHE
@@ -57,16 +64,14 @@ def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarra
     if not file.is_file():
         views = {
             purpose: render_sof_maps(
-                sof, reference, framing, config.framing, count, size, SEED,
-                harness.Line("heads"), purpose=purpose,
-                **sampling,
+                sof, how, PortraitViews(framing, config.framing, size), count, SEED, harness.Line("heads"), purpose
             )
             for purpose, count in (("training", config.maps), ("showcase", GRID[0]))
         }  # fmt: skip
         with atomic_path(file) as work, open(work, "wb") as out:
             np.savez_compressed(out, **views)
     with np.load(file) as views:
-        return reference, framing, views["training"], views["showcase"]
+        return how, framing, views["training"], views["showcase"]
 
 
 def parser() -> argparse.ArgumentParser:
@@ -83,7 +88,7 @@ def main(arguments) -> None:
     data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
     by_hand = np.flatnonzero(data.masked)
     sof = load_sof(arguments.field, device)
-    reference, framing, heads, shown_heads = sof_views(sof, arguments.field, conditions, data.labels[by_hand])
+    how, framing, heads, shown_heads = sof_views(sof, arguments.field, conditions, data.labels[by_hand])
 
     # The judges' maps for grids and leakage are kept from training, photos and all.
     judges = Judges(
@@ -120,7 +125,7 @@ def main(arguments) -> None:
     write_png(folder / "siw_masks.png", sample_grid(siw, shown, GRID[1], SEED, PSI))
     write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads, GRID[1], SEED, PSI))
     write_png(folder / "siw_restyle.png", restyle_strip(siw, shown, SEED, PSI))
-    code = sample_heads(sof, reference, 1, torch_generator(SEED, "showcase", "turntable"))[0]
+    code = sample_heads(sof, how, 1, torch_generator(SEED, "showcase", "turntable"))[0]
     z = siw.sample_z(TURNTABLE_STYLES, torch_generator(SEED, "showcase", "styles"))
     w = siw.map_styles(z, PSI)
     size = config.generator.label_size

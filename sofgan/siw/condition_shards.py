@@ -12,12 +12,10 @@ import torch
 from torch import Tensor
 
 from sofgan.files import write_npz
-from sofgan.parallel import Mapper
-from sofgan.progress import SILENT, Progress
-from sofgan.siw.condition_views import JUDGED, HeadViews, draw_view, plan_views
+from sofgan.pieces import Pieces
+from sofgan.runtime import map_pieces
+from sofgan.siw.condition_views import JUDGED, HeadSampling, HeadViews, PortraitViews, draw_view, plan_views
 from sofgan.siw.conditions import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
-from sofgan.siw.config import FramingConfig
-from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.portrait_poses import Poses
 from sofgan.sof.plausibility import Reference, judge_codes
 from sofgan.sof.sof import SofFile
@@ -29,18 +27,12 @@ FEWEST_SPREAD = 128  # to be judged: fewer are judged here, sooner than other pr
 
 
 def write_conditions(
-    folder: Path,
     field: SofFile,
-    reference: Reference | None,
-    framing: Framing,
-    config: FramingConfig,
+    how: HeadSampling,
+    views: PortraitViews,
     counts: dict[str, int],
-    size: int,
     seed: int,
-    workers: Mapper,
-    progress: Progress = SILENT,
-    people: Poses | None = None,
-    **sampling,
+    work: Pieces,
 ) -> None:
     """Sample heads and write their views into a folder, a store of `sofgan.siw.conditions`.
 
@@ -48,47 +40,44 @@ def write_conditions(
     and shards that are whole.
 
     Args:
-        folder: is there, and is seen by all workers at the same path. A file of each shard that tells that it is whole
-            lies in it too, and the chosen heads.
-        reference: from `sofgan.siw.condition_views.training_reference`.
         counts: views by set, `TRAINING` and `EVALUATION`.
-        size: pixels of the views.
-        workers: map pieces, in order.
-        people: poses of people, where cameras are theirs.
-        sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
+        work: its folder becomes the store. A file of each shard that tells that it is whole lies in it too, and the
+            chosen heads.
     """
+    folder, progress = work.folder, work.progress
     sof, total = field.load(), sum(counts.values())
+    workers = work.mapper or partial(map_pieces, device=sof.device)
 
     def judge(codes: Tensor) -> tuple[np.ndarray, np.ndarray]:
         progress.text(f"judging {len(codes)} heads")
         if len(codes) < FEWEST_SPREAD:
-            return judge_codes(sof, reference, codes, **JUDGED)
-        task = partial(_judge, field=field, reference=reference)
+            return judge_codes(sof, how.reference, codes, JUDGED)
+        task = partial(_judge, field=field, reference=how.reference)
         parts = [part.cpu().numpy() for part in codes.split(JUDGED_TOGETHER)]
         scores, p_values = zip(*workers(task, parts))
         return np.concatenate(scores), np.concatenate(p_values)
 
     planned = read_plan(folder)
     if planned is None:
-        planned = plan_views(sof, reference, framing, config, counts, seed, judge, people, **sampling)
+        planned = plan_views(sof, how, views, counts, seed, judge)
         write_plan(folder, planned)
     pieces = [
-        (name, number, views.rows(rows))
-        for name, views in planned.items()
-        for number, rows in enumerate(shards(len(views)))
+        (name, number, of_set.rows(rows))
+        for name, of_set in planned.items()
+        for number, rows in enumerate(shards(len(of_set)))
     ]
     whole = {(name, number): whole_shard(folder, name, number) for name, number, _ in pieces}
     left = [piece for piece in pieces if whole[piece[:2]] is None]
-    done = total - sum(len(views) for *_, views in left)
-    task = partial(_render, field=field, size=size, folder=folder)
-    for (name, number, views), entry in zip(left, workers(task, left)):
+    done = total - sum(len(piece) for *_, piece in left)
+    task = partial(_render, field=field, size=views.size, folder=folder)
+    for (name, number, piece), entry in zip(left, workers(task, left)):
         whole[name, number] = entry
-        done += len(views)
+        done += len(piece)
         progress.items(done, total, "views")
     sets = {name: [] for name in (TRAINING, EVALUATION)}
     for (name, _), entry in whole.items():
         sets[name].append(entry)
-    write_index(folder, framing, size, sets, config.views_per_head)
+    write_index(folder, views.framing, views.size, sets, views.config.views_per_head)
 
 
 def write_plan(folder: Path, planned: dict[str, HeadViews]) -> None:
@@ -115,7 +104,7 @@ def read_plan(folder: Path) -> dict[str, HeadViews] | None:
 
 def _judge(codes: np.ndarray, field: SofFile, reference: Reference) -> tuple[np.ndarray, np.ndarray]:
     sof = field.load()
-    return judge_codes(sof, reference, torch.from_numpy(codes).to(sof.device), **JUDGED)
+    return judge_codes(sof, reference, torch.from_numpy(codes).to(sof.device), JUDGED)
 
 
 def _render(piece: tuple[str, int, HeadViews], field: SofFile, size: int, folder: Path) -> dict:

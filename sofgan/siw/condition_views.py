@@ -16,24 +16,26 @@ from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
 from sofgan.siw.portrait_poses import Poses, draw_poses
 from sofgan.siw.shoulders import USUAL, add_shoulders, shoulder_depth
+from sofgan.sof.config import Sampling
 from sofgan.sof.plausibility import (
     FEWEST_HEADS,
     MAX_TRIES,
     Candidates,
+    JudgingViews,
     Reference,
     fit_reference,
     judge_codes,
     render_heads,
     sample_plausible,
 )
-from sofgan.sof.sampling import sample_codes
+from sofgan.sof.sampling import DEFAULT_SAMPLING, sample_codes
 from sofgan.sof.sof import Sof
 
 # Of codes (N, Z): scores and p-values (N,), see `Reference.judge`.
 Judge = Callable[[Tensor], tuple[np.ndarray, np.ndarray]]
 
-# Views by which heads are judged, radians and pixels: few and small, as some hundred heads are judged in each run.
-JUDGED = {"yaws": (0.0,), "size": 64}
+# Views by which heads are judged: few and small, as some hundred heads are judged in each run.
+JUDGED = JudgingViews((0.0,), 64)
 ANCHOR_SIZE = 128  # pixels of the views in which eyes and mouth are found
 
 
@@ -44,39 +46,39 @@ def training_reference(sof: Sof) -> Reference | None:
     """
     if len(sof.training_codes) < FEWEST_HEADS:
         return None
-    return fit_reference(render_heads(sof, sof.training_codes, **JUDGED))
+    return fit_reference(render_heads(sof, sof.training_codes, JUDGED))
 
 
-def sample_heads(
-    sof: Sof, reference: Reference | None, count: int, generator: torch.Generator, **sampling
-) -> torch.Tensor:
-    """(count, Z) codes of new heads, combined from all of the field's; implausible ones are drawn again.
+@dataclass(frozen=True)
+class HeadSampling:
+    """How new heads are drawn, and what they are judged by: implausible ones are drawn again.
 
-    Args:
-        reference: from `training_reference`; None: as they are drawn.
-        generator: on the CPU.
-        sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
+    Attributes:
+        reference: from `training_reference`; None: they are taken as they are drawn.
     """
-    if reference is None:
-        return sample_codes(sof, count, generator, **sampling)
-    return sample_plausible(sof, reference, count, generator, **JUDGED, **sampling).codes
+
+    sampling: Sampling = DEFAULT_SAMPLING
+    reference: Reference | None = None
 
 
-def portrait_framing(
-    sof: Sof, reference: Reference | None, photo_labels: np.ndarray, heads: int, seed: int, **sampling
-) -> Framing:
+def sample_heads(sof: Sof, how: HeadSampling, count: int, generator: torch.Generator) -> Tensor:
+    """(count, Z) codes of new heads, combined from all of the field's; the generator is on the CPU."""
+    if how.reference is None:
+        return sample_codes(sof, count, generator, how.sampling)
+    return sample_plausible(sof, how.reference, count, generator, how.sampling, JUDGED).codes
+
+
+def portrait_framing(sof: Sof, how: HeadSampling, photo_labels: np.ndarray, heads: int, seed: int) -> Framing:
     """Cameras under which the field's heads have eyes and mouth where the photos have them.
 
     Args:
-        reference: from `training_reference`.
         photo_labels: (N, S, S) uint8 label maps of photos.
         heads: how many sampled heads are measured.
-        sampling: as of `sample_heads`.
 
     Raises:
         ValueError: the photos or the heads show no eyes or no mouth.
     """
-    codes = sample_heads(sof, reference, heads, torch_generator(seed, "siw", "framing"), **sampling)
+    codes = sample_heads(sof, how, heads, torch_generator(seed, "siw", "framing"))
     whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
     front = whole.camera(0.0, 0.0, ANCHOR_SIZE)
     views = list(runtime.map_pieces(lambda code: sof.render(code, front), codes, sof.device))
@@ -102,42 +104,62 @@ class HeadViews:
         return HeadViews(self.codes[some], self.poses.rows(some))
 
 
+@dataclass(frozen=True)
+class PortraitViews:
+    """How heads are looked at.
+
+    Attributes:
+        framing: whose camera is orbited where cameras are uniform.
+        config: which cameras.
+        size: pixels.
+        people: of `people_poses`, where cameras are people's.
+    """
+
+    framing: Framing
+    config: FramingConfig
+    size: int
+    people: Poses | None = None
+
+    def of_a_head(self, purpose: str) -> int:
+        """Views of each head for a purpose: heads to train on have several, heads to score by are all others."""
+        return self.config.views_per_head if purpose == TRAINING else 1
+
+    def draw(self, count: int, seed: int, purpose: str) -> Poses:
+        """So many poses, on the random stream of a purpose."""
+        rng = numpy_generator(seed, "siw", "sof cameras", purpose)
+        return draw_poses(self.framing, self.config, self.people, count, rng)
+
+
 def plan_views(
     sof: Sof,
-    reference: Reference | None,
-    framing: Framing,
-    config: FramingConfig,
+    how: HeadSampling,
+    views: PortraitViews,
     counts: dict[str, int],
     seed: int,
     judge: Judge | None = None,
-    people: Poses | None = None,
-    **sampling,
 ) -> dict[str, HeadViews]:
     """Draw heads and how they are seen, for several purposes at once; draws of one depend on no other.
 
     Args:
-        reference: from `training_reference`.
         counts: how many views, by purpose: it names the random streams, so that other purposes have other heads.
         judge: of drawn heads, where they are judged elsewhere than here; None: here.
-        people: poses of people, where cameras are theirs.
-        sampling: as of `sample_heads`.
     """
-    judge = judge or (lambda codes: judge_codes(sof, reference, codes, **JUDGED))
+    judge = judge or (lambda codes: judge_codes(sof, how.reference, codes, JUDGED))
     streams = {purpose: torch_generator(seed, "siw", "sof codes", purpose) for purpose in counts}
     chosen = {
-        purpose: Candidates(sof.codes.new_empty(-(-n // views_of(config, purpose)), sof.codes.shape[1]))
+        purpose: Candidates(sof.codes.new_empty(-(-n // views.of_a_head(purpose)), sof.codes.shape[1]))
         for purpose, n in counts.items()
     }
     for _ in range(MAX_TRIES):
         tried = {
-            purpose: sample_codes(sof, len(candidates.wanted), streams[purpose], **sampling)
+            purpose: sample_codes(sof, len(candidates.wanted), streams[purpose], how.sampling)
             for purpose, candidates in chosen.items()
             if len(candidates.wanted)
         }
         if not tried:
             break
         together = torch.cat(list(tried.values()))
-        if reference is None:  # As they are drawn.
+        if how.reference is None:  # As they are drawn.
             scores = np.zeros(len(together)), np.ones(len(together))
         else:
             scores = judge(together)
@@ -149,18 +171,11 @@ def plan_views(
     return {
         purpose: _seen(
             candidates.codes.cpu().numpy(),
-            views_of(config, purpose),
-            draw_poses(
-                framing, config, people, counts[purpose], numpy_generator(seed, "siw", "sof cameras", purpose)
-            ),
+            views.of_a_head(purpose),
+            views.draw(counts[purpose], seed, purpose),
         )
         for purpose, candidates in chosen.items()
     }
-
-
-def views_of(config: FramingConfig, purpose: str) -> int:
-    """Views of each head for a purpose: heads that are trained on have several, heads to score by are all others."""
-    return config.views_per_head if purpose == TRAINING else 1
 
 
 def _seen(codes: np.ndarray, views: int, poses: Poses) -> HeadViews:
@@ -180,36 +195,30 @@ def draw_view(sof: Sof, code: np.ndarray, camera: Camera, shoulders=USUAL) -> tu
 
 def render_sof_maps(
     sof: Sof,
-    reference: Reference | None,
-    framing: Framing,
-    config: FramingConfig,
+    how: HeadSampling,
+    views: PortraitViews,
     count: int,
-    size: int,
     seed: int,
     progress: Progress = SILENT,
     purpose: str = "training",
-    people: Poses | None = None,
-    **sampling,
 ) -> np.ndarray:
     """Views of sampled heads, with shoulders, from cameras around the portrait's: (count, size, size) uint8.
 
     All are in memory: `sofgan.siw.condition_shards` writes as many as are wanted, in shards.
 
     Args:
-        reference: from `training_reference`.
         progress: listener, which gets the count of maps.
         purpose: names the random stream; maps of another purpose are other heads.
-        people: as of `plan_views`.
-        sampling: as of `sample_heads`.
     """
-    counts = {purpose: count}
-    views = plan_views(sof, reference, framing, config, counts, seed, people=people, **sampling)[purpose]
-    poses = views.poses
+    planned = plan_views(sof, how, views, {purpose: count}, seed)[purpose]
+    poses = planned.poses
 
     def draw(index: int) -> np.ndarray:
-        return draw_view(sof, views.codes[index], poses.camera(index, size), poses.shoulders[index])[0]
+        return draw_view(sof, planned.codes[index], poses.camera(index, views.size), poses.shoulders[index])[
+            0
+        ]
 
-    maps = np.empty((count, size, size), np.uint8)
+    maps = np.empty((count, views.size, views.size), np.uint8)
     for index, drawn in enumerate(runtime.map_pieces(draw, range(count), sof.device)):
         maps[index] = drawn
         progress.items(index + 1, count, "maps")

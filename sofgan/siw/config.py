@@ -20,6 +20,7 @@ from sofgan.config import (
     multiple_of,
     within,
 )
+from sofgan.sof.config import Sampling
 
 MAP_SOURCES = ("parsed", "celebamask", "sof")
 
@@ -157,15 +158,9 @@ class SamplingConfig:
     people_share: Share  # of heads that are combined from inverted people's alone; the others from all
     judged: bool  # implausible heads are drawn again
 
-    def keywords(self) -> dict[str, object]:
-        """Keyword arguments for `sofgan.sof.sampling.sample_codes`."""
-        return {
-            "method": self.method,
-            "bases": self.bases,
-            "concentration": self.concentration,
-            "neighbours": self.neighbours,
-            "people_share": self.people_share,
-        }
+    def sampling(self) -> Sampling:
+        """The same without how heads are judged."""
+        return Sampling(self.method, self.bases, self.concentration, self.neighbours, self.people_share)
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from math import pi as PI
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sofgan.config import (
     NOT_EMPTY,
@@ -229,3 +229,20 @@ class InvertMasks:
             )
         if min(self.maps_per_step, self.rays_per_map) < 1 or min(self.steps, self.released_steps) < 0:
             raise ValueError("invert_masks wants a map and a ray a step at least, and steps from 0")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How codes of new heads are drawn from those of known ones (paper, eq. 5 and 6)."""
+
+    # combinations of alike heads, of any (the paper's), or a Gaussian mixture over principal components
+    method: Literal["neighbours", "random", "mixture"] = "neighbours"
+    bases: Count = 3  # heads in a combination
+    concentration: Positive = (
+        1.0  # of the Dirichlet distribution of their weights; 1: all weights are as likely
+    )
+    neighbours: Count = 8  # nearest heads of the first one, out of which `neighbours` draws the others
+    people_share: Share = (
+        0.0  # of heads whose bases are inverted people's alone (round 2); a mixture has no bases
+    )
+    spread: Positive = 1.0  # factor of the mixture's deviations

@@ -18,10 +18,9 @@ from torch import Tensor
 from sofgan import cameras, labels, runtime
 from sofgan.cameras import Camera
 from sofgan.scores.segmentation import pairwise_mean_iou
-from sofgan.sof.sampling import sample_codes
+from sofgan.sof.config import Sampling
+from sofgan.sof.sampling import DEFAULT_SAMPLING, sample_codes
 
-YAWS = (-0.6, 0.0, 0.6)  # radians
-SIZE = 128  # pixels of the views
 LEVEL = 0.05  # p-values up to it are called implausible
 FEWEST_HEADS = math.ceil(1 / LEVEL)  # of a reference: with fewer none could have so low a p-value
 TAIL = 0.02  # of training heads that a range leaves out on each side: a failed one shall not widen it
@@ -61,16 +60,27 @@ JUDGED_AT_ONCE = 256  # heads whose views are in memory
 FEWEST = 5  # training heads that a range is made from; a statistic that fewer have is not judged
 
 
-def judging_poses(radius: float, yaws: tuple[float, ...] = YAWS) -> np.ndarray:
+@dataclass(frozen=True)
+class JudgingViews:
+    """Views by which heads are judged: yaws of their cameras in radians, and their size in pixels."""
+
+    yaws: tuple[float, ...] = (-0.6, 0.0, 0.6)
+    size: int = 128
+
+
+THREE_VIEWS = JudgingViews()
+
+
+def judging_poses(radius: float, yaws: tuple[float, ...]) -> np.ndarray:
     """(V, 4, 4) cam2world of level cameras at that distance (head units), from the subject's right to the left."""
     return cameras.orbit(np.array(yaws), np.zeros(len(yaws)), radius)
 
 
-def render_heads(sof, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE) -> np.ndarray:
+def render_heads(sof, codes: Tensor, views: JudgingViews = THREE_VIEWS) -> np.ndarray:
     """Label maps (N, V, size, size) uint8 of codes (N, Z) of a `sofgan.sof.sof.Sof` from the judging cameras."""
-    around = Camera(judging_poses(sof.radius, yaws), sof.intrinsics, size)
+    around = Camera(judging_poses(sof.radius, views.yaws), sof.intrinsics, views.size)
     heads = runtime.map_pieces(lambda code: sof.render_views(code, around), codes, codes.device)
-    return np.stack([np.stack([view.labels.cpu().numpy() for view in views]) for views in heads])
+    return np.stack([np.stack([view.labels.cpu().numpy() for view in head]) for head in heads])
 
 
 def head_statistics(maps: np.ndarray) -> dict[str, float]:
@@ -334,7 +344,7 @@ def summarise(reference: Reference, maps: np.ndarray, training: np.ndarray) -> d
 
 
 def score_space(
-    sof, count: int, generator: torch.Generator, yaws: tuple[float, ...] = YAWS, size: int = SIZE
+    sof, count: int, generator: torch.Generator, views: JudgingViews = THREE_VIEWS
 ) -> dict[str, float]:
     """`summarise`, without the shifts, of `count` samples of the default method against the training heads.
 
@@ -347,9 +357,9 @@ def score_space(
     """
     if len(sof.training_codes) < FEWEST_HEADS:
         return {}
-    training = render_heads(sof, sof.training_codes, yaws, size)
-    samples = render_heads(sof, sample_codes(sof, count, generator), yaws, size)
-    figures = summarise(fit_reference(training), samples, training[:, len(yaws) // 2])
+    training = render_heads(sof, sof.training_codes, views)
+    samples = render_heads(sof, sample_codes(sof, count, generator), views)
+    figures = summarise(fit_reference(training), samples, training[:, len(views.yaws) // 2])
     return {name: value for name, value in figures.items() if not name.startswith("shift_")}
 
 
@@ -382,10 +392,10 @@ class Candidates:
 
 
 def judge_codes(
-    sof, reference: Reference, codes: Tensor, yaws: tuple[float, ...] = YAWS, size: int = SIZE
+    sof, reference: Reference, codes: Tensor, views: JudgingViews = THREE_VIEWS
 ) -> tuple[np.ndarray, np.ndarray]:
     """Scores and p-values (N,) of the heads of codes (N, Z), as of `Reference.judge`."""
-    found = [reference.judge(render_heads(sof, part, yaws, size)) for part in codes.split(JUDGED_AT_ONCE)]
+    found = [reference.judge(render_heads(sof, part, views)) for part in codes.split(JUDGED_AT_ONCE)]
     scores, p_values = zip(*((one.score, one.p_value) for one in found))
     return np.concatenate(scores), np.concatenate(p_values)
 
@@ -404,25 +414,23 @@ def sample_plausible(
     reference: Reference,
     count: int,
     generator: torch.Generator,
+    sampling: Sampling = DEFAULT_SAMPLING,
+    views: JudgingViews = THREE_VIEWS,
     max_tries: int = MAX_TRIES,
-    yaws: tuple[float, ...] = YAWS,
-    size: int = SIZE,
-    **sampling,
 ) -> PlausibleSamples:
     """Codes of new heads, implausible ones drawn again.
 
     Args:
         sof: a `sofgan.sof.sof.Sof`.
-        reference: from cameras at the same `yaws` and of the same `size`.
+        reference: from the same `views`.
         generator: on the CPU.
         max_tries: draws for a head; if none of them is plausible, the best of them is taken.
-        sampling: method and its parameters, for `sofgan.sof.sampling.sample_codes`.
     """
     candidates = Candidates(sof.codes.new_empty(count, sof.codes.shape[1]))
     for _ in range(max_tries):
         wanted = candidates.wanted
         if len(wanted) == 0:
             break
-        tried = sample_codes(sof, len(wanted), generator, **sampling)
-        candidates.take(tried, *judge_codes(sof, reference, tried, yaws, size))
+        tried = sample_codes(sof, len(wanted), generator, sampling)
+        candidates.take(tried, *judge_codes(sof, reference, tried, views))
     return PlausibleSamples(candidates.codes, candidates.p_values, candidates.drawn)

@@ -8,6 +8,7 @@ from torch import Tensor
 
 from sofgan.errors import InputError
 from sofgan.seeds import torch_generator
+from sofgan.sof.config import Sampling
 
 FEATURES_PER_KIND = 16384  # numbers of a tensor, at most
 FEATURE_NUMBERS = (
@@ -19,6 +20,7 @@ EM_ITERATIONS = 100
 EM_STARTS = 8
 VARIANCE_FLOOR = 1e-2  # of the whitened codes' variance, which is 1
 SHRINKAGE = 0.3  # of a component's variances towards the mean of all: components see few codes
+DEFAULT_SAMPLING = Sampling()
 
 
 def combine(codes: Tensor, weights: Tensor) -> Tensor:
@@ -205,40 +207,32 @@ def sample_mixture(
 
 
 def sample_codes(
-    sof,
-    count: int,
-    generator: torch.Generator,
-    method: str = "neighbours",
-    bases: int = 3,
-    concentration: float = 1.0,
-    neighbours: int = 8,
-    people_share: float = 0.0,
-    spread: float = 1.0,
+    sof, count: int, generator: torch.Generator, sampling: Sampling = DEFAULT_SAMPLING
 ) -> Tensor:
     """(count, Z) codes of new heads, on the field's device.
 
     Args:
         sof: a `sofgan.sof.sof.Sof`.
         generator: on the CPU.
-        method: "neighbours" (eq. 6 over `bases` alike heads, out of so many nearest `neighbours`), "random" (eq. 6
-            over any `bases` heads, as the paper has it) or "mixture" (PCA + Gaussian mixture, deviations times
-            `spread`).
-        people_share: share of the heads whose bases are inverted people's alone (round 2); a mixture has no bases.
 
     Raises:
         InputError: people have a share, but the field has fewer than two of them.
         ValueError: another method.
     """
+    method, people_share = sampling.method, sampling.people_share
     if method == "mixture":
-        return sample_mixture(sof.space, count, generator, spread).to(sof.device)
+        return sample_mixture(sof.space, count, generator, sampling.spread).to(sof.device)
     if method not in ("random", "neighbours"):
         raise ValueError(f"method must be neighbours, random or mixture, not {method!r}")
 
     def combined(rows: Tensor | slice, number: int) -> Tensor:
-        codes = sof.codes[rows]
+        codes, bases, concentration = sof.codes[rows], sampling.bases, sampling.concentration
         if method == "neighbours" and len(codes) > 1:
-            features = sof.features()[rows.cpu() if isinstance(rows, Tensor) else rows]
-            return neighbour_codes(codes, features, number, bases, concentration, neighbours, generator)
+            features, near = (
+                sof.features()[rows.cpu() if isinstance(rows, Tensor) else rows],
+                sampling.neighbours,
+            )
+            return neighbour_codes(codes, features, number, bases, concentration, near, generator)
         return combined_codes(codes, number, bases, concentration, generator)
 
     if not people_share:

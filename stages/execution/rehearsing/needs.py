@@ -223,7 +223,7 @@ def sample_conditions(blocks: Blocks) -> dict:
 
     config, network = blocks.sample_conditions, blocks.train_sof
     maps = config.evaluation_maps + (config.maps if blocks.train_siw.uses("sof") else 0)
-    rays = config.size_px**2 + len(JUDGED["yaws"]) * JUDGED["size"] ** 2
+    rays = config.size_px**2 + len(JUDGED.yaws) * JUDGED.size**2
     of = f"a view of {config.size_px} px"
     return _need(view_bytes(network, config.size_px), rays * ray_operations(network), maps, of)
 

@@ -14,6 +14,8 @@ from sofgan.progress import Progress
 from sofgan.seeds import torch_generator
 from sofgan.siw import condition_views
 from sofgan.siw.condition_views import (
+    HeadSampling,
+    PortraitViews,
     draw_view,
     plan_views,
     portrait_framing,
@@ -23,7 +25,7 @@ from sofgan.siw.condition_views import (
 )
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors
-from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.config import FieldConfig, MarcherConfig, Sampling, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sampling import combined_codes, sample_codes
 from sofgan.sof.sof import Sof
@@ -36,6 +38,8 @@ ANGLES = FramingConfig(
     reference_maps=200,
     reference_heads=8,
 )
+FRAMING = Framing(25.0, 0.05, 4.0)
+VIEWS = PortraitViews(FRAMING, ANGLES, 32)
 PARTS = ((EYE, (-0.2, 0.2, 0.7)), (EYE, (0.2, 0.2, 0.7)), (U_LIP, (0.0, -0.3, 0.75)))
 
 
@@ -65,7 +69,7 @@ class BallField:
 @pytest.fixture(params=[(4.0, 29.0), (7.7, 15.0)])
 def field(monkeypatch, request):
     monkeypatch.setattr(
-        condition_views, "sample_codes", lambda sof, count, generator, **sampling: torch.zeros(count, 4)
+        condition_views, "sample_codes", lambda sof, count, generator, sampling: torch.zeros(count, 4)
     )
     return BallField(*request.param)
 
@@ -78,18 +82,17 @@ def portraits():
 
 
 def test_views_of_the_field_are_framed_as_the_portraits(field):
-    framing = portrait_framing(field, None, portraits(), 2, 0)
+    framing = portrait_framing(field, HeadSampling(), portraits(), 2, 0)
     assert framing.distance == field.radius
     still = dataclasses.replace(ANGLES, yaw_degrees=0.0, pitch_degrees=0.0)
-    maps = render_sof_maps(field, None, framing, still, 2, 128, 0)
+    maps = render_sof_maps(field, HeadSampling(), PortraitViews(framing, still, 128), 2, 0)
     assert maps.shape == (2, 128, 128) and maps.dtype == np.uint8
     np.testing.assert_allclose(face_anchors(maps), face_anchors(portraits()), atol=0.015)
 
 
 def test_cameras_turn_evenly_within_their_ranges_to_both_sides():
-    poses = plan_views(untrained([1] * 2), None, FRAMING, ANGLES, {"training": 400}, 0)[
-        "training"
-    ].poses.cam2world
+    planned = plan_views(untrained([1] * 2), HeadSampling(), VIEWS, {"training": 400}, 0)
+    poses = planned["training"].poses.cam2world
     away = poses[:, :3, 3] - (0.0, FRAMING.target_y, 0.0)
     np.testing.assert_allclose(np.linalg.norm(away, axis=1), FRAMING.distance)
     yaw = np.degrees(np.arctan2(away[:, 0], away[:, 2]))
@@ -101,19 +104,20 @@ def test_cameras_turn_evenly_within_their_ranges_to_both_sides():
 
 
 def test_views_of_other_seeds_and_purposes_are_others(field):
-    framing = portrait_framing(field, None, portraits(), 1, 0)
+    framing = portrait_framing(field, HeadSampling(), portraits(), 1, 0)
     done = []
 
     class Counts(Progress):
         def items(self, count, total, unit="items", note=""):
             done.append(count)
 
-    maps = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, Counts())
+    views = PortraitViews(framing, ANGLES, 32)
+    maps = render_sof_maps(field, HeadSampling(), views, 6, 0, Counts())
     assert done == [1, 2, 3, 4, 5, 6]
     assert len({view.tobytes() for view in maps}) == 6
-    np.testing.assert_array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 0))
-    assert not np.array_equal(maps, render_sof_maps(field, None, framing, ANGLES, 6, 32, 1))
-    other = render_sof_maps(field, None, framing, ANGLES, 6, 32, 0, purpose="evaluation")
+    np.testing.assert_array_equal(maps, render_sof_maps(field, HeadSampling(), views, 6, 0))
+    assert not np.array_equal(maps, render_sof_maps(field, HeadSampling(), views, 6, 1))
+    other = render_sof_maps(field, HeadSampling(), views, 6, 0, purpose="evaluation")
     assert not np.array_equal(maps, other)
 
 
@@ -148,13 +152,13 @@ class JudgeOfTwo:
 
 def test_implausible_heads_alone_are_drawn_again():
     sof = untrained([1] * 20)
-    plain = sample_heads(sof, None, 4, generator())
+    plain = sample_heads(sof, HeadSampling(), 4, generator())
     assert torch.equal(plain, sample_codes(sof, 4, generator()))
     judge = JudgeOfTwo()
-    judged = sample_heads(sof, judge, 4, generator())
+    judged = sample_heads(sof, HeadSampling(reference=judge), 4, generator())
     assert judge.asked == [(4, 1, 64, 64), (1, 1, 64, 64)]
     assert (judged == plain).all(1).tolist() == [True, False, True, True]
-    assert torch.equal(judged, sample_heads(sof, JudgeOfTwo(), 4, generator()))
+    assert torch.equal(judged, sample_heads(sof, HeadSampling(reference=JudgeOfTwo()), 4, generator()))
 
 
 def test_heads_are_judged_by_those_of_training_if_they_are_enough():
@@ -163,13 +167,12 @@ def test_heads_are_judged_by_those_of_training_if_they_are_enough():
     assert training_reference(untrained([1] * 19 + [2] * 9)) is None
 
 
-FRAMING = Framing(25.0, 0.05, 4.0)
-
-
 def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
     sof, judge = untrained([1] * 20), JudgeOfTwo()
-    alone = sample_heads(sof, judge, 4, torch_generator(5, "siw", "sof codes", "training"))
-    plan = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "none": 0}, 5)
+    alone = sample_heads(
+        sof, HeadSampling(reference=judge), 4, torch_generator(5, "siw", "sof codes", "training")
+    )
+    plan = plan_views(sof, HeadSampling(reference=JudgeOfTwo()), VIEWS, {"training": 4, "none": 0}, 5)
     np.testing.assert_array_equal(plan["training"].codes, alone.numpy())
     assert len(plan["none"]) == 0
 
@@ -182,27 +185,29 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
         p_values[1:2] = len(asked) > 1
         return 1 - p_values, p_values
 
-    both = plan_views(sof, JudgeOfTwo(), FRAMING, ANGLES, {"training": 4, "evaluation": 3}, 5, judged)
+    both = plan_views(
+        sof, HeadSampling(reference=JudgeOfTwo()), VIEWS, {"training": 4, "evaluation": 3}, 5, judged
+    )
     assert asked == [7, 1]
     np.testing.assert_array_equal(both["training"].codes, alone.numpy())
     np.testing.assert_array_equal(both["training"].poses.cam2world, plan["training"].poses.cam2world)
-    plain = plan_views(sof, None, FRAMING, ANGLES, {"evaluation": 3}, 5)
+    plain = plan_views(sof, HeadSampling(), VIEWS, {"evaluation": 3}, 5)
     np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
     assert not np.array_equal(both["evaluation"].poses.cam2world, plan["training"].poses.cam2world[:3])
 
 
 def test_heads_are_sums_of_any_heads_where_that_is_the_method():
     sof = untrained([1] * 20)
-    how = {"method": "random", "bases": 2, "concentration": 0.5}
+    how = Sampling("random", bases=2, concentration=0.5)
     for count, purpose in ((4, "training"), (3, "evaluation")):
         stream = torch_generator(5, "siw", "sof codes", purpose)
-        plan = plan_views(sof, None, FRAMING, ANGLES, {purpose: count}, 5, **how)[purpose]
+        plan = plan_views(sof, HeadSampling(how), VIEWS, {purpose: count}, 5)[purpose]
         np.testing.assert_array_equal(plan.codes, combined_codes(sof.codes, count, 2, 0.5, stream).numpy())
     # Those too that are drawn again.
     stream = generator()
     drawn = combined_codes(sof.codes, 4, 2, 0.5, stream)
     drawn[1] = combined_codes(sof.codes, 1, 2, 0.5, stream)[0]
-    assert torch.equal(sample_heads(sof, JudgeOfTwo(), 4, generator(), **how), drawn)
+    assert torch.equal(sample_heads(sof, HeadSampling(how, JudgeOfTwo()), 4, generator()), drawn)
 
 
 def test_depth_of_a_view_is_the_heads_and_the_shoulders():

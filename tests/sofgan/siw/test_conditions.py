@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from sofgan import cameras, runtime
+from sofgan.pieces import Pieces
 from sofgan.progress import Progress
 from sofgan.siw import condition_shards, conditions
-from sofgan.siw.condition_views import render_sof_maps
+from sofgan.siw.condition_views import HeadSampling, PortraitViews, render_sof_maps
 from sofgan.siw.conditions import (
     EVALUATION,
     TRAINING,
@@ -36,6 +37,7 @@ ANGLES = FramingConfig(
     reference_maps=1,
     reference_heads=1,
 )
+VIEWS = PortraitViews(FRAMING, ANGLES, 16)
 
 
 def write(folder, count, size=8, seed=0):
@@ -138,11 +140,13 @@ def test_shards_hold_the_views_that_one_process_renders(tmp_path, monkeypatch):
     folder = tmp_path / "conditions"
     folder.mkdir()
     counts = {TRAINING: 5, EVALUATION: 3}
-    condition_shards.write_conditions(folder, field, None, FRAMING, ANGLES, counts, 16, 3, workers, Counts())
+    condition_shards.write_conditions(
+        field, HeadSampling(), VIEWS, counts, 3, Pieces(folder, workers, Counts())
+    )
     store = Conditions(folder)
     assert pieces == [2, 2, 1, 2, 1] and told[-1] == (8, 8, "views")
     for name, count in counts.items():
-        alone = render_sof_maps(field.load(), None, FRAMING, ANGLES, count, 16, 3, purpose=name)
+        alone = render_sof_maps(field.load(), HeadSampling(), VIEWS, count, 3, purpose=name)
         np.testing.assert_array_equal(store.maps(name).fetch(np.arange(count)), alone)
     assert len(np.unique(alone)) > 2
     geometry = store.geometry(TRAINING, 1)
@@ -153,7 +157,7 @@ def test_no_maps_to_train_on_are_no_fault(tmp_path):
     field, folder = field_file(tmp_path / "sof.pt"), tmp_path / "conditions"
     folder.mkdir()
     counts = {TRAINING: 0, EVALUATION: 1}
-    condition_shards.write_conditions(folder, field, None, FRAMING, ANGLES, counts, 16, 3, runtime.map_pieces)
+    condition_shards.write_conditions(field, HeadSampling(), VIEWS, counts, 3, Pieces(folder))
     assert [len(Conditions(folder).maps(name)) for name in counts] == [0, 1]
 
 
@@ -162,7 +166,7 @@ def test_many_heads_are_judged_in_pieces_by_the_workers(tmp_path, monkeypatch):
     monkeypatch.setattr(condition_shards, "JUDGED_TOGETHER", 4)
     monkeypatch.setattr(
         condition_shards, "judge_codes",
-        lambda sof, reference, codes, **how: (codes[:, 0].numpy(), np.ones(len(codes))),
+        lambda sof, reference, codes, views: (codes[:, 0].numpy(), np.ones(len(codes))),
     )  # fmt: skip
     field, folder, sizes = field_file(tmp_path / "sof.pt"), tmp_path / "conditions", []
     folder.mkdir()
@@ -172,5 +176,7 @@ def test_many_heads_are_judged_in_pieces_by_the_workers(tmp_path, monkeypatch):
         return map(task, items)
 
     counts = {TRAINING: 7, EVALUATION: 3}
-    condition_shards.write_conditions(folder, field, "a reference", FRAMING, ANGLES, counts, 8, 3, workers)
+    condition_shards.write_conditions(
+        field, HeadSampling(reference="a reference"), VIEWS, counts, 3, Pieces(folder, workers)
+    )
     assert sizes == [[4, 4, 2], [7, 3]]

@@ -9,7 +9,13 @@ import torch
 from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.labels import BACKGROUND, EYE, SKIN, U_LIP
-from sofgan.siw.condition_views import plan_views, portrait_framing, render_sof_maps
+from sofgan.siw.condition_views import (
+    HeadSampling,
+    PortraitViews,
+    plan_views,
+    portrait_framing,
+    render_sof_maps,
+)
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, training_views
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, SofLoss
@@ -77,9 +83,9 @@ def face():
 def test_a_face_is_framed_and_whole_from_where_the_marcher_starts(face):
     photos = np.zeros((1, 128, 128), np.uint8)
     photos[:, 54:58, 40:50], photos[:, 92:96, 60:70] = EYE, U_LIP
-    framing = portrait_framing(face, None, photos, 2, 0)
+    framing = portrait_framing(face, HeadSampling(), photos, 2, 0)
     assert framing.distance == pytest.approx(RADIUS)
-    maps = render_sof_maps(face, None, framing, STILL, 1, 128, 0)
+    maps = render_sof_maps(face, HeadSampling(), PortraitViews(framing, STILL, 128), 1, 0)
     np.testing.assert_allclose(face_anchors(maps), face_anchors(photos), atol=0.01)
     # No holes: all of the disc of radius 0.8 is there.
     focal = framing.intrinsics[0, 0] / RADIUS * 128
@@ -113,7 +119,9 @@ def test_a_trained_field_shows_its_heads_in_conditions_as_in_its_views(tmp_path,
 
     def overlap(framing) -> float:
         """Of the head in a view of the field and in truth, from a camera of the conditions."""
-        pose = plan_views(sof, None, framing, STILL, {"training": 1}, 0)["training"].poses.cam2world[0]
+        views = PortraitViews(framing, STILL, 16)
+        planned = plan_views(sof, HeadSampling(), views, {"training": 1}, 0)
+        pose = planned["training"].poses.cam2world[0]
         camera = Camera(pose, framing.intrinsics, 16)
         seen = sof.render(sof.codes[0], camera).labels.numpy() != BACKGROUND
         truth = scenes.picture(scenes.head_parts(0), camera)[0] != BACKGROUND

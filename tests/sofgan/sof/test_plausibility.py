@@ -11,6 +11,7 @@ from sofgan.cameras import Camera
 from sofgan.scores.segmentation import image_mean_iou, pairwise_mean_iou
 from sofgan.sof import plausibility
 from sofgan.sof.plausibility import (
+    JudgingViews,
     fit_reference,
     head_statistics,
     judging_poses,
@@ -23,13 +24,14 @@ from sofgan.sof.plausibility import (
 from tests import scenes
 
 SIZE, TRAINING, UNSEEN = 48, 44, 24
+FRONTAL = JudgingViews((0.0,), 32)
 
 
 @pytest.fixture(scope="module")
 def heads():
     """Views (68, 3, 48, 48) of exact ellipsoid heads from the judging cameras."""
     intrinsics = cameras.intrinsics_from_fov(scenes.FOV_DEGREES)
-    around = Camera(judging_poses(scenes.RADIUS), intrinsics, SIZE)
+    around = Camera(judging_poses(scenes.RADIUS, JudgingViews().yaws), intrinsics, SIZE)
     parts = [scenes.head_parts(1000 + seed) for seed in range(TRAINING + UNSEEN)]
     return np.stack([np.stack([scenes.picture(p, one)[0] for one in around]) for p in parts])
 
@@ -171,13 +173,13 @@ def test_summary_tells_copies_from_new_heads_and_one_head_from_many(heads, refer
 
 
 def test_implausible_heads_are_drawn_again_up_to_a_limit(heads, trained):
-    maps = render_heads(trained, trained.codes, (0.0,), 32)
+    maps = render_heads(trained, trained.codes, FRONTAL)
     assert maps.shape == (4, 1, 32, 32)
     assert maps.dtype == np.uint8
 
     def draw(reference, max_tries):
         generator = torch.Generator().manual_seed(0)
-        return sample_plausible(trained, reference, 3, generator, max_tries, (0.0,), 32)
+        return sample_plausible(trained, reference, 3, generator, views=FRONTAL, max_tries=max_tries)
 
     strict = draw(
         fit_reference(heads[:TRAINING, 1:2]), 2
@@ -194,7 +196,7 @@ def test_implausible_heads_are_drawn_again_up_to_a_limit(heads, trained):
 
 def test_the_space_is_scored_against_heads_that_were_trained_on(trained):
     def scored(sof):
-        return score_space(sof, 6, torch.Generator().manual_seed(0), (0.0,), 32)
+        return score_space(sof, 6, torch.Generator().manual_seed(0), FRONTAL)
 
     assert scored(trained) == {}  # four heads are too few to judge by
     noise = torch.randn(24, trained.codes.shape[1], generator=torch.Generator().manual_seed(1))

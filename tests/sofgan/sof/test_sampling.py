@@ -9,6 +9,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from sofgan.errors import InputError
 from sofgan.sof import sampling
+from sofgan.sof.config import Sampling
 from sofgan.sof.sampling import (
     combine,
     combined_codes,
@@ -136,11 +137,11 @@ def test_mixture_axes_are_combinations_of_codes():
 
 def test_sampling_methods_of_a_field(trained):
     for method in ("neighbours", "random", "mixture"):
-        drawn = sample_codes(trained, 3, seeded(), method)
+        drawn = sample_codes(trained, 3, seeded(), Sampling(method))
         assert drawn.shape == (3, 8)
-        assert torch.equal(drawn, sample_codes(trained, 3, seeded(), method))
+        assert torch.equal(drawn, sample_codes(trained, 3, seeded(), Sampling(method)))
     with pytest.raises(ValueError, match="neighbours, random or mixture"):
-        sample_codes(trained, 3, seeded(), "normal")
+        sample_codes(trained, 3, seeded(), Sampling("normal"))
 
 
 class Largest(TorchDispatchMode):
@@ -271,16 +272,20 @@ def test_people_are_combined_with_people(tmp_path):
         codes=codes, rounds=[1, 1, 1, 2, 2, 2], device=codes.device, features=lambda: torch.eye(6)
     )
     for method in ("neighbours", "random"):
-        how = {"method": method, "bases": 2, "concentration": 1.0, "neighbours": 5}
-        drawn = sample_codes(sof, 400, torch.Generator().manual_seed(0), people_share=0.7, **how)
+
+        def draw(count, people_share, method=method):
+            how = Sampling(method, bases=2, neighbours=5, people_share=people_share)
+            return sample_codes(sof, count, torch.Generator().manual_seed(0), how)
+
+        drawn = draw(400, 0.7)
         assert torch.allclose(drawn.sum(1), torch.ones(400))
         # Two bases of six are both of the last three in 3 of 15 draws.
         of_people = (drawn[:, :3] == 0).all(1).float().mean()
         assert of_people == pytest.approx(0.7 + 0.3 / 5, abs=0.06)
-        every = sample_codes(sof, 50, torch.Generator().manual_seed(0), people_share=1.0, **how)
+        every = draw(50, 1.0)
         assert (every[:, :3] == 0).all()
-        none = sample_codes(sof, 50, torch.Generator().manual_seed(0), people_share=0.0, **how)
-        assert torch.equal(none, sample_codes(sof, 50, torch.Generator().manual_seed(0), **how))
+        plain = Sampling(method, bases=2, neighbours=5)
+        assert torch.equal(draw(50, 0.0), sample_codes(sof, 50, torch.Generator().manual_seed(0), plain))
     sof.rounds = [1] * 5 + [2]
     with pytest.raises(InputError, match="the field has 1 inverted heads"):
-        sample_codes(sof, 1, torch.Generator().manual_seed(0), people_share=0.1)
+        sample_codes(sof, 1, torch.Generator().manual_seed(0), Sampling(people_share=0.1))

@@ -12,7 +12,7 @@ from sofgan.cameras import Camera
 from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
 from sofgan.sof import train
-from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, SofLoss
+from sofgan.sof.config import FieldConfig, MarcherConfig, Sampling, SofConfig, SofLoss
 from sofgan.sof.data import RaySampler, known_points, read_views, view_files
 from sofgan.sof.losses import sof_loss, weighted_cross_entropy
 from sofgan.sof.model import SofModel, new_model
@@ -240,4 +240,4 @@ def test_saved_field_loads_and_renders_the_same(views, config, tmp_path):
     assert all(torch.equal(view.labels, first.labels) for view in many)
     drawn = sample_codes(loaded, 3, torch.Generator().manual_seed(0))
     assert torch.equal(drawn, sample_codes(loaded, 3, torch.Generator().manual_seed(0)))
-    assert sample_codes(loaded, 3, torch.Generator(), "random").shape == (3, 8)
+    assert sample_codes(loaded, 3, torch.Generator(), Sampling("random")).shape == (3, 8)
