@@ -76,6 +76,7 @@ FEW = GROWING | {
     # pictures and figures
     "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
     "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,
+    "orbit_heads": 2, "orbit_avatars": 2, "orbit_styles": 2, "orbit_yaws_degrees": [-10.0, 0.0, 10.0],
 }  # fmt: skip
 PLANNING = threading.Lock()  # DVC is loaded when it is first asked, which two threads can't do at a time
 RUNTIME = {"device": "cpu", "workers": 1, "threads": 1, "cluster": "", "train_processes": 1}

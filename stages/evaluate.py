@@ -6,7 +6,7 @@ import numpy as np
 from torch import Tensor
 
 from sofgan.errors import InputError
-from sofgan.evaluation import portraits, restyling
+from sofgan.evaluation import orbit_scores, portraits, restyling, yaw_bins
 from sofgan.evaluation.config import Evaluate
 from sofgan.evaluation.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
 from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
@@ -18,7 +18,7 @@ from sofgan.scores.inception import check_inception
 from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.condition_views import HeadSampling, sample_heads, training_reference
-from sofgan.siw.conditions import EVALUATION, Conditions
+from sofgan.siw.conditions import EVALUATION, Conditions, shards
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.sheets import sample_grid
 from sofgan.sof.data import instance_name, read_views, view_files
@@ -26,14 +26,16 @@ from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
 from sofgan.training import write_classes
 from stages import paths
-from stages.execution.dask_shards import over_devices
+from stages.execution.dask_shards import over_devices, spread
 from stages.execution.entry import enter
 from stages.params import batches, read_params, runtime, seed
 from stages.tracking.run import StageRun, stage_run
 
 # In metrics/evaluation.json, of all figures; and the first of the distances that is measured.
 HEADLINE = {"control": "control_miou"}
+TURNING = {"warp_20": "warp_error_20"}  # where it was measured
 DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")
+MAPS_OF_YAW = 2000  # by which the rule is fitted that tells a map's yaw, at most
 FEWEST = 2  # photos of a side, as a Frechet distance needs
 
 
@@ -55,6 +57,8 @@ def main() -> None:
         heads = sampled_maps(params.sof_images, siw.generator.config.label_size)
         figures |= _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
         drawn = HeadSampling(sampling.sampling(), reference)
+        orbiting = sample_heads(sof, drawn, params.orbit_heads, torch_generator(seed(), "evaluate", "orbits"))
+        figures |= orbit_scores.scores(sof, orbiting, siw, params, seed(), spread("evaluate"), run)
         turned = sample_heads(sof, drawn, 1, torch_generator(seed(), "evaluate", "turntable"))
         _draw(sof, turned[0], siw, heads, params, run)
         write_classes(
@@ -73,7 +77,8 @@ def sampled_maps(count: int, size: int) -> SourceMaps:
 def headline(figures: dict[str, float]) -> dict[str, str]:
     """Names of figures by the name that DVC shows: those that metrics/evaluation.json has."""
     distance = next((name for name in DISTANCES if name in figures), None)
-    return HEADLINE | ({distance: distance} if distance else {})
+    turning = {short: name for short, name in TURNING.items() if name in figures}
+    return HEADLINE | ({distance: distance} if distance else {}) | turning
 
 
 def by_class(figures: dict[str, float], prefix: str) -> dict[str, float]:
@@ -153,6 +158,8 @@ def _distances(
         figures[f"control_miou_{name}"] = seen.miou()
     run.text("distances")
     figures |= compared(real, painted, len(maps["ffhq"]), params.kid_subset)
+    photos = {side: StoreMaps(map_stores["ffhq"], indices, size) for side, indices in chosen["ffhq"].items()}
+    figures |= by_yaw(real, painted["sof"], photos, maps["sof"])
     run.text("how far styles reach")
     restyled = range(min(params.restyled_maps, len(maps["celebamask"])))
     few = np.stack([maps["celebamask"].labels(index) for index in restyled])
@@ -224,6 +231,28 @@ def compared(real: dict, painted: dict, held_out_maps: int, kid_subset: int) -> 
     if len(next(iter(painted["ffhq"].values()))) > held_out_maps:
         figures |= portraits.compare_all(painted["ffhq"], ffhq, "_repeated")
     return figures
+
+
+def by_yaw(real: dict, painted: dict, photos: dict[str, Maps], heads: Maps) -> dict[str, float]:
+    """Frechet distances of painted heads from photos that are turned as far, each with its floor of as many, and the
+    error of the rule by which maps tell their yaw.
+
+    Args:
+        real: features by set and side.
+        painted: features of pictures of `heads`.
+        photos: label maps by side of the FFHQ-like photos.
+    """
+    conditions = Conditions(paths.CONDITIONS)
+    maps = conditions.maps(EVALUATION)
+    known = maps.fetch(np.arange(min(len(maps), MAPS_OF_YAW)))
+    poses = [conditions.geometry(EVALUATION, i)["cam2world"] for i in range(len(shards(len(known))))]
+    yaws = yaw_bins.camera_yaws(np.concatenate(poses))[: len(known)]
+    rule = yaw_bins.YawOfMaps(known, yaws)
+
+    sets = painted, real["ffhq", "held-out"], real["ffhq", "training"]
+    turned = [rule.of_all(maps) for maps in (heads, photos["held-out"], photos["training"])]
+    figures = yaw_bins.compare_bins(*sets, turned, "_sof_yaw", seed())
+    return figures | {"yaw_error_degrees": rule.error(known, yaws)}
 
 
 def _draw(sof: Sof, code: Tensor, siw: Siw, heads: Maps, params: Evaluate, run: StageRun) -> None:

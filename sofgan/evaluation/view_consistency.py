@@ -16,6 +16,7 @@ from torch import Tensor
 
 from sofgan import runtime
 from sofgan.cameras import Camera
+from sofgan.evaluation.config import GAPS_DEGREES
 from sofgan.evaluation.intervals import over_heads, ratio
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import torch_generator
@@ -24,8 +25,6 @@ from sofgan.siw.model import Siw
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.sof import Sof
 from sofgan.warping import depth_of_pixels, find_warp, neighbours
-
-GAPS_DEGREES = (10, 20)  # of yaw between two views: over less, interpolation is most of the difference
 
 # Maps (B, S, S) uint8 and styles (B or 1, w_dim) to pictures (B, 3, R, R) in [-1, 1], as `Siw.paint` does.
 Paint = Callable[[np.ndarray, Tensor], Tensor]

@@ -21,6 +21,7 @@ class Headline:
         better: `up`, `down`, or "" for a count, which is no score.
         short: its name in metrics/<file>.json; `{key}` as in `title`; "" where it is not there.
         optional: only embedded data or some settings have it: without it nothing is missing.
+        floor: what its floor is of, where it has one.
     """
 
     stage: str
@@ -31,6 +32,7 @@ class Headline:
     better: str = ""
     short: str = ""
     optional: bool = False
+    floor: str = "as many real photos, kept from training, against the same"
 
     @property
     def file(self) -> str:
@@ -144,6 +146,17 @@ HEADLINES = (
         "{key}",
         optional=True,
     ),
+    Headline(
+        "evaluate",
+        ("warp_error_20",),
+        "Warp error, 20 degrees",
+        "one style seen from two sides, warped onto each other, by the difference between styles",
+        ("{n} heads", "orbit_heads"),
+        "down",
+        "warp_20",
+        optional=True,
+        floor="avatars, whose texture is fixed to them",
+    ),
 )
 
 BETTER = {"up": "higher is better", "down": "lower is better", "": ""}
@@ -194,8 +207,11 @@ def rows(figures: dict[str, dict]) -> list[Row]:
             found.append(Row(headline, title, "", None, "–", "", why))
             continue
         note = headline.note
+        low, high = (values.get(f"{key}_{end}") for end in ("low", "high"))
+        if low is not None and high is not None:
+            note += f"; from {text_of(low)} to {text_of(high)}, its interval of 95 percent"
         if (floor := values.get(f"{key}_floor")) is not None:
-            note += f"; floor {text_of(floor)}: as many real photos, kept from training, against the same"
+            note += f"; floor {text_of(floor)}: {headline.floor}"
         if headline.better:
             note += f"; {BETTER[headline.better]}"
         found.append(

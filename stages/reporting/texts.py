@@ -34,6 +34,38 @@ DEFINITIONS = (
         "Painted from views of sampled heads, against FFHQ-like photos that were trained on.",
     ),
     (
+        r"(fid|fd_\w+?)_sof_yaw_\w+",
+        "Painted from views of sampled heads, against FFHQ-like photos that were trained on and are turned as far, by "
+        "their label maps: by 0 to 10, 10 to 25, or more degrees either side.",
+    ),
+    (
+        r"yaw_error_degrees",
+        "Mean error of the yaw that label maps tell, degrees: of sampled heads, half of them by what was fitted to the "
+        "other half.",
+    ),
+    (
+        r"warp_error_(10|20)_floor",
+        "The same of rendered avatars, whose texture is fixed to them and whose light too; in place of styles they get "
+        "the colors of other people and other light.",
+    ),
+    (
+        r"warp_error_(10|20)",
+        "Views of a head in one style, 10 or 20 degrees of yaw apart, warped onto each other by the field's depth: "
+        "mean absolute difference where both show the same, by that between styles at the same pixels. 0: texture is "
+        "fixed to the head.",
+    ),
+    (
+        r"shift_db_(stride|between)",
+        "How a picture moves with its label map, dB: the map is shifted by multiples of the pixel where synthesis "
+        "starts (`stride`) or by what lies between, the picture shifted back. 20 dB more are a tenth of the "
+        "difference.",
+    ),
+    (
+        r"(warp_error|shift_db)_\w+_(low|high)",
+        "Bounds of that figure's interval of 95 percent over heads, by the bootstrap.",
+    ),
+    (r"orbit_(heads|avatars)", "How many heads, or avatars for the floor, those figures are of."),
+    (
         r"fid",
         "Frechet inception distance (Inception-v3 of 2015-12-05, its own resize): painted from held-out FFHQ-like "
         "maps, against photos that were trained on. Lower is better.",

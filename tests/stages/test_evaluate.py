@@ -73,6 +73,10 @@ PARAMS = {
         "turntable_yaws_degrees": [-20.0, 0.0, 20.0],
         "turntable_styles": 2,
         "turntable_frames": 3,
+        "orbit_heads": 2,
+        "orbit_avatars": 0,
+        "orbit_styles": 2,
+        "orbit_yaws_degrees": [-10.0, 0.0, 10.0],
     },
 }
 
@@ -147,8 +151,9 @@ def _conditions(folder, training=4, evaluation=7):
         maps = generator.integers(0, 17, (count, 32, 32), dtype=np.uint8)
         if name == TRAINING:
             maps[:] = 10
-        poses = Poses(np.zeros((count, 4, 4)), np.zeros((count, 3, 3)), np.zeros((count, 3)))
-        sets[name] = [write_shard(folder, name, 0, maps, maps, poses, np.zeros((count, 4)))]
+        poses = orbit(generator.uniform(-0.4, 0.4, count), np.zeros(count), 4.0)
+        seen = Poses(poses, poses[:, :3, :3], poses[:, 0])
+        sets[name] = [write_shard(folder, name, 0, maps, maps, seen, poses[:, 0])]
     write_index(folder, Framing(20.0, 0.0, 4.0), 32, sets)
 
 
@@ -193,7 +198,15 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     assert (figures["held_out_views"], figures["control_pictures"]) == (1, 6 + 5 + 6)
     assert all(0 <= figures[f"control_miou_{name}"] <= 1 for name in ("ffhq", "celebamask", "sof"))
     few = json.loads((project / "metrics/evaluation.json").read_text())
-    assert few == {"control": figures["control_miou"], "fd_parser": figures["fd_parser"]}
+    assert few == {
+        "control": figures["control_miou"],
+        "fd_parser": figures["fd_parser"],
+        "warp_20": figures["warp_error_20"],
+    }
+    for name in ("warp_error_10", "warp_error_20", "shift_db_stride", "shift_db_between"):
+        assert 0 <= figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
+    assert figures["orbit_heads"] == 2 and figures["yaw_error_degrees"] > 0
+    assert "warp_error_20_floor" not in figures  # No avatars were asked for.
     table = list(csv.DictReader((project / "plots/evaluation_classes.csv").read_text().splitlines()))
     assert list(table[0]) == ["class", "held_out_view", "control"]
     assert {row["class"]: row["control"] for row in table if row["control"]} == {

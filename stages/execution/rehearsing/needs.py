@@ -25,6 +25,7 @@ from sofgan.counting import Ledger, fake_tensors
 from sofgan.errors import sentence
 from stages import params
 
+SHIFTED = 15  # pictures by which it is told how a head in a style moves with its map
 RENDERED_SIZE, LARGER_SIZE = 32, 48  # pixels of the views by which a ray's needs are counted
 BFLOAT16 = {"dtype": torch.bfloat16}
 
@@ -303,6 +304,10 @@ def evaluate(blocks: Blocks) -> dict:
     need["operations"] += (judged + parsed) * (sum(sides) + config.sof_images) + judged * sum(sides)
     views = config.held_out_views or blocks.sets["scans"] * blocks.render_views.held_out_views
     need["operations"] += views * blocks.render_views.size_px**2 * ray_operations(blocks.train_sof)
+    orbits, heads = len(config.orbit_yaws_degrees), config.orbit_heads
+    need["operations"] += heads * config.orbit_styles * (orbits + SHIFTED) * painted
+    # Each view, and a frontal one that is twice as wide and as high.
+    need["operations"] += heads * (orbits + 4) * network.label_size**2 * ray_operations(blocks.train_sof)
     return need
 
 
