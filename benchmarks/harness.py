@@ -5,6 +5,7 @@ returns what `verdict` says of those that have a limit; `sys.exit(harness.run(pa
 """
 
 import argparse
+import contextlib
 import copy
 import functools
 import sys
@@ -21,6 +22,7 @@ from sofgan.progress import Progress
 from sofgan.runtime import resolve_device
 from stages import params
 
+ROOT = Path(__file__).parents[1]
 CACHE = Path(".work/benchmarks")  # what is made once
 PARAMS = "params.yaml"
 
@@ -86,7 +88,11 @@ def machine(arguments: argparse.Namespace) -> str:
     return f"machine: {', '.join(parts)}"
 
 
-_of_profile = functools.cache(rehearsal.document_of)
+@functools.cache
+def _of_profile(name: str) -> dict:
+    """params.yaml of a profile of this repository, wherever the benchmark is run."""
+    with contextlib.chdir(ROOT):
+        return rehearsal.document_of(name)
 
 
 def mapping(stage: str, profile: str | None = None, *changes: Mapping) -> dict:

@@ -40,6 +40,7 @@ from sofgan.parsing.parse_store import parse_store
 from sofgan.parsing.parser import FaceParser, load_parser, pretrained_parser, save_parser
 from sofgan.photos.decoding import decode_labels, decode_square, encode_labels
 from sofgan.photos.store import PhotoStore, PhotoStoreWriter
+from sofgan.pieces import Pieces
 from sofgan.seeds import derive_seed, numpy_generator
 
 LEAST_RATIO, MOST_MARGIN, MOST_DIFFERENT = 1.5, 1e-4, 1e-6
@@ -134,7 +135,7 @@ def _loop(net: BiSeNet, photos: list[Path], folder: Path) -> None:
 
 def _ours(parser: FaceParser, store: PhotoStore, folder: Path) -> None:
     config = ParseFaces(batch=32, label_size=CONFIG.size, mirror=False, scales=(1.0,), autocast=False)
-    parse_store(store, parser, folder / "labels", config, parser_sha256="", work=folder / "work")
+    parse_store(store, parser, folder / "labels", config, Pieces(folder / "work"))
 
 
 def _differences(net: BiSeNet, photos: list[Path], folder: Path, ours: PhotoStore) -> tuple[int, int, float]:

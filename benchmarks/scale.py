@@ -42,9 +42,10 @@ from sofgan.parallel import one_thread_each
 from sofgan.parsing.config import ParseFaces, ParserConfig
 from sofgan.parsing.parse_store import parse_store
 from sofgan.parsing.parser import FaceParser
-from sofgan.photos.importing import import_photos
+from sofgan.photos.importing import Selection, import_photos
 from sofgan.photos.layouts import find_source
 from sofgan.photos.store import PhotoStore
+from sofgan.pieces import Pieces
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.seeds import numpy_generator
 from sofgan.siw.config import TrainSiw
@@ -102,16 +103,14 @@ def photos(folder: Path) -> dict[str, tuple[float, float]]:
         picture.save(file, "JPEG", quality=95)
         (folder / f"photos/{index:05d}.jpg").write_bytes(file.getvalue())
     store = folder / "store"
-    seconds = timed(
-        lambda: import_photos(find_source(folder / "photos"), store, min_side_px=64, held_out_share=0.0)
-    )
+    seconds = timed(lambda: import_photos(find_source(folder / "photos"), store, Selection(64, 0.0)))
     found = {"import": (seconds / PHOTOS, size_of(store) / PHOTOS)}
     torch.manual_seed(0)
     parser = FaceParser(ParserConfig("bisenet", 512, order="bisenet")).eval()
     config, maps = ParseFaces(4, 512, False, (1.0,), True), folder / "maps"
 
     def parse() -> None:
-        parse_store(PhotoStore(store), parser, maps, config, parser_sha256="", work=folder / "work")
+        parse_store(PhotoStore(store), parser, maps, config, Pieces(folder / "work"))
 
     found["parse"] = timed(parse) / PHOTOS, size_of(maps) / PHOTOS
     with torch.no_grad(), Ledger() as operations:
@@ -165,7 +164,8 @@ def main(arguments) -> list[bool]:
         generator_operations(config)
         for config in (harness.block("train_siw", "demo"), paper, stylegan2(paper))
     ]
-    report(arguments, a_scan, a_photo, a_visit, *counted, paper)
+    measured(a_scan, a_photo, a_visit, *counted)
+    projected(arguments, a_scan, a_photo, a_visit, *counted[1:], paper)
     return []
 
 
@@ -208,15 +208,8 @@ def of_profile(name: str, cores: int, gpus: int) -> list[bool]:
     return [harness.verdict("stages that need too much, or fail", len(faults), at_most=0)]
 
 
-def report(
-    arguments, a_scan, a_photo, a_visit, demo: float, shown: float, reference: float, paper: TrainSiw
-) -> None:
-    """Print what was measured and counted, and the projection."""
-    gpus, a_second = STYLEGAN2_PHOTOS_A_SECOND
-    rate = reference * a_second / gpus
-    sof = harness.block("train_sof", "demo")
-    heads = SCANS_OF_DEMO - sof.held_out_instances
-    visits = sof.steps * sof.instances_per_step / heads
+def measured(a_scan, a_photo, a_visit, demo: float, shown: float, reference: float) -> None:
+    """Print what was measured, and what was counted: operations of a photo shown, of the demo, the paper, StyleGAN2."""
     print("## Measured here, one thread\n")
     print(harness.head("unit", "seconds", "bytes"))
     for name, (seconds, size) in {**a_scan, **a_photo}.items():
@@ -234,12 +227,26 @@ def report(
     }
     for name, count in rows.items():
         print(harness.row(name, f"{count / 1e9:,.1f}"))
+    gpus, a_second = STYLEGAN2_PHOTOS_A_SECOND
+    rate = rate_of_a_gpu(reference)
     print(
         f"\nStyleGAN2 on {gpus} A100: {a_second:.1f} photos a second, {rate / 1e12:.1f} * 10^12 a second and GPU\n"
     )
 
+
+def rate_of_a_gpu(reference: float) -> float:
+    """Operations a second of a GPU, as StyleGAN2 was trained, from those of a photo that is shown to it."""
+    gpus, a_second = STYLEGAN2_PHOTOS_A_SECOND
+    return reference * a_second / gpus
+
+
+def projected(arguments, a_scan, a_photo, a_visit, shown: float, reference: float, paper: TrainSiw) -> None:
+    """Print hours and bytes at the size that is asked for."""
+    sof = harness.block("train_sof", "demo")
+    heads = SCANS_OF_DEMO - sof.held_out_instances
+    visits = sof.steps * sof.instances_per_step / heads
     many, cores, shots = arguments.scans, arguments.cores, arguments.photos
-    on_gpus = rate * arguments.gpus * 3600
+    on_gpus = rate_of_a_gpu(reference) * arguments.gpus * 3600
 
     def on_cores(count: int, unit: tuple[float, float], size: float) -> tuple[str, float, float]:
         return f"{cores} cores", count * unit[0] / cores / 3600, count * size

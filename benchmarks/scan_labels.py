@@ -26,6 +26,7 @@ from PIL import Image
 
 from benchmarks import harness
 from sofgan import cameras, labels
+from sofgan.errors import InputError
 from sofgan.files import write_png
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import label_map
@@ -70,6 +71,8 @@ def main(options) -> list[bool]:
     of_shape = ScanParser(options.parser or paths.SHAPE_PARSER) if options.shape else None
     scan_parser = ScanParser(options.parser or paths.PHOTO_PARSER, of_shape=of_shape)
     scans = sorted(path for path in options.batch.iterdir() if path.suffix in (".glb", ".obj"))
+    if not scans:
+        raise InputError(f"no avatars in {options.batch}: `dvc repro make_avatars` makes some")
     picked = [scans[i] for i in numpy_generator(0, "scan_labels").permutation(len(scans))[: options.scans]]
     total, turns, units, missed, seconds, rows = ConfusionMatrix(), [], 0, 0, 0.0, []
     for path in picked:
@@ -101,6 +104,9 @@ def main(options) -> list[bool]:
         print(
             f"{path.name}: mIoU {confusion.miou():.3f}, turned by {turns[-1]:.1f} degrees, {row.axes}, {row.unit}"
         )
+    if not turns:
+        print(f"no face is found in any of {len(picked)} scans")
+        return [harness.verdict("faces missed", missed, at_most=0)]
     refused, faceless = 0, [path for path in picked if path.suffix == ".glb"][: options.faceless]
     for path in faceless:
         truth, _ = ingest_scan(path, config, Orientation())

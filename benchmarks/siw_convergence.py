@@ -29,6 +29,7 @@ import csv
 import dataclasses
 import itertools
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,7 +42,7 @@ from sofgan.errors import InputError
 from sofgan.files import atomic_path, write_png
 from sofgan.progress import Stopwatch
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.data import ArraySource, Batches, Sources
 from sofgan.siw.model import Siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.training_step import SiwTraining
@@ -75,28 +76,22 @@ def recipes(names: list[str], changes: list[str], base: str) -> dict[str, TrainS
 
 
 def train_recipe(
-    name: str,
     config: TrainSiw,
-    data: Portraits,
-    judges: Judges,
-    seconds: float,
-    looks: int,
+    sources: Sources,
     seed: int,
     device: str,
+    seconds: float,
+    looks: int,
     clock: harness.Clock,
-) -> tuple[list[dict], Siw]:
-    """Train for so many seconds of the clock; a row for each look, and the averaged generator."""
-    used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
-    by_hand = data.masked[used]
-    maps = {
-        "parsed": ArraySource(data.labels[used[~by_hand]]),
-        "celebamask": ArraySource(data.labels[used[by_hand]]),
-    }
+) -> Iterator[tuple[dict[str, float], Siw]]:
+    """Train for so many seconds of the clock, which stands still at each look.
+
+    Yields:
+        At each look the seconds and thousands of photos so far, and the averaged generator.
+    """
 
     def start(config: TrainSiw):
-        batches = Batches(
-            config, ArraySource(data.photos[used]), maps, seed, device, ArraySource(data.labels[used])
-        )
+        batches = Batches(config, sources.photos, sources.maps, seed, device, sources.photo_labels)
         return SiwTraining(config, seed, device), batches
 
     # As many photos as fit into the time, by the rate of some steps.
@@ -114,30 +109,31 @@ def train_recipe(
     # Seconds a photo, over all sizes that pictures grow through.
     cost = sum(share / rate(dataclasses.replace(config, growth=growth)) for growth, share in phases)
     training, batches = start(dataclasses.replace(config, kimg=seconds / cost / 1000))
-    watch, rows = Stopwatch(clock), []
+    watch, step, looked = Stopwatch(clock), 0, 0
 
-    def look() -> None:
-        with watch.paused():
-            at = watch.seconds
-            rows.append(
-                {
-                    "recipe": name,
-                    "seed": seed,
-                    "seconds": at,
-                    "kimg": training.seen / 1000,
-                    **judges.score(Siw(training.ema, device)),
-                }
-            )
-            print(line(rows[-1]), flush=True)
+    def so_far() -> tuple[dict[str, float], Siw]:
+        return {"seconds": watch.seconds, "kimg": training.seen / 1000}, Siw(training.ema, device)
 
-    step = 0
     while (now := watch.seconds) < seconds:
-        if now > seconds * (len(rows) + 1) / looks and len(rows) < looks - 1:
-            look()
+        if now > seconds * (looked + 1) / looks and looked < looks - 1:
+            looked += 1
+            found = so_far()
+            with watch.paused():
+                yield found
         training.step(step, batches(step))
         step += 1
-    look()
-    return rows, Siw(training.ema, device)
+    yield so_far()
+
+
+def sources_of(data: Portraits, judges: Judges) -> Sources:
+    """Photos and maps to train on: all but those that the judges show."""
+    used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
+    by_hand = data.masked[used]
+    maps = {
+        "parsed": ArraySource(data.labels[used[~by_hand]]),
+        "celebamask": ArraySource(data.labels[used[by_hand]]),
+    }
+    return Sources(ArraySource(data.photos[used]), maps, ArraySource(data.labels[used]))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -163,13 +159,13 @@ def main(arguments) -> list[bool]:
     data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
     judges = Judges(data, arguments.parser, arguments.masks, arguments.images, resolution, label_size)
     print(line({"recipe": "photos", **judges.floor}))
-    rows = []
+    rows, sources = [], sources_of(data, judges)
     for seed, (name, config) in itertools.product(arguments.seeds, configs.items()):
         seconds = (arguments.default_seconds if name == "default" else None) or arguments.seconds
-        found, siw = train_recipe(
-            name, config, data, judges, seconds, arguments.looks, seed, arguments.device, clock
-        )
-        rows += found
+        device, looks = arguments.device, arguments.looks
+        for at, siw in train_recipe(config, sources, seed, device, seconds, looks, clock):
+            rows.append({"recipe": name, "seed": seed, **at, **judges.score(siw)})
+            print(line(rows[-1]), flush=True)
         if arguments.pictures and seed == arguments.seeds[0]:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             maps = judges.labels[judges.shown[: GRID[0]]]

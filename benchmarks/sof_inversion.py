@@ -25,7 +25,7 @@ from benchmarks.inputs.portraits import mask_maps
 from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.files import write_png
-from sofgan.labels import colorize
+from sofgan.labels import colorize, resize
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
@@ -84,7 +84,7 @@ def main(arguments) -> list[bool]:
     known = read_views(avatar_views(*HEADS)[: len(sof.training_codes)]).to(sof.device)
     new_heads = read_views(avatar_views(*NEW_HEADS))
     frontal = frontal_views(new_heads)
-    maps = new_heads.labels[frontal]
+    maps = resize(new_heads.labels[frontal], config.size)
 
     began = time.perf_counter()
     encoder = train_encoder(known, sof.codes, fit_prior(sof.codes), config.encoder_steps, seed)

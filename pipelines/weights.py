@@ -12,8 +12,8 @@ from pathlib import Path
 from sofgan.files import sha256_file
 from sofgan.photos import detection
 from sofgan.scores.inception_weights import INCEPTION_SHA256, INCEPTION_URL
+from stages.paths import WEIGHTS
 
-FOLDER = Path("data/weights")
 RELEASES = "https://github.com/xinntao/facexlib/releases/download"
 FILES = {  # What it is to address, sha256.
     "bisenet": (
@@ -38,7 +38,7 @@ def run(*names: str) -> int:
 
 def _get(name: str) -> int:
     url, sha256 = FILES[name]
-    path = FOLDER / Path(url).name
+    path = WEIGHTS / Path(url).name
     if path.is_file() and sha256_file(path) == sha256:
         print(f"{path} is there and right")
     else:
@@ -55,7 +55,9 @@ def _get(name: str) -> int:
     if name == "inception":
         print(f"In params.yaml, under evaluate: inception_weights: {path}")
     elif name in ("detector", "landmarks"):
-        print(f"In params.yaml, under import_photos: weights: {FOLDER}, and align: ffhq at a source to align")
+        print(
+            f"In params.yaml, under import_photos: weights: {WEIGHTS}, and align: ffhq at a source to align"
+        )
     else:
         print(f"In params.yaml, under train_parser: pretrained: {{path: {path}, sha256: {sha256}}}")
     return 0

@@ -7,13 +7,13 @@ This module imports no torch, so that stages without a model stay quick to start
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Protocol
 
 import numpy as np
 
 
-class Progress(Protocol):
-    """Listener of one computation. Calls come from its main thread; a subclass overrides those that it wants."""
+class Progress:
+    """Listener of one computation, which does nothing. Calls come from its main thread; a subclass overrides those that
+    it wants."""
 
     def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:
         """Tell that `done` of `total` things are done, resumed ones included.
@@ -35,11 +35,7 @@ class Progress(Protocol):
         """Tell pictures (H, W, 3) uint8 of a step, by name."""
 
 
-class Silent(Progress):
-    """Listener that does nothing."""
-
-
-SILENT = Silent()
+SILENT = Progress()
 
 
 class Part(Progress):

@@ -155,7 +155,7 @@ def _distances(
     painted, control, figures = {}, ConfusionMatrix(), {}
     for name, count in pictures(real, maps, params.images).items():
         run.text(f"painting {count} pictures of {len(maps[name])} maps of {name}")
-        painted[name], seen = painted_features(maps[name], count, seed(), name, judges, workers, True, run)
+        painted[name], seen = painted_features(maps[name], count, seed(), name, judges, workers, run)
         control.merge(seen)
         figures[f"control_miou_{name}"] = seen.miou()
     run.text("distances")

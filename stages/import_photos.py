@@ -5,7 +5,7 @@ from pathlib import Path
 from sofgan.photos.alignment import FaceFinder, FfhqLandmarks
 from sofgan.photos.config import ImportPhotos, PhotoSource
 from sofgan.photos.detection import FaceDetector, check_weights
-from sofgan.photos.importing import Alignment, import_photos
+from sofgan.photos.importing import Alignment, Selection, import_photos
 from sofgan.photos.layouts import Source, SourceError, find_source
 from stages.execution.entry import enter
 from stages.params import read_params, runtime, workers
@@ -45,17 +45,10 @@ def _import(name: str, source: Source, params: ImportPhotos, run):
     settings: PhotoSource = getattr(params, name)
     store = Path("data/photos") / name
     align = Alignment(_finder(source, params), settings.align_size_px) if settings.align == "ffhq" else None
-    result = import_photos(
-        source,
-        store,
-        min_side_px=params.min_side_px,
-        held_out_share=settings.held_out_share,
-        validation_share=settings.validation_share,
-        limit=settings.limit,
-        workers=workers(),
-        align=align,
-        progress=run,
+    selection = Selection(
+        params.min_side_px, settings.held_out_share, settings.validation_share, settings.limit
     )
+    result = import_photos(source, store, selection, align, workers(), run)
     run.artifact(store / "report.csv")
     for count, what in ((result.photos - result.held_out, "to train on"), (result.held_out, "held out")):
         if not count:

@@ -13,7 +13,7 @@ from sofgan.cameras import Camera
 from sofgan.config import to_mapping
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_npz, write_png
-from sofgan.labels import colorize
+from sofgan.labels import colorize, resize
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.session import Session
@@ -50,7 +50,7 @@ def main() -> None:
     keys, maps = photo_maps(params)
     known, new_heads = known_and_new_views(sof, params.new_heads)
     # Scans that the field has not seen are masks like others; only of them the other sides are known.
-    frontal = new_heads.labels[frontal_views(new_heads)] if new_heads else maps[:0]
+    frontal = resize(new_heads.labels[frontal_views(new_heads)], params.size) if new_heads else maps[:0]
     new_names = new_heads.names if new_heads else []
     recipe = Recipe(params, training, known=known)
     with stage_run("invert_masks", params) as run:

@@ -174,17 +174,16 @@ def painted_features(
     name: str,
     judges: Judges,
     workers: int | Mapper = 1,
-    control: bool = False,
     progress: Progress = SILENT,
 ) -> tuple[Features, ConfusionMatrix]:
     """Features of `count` pictures, painted from the maps in turn and each in a style of its own (`paint_all`), and the
-    confusion of maps with what the parser sees in their pictures (empty without `control`).
+    confusion of maps with what the parser sees in their pictures.
 
     Args:
         workers: as of `map_in_processes`.
         progress: listener, which gets the count of pictures.
     """
-    task = partial(_painted, seed=seed, name=name, judges=judges, control=control)
+    task = partial(_painted, seed=seed, name=name, judges=judges)
     shards = [
         (rows, maps.take(np.arange(rows.start, rows.stop) % len(maps))) for rows in judges.shards(count)
     ]
@@ -220,7 +219,7 @@ def _photos(
 
 
 def _painted(
-    shard: tuple[range, Maps], seed: int, name: str, judges: Judges, control: bool
+    shard: tuple[range, Maps], seed: int, name: str, judges: Judges
 ) -> tuple[Features, ConfusionMatrix]:
     siw, parser, extractors = judges.load()
     rows, maps = shard
@@ -230,8 +229,7 @@ def _painted(
         first = rows.start
         for batch in judges.read(maps.labels, range(len(maps))):
             for labels, painted in paint_all(siw, np.stack(batch), seed, name, judges.batch, first):
-                if control:
-                    seen.update(labels, painted)
+                seen.update(labels, painted)
                 yield painted
             first += len(batch)
 

@@ -5,9 +5,8 @@ the slowest part of a convolution, and decoding and encoding need no cores of th
 and encode around it, and it gets a batch ahead of the one whose maps are fetched.
 """
 
-import shutil
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from pathlib import Path
@@ -16,21 +15,21 @@ import numpy as np
 import torch
 
 from sofgan import runtime
-from sofgan.config import to_mapping
-from sofgan.fingerprint import kept_folder
 from sofgan.images import to_network_range
 from sofgan.labels import NAMES, class_areas, colorize
-from sofgan.parallel import Mapper, ordered_map
+from sofgan.parallel import ordered_map
 from sofgan.parsing.config import ParseFaces
 from sofgan.parsing.fast.inference import InferenceParser, prepare_for_inference
 from sofgan.parsing.parser import FaceParser, load_parser
 from sofgan.photos.decoding import encode_labels
 from sofgan.photos.store import SHARD_PHOTOS, PhotoStore, PhotoStoreWriter
+from sofgan.pieces import Pieces
 from sofgan.progress import SILENT, Part, Progress
 from sofgan.runtime import use_gpu
 
 # Pixels that a CPU thread takes at once: more fall out of its cache, fewer are dear to call for.
 _CPU_PIXELS = 512 * 512
+BLOCK_PHOTOS = SHARD_PHOTOS  # photos in a piece of the work
 
 
 @dataclass(frozen=True)
@@ -63,51 +62,30 @@ def parse_store(
     parser: FaceParser | ParserFile,
     path: str | Path,
     config: ParseFaces,
-    *,
-    parser_sha256: str,
-    work: str | Path,
-    code: Mapping[str, str] | None = None,
+    work: Pieces,
     workers: int = 1,
-    progress: Progress = SILENT,
-    block_photos: int = SHARD_PHOTOS,
-    mapper: Mapper | None = None,
 ) -> int:
     """Write a store of label maps with the keys, order and splits of `photos`.
 
-    Finished blocks of photos are kept in `work`, so that a killed run continues at the next one. Blocks of
-    other photos, weights or settings are not used. The maps depend on neither the number of threads nor
-    `workers`.
+    A killed run continues at the first block of photos that isn't among its pieces. The maps depend on neither the
+    number of threads nor `workers`.
 
     Args:
         parser: a file, where other processes are to parse.
-        parser_sha256: digest of the parser's weights file.
-        work: folder for resume state; this run's share of it is removed at the end.
-        code: digests of the files that parse: blocks of other code are not used either.
         workers: threads that decode, and as many that encode, around a GPU. A CPU uses torch's own number of
             threads instead.
-        mapper: works off the blocks, in other processes that see `work`; None: they are parsed here.
 
     Returns:
         How many photos were parsed in this call.
     """
-    folder = kept_folder(
-        Path(work),
-        "a parsing",
-        {
-            "photos": photos.fingerprint(),
-            "parser": parser_sha256,
-            "configuration": to_mapping(config),
-            "block_photos": block_photos,
-            "code": code,
-        },
-    )
-    starts = range(0, len(photos), block_photos)
+    folder, progress = work.folder, work.progress
+    starts = range(0, len(photos), BLOCK_PHOTOS)
     missing = [start for start in starts if not (folder / f"{start:07d}").is_dir()]
-    blocks = [range(start, min(start + block_photos, len(photos))) for start in missing]
+    blocks = [range(start, min(start + BLOCK_PHOTOS, len(photos))) for start in missing]
     total = sum(map(len, blocks))
     done = len(photos) - total
     progress.items(done, len(photos), "photos")
-    if mapper is None:
+    if work.mapper is None:
         ready = parser if isinstance(parser, ParserFile) else prepare_for_inference(parser)
         for block in blocks:
             part = Part(progress, done, len(photos))
@@ -116,7 +94,7 @@ def parse_store(
         task = partial(
             _write_block, photos=photos, parser=parser, folder=folder, config=config, workers=workers
         )
-        for count in mapper(task, blocks):
+        for count in work.mapper(task, blocks):
             done += count
             progress.items(done, len(photos), "photos")
     with PhotoStoreWriter(path) as writer:
@@ -125,7 +103,6 @@ def parse_store(
             for index in range(len(block)):
                 record = block[index]
                 writer.add(record.key, labels=record.labels, split=record.split)
-    shutil.rmtree(folder, ignore_errors=True)
     return total
 
 

@@ -53,6 +53,23 @@ class ImportResult:
 
 
 @dataclasses.dataclass(frozen=True)
+class Selection:
+    """Photos of a source that are taken, and what for.
+
+    Attributes:
+        min_side_px: photos with a shorter side are left out.
+        held_out_share, validation_share: of people whose photos' split is `HELD_OUT` or `VALIDATION`; a photo of
+            whom the source says nothing counts as one of its own (`split_people`).
+        limit: photos at most, the first ones; 0 takes all.
+    """
+
+    min_side_px: int
+    held_out_share: float
+    validation_share: float = 0.0
+    limit: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
 class Alignment:
     """Alignment of photos: by the faces that `finder` finds, to squares of `size_px`."""
 
@@ -80,13 +97,9 @@ class _Read:
 def import_photos(
     source: Source,
     path: str | Path,
-    *,
-    min_side_px: int,
-    held_out_share: float,
-    validation_share: float = 0.0,
-    limit: int = 0,
-    workers: int = 1,
+    selection: Selection,
     align: Alignment | None = None,
+    workers: int = 1,
     progress: Progress = SILENT,
 ) -> ImportResult:
     """Write a store of a source's usable photos, with `report.csv` beside its shards.
@@ -95,10 +108,6 @@ def import_photos(
     before is left out. The order is the source's, whatever the workers.
 
     Args:
-        min_side_px: photos with a shorter side are left out.
-        held_out_share, validation_share: of people whose photos' split is `HELD_OUT` or `VALIDATION`; a photo of
-            whom the source says nothing counts as one of its own (`split_people`).
-        limit: stop after this many photos; 0 takes all.
         align: cut out the largest face of each photo; a photo without one is left out.
         progress: listener, which gets the count of files with the name of their folder.
 
@@ -108,7 +117,7 @@ def import_photos(
     rows: list[ReportRow] = []
     seen: dict[str, str] = {}
     people = [source.people.get(entry.key, entry.key) for entry in source.entries if not entry.problem]
-    shares = held_out_share, validation_share
+    shares, limit = (selection.held_out_share, selection.validation_share), selection.limit
     splits = split_people(people, *shares) | (split_people(people[:limit], *shares) if limit else {})
     sides, seen_people = Counter(), set()
     unit = f"photos of {source.folder.name}"
@@ -116,9 +125,9 @@ def import_photos(
     with PhotoStoreWriter(path) as writer, warnings.catch_warnings():
         warnings.simplefilter("ignore")  # PIL warns of what the report tells.
         reads = (
-            _aligned_reads(source, min_side_px, align, workers)
+            _aligned_reads(source, selection.min_side_px, align, workers)
             if align
-            else _reads(source, min_side_px, workers)
+            else _reads(source, selection.min_side_px, workers)
         )
         for done, item in enumerate(reads, 1):
             problem = item.problem

@@ -115,5 +115,4 @@ def _render(piece: tuple[str, int, HeadViews], field: SofFile, size: int, folder
     for row, code in enumerate(views.codes):
         camera = views.poses.camera(row, size)
         labels[row], depth[row] = draw_view(sof, code, camera, views.poses.shoulders[row])
-    cameras = views.poses.cam2world, views.poses.intrinsics
-    return write_shard(folder, name, number, labels, depth, *cameras, views.codes)
+    return write_shard(folder, name, number, labels, depth, views.poses, views.codes)

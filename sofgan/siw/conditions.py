@@ -19,6 +19,7 @@ from sofgan.files import atomic_path, read_json, sha256_file, write_json, write_
 from sofgan.images import sheet
 from sofgan.labels import colorize
 from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.portrait_poses import Poses
 
 TRAINING, EVALUATION = "training", "evaluation"  # sets of maps; they show different heads
 SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and 8 MiB of depth
@@ -42,8 +43,7 @@ def write_shard(
     number: int,
     labels: np.ndarray,
     depth: np.ndarray,
-    cam2world: np.ndarray,
-    intrinsics: np.ndarray,
+    poses: Poses,
     codes: np.ndarray,
 ) -> dict:
     """Write one shard of a set; any process may.
@@ -53,8 +53,7 @@ def write_shard(
         name: of the set.
         labels: (N, S, S) uint8.
         depth: (N, S, S) camera depth, 0 where nothing is hit; kept as float16.
-        cam2world: (N, 4, 4).
-        intrinsics: (N, 3, 3), in image widths.
+        poses: (N) of them; shoulders are in the labels and not kept.
         codes: (N, Z) of the heads.
 
     Returns:
@@ -66,8 +65,8 @@ def write_shard(
             np.save(file, np.ascontiguousarray(views))
     write_npz(
         folder / f"{stem}.{_SEEN}",
-        cam2world=cam2world.astype(np.float32),
-        intrinsics=intrinsics.astype(np.float32),
+        cam2world=poses.cam2world.astype(np.float32),
+        intrinsics=poses.intrinsics.astype(np.float32),
         codes=codes.astype(np.float32),
     )
     # The index tells two stores apart, so it knows what is in the files.

@@ -203,3 +203,10 @@ def test_figures_of_a_look_are_handed_on(capsys):
     looks.scalars(2, {"miou": 0.5})
     assert seen == [(2, 0.5)]
     assert capsys.readouterr().err == ""
+
+
+def test_a_profile_is_this_repository_s_wherever_a_benchmark_is_run(tmp_path, monkeypatch):
+    here = harness.block("train_sof", "paper")
+    harness._of_profile.cache_clear()
+    monkeypatch.chdir(tmp_path)
+    assert harness.block("train_sof", "paper") == here

@@ -61,7 +61,7 @@ def test_the_network_of_fid_is_the_one_that_the_papers_profile_names():
     # The published name ends with the digest's first digits, by which torch's own downloads are checked too.
     assert name == f"weights-inception-2015-12-05-{sha256[:8]}.pth" and len(sha256) == 64
     profile = yaml.safe_load((Path(__file__).parents[2] / "profiles/paper.yaml").read_text())
-    assert profile["evaluate"]["inception_weights"] == str(weights.FOLDER / name)
+    assert profile["evaluate"]["inception_weights"] == str(weights.WEIGHTS / name)
     package = Path(importlib.util.find_spec("torch_fidelity").submodule_search_locations[0])
     assert f'"{url}"' in (package / "feature_extractor_inceptionv3.py").read_text()
 

@@ -25,6 +25,7 @@ from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw
 from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.portrait_poses import Poses
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sampling import fit_mixture
@@ -152,7 +153,8 @@ def _conditions(folder, training=4, evaluation=7):
         if name == TRAINING:
             maps[:] = 10
         poses = orbit(generator.uniform(-0.4, 0.4, count), np.zeros(count), 4.0)
-        sets[name] = [write_shard(folder, name, 0, maps, maps, poses, poses[:, :3, :3], poses[:, 0])]
+        seen = Poses(poses, poses[:, :3, :3], poses[:, 0])
+        sets[name] = [write_shard(folder, name, 0, maps, maps, seen, poses[:, 0])]
     write_index(folder, Framing(20.0, 0.0, 4.0), 32, sets)
 
 

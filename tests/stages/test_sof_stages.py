@@ -152,6 +152,19 @@ def test_parsed_maps_join_and_badly_fitted_ones_do_not(project):
     assert (metrics["maps"], metrics["heads"]) == (3, 2)
 
 
+def test_maps_are_fitted_at_another_size_than_that_of_views(project):
+    """New heads' maps beside masks: in one release, so all of one size."""
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["invert_masks"] |= {"size": 16}
+    write_params(params)
+    train_sof.main()
+    invert_masks.main()
+    metrics = json.loads(Path("metrics/all/invert_masks.json").read_text())
+    assert {"new_head_input_miou", "new_head_other_miou"} <= metrics.keys()
+    with np.load("data/inverted/inversion.npz") as found:
+        assert found["fitted"].shape == (3, 16, 16)
+
+
 def test_the_papers_preset_visits_masks_and_new_heads_as_often(project, monkeypatch):
     params = yaml.safe_load((project / "params.yaml").read_text())
     params["invert_masks"] |= {"preset": "paper", "code_space": "all", "rehearsal_instances": 0}

@@ -13,6 +13,7 @@ from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.siw.conditions import EVALUATION, TRAINING, ConditionsError, write_index, write_shard
 from sofgan.siw.model import load_siw
 from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.portrait_poses import Poses
 from stages import params as stage_params
 from stages import train_siw
 from tests.parameters import write_params
@@ -52,10 +53,9 @@ def write_store(path, count, photos, labels):
 def write_conditions(folder, count, views=1):
     """Maps of twice the size that they are cut to."""
     folder.mkdir()
-    maps, poses = np.ones((count, 32, 32), np.uint8), np.tile(np.eye(4), (count, 1, 1))
-    entries = (
-        [write_shard(folder, TRAINING, 0, maps, maps, poses, poses[:, :3, :3], poses[:, 0])] if count else []
-    )
+    maps, matrices = np.ones((count, 32, 32), np.uint8), np.tile(np.eye(4), (count, 1, 1))
+    poses = Poses(matrices, matrices[:, :3, :3], np.zeros((count, 3)))
+    entries = [write_shard(folder, TRAINING, 0, maps, maps, poses, np.zeros((count, 4)))] if count else []
     write_index(folder, Framing(20.0, 0.05, 7.7), 32, {TRAINING: entries, EVALUATION: []}, views)
 
 

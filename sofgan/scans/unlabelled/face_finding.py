@@ -55,6 +55,21 @@ _AGAIN_YAWS, _AGAIN_ZOOMS, _AS_WELL = (-25.0, 0.0, 25.0), (1.06, 1.5), 0.8
 
 
 @dataclass(frozen=True)
+class Sight:
+    """How a scan is seen.
+
+    Attributes:
+        renderer: of this process.
+        parse: a face parser, of photos or of shapes as the scan has colours or none.
+        size: pixels of the views.
+    """
+
+    renderer: MeshRenderer
+    parse: Parse
+    size: int
+
+
+@dataclass(frozen=True)
 class FoundFace:
     """A face on a scan, in the scan's own axes.
 
@@ -71,9 +86,7 @@ class FoundFace:
 
 def find_face(
     scan: RawScan,
-    renderer: MeshRenderer,
-    parse: Parse,
-    size: int,
+    sight: Sight,
     standings: list[list[np.ndarray]],
     may_be: np.ndarray | None = None,
 ) -> FoundFace | None:
@@ -84,9 +97,6 @@ def find_face(
 
     Args:
         scan: welded.
-        renderer: of this process.
-        parse: a face parser, of photos or of shapes as the scan has colours or none.
-        size: pixels of the views.
         standings: groups of (3, 3) axes to look along, such as `ways_to_stand()`; the search ends after the first
             group that shows a face well.
         may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
@@ -98,7 +108,7 @@ def find_face(
     pairs: list[tuple[FoundFace, FoundFace]] = []
 
     def faces(poses: np.ndarray, unit: float) -> list[FoundFace | None]:
-        return faces_in_views(scan, renderer, parse, size, poses, unit, may_be, pairs)
+        return faces_in_views(scan, sight, poses, unit, may_be, pairs)
 
     def look(poses: np.ndarray, unit: float) -> None:
         seen.extend(found for found in faces(poses, unit) if found is not None)
@@ -269,9 +279,7 @@ def restrict(
 
 def faces_in_views(
     scan: RawScan,
-    renderer: MeshRenderer,
-    parse: Parse,
-    size: int,
+    sight: Sight,
     cam2world: np.ndarray,
     unit: float,
     may_be: np.ndarray | None = None,
@@ -284,8 +292,8 @@ def faces_in_views(
     Raises:
         ScanError: a view shows two faces.
     """
-    photos, visible = photograph(*at_unit_size(scan, cam2world, unit, renderer, size))
-    probabilities = restrict(parse(photos), visible, scan.part_of_face, may_be)
+    photos, visible = photograph(*at_unit_size(scan, cam2world, unit, sight))
+    probabilities = restrict(sight.parse(photos), visible, scan.part_of_face, may_be)
     centres = middles(scan.vertices, scan.faces)
     faces = []
     for one, seen, pose in zip(probabilities, visible, cam2world):
@@ -300,7 +308,7 @@ def faces_in_views(
 
 
 def at_unit_size(
-    scan: RawScan, cam2world: np.ndarray, unit: float, renderer: MeshRenderer, size: int
+    scan: RawScan, cam2world: np.ndarray, unit: float, sight: Sight
 ) -> tuple[RawScan, MeshRenderer, Camera]:
     """The arguments of `photograph`, for cameras (N, 4, 4) in the scan's own axes and unit.
 
@@ -310,7 +318,7 @@ def at_unit_size(
     poses = np.array(cam2world, np.float64)
     poses[:, :3, 3] = (poses[:, :3, 3] - middle) / unit
     near = replace(scan, vertices=(scan.vertices - middle) / unit)
-    return near, renderer, Camera(poses, cameras.intrinsics_from_fov(FOV_DEGREES), size)
+    return near, sight.renderer, Camera(poses, cameras.intrinsics_from_fov(FOV_DEGREES), sight.size)
 
 
 def face_in_view(

@@ -9,7 +9,6 @@ import numpy as np
 
 from sofgan import labels
 from sofgan.rendering.process_renderer import process_renderer
-from sofgan.rendering.renderer import MeshRenderer
 from sofgan.scans.config import ParseScans
 from sofgan.scans.face_frame import FaceFrame, NoFrame, describe, frame_of_labels, rotation_angle
 from sofgan.scans.head_space import Orientation
@@ -28,7 +27,7 @@ from sofgan.scans.orientation import (
 from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.unlabelled.colored_views import PLAIN, has_colors, photograph, seen_triangles
 from sofgan.scans.unlabelled.face_finding import (
-    Parse,
+    Sight,
     at_unit_size,
     find_face,
     portrait_cameras,
@@ -71,11 +70,15 @@ def standing_of_colors(
 ) -> Standing | None:
     """Orientation of a scan by the face that a parser sees in its colors; None where no view shows one clearly."""
     standings = ways_to_stand(orientation.up_axis)
-    size = min(parser.size, _SEARCH_SIZE)
-    found = find_face(scan.welded(), process_renderer(), parser, size, standings)
+    found = find_face(scan.welded(), _search_sight(parser), standings)
     if found is None or found.score < config.min_face_score:
         return None
     return Standing(upright(found.frame.rotation, orientation), VIEWS)
+
+
+def _search_sight(parser: ScanParser) -> Sight:
+    """Views in which a face is looked for."""
+    return Sight(process_renderer(), parser, min(parser.size, _SEARCH_SIZE))
 
 
 def label_unlabelled(
@@ -99,13 +102,13 @@ def label_unlabelled(
     Raises:
         ScanError: no view shows a face.
     """
-    scan, renderer = scan.welded(), process_renderer()
+    scan = scan.welded()
     may_be = without_painted_classes(scan, may_be)
     lacking = "no labels, and " if may_be is None else ""
     named = _standing_of_names(scan, may_be, orientation)
     given = named.rotation if named is not None and named.source in (GIVEN, PARTS) else None
     standings = ways_to_stand(orientation.up_axis) if given is None else [[given]]
-    found = find_face(scan, renderer, parser, min(parser.size, _SEARCH_SIZE), standings, may_be)
+    found = find_face(scan, _search_sight(parser), standings, may_be)
     if found is None or found.score < config.min_face_score:
         seen = "no face found" if found is None else f"no clear face found (score {found.score:.2f})"
         where = "from any side"
@@ -118,7 +121,9 @@ def label_unlabelled(
     rotation = upright(found.frame.rotation, orientation) if given is None else given
     for _ in range(2):
         frame = replace(found.frame, rotation=rotation)
-        labelled = label_by_parsing(scan, frame, renderer, parser, parser.size, config, may_be)
+        labelled = label_by_parsing(
+            scan, frame, Sight(process_renderer(), parser, parser.size), config, may_be
+        )
         if given is not None:
             return ParsedScan(labelled, named, found.score)
         try:
@@ -180,9 +185,7 @@ def _standing_of_names(scan: RawScan, may_be: np.ndarray | None, orientation: Or
 def label_by_parsing(
     scan: RawScan,
     frame: FaceFrame,
-    renderer: MeshRenderer,
-    parse: Parse,
-    size: int,
+    sight: Sight,
     config: ParseScans,
     may_be: np.ndarray | None = None,
 ) -> Labelled:
@@ -191,9 +194,6 @@ def label_by_parsing(
     Args:
         scan: welded.
         frame: of its face, upright.
-        renderer: of this process.
-        parse: a face parser.
-        size: pixels of the views.
         config: smoothing and refinements.
         may_be: (P, 17) bool, the classes that each part of the scan may hold; None: all.
     """
@@ -202,14 +202,14 @@ def label_by_parsing(
     poses = np.concatenate([portrait_cameras(frame, yaw, pitch, zoom) for zoom in _ZOOMS])
     weights = np.concatenate([yaw_weight * zoom for zoom in _ZOOM_WEIGHTS])
     unit = frame.portrait_side()
-    photos, visible = photograph(*at_unit_size(scan, poses, unit, renderer, size))
-    probabilities = restrict(parse(photos), visible, scan.part_of_face, may_be)
+    photos, visible = photograph(*at_unit_size(scan, poses, unit, sight))
+    probabilities = restrict(sight.parse(photos), visible, scan.part_of_face, may_be)
     for _ in range(config.refinements):
         torn = _torn(scan, probabilities, visible)
         if not torn.any():
             break
         scan = scan.subdivided(torn)
-        visible = seen_triangles(*at_unit_size(scan, poses, unit, renderer, size))
+        visible = seen_triangles(*at_unit_size(scan, poses, unit, sight))
     votes = np.zeros((len(scan.faces), labels.NUM_CLASSES))
     centres, normals = middles(scan.vertices, scan.faces), area_vectors(scan.vertices, scan.faces)
     normals /= np.maximum(np.linalg.norm(normals, axis=1, keepdims=True), 1e-30)

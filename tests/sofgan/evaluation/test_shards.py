@@ -77,7 +77,7 @@ def test_features_and_colors_are_those_of_the_photos(store, judges):
 
 def test_maps_are_painted_in_turn_each_time_in_a_style_of_its_own(store, judges):
     maps = StoreMaps(store, np.arange(5, 10), 16)
-    features, seen = painted_features(maps, 13, 0, "a", judges, control=True)
+    features, seen = painted_features(maps, 13, 0, "a", judges)
     styles = (features["fd_mean"][:, 0] + 1) / 2 * 17 / np.array([5 + i % 5 for i in range(13)])
     assert len(set(styles.round(6))) == 13 and (styles > 0).all() and (styles < 1).all()
     assert seen.counts.sum() == 13 * 16 * 16

@@ -6,6 +6,7 @@ from torch import nn
 
 from sofgan.files import sha256_file
 from sofgan.parallel import DeviceProcesses
+from sofgan.parsing import parse_store as parsing
 from sofgan.parsing.config import ParseFaces, ParserConfig
 from sofgan.parsing.fast import fused_convolutions
 from sofgan.parsing.fast.fused_convolutions import FusedConv, UpsampledConv
@@ -15,6 +16,7 @@ from sofgan.parsing.parse_store import ParserFile, parse_store
 from sofgan.parsing.parser import FaceParser, save_parser
 from sofgan.photos.decoding import decode_labels
 from sofgan.photos.store import PhotoStore, PhotoStoreWriter
+from sofgan.pieces import Pieces
 from sofgan.progress import SILENT, Progress
 
 CONFIGS = {
@@ -247,12 +249,15 @@ def photos(tmp_path_factory):
     return PhotoStore(path)
 
 
+@pytest.fixture(autouse=True)
+def _small_blocks(monkeypatch):
+    monkeypatch.setattr(parsing, "BLOCK_PHOTOS", 6)
+
+
 def _parse(photos, parser, path, workers=1, mapper=None, progress=SILENT, **changes):
     config = {"batch": 2, "label_size": 48, "mirror": False, "scales": (1.0,), "autocast": True}
-    parse_store(
-        photos, parser, path, ParseFaces(**(config | changes)),
-        parser_sha256="p", work=path.parent / "work", workers=workers, block_photos=6, mapper=mapper, progress=progress,
-    )  # fmt: skip
+    work = Pieces(path.parent / f"{path.name}-work", mapper, progress)
+    parse_store(photos, parser, path, ParseFaces(**(config | changes)), work, workers)
     return PhotoStore(path)
 
 

@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from sofgan import runtime, shares
 from sofgan.images import to_network_range
 from sofgan.labels import EYE, HAIR, PALETTE
+from sofgan.parsing import parse_store as parsing
 from sofgan.parsing import train
 from sofgan.parsing.config import Augmentation, ParseFaces, ParserConfig, Pretrained, TrainParser
 from sofgan.parsing.data import LabelledPhotos, class_weights, draw_plan, repeat_factors, splits_of
@@ -15,6 +16,7 @@ from sofgan.parsing.parse_store import parse_store
 from sofgan.parsing.parser import save_parser
 from sofgan.parsing.train import ParserTraining, dice_loss, train_parser
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, PhotoStoreWriter
+from sofgan.pieces import Pieces
 from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
 
@@ -234,41 +236,22 @@ def test_stores_without_maps_or_held_out_photos_are_refused(tmp_path):
         splits_of(PhotoStore(tmp_path / "two"), 32)
 
 
-def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, capsys):
-    parser = train_parser(splits_of(store, 32), dataclasses.replace(CONFIG, steps=4), seed=0).parser
-    options = {"parser_sha256": "p", "block_photos": 8}
-    count = parse_store(store, parser, tmp_path / "whole", PARSE, work=tmp_path / "w1", **options)
-    assert count == 20 and not any((tmp_path / "w1").iterdir())
+def test_a_killed_parsing_resumes_by_block_to_the_same_bytes(store, tmp_path, monkeypatch):
+    monkeypatch.setattr(parsing, "BLOCK_PHOTOS", 8)
+    photos = splits_of(store, 32)
+    parser = train_parser(photos, dataclasses.replace(CONFIG, steps=4), seed=0).parser
+    assert parse_store(store, parser, tmp_path / "whole", PARSE, Pieces(tmp_path / "w1")) == 20
 
     with pytest.raises(Killed):
-        parse_store(
-            store,
-            parser,
-            tmp_path / "out",
-            PARSE,
-            work=tmp_path / "w2",
-            progress=Kill(11),
-            workers=2,
-            **options,
-        )
+        stopped = Pieces(tmp_path / "w2", progress=Kill(11))
+        parse_store(store, parser, tmp_path / "out", PARSE, stopped, workers=2)
     assert not (tmp_path / "out").exists()
-    left = parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", workers=2, **options)
-    assert left == 12
+    assert parse_store(store, parser, tmp_path / "out", PARSE, Pieces(tmp_path / "w2"), workers=2) == 12
     for file in (tmp_path / "whole").iterdir():
         assert file.read_bytes() == (tmp_path / "out" / file.name).read_bytes()
     labels = PhotoStore(tmp_path / "out")
     assert labels.keys() == store.keys() and (labels.splits() == store.splits()).all()
     assert labels.labels(19).shape == (32, 32)
-    # Other weights or code start over, which is said.
-    again = {**options, "parser_sha256": "q"}
-    assert parse_store(store, parser, tmp_path / "out", PARSE, work=tmp_path / "w2", **again) == 20
-    how = {"work": tmp_path / "w2", **options}
-    with pytest.raises(Killed):
-        parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "1"}, progress=Kill(11), **how)
-    capsys.readouterr()
-    assert parse_store(store, parser, tmp_path / "out", PARSE, code={"a.py": "2"}, **how) == 20
-    assert "a parsing that was stopped is not gone on with: code.a.py changed" in capsys.readouterr().err
-    assert not any((tmp_path / "w2").iterdir())
 
 
 def test_photos_with_rare_classes_are_drawn_more_often(store):

@@ -1,6 +1,7 @@
 """Importing with alignment: a finder put in for the networks, then the networks' own classes around fake weights."""
 
 import csv
+import dataclasses
 import json
 
 import numpy as np
@@ -11,12 +12,12 @@ from PIL import Image
 from sofgan.photos import detection
 from sofgan.photos.alignment import Face, FfhqLandmarks
 from sofgan.photos.detection import DetectorError, FaceDetector, check_weights, peaks
-from sofgan.photos.importing import Alignment, import_photos
+from sofgan.photos.importing import Alignment, Selection, import_photos
 from sofgan.photos.layouts import SourceError, find_source
 from sofgan.photos.store import PhotoStore
 
 EYES, MOUTH = np.array([[48.0, 60.5], [80.0, 60.5]]), np.array([[52.0, 95.5], [76.0, 95.5]])
-OPTIONS = {"min_side_px": 32, "held_out_share": 0.0}
+SELECTION = Selection(32, 0.0)
 
 
 def _portrait(seed=0):
@@ -73,7 +74,7 @@ def test_photos_and_masks_are_cut_by_the_face(tmp_path):
     source = find_source(_save_set(tmp_path / "set"))
     finders = _Finder(), _Finder()
     for name, workers, finder in [("one", 1, finders[0]), ("three", 3, finders[1])]:
-        import_photos(source, tmp_path / name, workers=workers, align=Alignment(finder, 128), **OPTIONS)
+        import_photos(source, tmp_path / name, SELECTION, workers=workers, align=Alignment(finder, 128))
     store = PhotoStore(tmp_path / "one")
     assert store.keys() == ["0", "2", "3"]
     for index, seed in [(0, 0), (1, 2)]:
@@ -96,15 +97,16 @@ def test_photos_and_masks_are_cut_by_the_face(tmp_path):
     for file in (tmp_path / "one").iterdir():
         assert file.read_bytes() == (tmp_path / "three" / file.name).read_bytes()
     # Stopped early, the threads of both ends are stopped.
-    import_photos(source, tmp_path / "two", workers=3, align=Alignment(_Finder(), 128), limit=2, **OPTIONS)
+    few = dataclasses.replace(SELECTION, limit=2)
+    import_photos(source, tmp_path / "two", few, Alignment(_Finder(), 128), workers=3)
     assert PhotoStore(tmp_path / "two").keys() == ["0", "2"]
 
 
 def test_a_face_that_is_too_small_is_left_out(tmp_path):
     source = find_source(_save_set(tmp_path / "set"))
-    options = OPTIONS | {"min_side_px": 150}
+    selection = dataclasses.replace(SELECTION, min_side_px=150)
     with pytest.raises(SourceError, match=r"too small \(3\)"):
-        import_photos(source, tmp_path / "store", align=Alignment(_Finder(), 64), **options)
+        import_photos(source, tmp_path / "store", selection, align=Alignment(_Finder(), 64))
 
 
 def test_ffhq_in_the_wild_by_its_metadata(tmp_path):
@@ -128,7 +130,7 @@ def test_ffhq_in_the_wild_by_its_metadata(tmp_path):
     source = find_source(tmp_path / "ffhq", in_the_wild=True)
     assert source.layout == "ffhq" and source.landmarks.name == "ffhq-dataset-v2.json"
     align = Alignment(FfhqLandmarks(source.landmarks), 128)
-    result = import_photos(source, tmp_path / "store", align=align, workers=2, **OPTIONS)
+    result = import_photos(source, tmp_path / "store", SELECTION, align=align, workers=2)
     store = PhotoStore(tmp_path / "store")
     assert store.keys() == ["00000/00000", "00000/00001"] and result.reasons == {align.finder.missing: 1}
     for index, seed in enumerate([0, 9]):

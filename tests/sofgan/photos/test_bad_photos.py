@@ -12,11 +12,11 @@ from PIL import Image, ImageCms
 
 from sofgan.photos import folder as photo_folder
 from sofgan.photos.decoding import decode
-from sofgan.photos.importing import import_photos
+from sofgan.photos.importing import Selection, import_photos
 from sofgan.photos.layouts import find_source
 from sofgan.photos.store import PhotoStore
 
-OPTIONS = {"min_side_px": 16, "held_out_share": 0.0}
+SELECTION = Selection(16, 0.0)
 
 
 def _pixels(seed, size=24):
@@ -217,7 +217,7 @@ def test_a_hundred_bad_files_among_good_ones(mixed_folder, tmp_path):
     folder, good, bad = mixed_folder
     assert len(bad) >= 100 and len(_bad_kinds(0)) >= 25 and len(good) >= 20
     source = find_source(folder)
-    result = import_photos(source, tmp_path / "store", workers=3, **OPTIONS)
+    result = import_photos(source, tmp_path / "store", SELECTION, workers=3)
     store, report = PhotoStore(tmp_path / "store"), _report(tmp_path / "store")
 
     # Every good file, in the order of names, with its pixels.
@@ -241,7 +241,7 @@ def test_a_hundred_bad_files_among_good_ones(mixed_folder, tmp_path):
         assert note in report[name]["reason"] and report[name]["status"] == "imported", key
 
     # The same bytes with one worker.
-    import_photos(source, tmp_path / "again", workers=1, **OPTIONS)
+    import_photos(source, tmp_path / "again", SELECTION, workers=1)
     for file in (tmp_path / "store").iterdir():
         assert file.read_bytes() == (tmp_path / "again" / file.name).read_bytes()
 
@@ -263,7 +263,7 @@ def test_odd_names_are_kept_apart_and_can_be_printed(tmp_path):
     for i, name in enumerate(names):
         (folder / name).write_bytes(_bytes(_pixels(i)))
     (folder / os.fsdecode(b"bad\xff.png")).write_bytes(b"?")
-    result = import_photos(find_source(folder), tmp_path / "store", workers=2, **OPTIONS)
+    result = import_photos(find_source(folder), tmp_path / "store", SELECTION, workers=2)
     store = PhotoStore(tmp_path / "store")
     keys = store.keys()
     assert result.photos == len(names) == len(set(keys)) and all(

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import io
 
 import numpy as np
@@ -8,11 +9,11 @@ from PIL import Image
 from sofgan.photos.checks import inspect
 from sofgan.photos.decoding import PhotoError, decode, decode_square
 from sofgan.photos.folder import natural_key
-from sofgan.photos.importing import import_photos
+from sofgan.photos.importing import Selection, import_photos
 from sofgan.photos.layouts import SourceError, find_source
 from sofgan.photos.store import PhotoStore
 
-OPTIONS = {"min_side_px": 16, "held_out_share": 0.3}
+SELECTION = Selection(16, 0.3)
 
 
 def _photo(seed, size=(24, 24)):
@@ -80,8 +81,8 @@ def test_bad_files_among_good_ones_are_each_listed(tmp_path):
     (folder / "folder.png").mkdir()
     (folder / "gone.jpg").symlink_to(folder / "nowhere.jpg")
     source = find_source(folder)
-    result = import_photos(source, tmp_path / "store", workers=3, **OPTIONS)
-    import_photos(source, tmp_path / "again", workers=1, **OPTIONS)
+    result = import_photos(source, tmp_path / "store", SELECTION, workers=3)
+    import_photos(source, tmp_path / "again", SELECTION, workers=1)
     store, report = PhotoStore(tmp_path / "store"), _report(tmp_path / "store")
 
     expected = ["2", "10", "alpha", "cmyk", "deep/er/a", "grey", "turned", "wide"]
@@ -105,7 +106,7 @@ def test_bad_masks_are_left_out_with_their_reason(tmp_path):
     Image.fromarray(np.full((24, 24), 77, np.uint8)).save(folder / "masks" / "2.png")
     (folder / "masks" / "3.png").write_bytes(b"broken")
     _photo(0).save(folder / "masks" / "4.png")
-    import_photos(find_source(folder), tmp_path / "store", **OPTIONS)
+    import_photos(find_source(folder), tmp_path / "store", SELECTION)
     report = _report(tmp_path / "store")
     assert PhotoStore(tmp_path / "store").keys() == ["0", "5"]
     for name, reason in [("1", "no mask"), ("2", "77"), ("3", "mask 3.png"), ("4", "RGB")]:
@@ -119,7 +120,7 @@ def test_sources_that_are_none_say_so(tmp_path):
         find_source(tmp_path)
     (tmp_path / "a.jpg").write_bytes(b"x")
     with pytest.raises(SourceError, match="none of 1 files can be used: not an image"):
-        import_photos(find_source(tmp_path), tmp_path / "store", **OPTIONS)
+        import_photos(find_source(tmp_path), tmp_path / "store", SELECTION)
     assert not (tmp_path / "store").exists()
     (tmp_path / "CelebA-HQ-img").mkdir()
     with pytest.raises(SourceError, match="mask-anno"):
@@ -129,7 +130,9 @@ def test_sources_that_are_none_say_so(tmp_path):
 def test_limit_and_clashing_names(tmp_path):
     for i, name in enumerate(["a.png", "a.jpg", "b.png", "c.png"]):
         (tmp_path / name).write_bytes(_bytes(_photo(i), name[-3:].replace("jpg", "jpeg")))
-    import_photos(find_source(tmp_path), tmp_path / "store", limit=3, workers=2, **OPTIONS)
+    import_photos(
+        find_source(tmp_path), tmp_path / "store", dataclasses.replace(SELECTION, limit=3), workers=2
+    )
     assert PhotoStore(tmp_path / "store").keys() == ["a", "a.png", "b"]
     assert sorted(["10", "9", "a2", "a10"], key=natural_key) == ["9", "10", "a2", "a10"]
 

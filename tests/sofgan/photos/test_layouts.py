@@ -10,11 +10,11 @@ import pytest
 from PIL import Image
 
 from sofgan.labels import BACKGROUND, CELEBAMASK_NAMES, EARRING, HAIR, L_NOSE, NUM_CLASSES, R_NOSE, SKIN
-from sofgan.photos.importing import import_photos
+from sofgan.photos.importing import Selection, import_photos
 from sofgan.photos.layouts import SourceError, find_source
 from sofgan.photos.store import PhotoStore
 
-OPTIONS = {"min_side_px": 16, "held_out_share": 0.3}
+SELECTION = Selection(16, 0.3)
 # Of the first, second, and last groups of two thousand, at their edges.
 NUMBERS = (0, 7, 1999, 2000, 2001, 3999, 4000, 29999)
 
@@ -79,7 +79,7 @@ def test_official_and_merged_celebamask_give_the_same_label_maps(tmp_path):
     official = find_source(_save_official(tmp_path / "official"))
     assert (merged.layout, official.layout) == ("celebamask-merged", "celebamask-official")
     for source, name in [(merged, "one"), (official, "two")]:
-        result = import_photos(source, tmp_path / name, workers=2, **OPTIONS)
+        result = import_photos(source, tmp_path / name, SELECTION, workers=2)
         strays = 3 if source is official else 0  # What `_save_official` puts among the masks.
         assert (result.photos, result.left_out, result.noted) == (len(NUMBERS), strays, 0)
     one, two = PhotoStore(tmp_path / "one"), PhotoStore(tmp_path / "two")
@@ -106,7 +106,7 @@ def test_official_celebamask_with_damage(tmp_path):
         file.unlink()
     (folder / "CelebA-HQ-img" / "x.jpg").write_bytes(_jpeg(99))
     (folder / "CelebA-HQ-img" / "7.jpg").write_bytes(b"")
-    import_photos(find_source(folder), tmp_path / "store", **OPTIONS)
+    import_photos(find_source(folder), tmp_path / "store", SELECTION)
     report = {
         row["file"]: row["reason"] for row in csv.DictReader((tmp_path / "store" / "report.csv").open())
     }
@@ -134,7 +134,7 @@ def test_files_among_masks_that_belong_to_nothing_are_named_with_the_reason(tmp_
     (masks / "0" / "00007_skin.txt").write_text("notes")
     (folder / "CelebA-HQ-img" / "5.heic").write_bytes(b"?")
     skin.save(masks / "0" / "00005_skin.png")
-    import_photos(find_source(folder), tmp_path / "store", **OPTIONS)
+    import_photos(find_source(folder), tmp_path / "store", SELECTION)
     place = "not in a folder of 2000 photos' masks"
     expected = {
         "0/00000_moustache.png": "no mask of a known part: 'moustache' is none of CelebAMask-HQ's",
@@ -156,7 +156,7 @@ def test_files_among_masks_that_belong_to_nothing_are_named_with_the_reason(tmp_
     (merged / "masks" / "1999.mp4").write_bytes(b"?")
     (merged / "images" / "0.jpg").rename(merged / "images" / "0.heic")
     (merged / "masks" / "README.md").write_text("licence")
-    import_photos(find_source(merged), tmp_path / "two", **OPTIONS)
+    import_photos(find_source(merged), tmp_path / "two", SELECTION)
     report = _report(tmp_path / "two")
     assert report.pop("images/0.heic").startswith("HEIC is not read")
     assert report == {
@@ -225,7 +225,7 @@ def test_merged_masks_are_read_in_every_form_that_keeps_ids(tmp_path):
         file.write_bytes(mask) if isinstance(mask, bytes) else mask.save(file)
     Image.fromarray(ids == 1).save(tmp_path / "masks" / "bits.png")  # 1 bit: skin or not.
     (tmp_path / "images" / "bits.jpg").write_bytes(_jpeg(99))
-    import_photos(find_source(tmp_path), tmp_path / "store", **OPTIONS)
+    import_photos(find_source(tmp_path), tmp_path / "store", SELECTION)
     report, store = _report(tmp_path / "store"), PhotoStore(tmp_path / "store")
     found = {key: store.labels(index) for index, key in enumerate(store.keys())}
     assert np.array_equal(found.pop("bits"), (ids == 1).astype(np.uint8))
@@ -251,13 +251,13 @@ def test_ids_that_mark_no_part_are_background_where_the_set_says_so(tmp_path):
     Image.fromarray(np.full((24, 24), 300, np.uint16)).save(tmp_path / "masks" / "b.png")
     (tmp_path / "images" / "c.jpg").write_bytes(_jpeg(2))
     Image.fromarray(np.ones((24, 24), np.uint8)).save(tmp_path / "masks" / "c.png")
-    import_photos(find_source(tmp_path), tmp_path / "none", **OPTIONS)
+    import_photos(find_source(tmp_path), tmp_path / "none", SELECTION)
     hint = "; ids that mark no part can be listed as void_ids of the set"
     assert _report(tmp_path / "none") == {
         "images/a.jpg": f"mask: ids [255] are not in 0..18{hint}",
         "images/b.jpg": f"mask: ids [300] are not in 0..18{hint}",
     }
-    import_photos(find_source(tmp_path, void_ids=(255, 18)), tmp_path / "store", **OPTIONS)
+    import_photos(find_source(tmp_path, void_ids=(255, 18)), tmp_path / "store", SELECTION)
     store = PhotoStore(tmp_path / "store")
     assert store.keys() == ["a", "c"]
     labels = store.labels(0)
@@ -270,7 +270,7 @@ def test_a_mask_of_another_shape_is_told_and_of_another_size_is_not(tmp_path):
     for number, (name, size) in enumerate({"half": (24, 24), "odd": (33, 33), "wide": (48, 32)}.items()):
         (tmp_path / "images" / f"{name}.jpg").write_bytes(_jpeg(number))
         Image.new("L", size, 1).save(tmp_path / "masks" / f"{name}.png")
-    result = import_photos(find_source(tmp_path), tmp_path / "store", **OPTIONS)
+    result = import_photos(find_source(tmp_path), tmp_path / "store", SELECTION)
     assert (result.photos, result.noted) == (3, 1)
     assert _report(tmp_path / "store") == {"images/wide.jpg": "mask has another shape: 48x32"}
 
@@ -302,7 +302,7 @@ def test_ffhq_takes_its_photos_and_nothing_beside(tmp_path):
     (root / "images1024x1024" / "00000" / "00004.heic").write_bytes(b"strange here")
     source = find_source(root)
     assert (source.layout, source.labelled, source.landmarks) == ("ffhq", False, None)
-    result = import_photos(source, tmp_path / "store", **OPTIONS)
+    result = import_photos(source, tmp_path / "store", SELECTION)
     store = PhotoStore(tmp_path / "store")
     assert store.keys() == [f"00000/{i:05d}" for i in range(3)]
     assert store[0].bytes == (root / "images1024x1024" / "00000" / "00000.png").read_bytes()

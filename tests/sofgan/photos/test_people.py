@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from sofgan.errors import UserError
-from sofgan.photos.importing import import_photos
+from sofgan.photos.importing import Selection, import_photos
 from sofgan.photos.layouts import find_source
 from sofgan.photos.people import PeopleError, read_people, split_people
 from sofgan.photos.store import HELD_OUT, TRAIN, VALIDATION, PhotoStore, held_out
@@ -30,9 +30,7 @@ def test_a_persons_photos_are_on_one_side_whatever_they_are_called(tmp_path):
     assert [entry.problem for entry in source.entries] == [
         None
     ] * 60  # The file of names is no photo left out.
-    found = import_photos(
-        source, tmp_path / "store", min_side_px=8, held_out_share=0.3, validation_share=0.2, workers=2
-    )
+    found = import_photos(source, tmp_path / "store", Selection(8, 0.3, 0.2), workers=2)
     store = PhotoStore(tmp_path / "store")
     by_person = store.splits().reshape(15, 4)
     assert (by_person == by_person[:, :1]).all() and set(by_person[:, 0].tolist()) == {
@@ -118,5 +116,5 @@ def test_few_people_are_on_each_side_that_has_a_share(count):
 def test_of_a_limit_too_each_side_has_photos(tmp_path):
     for i in range(40):
         _photo(tmp_path / f"{i:03d}.png", i)
-    result = import_photos(find_source(tmp_path), tmp_path / "s", min_side_px=8, held_out_share=0.05, limit=4)
+    result = import_photos(find_source(tmp_path), tmp_path / "s", Selection(8, 0.05, limit=4))
     assert (result.photos, result.held_out, result.people) == (4, 1, 0)

@@ -24,6 +24,7 @@ from sofgan.siw.conditions import (
 )
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.portrait_poses import Poses
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof, SofFile, save_sof
@@ -53,7 +54,13 @@ def write(folder, count, size=8, seed=0, views=1):
         parts = [(i, slice(rows.start, rows.stop)) for i, rows in enumerate(shards(number))]
         sets[name] = [
             write_shard(
-                folder, name, i, labels[rows], depth[rows], poses[rows], poses[rows, :3, :3], codes[rows]
+                folder,
+                name,
+                i,
+                labels[rows],
+                depth[rows],
+                Poses(poses[rows], poses[rows, :3, :3], codes[rows]),
+                codes[rows],
             )
             for i, rows in parts
         ]

@@ -15,7 +15,7 @@ from sofgan.scans.ingestion import ingest_batch, ingest_scan
 from sofgan.scans.labelling import NoLabels, label_by_names, label_scan
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan, ScanError, read_scan
-from sofgan.scans.unlabelled.face_finding import find_face, known_eyes, restrict, ways_to_stand
+from sofgan.scans.unlabelled.face_finding import Sight, find_face, known_eyes, restrict, ways_to_stand
 from sofgan.scans.unlabelled.parsed_labels import without_painted_classes
 from sofgan.scans.unlabelled.scan_parser import ScanParser
 from tests import toyhead
@@ -285,7 +285,7 @@ def test_a_face_is_looked_for_around_known_eyes(lean, ingest_config, tmp_path):
         return toyhead.Oracle()(photos)
 
     standings = ways_to_stand() if lean else ways_to_stand(np.array([0.0, 1, 0]))
-    found = find_face(scan, process_renderer(), parse, 64, standings, may_be)
+    found = find_face(scan, Sight(process_renderer(), parse, 64), standings, may_be)
     assert rotation_angle(found.frame.rotation @ turn[:3, :3]) < 12
     # First around the line through the eyes; where up is known, only from where that fits.
     assert asked[0] == (24 if lean else 6)

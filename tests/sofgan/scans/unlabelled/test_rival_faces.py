@@ -11,7 +11,7 @@ from sofgan.rendering.process_renderer import process_renderer
 from sofgan.scans.face_frame import FaceFrame, rotation_angle
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan, ScanError
-from sofgan.scans.unlabelled.face_finding import FoundFace, _firmest, find_face, ways_to_stand
+from sofgan.scans.unlabelled.face_finding import FoundFace, Sight, _firmest, find_face, ways_to_stand
 from tests import toyhead
 
 _UPRIGHT = np.eye(4)
@@ -61,7 +61,7 @@ def _head(matrix):
 def test_a_face_seen_in_one_that_is_upside_down_is_none(matrix):
     """Upside down it scores above the right one: in the view that is straight, not in those beside it."""
     scan = _scan(_head(matrix))
-    found = find_face(scan, process_renderer(), _misled(), 64, ways_to_stand())
+    found = find_face(scan, Sight(process_renderer(), _misled(), 64), ways_to_stand())
     assert rotation_angle(found.frame.rotation @ matrix[:3, :3]) < 12
 
 
@@ -112,4 +112,4 @@ def test_two_heads_that_are_small_in_every_view_are_two():
     beside[0, 3] = 0.18 * 1.5
     scan = _scan(_head(_UPRIGHT), _head(beside))
     with pytest.raises(ScanError, match="two faces or more"):
-        find_face(scan, process_renderer(), toyhead.Oracle(), 64, ways_to_stand())
+        find_face(scan, Sight(process_renderer(), toyhead.Oracle(), 64), ways_to_stand())
