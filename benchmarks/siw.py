@@ -136,6 +136,7 @@ def variants(default: TrainSiw, compiled: bool) -> dict[str, TrainSiw]:
             default, generator=dataclasses.replace(generator, spade_sizes=(1, 1))
         ),
         "no-r1": dataclasses.replace(default, r1_every=0),
+        "no-consistency": dataclasses.replace(default, consistency_every=0),
         "path-length": dataclasses.replace(default, path_length_every=8),
         "one-style": dataclasses.replace(default, generator=dataclasses.replace(generator, mixing="none")),
     }

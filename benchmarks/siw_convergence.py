@@ -48,7 +48,10 @@ from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.training_step import SiwTraining
 
 MOST_BY_PAPER = 1.0  # distances of the default by those of the paper's recipe
-PROPORTIONS = {"map_proportions": {"parsed": 0.5, "celebamask": 0.5, "sof": MISSING}}
+# Without a field there are no heads to see.
+PHOTOS_ALONE = {
+    "map_proportions": {"parsed": 0.5, "celebamask": 0.5, "sof": MISSING}, "consistency_every": 0
+}  # fmt: skip
 # The paper's recipe at a size that a CPU trains: its widths are the default's.
 PAPER_AT = {
     "batch": 16, "accumulate": 1, "growth": [], "report_every_kimg": 1,
@@ -63,7 +66,7 @@ def recipes(names: list[str], changes: list[str], base: str) -> dict[str, TrainS
     default, sizes = harness.mapping("train_siw"), {}
     for key, value in PAPER_AT.items():
         sizes[key] = {name: default[key][name] for name in value} if isinstance(value, tuple) else value
-    known = {"default": (None, PROPORTIONS), "paper": ("paper", sizes, PROPORTIONS)}
+    known = {"default": (None, PHOTOS_ALONE), "paper": ("paper", sizes, PHOTOS_ALONE)}
     found = {name: harness.block("train_siw", *known[name]) for name in names}
     for text in changes:
         name, _, pairs = text.partition(":")

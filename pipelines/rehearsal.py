@@ -71,8 +71,8 @@ FEW = GROWING | {
     # at once
     "train_parser.batch": 2, "train_shape_parser.batch": 2, "parse_faces.batch": 4, "evaluate.batch": 4,
     "instances_per_step": SCANS, "views_per_instance": 1, "rays_per_view": 64, "rays_per_map": 64, "maps_per_step": 3,
-    "rehearsal_instances": 1, "starts": 2, "blend": 2, "new_heads": 1, "held_out_instances": 1,
-    "reference_maps": 12, "reference_heads": 2,
+    "rehearsal_instances": 1, "parsed_maps": 3, "least_miou": 0, "starts": 2, "blend": 2, "new_heads": 1,
+    "held_out_instances": 1, "reference_maps": 12, "reference_heads": 2,
     # pictures and figures
     "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
     "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,
@@ -360,8 +360,10 @@ def lengths_of(
         found[train] = (sets[name] * (1 - share), f"photos of {name}")
         if share:
             found[train + held_out] = (sets[name], f"photos of {name}")
-    heads = SCANS * len(few["batches"]) + few["invert_masks"]["maps"]
+    inverted = few["invert_masks"]["maps"] + few["invert_masks"]["parsed_maps"]
+    heads = SCANS * len(few["batches"]) + inverted
     maps = min(document["invert_masks"]["maps"], sets["celebamask"])
+    maps += min(document["invert_masks"]["parsed_maps"], sets["ffhq"])
     found[heads] = (sets["scans"] + maps, "heads of the field")
     for block in stage.params:
         for key, value in few[block].items() if isinstance(few.get(block), dict) else ():

@@ -58,8 +58,8 @@ def find_warp(depth: Tensor, views: Camera, sources: list[int] | Tensor, targets
     inside = ((corner >= 0) & (corner < size - 1)).all(-1) & (wanted > 0)
     corner = corner.clamp(0, size - 2).long()
     first = sources[:, None, None] * size**2 + corner[..., 1] * size + corner[..., 0]
-    steps = torch.tensor([0, 1, size, size + 1], device=device)
-    around = depth.flatten()[first[..., None] + steps]  # (P, R, R, 4)
+    steps = torch.arange(4, device=device)  # Made there: a GPU's host doesn't wait.
+    around = depth.flatten()[first[..., None] + steps % 2 + steps // 2 * size]  # (P, R, R, 4)
     near = (around - far[..., None]).abs().amax(-1) <= STEEPEST * pixel_width(far, source.intrinsics, size)
     grid = (place + 0.5) * (2 / size) - 1
     return Warp(torch.where(inside[..., None], grid, 0.0).float(), inside & near & (around > 0).all(-1))

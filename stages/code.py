@@ -59,7 +59,7 @@ def _train_siw(document: dict) -> TrainSiw:
 VALUES: dict[str, Callable[[dict], dict]] = {
     "ingest_scans": _blocks("ingest_scans"),
     "render_views": _blocks("seed", "render_views"),
-    "sample_conditions": lambda document: {"training_maps": _train_siw(document).uses("sof")},
+    "sample_conditions": lambda document: {"training_maps": _train_siw(document).needs_heads},
 }
 MODULE_NAME = re.compile(rf"(?:{'|'.join(PACKAGES)})(?:\.\w+)+(?::\w+)?")
 ASSET_NAME = re.compile(r"\w[\w.-]*(?:/\w[\w.-]*)*")

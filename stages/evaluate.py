@@ -11,9 +11,11 @@ from sofgan.evaluation.config import Evaluate
 from sofgan.evaluation.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
 from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
+from sofgan.labels import resize
 from sofgan.parallel import Mapper, gpus
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import map_pieces, use_cpu, use_gpu
+from sofgan.scores import map_distance
 from sofgan.scores.inception import check_inception
 from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.seeds import numpy_generator, torch_generator
@@ -160,6 +162,7 @@ def _distances(
     figures |= compared(real, painted, len(maps["ffhq"]), params.kid_subset)
     photos = {side: StoreMaps(map_stores["ffhq"], indices, size) for side, indices in chosen["ffhq"].items()}
     figures |= by_yaw(real, painted["sof"], photos, maps["sof"])
+    figures |= of_maps(heads, photos, params.kid_subset)
     run.text("how far styles reach")
     restyled = range(min(params.restyled_maps, len(maps["celebamask"])))
     few = np.stack([maps["celebamask"].labels(index) for index in restyled])
@@ -184,6 +187,19 @@ def sides(store: PhotoStore, limit: int, name: str) -> dict[str, np.ndarray]:
                 f"held_out_share of import_photos.{name} that is {more}, or more photos"
             )
     return {side: portraits.draw(indices, limit, seed(), f"{name} {side}") for side, indices in found.items()}
+
+
+def of_maps(heads: Maps, photos: dict[str, Maps], kid_subset: int) -> dict[str, float]:
+    """Distances of sampled heads' label maps from those of photos, unpainted, with floors, and what they differ in."""
+
+    def small(maps: Maps) -> np.ndarray:
+        return np.stack([resize(maps.labels(index), map_distance.SIZE) for index in range(len(maps))])
+
+    own, unseen, seen = (small(maps) for maps in (heads, photos["held-out"], photos["training"]))
+    features = ({"fd_maps": map_distance.map_features(maps)} for maps in (own, unseen, seen))
+    figures = portraits.compare(*features, "_sof", kid_subset, seed())
+    differences = map_distance.map_differences(own, seen)
+    return figures | {f"maps_{name}_sof": value for name, value in differences.items()}
 
 
 def pictures(real: dict, maps: dict[str, Maps], limit: int) -> dict[str, int]:

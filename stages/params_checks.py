@@ -75,10 +75,28 @@ def faults_between_blocks(path: Path) -> Iterator[str]:
             f"{path.name}: train_siw.map_proportions gives sof a share, but sample_conditions.maps is 0: set that "
             "share to 0, or have maps made"
         )
+    if train.compares_views:
+        yield from (f"{path.name}: {fault}" for fault in _of_compared_views(conditions, train))
     if evaluate.sof_images > conditions.evaluation_maps:
         yield (
             f"{path.name}: evaluate.sof_images {evaluate.sof_images} are more than there are "
             f"(sample_conditions.evaluation_maps {conditions.evaluation_maps})"
+        )
+
+
+def _of_compared_views(conditions, train) -> Iterator[str]:
+    """Sentences where views of heads are to be compared, but can't be."""
+    otherwise = "or train_siw.consistency_every is 0"
+    resolution, views = train.generator.resolution, conditions.framing.views_per_head
+    if conditions.size_px % resolution:
+        yield (
+            f"sample_conditions.size_px {conditions.size_px} is a multiple of train_siw.generator.resolution "
+            f"{resolution}, as depth of pixels is compared, {otherwise}"
+        )
+    if views < 2 or conditions.maps < views:
+        yield (
+            f"sample_conditions.framing.views_per_head is at least 2 and sample_conditions.maps at least as many, not "
+            f"{views} and {conditions.maps}, as two views of a head are compared, {otherwise}"
         )
 
 

@@ -40,9 +40,9 @@ def main() -> None:
     use_gpu(machine.device, exact=True)
     field = SofFile(FIELD, sha256_file(FIELD), machine.device)
     sof = field.load()
-    # Where none of the field's maps is trained on, only those are drawn that are scored. DVC knows of it by
+    # Where none of the field's views is trained on, only those are drawn that are scored. DVC knows of it by
     # data/code/sample_conditions.json.
-    trained_on = params.maps if read_params("train_siw").uses("sof") else 0
+    trained_on = params.maps if read_params("train_siw").needs_heads else 0
     counts = {TRAINING: trained_on, EVALUATION: params.evaluation_maps}
     with stage_run(STAGE, params) as run, over_devices(STAGE, machine.device) as mapper:
         run.text("heads to judge new ones by")

@@ -49,10 +49,9 @@ def main() -> None:
             maps["sof"] = _sof_maps(conditions)
         grid_labels = _grid_labels(maps, params)
         inputs = {str(path): sha256_file(path) for path in (conditions.index_file, *_indexes())}
-        sources, states = (
-            Sources(photos, maps, photo_labels, conditions.heads()),
-            session("train_siw", params, run, inputs=inputs),
-        )
+        heads = conditions.heads() if params.compares_views else None
+        sources = Sources(photos, maps, photo_labels, heads)
+        states = session("train_siw", params, run, inputs=inputs)
         siw, rows = train(sources, grid_labels, params, seed(), device, states)
         if distributed.rank() == 0:
             siw.framing = conditions.framing

@@ -20,6 +20,8 @@ from sofgan.photos.layouts import find_source, read_labels
 from sofgan.progress import Throughput
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
+from sofgan.siw.view_pairs import ViewPairs
+from sofgan.warping import Warp
 from stages import paths
 
 PARSED_AT_ONCE = 16
@@ -94,4 +96,21 @@ def random_batch(config: TrainSiw, device: str = "cpu") -> Batch:
     )
     blocks = torch.randint(0, NUM_CLASSES, (rounds, config.batch, 8, 8), generator=draws)
     labels = blocks.repeat_interleave(size // 8, 2).repeat_interleave(size // 8, 3)
-    return Batch((photos * 2 - 1).to(device), labels.to(device), labels[0].to(device))
+    return Batch(
+        (photos * 2 - 1).to(device),
+        labels.to(device),
+        labels[0].to(device),
+        random_pairs(config, draws, device),
+    )
+
+
+def random_pairs(config: TrainSiw, draws: torch.Generator, device: str) -> ViewPairs:
+    """Maps of blocks for two views of heads, which show the same a little moved."""
+    heads, size = (config.batch + 1) // 2, config.generator.resolution
+    times = config.generator.label_size // 8
+    blocks = torch.randint(0, NUM_CLASSES, (heads, 2, 8, 8), generator=draws)
+    labels = blocks.repeat_interleave(times, 2).repeat_interleave(times, 3)
+    places = (torch.arange(size) + 0.5) * (2 / size) - 1
+    grid = 0.9 * torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).expand(heads, -1, -1, -1)
+    seen = torch.ones((heads, size, size), dtype=torch.bool)
+    return ViewPairs(labels.to(device), Warp(grid.contiguous().to(device), seen.to(device)))

@@ -8,7 +8,7 @@ processes read it, and none holds more of it than the views that it asked for.
 import bisect
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -156,9 +156,12 @@ class Conditions:
         """Arrays of a shard beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
         (N, 4, 4), intrinsics (N, 3, 3) and codes (N, Z) float32."""
         stem = self._sets[name][shard]["file"]
-        with np.load(self.path / f"{stem}.{_SEEN}") as arrays:
-            seen = {key: arrays[key] for key in ("cam2world", "intrinsics", "codes")}
+        seen = self._seen(name, shard, "cam2world", "intrinsics", "codes")
         return seen | {"depth": np.load(self.path / f"{stem}.{_DEPTH}")}
+
+    def _seen(self, name: str, shard: int, *keys: str) -> dict[str, np.ndarray]:
+        with np.load(self.path / f"{self._sets[name][shard]['file']}.{_SEEN}") as arrays:
+            return {key: arrays[key] for key in keys}
 
     def heads(self) -> "ConditionHeads":
         """The heads to train on, with all views of each."""
@@ -216,10 +219,10 @@ class ConditionMaps(_Views):
 
 @dataclass(frozen=True)
 class HeadPairs:
-    """Two views of each of P heads.
+    """Two views of each of P heads; arrays, or tensors of the same types.
 
     Attributes:
-        labels: (P, 2, S, S) uint8.
+        labels: (P, 2, L, L) uint8.
         depth: (P, 2, S, S) float16 camera depth, 0 where nothing is hit.
         cam2world: (P, 2, 4, 4) float32.
         intrinsics: (P, 2, 3, 3) float32, in image widths.
@@ -230,53 +233,54 @@ class HeadPairs:
     cam2world: np.ndarray
     intrinsics: np.ndarray
 
-    def rows(self, rows: slice) -> "HeadPairs":
-        """Some of the heads."""
-        return HeadPairs(self.labels[rows], self.depth[rows], self.cam2world[rows], self.intrinsics[rows])
+    def each(self, change: Callable) -> "HeadPairs":
+        """The same with what a function makes of each array."""
+        return HeadPairs(
+            change(self.labels), change(self.depth), change(self.cam2world), change(self.intrinsics)
+        )
 
 
 class ConditionHeads:
-    """Heads to train on, of each of which there are several views: labels and depth read when they are asked for."""
+    """Heads to train on, of each of which there are several views: labels and depth read when they are asked for.
+
+    Raises:
+        ConditionsError: heads have one view only, or there are none.
+    """
 
     def __init__(self, conditions: Conditions) -> None:
         entries = conditions._sets[TRAINING]
         self.views_per_head, self.size = conditions.views_per_head, conditions.size
         self._labels = conditions.maps(TRAINING)
         self._depth = _Views(conditions.path, conditions.size, entries, _DEPTH, np.float16)
-        self._cam2world, self._intrinsics = np.empty((0, 4, 4)), np.empty((0, 3, 3))
-        if entries:
-            seen = [conditions.geometry(TRAINING, shard) for shard in range(len(entries))]
-            self._cam2world = np.concatenate([one["cam2world"] for one in seen])
-            self._intrinsics = np.concatenate([one["intrinsics"] for one in seen])
+        if self.views_per_head < 2 or not len(self):
+            raise ConditionsError(
+                f"{conditions.path} has {len(self)} heads of {self.views_per_head} views each to train on, but "
+                "train_siw.consistency_every has two views of a head compared: set "
+                "sample_conditions.framing.views_per_head to 2 and have as many maps made, or consistency_every to 0"
+            )
+        # Cameras alone: depth of all views is gigabytes.
+        seen = [conditions._seen(TRAINING, shard, "cam2world", "intrinsics") for shard in range(len(entries))]
+        self._cam2world = np.concatenate([one["cam2world"] for one in seen])
+        self._intrinsics = np.concatenate([one["intrinsics"] for one in seen])
 
     def __len__(self) -> int:
         """Heads that have all of their views."""
         return len(self._labels) // self.views_per_head
 
-    def draw(self, count: int, rng: np.random.Generator) -> HeadPairs:
+    def draw(self, count: int, rng: np.random.Generator, mine: slice = slice(None)) -> HeadPairs:
         """Two different views of each of so many random heads.
 
-        Raises:
-            ConditionsError: heads have one view only, or there are none.
+        Args:
+            mine: which of them are read; the draws are those of all.
         """
-        if self.views_per_head < 2 or not len(self):
-            raise ConditionsError(
-                f"{len(self)} heads have {self.views_per_head} views each, where two views of a head are compared: "
-                "sample_conditions.framing.views_per_head is at least 2, and so many maps"
-            )
         heads = rng.integers(len(self), size=count)
         views = np.argsort(rng.random((count, self.views_per_head)), axis=1)[:, :2]
-        rows = (heads[:, None] * self.views_per_head + views).ravel()
-
-        def pairs(values: np.ndarray) -> np.ndarray:
-            return values.reshape(count, 2, *values.shape[1:])
-
-        return HeadPairs(
-            pairs(self._labels.fetch(rows)),
-            pairs(self._depth.fetch(rows)),
-            pairs(self._cam2world[rows]),
-            pairs(self._intrinsics[rows]),
+        rows = (heads[:, None] * self.views_per_head + views)[mine]
+        flat = rows.ravel()
+        pairs = HeadPairs(
+            self._labels.fetch(flat), self._depth.fetch(flat), self._cam2world[flat], self._intrinsics[flat]
         )
+        return pairs.each(lambda values: values.reshape(*rows.shape, *values.shape[1:]))
 
 
 def contact_sheet(maps: ConditionMaps, count: int, columns: int) -> np.ndarray:

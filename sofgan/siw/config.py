@@ -225,7 +225,7 @@ class TrainSiw:
         part, group = self.batch // self.accumulate, self.discriminator.minibatch_group
         if self.discriminator.kind != "projected" and part % min(group, self.batch):
             raise ValueError(f"{part} pictures at a time are not a multiple of minibatch_group {group}")
-        if self.accumulate > 1 and (self.path_length_every or self.consistency_every) and part % 2:
+        if self.accumulate > 1 and (self.path_length_every or self.compares_views) and part % 2:
             raise ValueError(
                 f"path lengths and consistency take every second picture, so parts of {part} must be even"
             )
@@ -242,16 +242,27 @@ class TrainSiw:
 
     def sharers(self, asked: int) -> int:
         """The most processes, `asked` at most, that can share a step and stay one that learns the same: each takes
-        whole groups of the pictures that critics compare, and pairs where every second one's path length counts."""
+        whole groups of the pictures that critics compare, and pairs where every second one's path length counts
+        or as many heads as half of them are compared."""
 
         def can(count: int) -> bool:
             return self.batch % (count * self.parts(count) * self.inseparable) == 0
 
         return next((count for count in range(asked, 1, -1) if can(count)), 1)
 
-    def compares_views(self, step: int) -> bool:
+    @property
+    def compares_views(self) -> bool:
+        """Whether two views of a head are compared now and then."""
+        return bool(self.consistency_weight and self.consistency_every)
+
+    def compares_views_at(self, step: int) -> bool:
         """Whether a step compares views of heads."""
-        return bool(self.consistency_weight and self.consistency_every) and step % self.consistency_every == 0
+        return self.compares_views and step % self.consistency_every == 0
+
+    @property
+    def needs_heads(self) -> bool:
+        """Whether views of the field's heads are trained on: as maps to paint, or compared."""
+        return self.uses("sof") or self.compares_views
 
     def parts(self, processes: int) -> int:
         """Parts in which each of so many processes works off its share of a batch: `accumulate` are all of theirs."""
@@ -263,7 +274,7 @@ class TrainSiw:
         group = 1
         if self.discriminator.kind != "projected" or self.discriminator.palette_weight:
             group = min(self.discriminator.minibatch_group, self.batch)
-        return math.lcm(group, 2 if self.path_length_every or self.consistency_every else 1)
+        return math.lcm(group, 2 if self.path_length_every or self.compares_views else 1)
 
     @property
     def map_size(self) -> int:

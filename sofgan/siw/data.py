@@ -6,7 +6,7 @@ have seen.
 
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -15,9 +15,9 @@ from torch import Tensor
 
 from sofgan import distributed
 from sofgan.errors import InputError
-from sofgan.labels import MIRROR_TABLE
+from sofgan.labels import MIRROR_TABLE, resize
 from sofgan.seeds import numpy_generator
-from sofgan.siw.conditions import ConditionHeads
+from sofgan.siw.conditions import ConditionHeads, HeadPairs
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.view_pairs import ViewPairs, align_views
 
@@ -143,6 +143,10 @@ def _to_device(values: np.ndarray | Tensor, device: torch.device | str) -> Tenso
     return torch.as_tensor(values).to(device, non_blocking=torch.device(device).type == "cuda")
 
 
+def _pinned(values: np.ndarray) -> Tensor:
+    return torch.from_numpy(values).pin_memory()
+
+
 def crop_labels(labels: np.ndarray, crops: Crops, size: int) -> np.ndarray:
     """Cut the windows, nearest; mirrored ones swap the halves of the nose.
 
@@ -197,7 +201,8 @@ class Batches:
         heads: with several views each, where steps compare these.
 
     Raises:
-        ValueError: a source with a share is missing, or the photos' maps are not as many as they.
+        ValueError: a source with a share is missing, the photos' maps are not as many as they, or heads are missing
+            or their views' size is no multiple of the pictures'.
     """
 
     def __init__(
@@ -212,8 +217,15 @@ class Batches:
     ):
         self.config, self.seed, self.device = config, seed, torch.device(device)
         self.photos, self.photo_labels, self.heads = photos, photo_labels, heads
-        if heads is None and config.compares_views(0):
-            raise ValueError("views are compared, but there are no heads with several views")
+        if config.compares_views:
+            if heads is None:
+                raise ValueError("views are compared, but there are no heads with several views")
+            if heads.size % config.generator.resolution:
+                raise InputError(
+                    f"views of {heads.size} pixels can't be compared in pictures of {config.generator.resolution}: "
+                    "with train_siw.consistency_every, sample_conditions.size_px is a multiple of "
+                    "train_siw.generator.resolution"
+                )
         self.batch = config.batch
         self.mine = distributed.share(config.batch)
         self.rounds = 1 if config.share_fakes else 2
@@ -241,7 +253,7 @@ class Batches:
         if photo_labels is not None:
             photo_labels = _to_device(photo_labels, self.device).long()
         if pairs is not None:
-            pairs = align_views(pairs, self.config.generator.label_size, resolution, self.device)
+            pairs = align_views(pairs.each(lambda values: _to_device(values, self.device)), resolution)
         return Batch(photos, labels, photo_labels, pairs)
 
     def _read(self, step: int) -> tuple:
@@ -255,14 +267,17 @@ class Batches:
         if self.photo_labels is not None:
             own = crop_labels(self.photo_labels.fetch(chosen), crops, self.config.generator.label_size)
         labels = np.stack([self._maps(rng) for _ in range(self.rounds)])
+        pairs = self._pairs(step) if self.config.compares_views_at(step) else None
         if self.device.type == "cuda":
-            photos, labels = (torch.from_numpy(values).pin_memory() for values in (photos, labels))
-            own = None if own is None else torch.from_numpy(own).pin_memory()
-        pairs = None
-        if self.config.compares_views(step):
-            draws = numpy_generator(self.seed, "siw", "view pairs", step)
-            pairs = self.heads.draw((self.batch + 1) // 2, draws).rows(half(self.mine))
+            photos, labels = _pinned(photos), _pinned(labels)
+            own, pairs = own if own is None else _pinned(own), pairs and pairs.each(_pinned)
         return photos, crops, labels, own, pairs
+
+    def _pairs(self, step: int) -> HeadPairs:
+        """Views of heads that are compared in a step, with maps of the size that is painted."""
+        draws = numpy_generator(self.seed, "siw", "view pairs", step)
+        pairs = self.heads.draw((self.batch + 1) // 2, draws, half(self.mine))
+        return replace(pairs, labels=resize(pairs.labels, self.config.generator.label_size))
 
     def _crops(self, rng: np.random.Generator) -> Crops:
         return draw_crops(self.batch, self.config.scale_max, self.config.mirror, rng)

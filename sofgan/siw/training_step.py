@@ -146,7 +146,7 @@ class SiwTraining:
         tasks = [partial(self._learn_generator, part, step, kept) for part, kept in zip(parts, fakes)]
         if config.path_length_every and step % config.path_length_every == 0:
             tasks += [partial(self._learn_path_length, part, step) for part in parts]
-        if config.compares_views(step):
+        if config.compares_views_at(step):
             tasks += [partial(self._learn_consistency, part, step) for part in parts]
         for part, learned in zip(itertools.cycle(parts), self._work_off(tasks)):
             part.add(learned, self.painted, sums)

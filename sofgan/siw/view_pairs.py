@@ -7,13 +7,10 @@ views show the same point; painted in one style these should agree, as in the mu
 
 from dataclasses import dataclass
 
-import numpy as np
 import torch
 from torch import Tensor
 
 from sofgan.cameras import Camera
-from sofgan.errors import InputError
-from sofgan.labels import resize
 from sofgan.siw.conditions import HeadPairs
 from sofgan.warping import Warp, depth_of_pixels, find_warp
 
@@ -35,32 +32,20 @@ class ViewPairs:
         return ViewPairs(self.labels[rows], Warp(self.warp.grid[rows], self.warp.seen[rows]))
 
 
-def align_views(heads: HeadPairs, label_size: int, resolution: int, device: torch.device | str) -> ViewPairs:
-    """Views ready to be painted and compared.
+def align_views(heads: HeadPairs, resolution: int) -> ViewPairs:
+    """Views ready to be painted and compared, on the device where they lie.
 
     Args:
-        label_size: pixels of the maps that are painted.
-        resolution: pixels of the pictures.
-
-    Raises:
-        InputError: the views' size is no multiple of the pictures'.
+        heads: of tensors.
+        resolution: pixels of the pictures, of which the depth's are a multiple.
     """
-    size = heads.depth.shape[-1]
-    if size % resolution:
-        raise InputError(
-            f"views of {size} pixels can't be compared in pictures of {resolution}: with consistency_weight "
-            "sample_conditions.size_px is a multiple of train_siw.generator.resolution"
-        )
-    # Pinned copies are the reader's; these are small.
     depth, cam2world, intrinsics = (
-        torch.from_numpy(np.ascontiguousarray(values, np.float32)).to(device).flatten(0, 1)
-        for values in (heads.depth, heads.cam2world, heads.intrinsics)
+        values.flatten(0, 1).float() for values in (heads.depth, heads.cam2world, heads.intrinsics)
     )
     depth = depth_of_pixels(depth, intrinsics, resolution)
     first = torch.arange(0, len(depth), 2, device=depth.device)
     warp = find_warp(depth, Camera(cam2world, intrinsics, resolution), first + 1, first)
-    labels = torch.from_numpy(resize(heads.labels.reshape(-1, size, size), label_size))
-    return ViewPairs(labels.to(device).long().unflatten(0, (-1, 2)), warp)
+    return ViewPairs(heads.labels.long(), warp)
 
 
 def view_difference(first: Tensor, second: Tensor, warp: Warp) -> Tensor:

@@ -201,6 +201,17 @@ def test_every_number_of_params_yaml_has_a_range():
         ),
         ("\n  maps: 256", "\n  maps: 0", "sof a share, but sample_conditions.maps is 0"),
         ("\n  sof_images: 100", "\n  sof_images: 101", "sof_images 101 are more"),
+        ("views_per_head: 2", "views_per_head: 1", "views_per_head is at least 2 .* not 1 and 256"),
+        (
+            "\n  maps: 256",
+            "\n  maps: 1",
+            "maps at least as many, not 2 and 1,.*or train_siw.consistency_every is 0",
+        ),
+        (
+            "\n  size_px: 128              # of the views",
+            "\n  size_px: 160 #",
+            "size_px 160 is a multiple of train_siw.generator.resolution 64",
+        ),
     ],
 )
 def test_blocks_that_do_not_fit_each_other_are_named(tmp_path, old, new, fault):
@@ -213,6 +224,8 @@ def test_blocks_that_do_not_fit_each_other_are_named(tmp_path, old, new, fault):
 def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
     path = changed(tmp_path, "\n  maps: 256", "\n  maps: 0")
     path.write_text(path.read_text().replace("sof: 0.35}", "sof: 0}"))
+    assert code.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": True}
+    path.write_text(path.read_text().replace("consistency_every: 4", "consistency_every: 0"))
     monkeypatch.chdir(tmp_path)
     params_checks.check_all(tmp_path)
     assert code.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": False}

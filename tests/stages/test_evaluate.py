@@ -53,6 +53,7 @@ PARAMS = {
         "framing": {
             "cameras": "uniform",
             "yaw_balance": 0.0,
+            "views_per_head": 1,
             "yaw_degrees": 20.0,
             "pitch_degrees": 5.0,
             "reference_maps": 3,

@@ -8,6 +8,7 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 import torch
 import yaml
 
@@ -118,6 +119,17 @@ def test_shares_of_steps_are_those_of_the_regularisers():
     assert needs._shares_of_steps(16, 8) == {0: 1 / 16, 1: 14 / 16, 8: 1 / 16}
     assert needs._shares_of_steps(0, 0) == {0: 1.0}
     assert needs._shares_of_steps(16, 0) == {0: 1 / 16, 1: 15 / 16}
+    assert needs._shares_of_steps(4, 0, 2) == {0: 1 / 4, 1: 2 / 4, 2: 1 / 4}
+
+
+def test_views_that_are_compared_are_painted_beside_a_step(tmp_path):
+    config = {"batch": 4, "r1_every": 0, "sample_grid": [1, 1], "generator": {"resolution": 32}}
+    config["discriminator"] = {"kind": "residual", "palette_weight": 0.0}
+    often, rarely, never = (
+        needs.train_siw(blocks(tmp_path, train_siw=config | {"consistency_every": every}))["operations"]
+        for every in (1, 4, 0)
+    )
+    assert rarely - never == pytest.approx((often - never) / 4, rel=1e-6) and often > 1.3 * never
 
 
 def test_parts_of_a_batch_save_memory_of_the_generators_training(tmp_path):
@@ -136,8 +148,8 @@ def test_conditions_need_as_many_operations_as_there_are_views(tmp_path):
     few = needs.sample_conditions(blocks(tmp_path, sample_conditions={"maps": 10, "evaluation_maps": 10}))
     many = needs.sample_conditions(blocks(tmp_path, sample_conditions={"maps": 30, "evaluation_maps": 10}))
     assert few["of"] == "a view of 128 px" and many["operations"] == 2 * few["operations"]
-    unused = {"parsed": 1.0, "celebamask": 0.0, "sof": 0.0}
-    changes = {"sample_conditions": {"evaluation_maps": 10}, "train_siw": {"map_proportions": unused}}
+    unused = {"map_proportions": {"parsed": 1.0, "celebamask": 0.0, "sof": 0.0}, "consistency_every": 0}
+    changes = {"sample_conditions": {"evaluation_maps": 10}, "train_siw": unused}
     assert needs.sample_conditions(blocks(tmp_path, **changes))["operations"] == few["operations"] / 2
     larger = needs.sample_conditions(blocks(tmp_path, sample_conditions={"size_px": 256}))
     assert few["device"] < larger["device"] < 4 * few["device"]

@@ -40,8 +40,8 @@ BLOCK = {
         "method": "neighbours", "bases": 3, "concentration": 1.0, "neighbours": 8, "people_share": 0.0, "judged": True,
     },
     "framing": {
-        "cameras": "uniform", "yaw_balance": 0.0, "yaw_degrees": 20.0, "pitch_degrees": 5.0, "reference_maps": 3,
-        "reference_heads": 2,
+        "cameras": "uniform", "yaw_balance": 0.0, "views_per_head": 2, "yaw_degrees": 20.0, "pitch_degrees": 5.0,
+        "reference_maps": 3, "reference_heads": 2,
     },
 }  # fmt: skip
 
@@ -65,10 +65,10 @@ def project(workdir, monkeypatch):
     return workdir
 
 
-def run(share=0.35, threads=1, **changes):
+def run(share=0.35, threads=1, compared_every=0, **changes):
     """What the stage leaves: every file, by name."""
     train_siw = yaml.safe_load(CONFIG.read_text())["train_siw"]
-    train_siw["map_proportions"] = {"parsed": 0.5, "sof": share}
+    train_siw |= {"map_proportions": {"parsed": 0.5, "sof": share}, "consistency_every": compared_every}
     runtime = {"device": "cpu", "workers": 1, "threads": threads}
     document = {
         "seed": 0, "runtime": runtime, "sample_conditions": BLOCK | changes, "train_siw": train_siw
@@ -82,7 +82,7 @@ def run(share=0.35, threads=1, **changes):
 def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
     monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
     first = run()
-    assert len(first) == 2 * (3 + 1) + 2
+    assert len(first) == 3 * (3 + 1) + 2
     assert run(threads=2) == first
     store = Conditions("data/conditions")
     assert (store.framing, store.size) == (Framing(20.0, 0.05, 7.7), 16)
@@ -141,7 +141,11 @@ def test_a_killed_run_is_gone_on_with_and_leaves_the_same_bytes(project, monkeyp
 
     assert again() == (unbroken, 0, 5)
     # What is damaged is made again, and what other settings left is dropped, which is said.
-    for file, chosen_again, drawn_again in (("training-00000.npy", 0, 7), ("plan.npz", 1, 5)):
+    for file, chosen_again, drawn_again in (
+        ("training-00000.npy", 0, 7),
+        ("training-00000.depth.npy", 0, 7),
+        ("plan.npz", 1, 5),
+    ):
         shutil.copytree(project / "kept", kept)
         (kept / file).write_bytes((kept / file).read_bytes()[:-8])
         assert again() == (unbroken, chosen_again, drawn_again)
@@ -161,6 +165,12 @@ def test_nothing_is_rendered_to_train_on_where_nobody_does(project, share, maps)
     assert Image.open("data/conditions/maps.png").size == (12 * 16, 16)
 
 
+def test_heads_are_rendered_where_they_are_compared_and_not_painted(project):
+    run(share=0.0, compared_every=4)
+    heads = Conditions("data/conditions").heads()
+    assert (len(heads), heads.views_per_head) == (2, 2)  # The fifth view is alone.
+
+
 def test_heads_are_the_papers_where_it_says_so(project, monkeypatch):
     """Sums of any heads, as they are drawn: none is looked at before."""
     monkeypatch.setattr(sample_conditions, "training_reference", lambda sof: pytest.fail("judged"))
@@ -174,7 +184,7 @@ def test_heads_are_the_papers_where_it_says_so(project, monkeypatch):
     paper = yaml.safe_load((CONFIG.parent / "profiles/paper.yaml").read_text())["sample_conditions"][
         "sampling"
     ]
-    run(sampling=BLOCK["sampling"] | paper)
+    run(sampling=BLOCK["sampling"] | paper, framing=BLOCK["framing"] | {"views_per_head": 1})
     codes = load_sof("models/sof_inverted.pt").codes
     drawn = combined_codes(codes, 5, 3, 1.0, torch_generator(0, "siw", "sof codes", TRAINING))
     np.testing.assert_array_equal(Conditions("data/conditions").geometry(TRAINING, 0)["codes"], drawn.numpy())

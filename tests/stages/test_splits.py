@@ -31,11 +31,18 @@ def block(name: str):
     return params.read_params(name, params.Path(__file__).parents[2] / "params.yaml")
 
 
-@pytest.mark.parametrize("maps, keys", [(9, ["1", "2", "4", "5"]), (2, ["1", "5"])])
-def test_heads_are_inverted_from_none_that_is_held_out(stores, maps, keys):
-    config: InvertMasks = dataclasses.replace(block("invert_masks"), maps=maps)
-    found, labels = invert_masks.masks(config)
-    assert found == keys and labels[:, 0, 0].tolist() == [int(key) for key in keys]
+@pytest.mark.parametrize(
+    "maps, parsed, keys",
+    [
+        (9, 0, ["celebamask/1", "celebamask/2", "celebamask/4", "celebamask/5"]),
+        (2, 9, ["celebamask/1", "celebamask/5", "ffhq/1", "ffhq/2", "ffhq/4", "ffhq/5"]),
+        (0, 2, ["ffhq/1", "ffhq/5"]),
+    ],
+)
+def test_heads_are_inverted_from_none_that_is_held_out(stores, maps, parsed, keys):
+    config: InvertMasks = dataclasses.replace(block("invert_masks"), maps=maps, parsed_maps=parsed)
+    found, labels = invert_masks.photo_maps(config)
+    assert found == keys and labels[:, 0, 0].tolist() == [int(key[-1]) for key in keys]
 
 
 def test_the_generator_learns_from_none_that_is_held_out(stores):

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sofgan.errors import InputError
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
-from sofgan.siw.conditions import EVALUATION, TRAINING, write_index, write_shard
+from sofgan.siw.conditions import EVALUATION, TRAINING, ConditionsError, write_index, write_shard
 from sofgan.siw.model import load_siw
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.portrait_poses import Poses
@@ -21,7 +21,8 @@ from tests.parameters import write_params
 BLOCK = {
     "kimg": 0.016, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
     "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5, "r1_gamma": 1.0, "r1_every": 2,
-    "path_length_weight": 2.0, "path_length_every": 0, "photo_sets": ["ffhq", "celebamask"], "share_fakes": True,
+    "path_length_weight": 2.0, "path_length_every": 0, "consistency_weight": 0.0, "consistency_every": 0,
+    "photo_sets": ["ffhq", "celebamask"], "share_fakes": True,
     "mix_by": "groups", "growth": [], "accumulate": 1, "augment_kimg": 0, "augment_target": 0.6,
     "compile": False, "scale_max": 1.2, "mirror": True, "ema_halflife_kimg": 1, "ema_rampup": 0.1,
     "map_proportions": {"parsed": 0.4, "celebamask": 0.3, "sof": 0.3}, "memory_limit_gb": 1,
@@ -49,13 +50,13 @@ def write_store(path, count, photos, labels):
             )  # fmt: skip
 
 
-def write_conditions(folder, count):
+def write_conditions(folder, count, views=1):
     """Maps of twice the size that they are cut to."""
     folder.mkdir()
-    maps = np.ones((count, 32, 32), np.uint8)
-    poses = Poses(np.zeros((count, 4, 4)), np.zeros((count, 3, 3)), np.zeros((count, 3)))
-    entries = [write_shard(folder, TRAINING, 0, maps, maps, poses, np.zeros((count, 4)))] if count else []
-    write_index(folder, Framing(20.0, 0.05, 7.7), 32, {TRAINING: entries, EVALUATION: []})
+    maps, cam2world = np.ones((count, 32, 32), np.uint8), np.tile(np.eye(4), (count, 1, 1))
+    poses = Poses(cam2world, cam2world[:, :3, :3], cam2world[:, 0])
+    entries = [write_shard(folder, TRAINING, 0, maps, maps, poses, cam2world[:, 0])] if count else []
+    write_index(folder, Framing(20.0, 0.05, 7.7), 32, {TRAINING: entries, EVALUATION: []}, views)
 
 
 @pytest.fixture
@@ -105,6 +106,19 @@ def test_maps_of_the_field_are_needed_where_they_have_a_share(project, share):
     else:
         train_siw.main()
         assert load_siw("models/siw.pt").framing.distance == 7.7
+
+
+def test_views_of_heads_are_compared_where_the_field_has_no_share(project):
+    document = yaml.safe_load((project / "params.yaml").read_text())
+    document["train_siw"] |= {"consistency_weight": 1.0, "consistency_every": 1, "kimg": 0.004}
+    document["train_siw"]["map_proportions"] |= {"sof": 0}
+    write_params(document)
+    with pytest.raises(ConditionsError, match="3 heads of 1 views.*views_per_head"):
+        train_siw.main()
+    shutil.rmtree(project / "data/conditions")
+    write_conditions(project / "data/conditions", 4, views=2)
+    train_siw.main()
+    assert "view_difference" in json.loads((project / "metrics/all/train_siw.json").read_text())
 
 
 def test_maps_are_kept_at_twice_the_size_that_is_seen_of_them_at_most(project):

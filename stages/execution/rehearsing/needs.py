@@ -128,7 +128,7 @@ def train_sof(blocks: Blocks) -> dict:
 def invert_masks(blocks: Blocks) -> dict:
     """A step with the modules released: as one of the field's training on as many maps and rays."""
     config, field = blocks.invert_masks, blocks.train_sof
-    maps = min(config.maps, blocks.sets["celebamask"])
+    maps = min(config.maps, blocks.sets["celebamask"]) + min(config.parsed_maps, blocks.sets["ffhq"])
     held, each = _field_step(_network_of(field), config.maps_per_step, config.rays_per_map, maps)
     steps = config.steps * (1 if config.preset == "paper" else -(-maps // config.maps_per_step))
     if config.rehearsal_instances:
@@ -222,14 +222,14 @@ def sample_conditions(blocks: Blocks) -> dict:
     from sofgan.siw.condition_views import JUDGED
 
     config, network = blocks.sample_conditions, blocks.train_sof
-    maps = config.evaluation_maps + (config.maps if blocks.train_siw.uses("sof") else 0)
+    maps = config.evaluation_maps + (config.maps if blocks.train_siw.needs_heads else 0)
     rays = config.size_px**2 + len(JUDGED.yaws) * JUDGED.size**2
     of = f"a view of {config.size_px} px"
     return _need(view_bytes(network, config.size_px), rays * ray_operations(network), maps, of)
 
 
 def train_siw(blocks: Blocks) -> dict:
-    """Steps of the generator's training, plain and with either regulariser, and the pictures of a report."""
+    """Steps of the generator's training, plain and with each regulariser, and the pictures of a report."""
     config = blocks.train_siw
     # One part stands for all of a step; of those that come after the first, gradients are there twice.
     part, parted = config.batch // config.accumulate, config.accumulate > 1
@@ -254,15 +254,24 @@ def _generator_steps(config) -> tuple[float, float, float, float]:
     of a network's gradients."""
     from sofgan.siw.data import Batch
     from sofgan.siw.training_step import SiwTraining
+    from sofgan.siw.view_pairs import ViewPairs
+    from sofgan.warping import Warp
 
     size, maps = config.generator.resolution, config.generator.label_size
-    shares = _shares_of_steps(config.r1_every, config.path_length_every)
+    shares = _shares_of_steps(
+        config.r1_every, config.path_length_every, config.consistency_every * config.compares_views
+    )
     with fake_tensors(), Ledger() as ledger:
         training = SiwTraining(config, 0, "cpu", config.autocast)
+        heads = (config.batch + 1) // 2
         batch = Batch(
             torch.zeros(config.batch, 3, size, size),
             torch.zeros(1 if config.share_fakes else 2, config.batch, maps, maps, dtype=torch.long),
             torch.zeros(config.batch, maps, maps, dtype=torch.long),
+            ViewPairs(
+                torch.zeros(heads, 2, maps, maps, dtype=torch.long),
+                Warp(torch.zeros(heads, size, size, 2), torch.ones(heads, size, size, dtype=torch.bool)),
+            ),
         )
         total, plain = 0.0, 0
         # Those with regularisers come last: then all states of optimisers are there.
@@ -280,12 +289,16 @@ def _generator_steps(config) -> tuple[float, float, float, float]:
     return ledger.peak, total, plain / config.batch, max(networks)
 
 
-def _shares_of_steps(r1_every: int, path_length_every: int) -> dict[int, float]:
-    """The number of a step of each kind, by which regularisers it has, and the share of steps of that kind."""
-    period = math.lcm(*(number for number in (r1_every, path_length_every) if number), 1)
+def _shares_of_steps(*every: int) -> dict[int, float]:
+    """The number of a step of each kind, by which regularisers it has, and the share of steps of that kind.
+
+    Args:
+        every: steps between those with a regulariser, of each; 0: none have it.
+    """
     kinds: dict[tuple[bool, ...], list[int]] = {}
+    period = math.lcm(*(number for number in every if number), 1)
     for step in range(period):
-        kind = tuple(bool(number) and step % number == 0 for number in (r1_every, path_length_every))
+        kind = tuple(bool(number) and step % number == 0 for number in every)
         kinds.setdefault(kind, []).append(step)
     return {steps[0]: len(steps) / period for steps in kinds.values()}
 

@@ -11,6 +11,7 @@ from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
+from sofgan.siw.conditions import Conditions
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.train import train
@@ -30,7 +31,8 @@ def main() -> None:
             reports.append(step)
 
     with distributed.process_group("cpu") as device:
-        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(maps))
+        heads = Conditions(work / "heads").heads()
+        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(maps), heads)
         session = Session(Reports(), Checkpoints(work / "state", "f"))
         siw, rows = train(sources, maps[:2], config, 0, device, session)
         result = {"state": siw.generator.state_dict(), "rows": rows, "reports": reports}

@@ -33,6 +33,7 @@ from sofgan.sof.sof import Sof
 ANGLES = FramingConfig(
     cameras="uniform",
     yaw_balance=0.0,
+    views_per_head=1,
     yaw_degrees=25.0,
     pitch_degrees=8.0,
     reference_maps=200,
@@ -194,6 +195,28 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
     plain = plan_views(sof, HeadSampling(), VIEWS, {"evaluation": 3}, 5)
     np.testing.assert_array_equal(both["evaluation"].codes, plain["evaluation"].codes)
     assert not np.array_equal(both["evaluation"].poses.cam2world, plan["training"].poses.cam2world[:3])
+
+
+@pytest.mark.parametrize("count", [6, 7])
+def test_heads_to_train_on_have_several_views_one_after_another(count):
+    """Each head has a torso of its own and any cameras; heads to score by are all others."""
+    sof, several = untrained([1] * 20), dataclasses.replace(ANGLES, cameras="people", views_per_head=3)
+    known = plan_views(sof, None, FRAMING, ANGLES, {"training": 50}, 1)["training"].poses
+    known = dataclasses.replace(known, shoulders=np.arange(50.0)[:, None] * np.ones(3))
+    plan = plan_views(
+        sof, JudgeOfTwo(), FRAMING, several, {"training": count, "evaluation": count}, 5, people=known
+    )
+    codes, poses = plan["training"].codes, plan["training"].poses
+    assert len(codes) == len(poses) == count
+    heads = np.unique(codes, axis=0)
+    assert len(heads) == -(-count // 3) and (codes == codes[np.arange(count) // 3 * 3]).all()
+    alone = sample_heads(sof, JudgeOfTwo(), len(heads), torch_generator(5, "siw", "sof codes", "training"))
+    np.testing.assert_array_equal(codes[::3], alone.numpy())
+    np.testing.assert_array_equal(poses.shoulders, poses.shoulders[np.arange(count) // 3 * 3])
+    assert len(np.unique(poses.shoulders[::3], axis=0)) == len(heads)
+    assert len(np.unique(poses.cam2world[:3], axis=0)) == 3
+    assert len(np.unique(plan["evaluation"].codes, axis=0)) == count
+    assert len(np.unique(plan["evaluation"].poses.shoulders[:, 0])) > 3
 
 
 def test_heads_are_sums_of_any_heads_where_that_is_the_method():

@@ -33,6 +33,7 @@ FRAMING = Framing(25.0, 0.05, 7.7)
 ANGLES = FramingConfig(
     cameras="uniform",
     yaw_balance=0.0,
+    views_per_head=1,
     yaw_degrees=25.0,
     pitch_degrees=8.0,
     reference_maps=1,
@@ -41,8 +42,8 @@ ANGLES = FramingConfig(
 VIEWS = PortraitViews(FRAMING, ANGLES, 16)
 
 
-def write(folder, count, size=8, seed=0):
-    """A store of `count` random maps to train on, and 2 to score by; returns the former."""
+def write(folder, count, size=8, seed=0, views=1):
+    """A store of `count` random maps to train on, `views` a head, and 2 to score by; returns what it keeps."""
     rng = np.random.default_rng(seed)
     folder.mkdir()
     sets, kept = {}, {}
@@ -64,7 +65,7 @@ def write(folder, count, size=8, seed=0):
             for i, rows in parts
         ]
         kept[name] = labels, depth, poses
-    write_index(folder, FRAMING, size, sets)
+    write_index(folder, FRAMING, size, sets, views)
     return kept
 
 
@@ -116,6 +117,73 @@ def test_damage_is_named(tmp_path):
     file.unlink()
     with pytest.raises(ConditionsError, match="training-00000.npy is missing"):
         Conditions(tmp_path / "a").maps(TRAINING)
+
+
+@pytest.mark.parametrize("views", [2, 3])
+def test_pairs_are_two_views_of_one_head_any_two_of_any_head(tmp_path, monkeypatch, views):
+    """Over all shards, of which one may end within a head; views that are no whole head are left out."""
+    monkeypatch.setattr(conditions, "SHARD_VIEWS", 4)
+    count = 5 * views + 1
+    labels, depth, poses = write(tmp_path / "a", count, views=views)[TRAINING]
+    heads = pickle.loads(pickle.dumps(Conditions(tmp_path / "a").heads()))
+    assert (len(heads), heads.size) == (5, 8)
+    drawn = heads.draw(900, np.random.default_rng(0))
+    assert drawn.labels.shape == (900, 2, 8, 8) and drawn.depth.dtype == np.float16
+    numbers = np.array(
+        [[int(np.flatnonzero((labels == view).all((1, 2)))[0]) for view in pair] for pair in drawn.labels]
+    )
+    np.testing.assert_allclose(drawn.depth, depth[numbers], rtol=1e-3)
+    np.testing.assert_allclose(drawn.cam2world, poses[numbers], rtol=1e-6)
+    np.testing.assert_allclose(drawn.intrinsics, poses[numbers][..., :3, :3], rtol=1e-6)
+    assert (numbers[:, 0] // views == numbers[:, 1] // views).all() and numbers.max() < 5 * views
+    pairs, times = np.unique(numbers, axis=0, return_counts=True)
+    assert len(pairs) == 5 * views * (views - 1) and (pairs[:, 0] != pairs[:, 1]).all()
+    assert times.min() > 0.4 * 900 / len(pairs)  # in either order, as often as any other
+    # Some of them are those of all.
+    some = heads.draw(900, np.random.default_rng(0), slice(100, 103))
+    for mine, whole in (
+        (some.labels, drawn.labels),
+        (some.depth, drawn.depth),
+        (some.cam2world, drawn.cam2world),
+    ):
+        np.testing.assert_array_equal(mine, whole[100:103])
+
+
+@pytest.mark.parametrize(("count", "views"), [(4, 1), (1, 2), (0, 2)])
+def test_heads_with_one_view_or_none_are_no_pairs(tmp_path, count, views):
+    write(tmp_path / "a", count, views=views)
+    with pytest.raises(
+        ConditionsError, match=f"of {views} views each.*views_per_head to 2.*consistency_every"
+    ):
+        Conditions(tmp_path / "a").heads()
+
+
+def test_damaged_depth_is_named_and_labels_do_not_need_it(tmp_path):
+    write(tmp_path / "a", 4, views=2)
+    file = tmp_path / "a/training-00000.depth.npy"
+    heads, whole = Conditions(tmp_path / "a").heads(), file.read_bytes()
+    file.write_bytes(whole[:-8])
+    with pytest.raises(ConditionsError, match="training-00000.depth.npy.*truncated"):
+        Conditions(tmp_path / "a").heads()
+    with pytest.raises(ConditionsError, match="training-00000.depth.npy is truncated"):
+        heads.draw(20, np.random.default_rng(0))
+    file.unlink()
+    with pytest.raises(ConditionsError, match="training-00000.depth.npy is missing"):
+        Conditions(tmp_path / "a").heads()
+    assert len(Conditions(tmp_path / "a").maps(TRAINING)) == 4
+
+
+def test_no_more_depth_is_in_memory_than_was_asked_for(tmp_path):
+    size, count = 64, 200
+    write(tmp_path / "a", count, size, views=2)
+    tracemalloc.start()
+    heads, draws = Conditions(tmp_path / "a").heads(), np.random.default_rng(0)
+    for _ in range(20):
+        heads.draw(2, draws)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    # Labels and depth of four views, and cameras of all while they are put together.
+    assert peak < 20 * size**2 + 4 * 25 * 4 * count + 60_000 < count * 2 * size**2 / 7
 
 
 def field_file(path):

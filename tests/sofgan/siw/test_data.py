@@ -15,6 +15,7 @@ from sofgan.siw.data import (
     draw_crops,
     open_source,
 )
+from tests.sofgan.siw.heads import write_heads
 
 
 def whole(batch, flipped=False):
@@ -83,14 +84,19 @@ def test_the_host_computes_the_axes_of_windows_alone():
     assert cut.shape == (4, 3, 256, 256) and peak < 2e5
 
 
-def test_what_goes_to_a_gpu_is_pinned_by_the_thread_that_reads(tiny_training, photos, maps, monkeypatch):
+def test_what_goes_to_a_gpu_is_pinned_by_the_thread_that_reads(
+    tiny_training, photos, maps, monkeypatch, tmp_path
+):
     pinned = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.shape) or self)
-    sources = {"parsed": ArraySource(maps)}
-    for device, count in (("cpu", 0), ("cuda", 3)):
-        batches = Batches(tiny_training(), ArraySource(photos[:5]), sources, 0, device, ArraySource(maps))
-        found = batches._read(0)
-        assert len(pinned) == count and found[0].shape == (4, 32, 32, 3) and found[3].shape == (4, 16, 16)
+    sources, heads = {"parsed": ArraySource(maps)}, write_heads(tmp_path / "heads", size=32)
+    config = tiny_training(consistency_weight=1.0, consistency_every=2)
+    for device, counts in (("cpu", (0, 0)), ("cuda", (7, 10))):
+        batches = Batches(config, ArraySource(photos[:5]), sources, 0, device, ArraySource(maps), heads)
+        for step, count in enumerate(counts):
+            found = batches._read(step)
+            assert len(pinned) == count and found[0].shape == (4, 32, 32, 3) and found[3].shape == (4, 16, 16)
+    assert pinned[3:7] == [(2, 2, 16, 16), (2, 2, 32, 32), (2, 2, 4, 4), (2, 2, 3, 3)]
 
 
 def test_mirrored_maps_swap_the_halves_of_the_nose(maps):

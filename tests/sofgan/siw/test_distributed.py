@@ -9,23 +9,28 @@ import torch
 
 from sofgan.config import to_mapping
 from sofgan.session import Checkpoints, Session
+from sofgan.siw.conditions import Conditions
 from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.train import train
+from tests.sofgan.siw.heads import write_heads
 
 WORKER = Path(__file__).with_name("siw_worker.py")
 
 
 def alone(config, photos, maps, folder):
-    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(maps))
+    heads = Conditions(folder.parent / "heads").heads()
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(maps), heads)
     return train(sources, maps[:2], config, 0, "cpu", Session(states=Checkpoints(folder, "f")))
 
 
 def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, photos, maps, tmp_path):
     config = tiny_training(
         batch=8, kimg=0.032, report_every_kimg=0.016, path_length_every=2, r1_every=2,
+        consistency_weight=4.0, consistency_every=2,
         discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 4},
     )  # fmt: skip
     photos = photos[:5]
+    write_heads(tmp_path / "heads")
     np.savez(tmp_path / "pictures.npz", photos=photos, maps=maps)
     task = {"work": str(tmp_path), "config": json.loads(json.dumps(to_mapping(config)))}
     torchrun(str(WORKER), json.dumps(task))
@@ -33,7 +38,7 @@ def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, pho
     siw, rows = alone(config, photos, maps, tmp_path / "alone")
 
     assert first["reports"] == [2, 4] and second["reports"] == []
-    assert {"r1", "path_length", "regions_fake", "logit_real"} <= rows[0].keys()
+    assert {"r1", "path_length", "view_difference", "regions_fake", "logit_real"} <= rows[0].keys()
     for mine, theirs in zip(rows, first["rows"]):
         assert theirs == pytest.approx(mine, rel=5e-3, abs=1e-3)
     differences = []

@@ -18,6 +18,7 @@ FRAMING = Framing(25.0, 0.05, 4.0)
 PEOPLE = FramingConfig(
     cameras="people",
     yaw_balance=0.0,
+    views_per_head=1,
     yaw_degrees=10.0,
     pitch_degrees=5.0,
     reference_maps=1,

@@ -16,9 +16,12 @@ from sofgan.siw.model import load_siw, save_siw
 from sofgan.siw.operators import upsample2
 from sofgan.siw.train import TrainingDiverged, train
 from sofgan.siw.training_step import SiwTraining
+from tests.sofgan.siw.heads import write_heads
+
+COMPARED = {"consistency_weight": 4.0, "consistency_every": 2}
 
 
-def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
+def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0, heads=None):
     reports = []
 
     class Reports(Progress):
@@ -27,34 +30,34 @@ def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0):
             if stop_after is not None and len(reports) > stop_after:
                 raise KeyboardInterrupt
 
-    sources, states = (
-        Sources(ArraySource(photos), {"parsed": ArraySource(maps)}),
-        Checkpoints(folder / "state", seed),
-    )
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, heads=heads)
+    states = Checkpoints(folder / "state", seed)
     siw, rows = train(sources, maps[:2], config, seed, "cpu", Session(Reports(), states))
     save_siw(folder / name, siw)
     return (folder / name).read_bytes(), rows, reports
 
 
-def first_batch(config, photos, maps, photo_labels=None):
+def first_batch(config, photos, maps, photo_labels=None, heads=None):
     labels = None if photo_labels is None else ArraySource(photo_labels)
-    return Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=labels)(0)
+    sources = ArraySource(photos), {"parsed": ArraySource(maps)}
+    return Batches(config, *sources, 0, photo_labels=labels, heads=heads)(0)
 
 
 def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, photos, maps, tmp_path):
-    config = tiny_training(discriminator={"kind": "hybrid"})
-    whole, rows, reports = run(config, photos, maps, tmp_path / "whole")
+    config = tiny_training(discriminator={"kind": "hybrid"}, **COMPARED)
+    run_on = functools.partial(run, config, photos, maps, heads=write_heads(tmp_path / "heads"))
+    whole, rows, reports = run_on(tmp_path / "whole")
     assert [step for step, _ in reports] == [4, 8] and len(rows) == 2
     assert reports[0][1]["samples/grid"].shape == (32, 48, 3)
     assert reports[0][1]["samples/restyle"].shape == (32, 7 * 16, 3)
     with pytest.raises(KeyboardInterrupt):
-        run(config, photos, maps, tmp_path / "cut", stop_after=1)
-    resumed, resumed_rows, later = run(config, photos, maps, tmp_path / "cut")
+        run_on(tmp_path / "cut", stop_after=1)
+    resumed, resumed_rows, later = run_on(tmp_path / "cut")
     assert [step for step, _ in later] == [8]  # It did resume.
-    assert resumed == whole and resumed_rows == rows
-    again, _, _ = run(config, photos, maps, tmp_path / "again")
+    assert resumed == whole and resumed_rows == rows and "view_difference" in rows[1]
+    again, _, _ = run_on(tmp_path / "again")
     assert again == whole
-    other, _, _ = run(config, photos, maps, tmp_path / "other", seed=1)
+    other, _, _ = run_on(tmp_path / "other", seed=1)
     assert other != whole
 
 
@@ -84,20 +87,22 @@ def test_divergence_stops_with_the_last_good_state_kept(tiny_training, photos, m
 
 @pytest.mark.parametrize("share_fakes", [True, False])
 def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
-    tiny_training, photos, maps, share_fakes, monkeypatch
+    tiny_training, photos, maps, share_fakes, monkeypatch, tmp_path
 ):
     """Two shares of four pictures: the same bits by one thread as by two, and eight at once but for rounding."""
-    labels = np.concatenate((maps, maps[:1]))
+    labels, heads = np.concatenate((maps, maps[:1])), write_heads(tmp_path / "heads")
     config = tiny_training(
         batch=8, share_fakes=share_fakes, path_length_every=2, r1_every=2, generator={"mixing": "input"},
         discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 8, "palette_weight": 1.0},
+        **COMPARED,
     )  # fmt: skip
 
     def trained(threads: int) -> tuple[dict, list[torch.Tensor], int]:
         runtime.use_cpu(threads)
         training = SiwTraining(config, 0, "cpu")
         source = ArraySource(labels)
-        batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=source)
+        sources = ArraySource(photos), {"parsed": ArraySource(maps)}
+        batches = Batches(config, *sources, 0, photo_labels=source, heads=heads)
         scalars = {}
         for step in range(3):
             scalars |= training.step(step, batches(step))
@@ -113,7 +118,9 @@ def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
         runtime.use_cpu(1)
     assert (one[2], two[2], plain[2]) == (2, 2, 1)
     assert all(torch.equal(a, b) for a, b in zip(one[1], two[1]))
-    assert {"r1", "path_length", "palette_fake", "regions_fake", "projected_real"} <= one[0].keys()
+    assert {"r1", "path_length", "view_difference", "palette_fake", "regions_fake", "projected_real"} <= one[
+        0
+    ].keys()
     for name, value in plain[0].items():
         torch.testing.assert_close(one[0][name], value, rtol=2e-3, atol=2e-4, msg=name)
     differences = [(a - b).abs().float().flatten() for a, b in zip(one[1], plain[1])]
@@ -121,9 +128,9 @@ def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
 
 
 @pytest.mark.parametrize("share_fakes", [True, False])
-def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
+def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes, tmp_path):
     """Two parts of four pictures, one after another, train what eight at once train."""
-    labels = np.concatenate((maps, maps[:1]))
+    labels, heads = np.concatenate((maps, maps[:1])), write_heads(tmp_path / "heads")
     trained = []
     for parts in (1, 2):
         config = tiny_training(
@@ -131,15 +138,15 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
             discriminator={
                 "kind": "hybrid", "region_weight": 1.0, "region_channels": 8, "residual_augment": ("cutout",),
             },
+            **COMPARED,
         )  # fmt: skip
-        training = SiwTraining(config, 0, "cpu")
-        batches = Batches(
-            config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(labels)
-        )
+        training, own = SiwTraining(config, 0, "cpu"), ArraySource(labels)
+        sources = ArraySource(photos), {"parsed": ArraySource(maps)}
+        batches = Batches(config, *sources, 0, photo_labels=own, heads=heads)
         scalars = [training.step(step, batches(step)) for step in range(2)]
         trained.append((training, scalars))
     (whole, expected), (parted, scalars) = trained
-    assert expected[0].keys() == scalars[0].keys() and "path_length" in scalars[0] and "r1" in scalars[0]
+    assert expected[0].keys() == scalars[0].keys() >= {"path_length", "r1", "view_difference"}
     for one, other in zip(expected, scalars):
         for name in one:
             torch.testing.assert_close(one[name], other[name], rtol=2e-3, atol=2e-4, msg=name)
@@ -152,15 +159,15 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes):
     assert torch.cat(differences).mean() < 5e-5
 
 
-def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos, maps, monkeypatch):
+def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos, maps, monkeypatch, tmp_path):
     """Traced and differentiated as for a GPU, but run as it is: generating code takes minutes."""
     compiler = functools.partial(torch.compile, backend="aot_eager", fullgraph=True)
     monkeypatch.setattr(torch, "compile", compiler)
-    steps = []
+    steps, heads = [], write_heads(tmp_path / "heads")
     for compiled in (False, True):
-        config = tiny_training(compile=compiled)
+        config = tiny_training(compile=compiled, **COMPARED)
         training = SiwTraining(config, 0, "cpu")
-        scalars = training.step(0, first_batch(config, photos[:5], maps))
+        scalars = training.step(0, first_batch(config, photos[:5], maps, heads=heads))
         steps.append((scalars, training.ema))
     for name, value in steps[0][0].items():
         torch.testing.assert_close(steps[1][0][name], value, rtol=1e-4, atol=1e-5, msg=name)
@@ -168,10 +175,10 @@ def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos,
         assert (one - other).abs().mean() < 1e-4
 
 
-def test_small_pictures_train_what_they_use(tiny_training, photos, maps):
-    config = tiny_training(growth=((8, 0.125),), path_length_every=0)
-    training = SiwTraining(config, 0, "cpu")
-    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
+def test_small_pictures_train_what_they_use(tiny_training, photos, maps, tmp_path):
+    config = tiny_training(growth=((8, 0.125),), path_length_every=0, **COMPARED)
+    training, heads = SiwTraining(config, 0, "cpu"), write_heads(tmp_path / "heads")
+    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, heads=heads)
     last = training.generator.blocks[-1]
     before = [parameter.clone() for parameter in last.parameters()]
     assert all(torch.isfinite(value) for value in training.step(0, batches(0)).values())
@@ -259,11 +266,17 @@ def test_average_has_its_half_life_in_photos_and_copies_buffers(tiny_training, p
     assert torch.equal(training.ema.w_average, training.generator.w_average)
 
 
-def test_a_step_under_bfloat16_is_finite(tiny_training, photos, maps):
-    config = tiny_training(discriminator={"kind": "hybrid"}, generator={"upsample": "transposed"})
-    training = SiwTraining(config, 0, "cpu", autocast=True)
+def test_a_step_under_bfloat16_is_finite(tiny_training, photos, maps, tmp_path):
+    """And views are compared in full precision, in which places of pixels need to be."""
+    config = tiny_training(discriminator={"kind": "hybrid"}, generator={"upsample": "transposed"}, **COMPARED)
+    heads = write_heads(tmp_path / "heads")
+    batch, told = first_batch(config, photos, maps, heads=heads), []
+    for autocast in (False, True):
+        training = SiwTraining(config, 0, "cpu", autocast=autocast)
+        told.append(training._learn_consistency(next(training._parts(batch)), 0).scalars["view_difference"])
+    assert told[1].dtype == torch.float32 and told[1].item() == pytest.approx(told[0].item(), rel=0.05)
     for step in range(2):
-        scalars = training.step(step, first_batch(config, photos, maps))
+        scalars = training.step(step, batch)
     assert all(torch.isfinite(value) for value in scalars.values())
     assert all(p.grad is None or torch.isfinite(p.grad).all() for p in training.generator.parameters())
 
@@ -279,10 +292,10 @@ def test_learning_rates_cool_down_at_the_end(tiny_training):
     np.testing.assert_allclose(rates, [1.0, 1.0, 0.55, 0.1], atol=1e-9)
 
 
-def test_a_batch_of_one_trains(tiny_training, photos, maps):
-    config = tiny_training(batch=1)
-    scalars = SiwTraining(config, 0, "cpu").step(0, first_batch(config, photos, maps))
-    assert all(torch.isfinite(value) for value in scalars.values())
+def test_a_batch_of_one_trains(tiny_training, photos, maps, tmp_path):
+    config, heads = tiny_training(batch=1, **COMPARED), write_heads(tmp_path / "heads")
+    scalars = SiwTraining(config, 0, "cpu").step(0, first_batch(config, photos, maps, heads=heads))
+    assert scalars["view_difference"] > 0 and all(torch.isfinite(value) for value in scalars.values())
 
 
 def test_impossible_trainings_are_refused(tiny_training):
@@ -293,6 +306,10 @@ def test_impossible_trainings_are_refused(tiny_training):
         dataclasses.replace(config, map_proportions={"scans": 1.0})
     with pytest.raises(ValueError, match="accumulate"):
         dataclasses.replace(config, accumulate=3)
+    odd = {"batch": 6, "accumulate": 2, "path_length_every": 0, "discriminator": {"kind": "projected"}}
+    tiny_training(**odd, consistency_weight=0.0, consistency_every=1)
+    with pytest.raises(ValueError, match="parts of 3 must be even"):
+        tiny_training(**odd, **COMPARED)
     for growth in (((12, 0.5),), ((16, 0.5),), ((8, 0.1), (8, 0.2)), ((8, 1.0),)):
         with pytest.raises(ValueError, match="growth"):
             dataclasses.replace(config, growth=growth)

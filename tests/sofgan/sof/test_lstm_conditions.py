@@ -32,6 +32,7 @@ PAPER = {"field": FieldConfig("hyper", code_size=8, phi_layers=2, phi_hidden=16,
 STILL = FramingConfig(
     cameras="uniform",
     yaw_balance=0.0,
+    views_per_head=1,
     yaw_degrees=0.0,
     pitch_degrees=0.0,
     reference_maps=1,

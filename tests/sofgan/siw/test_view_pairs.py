@@ -1,0 +1,233 @@
+"""Two views of a head in one style: they agree where the texture is the head's, and teach the painter where not."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import distributed
+from sofgan.cameras import Camera, project, rays
+from sofgan.errors import InputError
+from sofgan.siw.conditions import HeadPairs
+from sofgan.siw.data import ArraySource, Batches, half
+from sofgan.siw.generator import random_noise
+from sofgan.siw.mixing import one_hot
+from sofgan.siw.training_step import SiwTraining
+from sofgan.siw.view_pairs import align_views, view_difference
+from sofgan.warping import STEEPEST, Warp
+from tests.sofgan.siw.heads import ball_views, write_heads
+from tests.sofgan.siw.test_training_step import flat
+
+
+def textured(heads: int, size: int, resolution: int) -> tuple[HeadPairs, torch.Tensor]:
+    """Two views of balls, and pictures (P, 2, 3, R, R) of them, coloured by a smooth function of the place on the ball
+    that is each head's own."""
+    seen, _, depth = ball_views(heads, 2, size)
+    _, points, there = ball_views(heads, 2, resolution)
+    phases = np.linspace(0, 3, heads).repeat(2)[:, None, None, None]
+    colours = np.where(there[..., None] > 0, 0.8 * np.sin(3 * points + phases), 0.0)
+    pairs = HeadPairs(
+        np.zeros(depth.shape, np.uint8), depth.astype(np.float16), seen.cam2world, seen.intrinsics
+    )
+    pairs = pairs.each(lambda values: torch.from_numpy(values).unflatten(0, (-1, 2)))
+    return pairs, torch.from_numpy(colours).float().movedim(-1, 1).unflatten(0, (-1, 2))
+
+
+@pytest.mark.parametrize("size", [48, 96])
+def test_colours_that_are_the_heads_agree_and_others_do_not(size):
+    pairs, images = textured(6, size, 48)
+    warp = align_views(pairs, 48).warp
+    first, second = images.unbind(1)
+    share = warp.seen.sum((1, 2)) / (pairs.depth[:, 0] > 0).sum((1, 2)) * (size // 48) ** 2
+    assert share.min() > 0.5 and share.max() < 1  # The rest one view hides from the other.
+    right = view_difference(first, second, warp)
+    assert right < 0.01
+    others = {
+        "swapped": (second, first),
+        "unmoved": (first, first),
+        "another head's": (first, second.roll(1, 0)),
+    }
+    for name, (one, other) in others.items():
+        assert view_difference(one, other, warp) > 10 * right, name
+
+
+def plain_difference(pairs: HeadPairs, first: np.ndarray, second: np.ndarray) -> float:
+    """`view_difference` of aligned views, pixel by pixel."""
+    size, means = first.shape[-1], []
+    arrays = pairs.each(lambda values: values.double().numpy())
+    times = arrays.depth.shape[-1] // size
+    middle = slice((times - 1) // 2, times // 2 + 1)
+
+    def depth_at(head, view, row, column):
+        around = arrays.depth[
+            head, view, row * times : (row + 1) * times, column * times : (column + 1) * times
+        ]
+        around = around[middle, middle]
+        mean = around.mean()
+        near = np.ptp(around) <= STEEPEST * mean / (arrays.intrinsics[head, view, 0, 0] * size)
+        return mean if near and around.min() > 0 else 0.0
+
+    for head in range(len(first)):
+        one, other = (Camera(arrays.cam2world[head, i], arrays.intrinsics[head, i], size) for i in (0, 1))
+        origin, directions = rays(one)
+        differences = []
+        for row, column in np.ndindex(size, size):
+            depth = depth_at(head, 0, row, column)
+            if depth == 0:
+                continue
+            place, far = project(origin + depth * directions[row, column], other)
+            x, y = place * size - 0.5
+            left, top = int(np.floor(x)), int(np.floor(y))
+            if not (0 <= left < size - 1 and 0 <= top < size - 1):
+                continue
+            width = far / (other.intrinsics[0, 0] * size)
+            corners = [(top + i, left + j) for i in (0, 1) for j in (0, 1)]
+            depths = [depth_at(head, 1, *corner) for corner in corners]
+            if min(depths) == 0 or max(abs(value - far) for value in depths) > STEEPEST * width:
+                continue
+            weights = [(1 - abs(y - i)) * (1 - abs(x - j)) for i, j in corners]
+            found = sum(weight * second[head, :, i, j] for weight, (i, j) in zip(weights, corners))
+            differences.append(np.abs(first[head, :, row, column] - found).mean())
+        means.append(np.mean(differences) if differences else 0.0)
+    return np.mean(means)
+
+
+@pytest.mark.parametrize("size", [16, 32, 48])
+def test_the_difference_is_that_of_a_plain_loop(size):
+    pairs, _ = textured(3, size, 16)
+    pairs.depth[:, :, ::5] = 0  # holes
+    images = torch.rand(3, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
+    first, second = images.unbind(1)
+    found = view_difference(first, second, align_views(pairs, 16).warp)
+    expected = plain_difference(pairs, first.double().numpy(), second.double().numpy())
+    assert found.item() == pytest.approx(expected, rel=1e-3) and expected > 0.1
+
+
+def test_heads_of_which_two_views_show_nothing_in_common_count_as_alike():
+    pairs, images = textured(2, 32, 32)
+    whole = align_views(pairs, 32).warp
+    alone = view_difference(images[:1, 0], images[:1, 0], whole_rows(whole, slice(1)))
+    pairs.depth[1, 1] = 0
+    warp = align_views(pairs, 32).warp
+    assert not warp.seen[1].any() and warp.grid.isfinite().all()
+    first, second = images[:, 0].requires_grad_(), images[:, 0].detach().clone().requires_grad_()
+    difference = view_difference(first, second, warp)
+    assert difference.item() == pytest.approx(alone.item() / 2) and alone > 0
+    gradients = torch.autograd.grad(difference, (first, second))
+    assert all(gradient.isfinite().all() and not gradient[1].any() for gradient in gradients)
+    pairs.depth[:] = 0
+    assert view_difference(first, second, align_views(pairs, 32).warp) == 0
+
+
+def whole_rows(warp: Warp, rows: slice) -> Warp:
+    return Warp(warp.grid[rows], warp.seen[rows])
+
+
+@pytest.fixture
+def begin(tiny_training, photos, maps, tmp_path):
+    """Makes a training that compares views, and its batches."""
+    heads = write_heads(tmp_path / "heads", size=32)
+
+    def make(**changes):
+        config = tiny_training(**{"consistency_weight": 1.0, "consistency_every": 1, **changes})
+        sources = ArraySource(photos), {"parsed": ArraySource(maps)}
+        return SiwTraining(config, 0, "cpu"), Batches(config, *sources, 0, heads=heads)
+
+    return make
+
+
+@pytest.mark.parametrize(("mixing", "size"), [("input", 16), ("none", 8), ("layerwise", 16)])
+def test_both_views_are_painted_alike_and_compared(begin, mixing, size):
+    """In the same styles, regions and noise, by the network that learns."""
+    growth = ((8, 0.5),) if size == 8 else ()
+    training, batches = begin(generator={"mixing": mixing}, growth=growth, two_style_probability=1.0)
+    (part,) = training._parts(batches(0))
+    pairs = part.batch.pairs
+    assert pairs.labels.shape == (2, 2, 16, 16) and pairs.warp.grid.shape == (2, size, size, 2)
+    told = training._learn_consistency(part, 0).scalars["view_difference"]
+    images = []
+    for view in (0, 1):
+        draws, labels = training._draws(0, "consistency"), pairs.labels[:, view]
+        w, weights = training._styles(labels, draws)
+        noise = random_noise(training.generator, 2, draws, size)
+        images.append(training.generator.synthesize(one_hot(labels), w, weights, noise, resolution=size))
+    torch.testing.assert_close(told, view_difference(*images, pairs.warp))
+    assert told > 0.01
+
+
+@pytest.mark.parametrize("every", [1, 4])
+def test_the_difference_weighs_the_same_whatever_steps_it_is_left_out_of(begin, every):
+    training, batches = begin(consistency_every=every, consistency_weight=3.0)
+    (part,) = training._parts(batches(0))
+    one = training._learn_consistency(part, 0)
+    training.config = dataclasses.replace(training.config, consistency_every=1, consistency_weight=1.0)
+    plain = training._learn_consistency(part, 0)
+    expected = 3.0 * every * flat(plain.gradients, training.painted)
+    assert expected.abs().max() > 0.01
+    torch.testing.assert_close(flat(one.gradients, training.painted), expected, rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(one.scalars["view_difference"], plain.scalars["view_difference"])
+
+
+def test_views_are_compared_at_their_steps_and_add_to_the_step(begin):
+    told, weights = [], []
+    for weight in (0.0, 4.0):
+        training, batches = begin(consistency_weight=weight, consistency_every=2)
+        told.append(["view_difference" in training.step(step, batches(step)) for step in range(3)])
+        weights.append(flat(training.painted, training.painted))
+    assert told == [[False] * 3, [True, False, True]]
+    assert (weights[0] - weights[1]).abs().max() > 1e-3
+
+
+def test_a_step_has_the_same_heads_in_any_process_and_after_any_other_step(begin, monkeypatch):
+    _, batches = begin(batch=8)
+    whole = batches(3).pairs
+    assert len(whole.labels) == 4 and not torch.equal(batches(4).pairs.labels, whole.labels)
+    monkeypatch.setattr(distributed, "world_size", lambda: 2)
+    for rank in (0, 1):
+        monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
+        own = begin(batch=8)[1](3).pairs
+        expected = whole.rows(slice(2 * rank, 2 * rank + 2))
+        assert torch.equal(own.labels, expected.labels) and torch.equal(own.warp.grid, expected.warp.grid)
+        assert torch.equal(own.warp.seen, expected.warp.seen)
+
+
+def test_photos_and_maps_are_the_same_with_and_without_heads(begin):
+    one, other = (begin(consistency_every=every)[1](2) for every in (0, 1))
+    assert (
+        one.pairs is None and torch.equal(one.photos, other.photos) and torch.equal(one.labels, other.labels)
+    )
+
+
+def test_rows_of_heads_are_those_of_every_second_picture(begin):
+    assert [half(slice(*rows)) for rows in ((0, 8), (4, 8), (0, 5), (0, 1))] == [
+        slice(0, 4), slice(2, 4), slice(0, 3), slice(0, 1)
+    ]  # fmt: skip
+    _, batches = begin(batch=5, discriminator={"minibatch_group": 1})
+    batch = batches(0)
+    assert len(batch.pairs.labels) == 3
+    assert torch.equal(batch.rows(slice(2, 5)).pairs.labels, batch.pairs.labels[1:])
+
+
+def test_views_that_fit_no_pictures_are_refused(tiny_training, photos, maps, tmp_path):
+    sources = ArraySource(photos), {"parsed": ArraySource(maps)}
+    config = tiny_training(consistency_weight=1.0, consistency_every=1)
+    with pytest.raises(ValueError, match="no heads"):
+        Batches(config, *sources, 0)
+    with pytest.raises(InputError, match="24 pixels.*pictures of 16.*consistency_every"):
+        Batches(config, *sources, 0, heads=write_heads(tmp_path / "heads", size=24))
+
+
+def test_a_training_that_compares_views_ends_with_views_that_differ_less(begin):
+    found = []
+    for every in (0, 1):
+        training, batches = begin(
+            consistency_every=every, consistency_weight=30.0, learning_rate_generator=0.01, kimg=1.0
+        )
+        for step in range(20):
+            training.step(step, batches(step))
+        _, judged = begin()
+        with torch.no_grad():
+            (part,) = training._parts(judged(100))
+        found.append(training._learn_consistency(part, 100).scalars["view_difference"].item())
+    assert found[1] < 0.4 * found[0], found
