@@ -9,6 +9,7 @@ from sofgan.cameras import Camera
 from sofgan.labels import NUM_CLASSES
 from sofgan.siw.conditions import TRAINING, ConditionHeads, Conditions, write_index, write_shard
 from sofgan.siw.portrait_camera import Framing
+from sofgan.siw.portrait_poses import Poses
 from tests.sofgan.evaluation.conftest import ball_points
 
 
@@ -33,6 +34,7 @@ def write_heads(folder: Path, heads: int = 5, views: int = 2, size: int = 16) ->
     labels = np.where(depth > 0, labels, 0)
     folder.mkdir()
     codes = np.zeros((len(labels), 3))
-    entry = write_shard(folder, TRAINING, 0, labels, depth, seen.cam2world, seen.intrinsics, codes)
+    poses = Poses(seen.cam2world, seen.intrinsics, codes)
+    entry = write_shard(folder, TRAINING, 0, labels, depth, poses, codes)
     write_index(folder, Framing(28.0, 0.0, 4.0), size, {TRAINING: [entry]}, views)
     return Conditions(folder).heads()
