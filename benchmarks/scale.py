@@ -49,8 +49,8 @@ from sofgan.pieces import Pieces
 from sofgan.scans.ingestion import ingest_batch
 from sofgan.seeds import numpy_generator
 from sofgan.siw.config import TrainSiw
-from sofgan.sof.data import read_views
 from sofgan.sof.train import train_sof
+from sofgan.sof.view_set import read_views
 from sofgan.views.multiview import render_batch
 from stages import params
 from stages.execution.rehearsing.needs import generator_operations

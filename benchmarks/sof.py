@@ -32,8 +32,8 @@ from benchmarks.inputs.avatar_views import avatar_views
 from sofgan.files import atomic_path
 from sofgan.session import Session
 from sofgan.sof.config import TrainSof
-from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.train import train_sof
+from sofgan.sof.view_set import ViewSet, read_views
 
 BATCH = "avatars-000"  # the demo's: its first scans are the same however many are made
 THRESHOLDS = (0.5, 0.6, 0.65, 0.7, 0.75, 0.8)

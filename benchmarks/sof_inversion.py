@@ -27,14 +27,15 @@ from sofgan.cameras import Camera
 from sofgan.files import write_png
 from sofgan.labels import colorize, resize
 from sofgan.scores.segmentation import ConfusionMatrix
-from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
-from sofgan.sof.inversion.invert import Inversion, Recipe, invert, join, part, release
+from sofgan.sof.inversion.fit import Recipe
+from sofgan.sof.inversion.invert import Inversion, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import angle_errors, train_encoder
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.render import render_view
 from sofgan.sof.sof import load_sof
 from sofgan.sof.train import validate
+from sofgan.sof.view_set import read_views
 
 LEAST_INPUT, LEAST_OTHER, LEAST_MASKS, MOST_SECONDS = 0.78, 0.66, 0.7, 30.0
 YAWS = (-0.5, 0.0, 0.5)  # radians of the new sides

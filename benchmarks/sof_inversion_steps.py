@@ -32,10 +32,11 @@ from sofgan.errors import InputError
 from sofgan.files import write_png
 from sofgan.labels import colorize
 from sofgan.siw.model import load_siw, to_uint8
-from sofgan.sof.data import instance_name, read_views
-from sofgan.sof.inversion.invert import Inversion, Recipe
+from sofgan.sof.inversion.fit import Recipe
+from sofgan.sof.inversion.invert import Inversion
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 from sofgan.sof.sof import Sof, load_sof
+from sofgan.sof.view_set import instance_name, read_views
 from stages import paths
 
 FIGURE_STEPS = (1000, 6000, 14000)

@@ -22,10 +22,10 @@ from sofgan.files import write_png
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import TrainSof
-from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
+from sofgan.sof.view_set import ViewSet, read_views
 from sofgan.training import write_curve
 
 LEAST_OF_A_CLASS = 0.6

@@ -16,10 +16,10 @@ import torch
 
 from benchmarks import harness
 from benchmarks.inputs.avatar_views import HEADS, avatar_views
-from sofgan.sof.data import ViewSet, read_views
 from sofgan.sof.fitting import fit_codes, with_codes
 from sofgan.sof.model import SofModel
 from sofgan.sof.train import finish, train_sof, validate
+from sofgan.sof.view_set import ViewSet, read_views
 from sofgan.sof.warm_start import train_on
 
 LEAST_FASTER, MOST_WORSE = 2.0, 0.01

@@ -23,9 +23,9 @@ from sofgan.siw.condition_views import HeadSampling, sample_heads, training_refe
 from sofgan.siw.conditions import EVALUATION, Conditions, shards
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.sheets import sample_grid
-from sofgan.sof.data import instance_name, read_views, view_files
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
+from sofgan.sof.view_set import instance_name, read_views, view_files
 from sofgan.training import write_classes
 from stages import paths
 from stages.execution.dask_shards import over_devices, spread

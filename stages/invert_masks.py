@@ -18,15 +18,16 @@ from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.session import Session
 from sofgan.sof.config import InvertMasks
-from sofgan.sof.data import ViewSet, instance_name, read_views, view_files
 from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.device_groups import invert_dealt
-from sofgan.sof.inversion.invert import Inversion, Recipe, extend, invert, join, part, release
+from sofgan.sof.inversion.fit import Recipe
+from sofgan.sof.inversion.invert import Inversion, extend, invert, join, part, release
 from sofgan.sof.inversion.map_encoder import train_encoder
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.sof import Sof, SofFile, load_sof, save_sof
 from sofgan.sof.train import validate
+from sofgan.sof.view_set import ViewSet, instance_name, read_views, view_files
 from stages import paths
 from stages.execution.dask_shards import over_devices
 from stages.execution.entry import enter

@@ -8,8 +8,8 @@ import argparse
 from sofgan.errors import MissingInput
 from sofgan.evaluation.batch_oddities import LARGEST_REFERENCE, score
 from sofgan.files import atomic_path
-from sofgan.sof.data import view_files
 from sofgan.sof.plausibility import FEWEST_HEADS
+from sofgan.sof.view_set import view_files
 from stages import paths
 from stages.execution.entry import enter
 from stages.params import batches, seed

@@ -11,13 +11,13 @@ from sofgan.files import atomic_path, sha256_file, write_json, write_png
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
-from sofgan.sof.data import ViewSet, instance_name, read_views, split_instances, view_files
 from sofgan.sof.fitting import fit_codes, score_codes
 from sofgan.sof.mapped_views import open_views
 from sofgan.sof.model import SofModel
 from sofgan.sof.plausibility import JudgingViews, score_space
 from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof, validate
+from sofgan.sof.view_set import ViewSet, instance_name, read_views, split_instances, view_files
 from sofgan.sof.warm_start import load_previous, train_on
 from sofgan.training import write_classes, write_curve
 from stages import paths

@@ -459,14 +459,6 @@ MUTATIONS = (
         "sofgan/sof/data.py",
         "tests/sofgan/sof/test_data.py tests/sofgan/sof/test_void.py",
         {
-            "common classes are drawn more": (
-                "shares.clamp_min(1e-9) ** -sampling.rare_power",
-                "shares.clamp_min(1e-9) ** sampling.rare_power",
-            ),
-            "borders are drawn less": (
-                "mixed = uniform + sampling.border_share * border",
-                "mixed = uniform + sampling.border_share * (1 - border)",
-            ),
             "free points behind the surface": (
                 "close = end[..., None] - sampling.surface_width * draw**2",
                 "close = end[..., None] + sampling.surface_width * draw**2",
@@ -487,6 +479,20 @@ MUTATIONS = (
             "an epoch's order for all": (
                 'generator=torch_generator(seed, "sof epoch", epoch)',
                 'generator=torch_generator(seed, "sof epoch", 0)',
+            ),
+        },
+    ),
+    (
+        "sofgan/sof/pixel_density.py",
+        "tests/sofgan/sof/test_data.py tests/sofgan/sof/test_void.py",
+        {
+            "common classes are drawn more": (
+                "shares.clamp_min(1e-9) ** -sampling.rare_power",
+                "shares.clamp_min(1e-9) ** sampling.rare_power",
+            ),
+            "borders are drawn less": (
+                "mixed = uniform + sampling.border_share * border",
+                "mixed = uniform + sampling.border_share * (1 - border)",
             ),
         },
     ),
@@ -642,6 +648,16 @@ MUTATIONS = (
         "sofgan/sof/inversion/invert.py",
         "tests/sofgan/sof/test_fit.py tests/sofgan/sof/inversion/test_invert.py",
         {
+            "cameras are held for codes": (
+                "zip(optimizer.param_groups, rates, (still, False))",
+                "zip(optimizer.param_groups, rates, (False, still))",
+            ),
+        },
+    ),
+    (
+        "sofgan/sof/inversion/fit.py",
+        "tests/sofgan/sof/test_fit.py tests/sofgan/sof/inversion/test_invert.py",
+        {
             "codes may lie anywhere": (
                 'loss = terms["cross_entropy"] + config.code_weight * terms["code_distance"]',
                 'loss = terms["cross_entropy"]',
@@ -655,10 +671,6 @@ MUTATIONS = (
                 "loss = loss",
             ),
             "ranges of another cell": ("(row * COARSE_SIZE + column)", "(column * COARSE_SIZE + row)"),
-            "cameras are held for codes": (
-                "zip(optimizer.param_groups, rates, (still, False))",
-                "zip(optimizer.param_groups, rates, (False, still))",
-            ),
             "a negative depth's weight as in training": (
                 "training.loss.negative_depth / (training.loss.cross_entropy or 1.0)",
                 "training.loss.negative_depth",
@@ -718,6 +730,12 @@ MUTATIONS = (
                 '1 / views if name.startswith("area.")',
                 '1.0 if name.startswith("area.")',
             ),
+        },
+    ),
+    (
+        "sofgan/sof/head_statistics.py",
+        "tests/sofgan/sof/test_plausibility.py",
+        {
             "views mirror themselves": ("labels.mirror(maps[views - 1 - i])", "labels.mirror(maps[i])"),
         },
     ),

@@ -35,11 +35,11 @@ from sofgan.labels import colorize
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.rendering.renderer import barycentric
 from sofgan.seeds import torch_generator
-from sofgan.sof.data import read_views
 from sofgan.sof.plausibility import JudgingViews, Reference, fit_reference, render_heads, sample_plausible
 from sofgan.sof.sampling import interpolate, shape_features
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
+from sofgan.sof.view_set import read_views
 from stages import paths
 
 TRUTH_ROWS, TRUTH_COLUMNS = 2, 8

@@ -1,6 +1,5 @@
 """Scans from glTF 2.0 (.gltf, .glb, .vrm): triangles as they stand at rest, and what they look like."""
 
-import base64
 import io
 import json
 import re
@@ -12,16 +11,13 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import Image
 
-from sofgan.scans import meshopt
-from sofgan.scans.materials import Material, beside
+from sofgan.scans.gltf_buffers import Buffers, normalized
+from sofgan.scans.materials import Material
 from sofgan.scans.raw_parts import RawPart, ScanError, color_bytes, unique_names
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942  # Kinds of chunks of a GLB.
-_TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
-_COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
 _DRACO = "KHR_draco_mesh_compression"
-_MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression", "MESHOPT_compression")
 # Extensions that a file may require: those that are read, and those that leave triangles and base colours as they are.
 _KNOWN = re.compile(
     r"KHR_(draco_mesh_compression|mesh_quantization|meshopt_compression|texture_transform|texture_basisu)$"
@@ -91,13 +87,11 @@ def _parse_json(content: bytes) -> dict:
 
 
 class _Document:
-    """A glTF file whose accessors, nodes and materials are read on demand."""
+    """A glTF file whose nodes, meshes and materials are read on demand."""
 
     def __init__(self, path: Path, document: dict, binary: bytes | None):
-        self.path, self.document, self.binary = path, document, binary
+        self.document, self.buffers = document, Buffers(path, document, binary)
         self.nodes = document.get("nodes", [])
-        self._buffers: dict[int, bytes] = {}
-        self._views: dict[int, bytes] = {}
         self._decoded: dict[int, tuple[dict[str, np.ndarray], np.ndarray]] = {}  # Draco, by buffer view.
         self._images: dict[int, Image.Image | None] = {}
         unknown = [name for name in document.get("extensionsRequired", []) if not _KNOWN.match(name)]
@@ -159,7 +153,7 @@ class _Document:
         weights = self.nodes[node].get("weights", mesh.get("weights", []))
         for weight, target in zip(weights, primitive.get("targets", [])):
             if weight and "POSITION" in target:
-                vertices = vertices + weight * self.accessor(target["POSITION"])
+                vertices = vertices + weight * self.buffers.accessor(target["POSITION"])
         skin = self.nodes[node].get("skin")
         if skin is not None and "JOINTS_0" in attributes and "WEIGHTS_0" in attributes:
             vertices = self._skinned(vertices, attributes, self.document["skins"][skin])
@@ -202,15 +196,14 @@ class _Document:
             accessor = primitive["attributes"][name]
             values = packed.get(name)
             kind = self.document["accessors"][accessor]
-            values = self._raw(accessor) if values is None else values
-            normalized = kind.get("normalized", False)
+            values = self.buffers.raw(accessor) if values is None else values
             if name == "COLOR_0":
                 attributes[name] = color_bytes(values)
             else:
-                attributes[name] = _normalized(values) if normalized else values
+                attributes[name] = normalized(values) if kind.get("normalized") else values
         if faces is None:
             if primitive.get("indices") is not None:
-                indices = self._raw(primitive["indices"]).reshape(-1).astype(np.int64)
+                indices = self.buffers.raw(primitive["indices"]).reshape(-1).astype(np.int64)
             else:
                 indices = np.arange(len(attributes["POSITION"]) if "POSITION" in attributes else 0)
             faces = _triangles(indices, primitive.get("mode", _TRIANGLES))
@@ -226,7 +219,7 @@ class _Document:
                     f"its triangles are compressed by {_DRACO}: install the package DracoPy, or undo it with "
                     "`gltf-transform copy`"
                 ) from error
-            data = self._view(key)
+            data = self.buffers.view(key)
             try:
                 mesh = DracoPy.decode(data)
                 by_id = {each["unique_id"]: np.asarray(each["data"]) for each in mesh.attributes}
@@ -237,101 +230,12 @@ class _Document:
         named = {name: by_id[ident] for name, ident in extension["attributes"].items() if ident in by_id}
         return {name: data.reshape(len(data), -1) for name, data in named.items()}, faces
 
-    def accessor(self, index: int) -> np.ndarray:
-        """Numbers (N, components) of an accessor; normalized integers as fractions."""
-        values = self._raw(index)
-        return _normalized(values) if self.document["accessors"][index].get("normalized") else values
-
-    def _raw(self, index: int) -> np.ndarray:
-        accessor = self.document["accessors"][index]
-        dtype, width = np.dtype(_TYPES[accessor["componentType"]]), _COMPONENTS[accessor["type"]]
-        count = accessor["count"]
-        if "bufferView" in accessor:
-            values = self._elements(
-                accessor["bufferView"], accessor.get("byteOffset", 0), dtype, width, count
-            )
-        else:
-            values = np.zeros((count, width), dtype)
-        sparse = accessor.get("sparse")
-        if sparse:
-            values = values.copy()
-            where, new = sparse["indices"], sparse["values"]
-            places = self._elements(
-                where["bufferView"],
-                where.get("byteOffset", 0),
-                np.dtype(_TYPES[where["componentType"]]),
-                1,
-                sparse["count"],
-            )
-            values[places[:, 0]] = self._elements(
-                new["bufferView"], new.get("byteOffset", 0), dtype, width, sparse["count"]
-            )
-        return values
-
-    def _elements(self, view: int, offset: int, dtype: np.dtype, width: int, count: int) -> np.ndarray:
-        data = self._view(view)
-        size = dtype.itemsize * width
-        stride = self.document["bufferViews"][view].get("byteStride") or size
-        if count and offset + (count - 1) * stride + size > len(data):
-            raise ScanError("can't be parsed: its buffers end before its meshes do: is the file cut off?")
-        return np.ndarray((count, width), dtype, data, offset, (stride, dtype.itemsize))
-
-    def _view(self, index: int) -> bytes:
-        if index not in self._views:
-            view = self.document["bufferViews"][index]
-            packed = next(
-                (view["extensions"][name] for name in _MESHOPT if name in view.get("extensions", {})), None
-            )
-            if packed is None:
-                self._views[index] = self._slice(view)
-            else:
-                try:
-                    self._views[index] = meshopt.decode(
-                        self._slice(packed),
-                        packed["mode"],
-                        packed["count"],
-                        packed["byteStride"],
-                        packed.get("filter", "NONE"),
-                    )
-                except meshopt.BadStream as error:
-                    raise ScanError(f"can't be parsed: {error}") from error
-        return self._views[index]
-
-    def _slice(self, view: dict) -> bytes:
-        start = view.get("byteOffset", 0)
-        data = self._buffer(view["buffer"])[start : start + view["byteLength"]]
-        if len(data) < view["byteLength"]:
-            raise ScanError("can't be parsed: its buffers end before its meshes do: is the file cut off?")
-        return data
-
-    def _buffer(self, index: int) -> bytes:
-        if index not in self._buffers:
-            uri = self.document["buffers"][index].get("uri")
-            if uri is not None:
-                self._buffers[index] = self._file(uri)
-            elif self.binary is not None:
-                self._buffers[index] = self.binary
-            else:
-                raise ScanError("can't be parsed: its meshes' data is not in the file: is it cut off?")
-        return self._buffers[index]
-
-    def _file(self, uri: str) -> bytes:
-        if uri.startswith("data:"):
-            return base64.b64decode(uri.partition(",")[2])
-        path = beside(self.path, uri)
-        try:
-            if path is not None:
-                return path.read_bytes()
-        except OSError as error:
-            raise ScanError(f"can't be parsed: {path.name}, which it refers to, can't be read") from error
-        raise ScanError(f"can't be parsed: {unquote(uri)}, which it refers to, is not there")
-
     def _skinned(self, vertices: np.ndarray, attributes: dict[str, np.ndarray], skin: dict) -> np.ndarray:
         """Vertices where the joints hold them; the node that a skinned mesh hangs on does not move it."""
         worlds = np.stack([self._worlds[joint] for joint in skin["joints"]])
         if "inverseBindMatrices" in skin:
             # Columns come first in the file.
-            inverse = self.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
+            inverse = self.buffers.accessor(skin["inverseBindMatrices"]).reshape(-1, 4, 4).transpose(0, 2, 1)
             worlds = worlds @ inverse[: len(worlds)].astype(np.float64)
         moved, total = np.zeros_like(vertices), np.zeros(len(vertices))
         points = np.concatenate([vertices, np.ones((len(vertices), 1))], 1)
@@ -407,7 +311,11 @@ class _Document:
         if source not in self._images:
             entry = self.document["images"][source]
             try:
-                data = self._view(entry["bufferView"]) if "bufferView" in entry else self._file(entry["uri"])
+                data = (
+                    self.buffers.view(entry["bufferView"])
+                    if "bufferView" in entry
+                    else self.buffers.file(entry["uri"])
+                )
                 self._images[source] = Image.open(io.BytesIO(data))
             except Exception:  # Images that can't be had are told of where they are missed.
                 self._images[source] = None
@@ -442,13 +350,6 @@ def _moved(points: np.ndarray, matrix: np.ndarray) -> np.ndarray:
     if (matrix == np.eye(4)).all():
         return points
     return points @ matrix[:3, :3].T + matrix[:3, 3]
-
-
-def _normalized(values: np.ndarray) -> np.ndarray:
-    """Integers as fractions of their largest value; signed ones not below -1."""
-    if not np.issubdtype(values.dtype, np.integer):
-        return values
-    return np.maximum(values.astype(np.float64) / np.iinfo(values.dtype).max, -1.0)
 
 
 def _triangles(indices: np.ndarray, mode: int) -> np.ndarray:

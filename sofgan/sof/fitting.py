@@ -15,9 +15,10 @@ from sofgan.progress import SILENT, Progress
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import torch_generator
 from sofgan.sof.config import TrainSof
-from sofgan.sof.data import RaySampler, ViewSet
+from sofgan.sof.data import RaySampler
 from sofgan.sof.model import SofModel
 from sofgan.sof.train import learn, share_tasks, validate
+from sofgan.sof.view_set import ViewSet
 from sofgan.training import warmup_cosine
 
 WARMUP_SHARE = 0.05

@@ -10,7 +10,7 @@ import torch
 
 from sofgan import distributed
 from sofgan.files import atomic_path, write_json, write_npz
-from sofgan.sof.data import ViewsError, ViewSet, count_views, instance_name, read_views
+from sofgan.sof.view_set import ViewsError, ViewSet, count_views, instance_name, read_views
 
 BYTES_PER_PIXEL = 4  # a label, a depth as float16, and a chance to be drawn
 

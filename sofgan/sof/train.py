@@ -14,7 +14,7 @@ from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.session import UNWATCHED, Session
 from sofgan.shares import add_gradients, share_slices
 from sofgan.sof.config import SofConfig, TrainSof
-from sofgan.sof.data import RayBatch, RayBatches, RaySampler, ViewSet, instance_schedule
+from sofgan.sof.data import RayBatch, RayBatches, RaySampler, instance_schedule
 from sofgan.sof.losses import sof_loss
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.precision import mixed_precision
@@ -22,6 +22,7 @@ from sofgan.sof.rays import as_tensors
 from sofgan.sof.render import render_view
 from sofgan.sof.sampling import fit_mixture, shape_features
 from sofgan.sof.sof import Sof
+from sofgan.sof.view_set import ViewSet
 from sofgan.training import warmup_cosine
 
 # A piece of a step: gradients (None of what it doesn't depend on), and scalars, both by its share of the whole.

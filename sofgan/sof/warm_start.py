@@ -17,10 +17,11 @@ from sofgan.files import sha256_file
 from sofgan.seeds import derive_seed
 from sofgan.session import UNWATCHED, Session
 from sofgan.sof.config import SofConfig, TrainSof, WarmStart
-from sofgan.sof.data import ViewSet, instance_schedule, take_turns
+from sofgan.sof.data import instance_schedule, take_turns
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import Schedule, train_sof
+from sofgan.sof.view_set import ViewSet
 
 
 class WarmStartError(UserError, ValueError):

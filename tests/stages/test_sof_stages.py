@@ -22,9 +22,9 @@ from PIL import Image
 
 from sofgan.files import sha256_file
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
-from sofgan.sof.data import split_instances, view_files
-from sofgan.sof.inversion.invert import Fit
+from sofgan.sof.inversion.fit import Fit
 from sofgan.sof.sof import load_sof
+from sofgan.sof.view_set import split_instances, view_files
 from stages import invert_masks, train_sof
 from stages.tracking import spool
 from tests import scenes

@@ -7,28 +7,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from sofgan import cameras, labels
 from sofgan.cameras import Camera
 from sofgan.rendering.renderer import MeshRenderer
 from sofgan.scans.face_frame import (
-    MOUTH,
-    NOSE,
     FaceFrame,
     FeaturePoints,
-    NoFrame,
     across_eyes,
     describe,
-    eye_classes,
-    frame_of_features,
     rotation_angle,
 )
-from sofgan.scans.head_count import two_groups
 from sofgan.scans.mesh_ops import area_vectors, middles
 from sofgan.scans.reading import RawScan, ScanError
 from sofgan.scans.unlabelled.colored_views import photograph
 from sofgan.scans.unlabelled.face_cameras import FOV_DEGREES, portrait_cameras
+from sofgan.scans.unlabelled.face_in_view import FoundFace, apart, face_in_view, two_faces
 
 # Photos (N, S, S, 3) uint8 to class probabilities (N, 17, S, S).
 Parse = Callable[[np.ndarray], np.ndarray]
@@ -38,10 +32,7 @@ _SIDES = 8  # Views around each up axis.
 # Shares of a scan's height, from the top, that are looked at: a head, a bust, a whole body.
 _TOPS = (1.0, 0.55, 0.2)
 _GOOD_ENOUGH = 0.45  # A score at which the search ends.
-_HEADS_APART = 2.0  # Two heads' eyes are farther apart than this many distances between a head's own.
-# Two heads in one view are small in it: what scores this much there, and is as large within this factor, is looked at
-# closer.
-_MAYBE, _AS_LARGE = 0.1, 2.0
+_AS_LARGE = 2.0  # Two heads are as large as each other within this factor.
 _SEVERAL = "it shows two faces or more; save each head as a file of its own"
 _AROUND_EYES = 12  # Views around the line through two eyes that are known, for each way round.
 _LIKE_DEGREES = 35  # Angle within which a view looks along one of the given ways to stand.
@@ -67,21 +58,6 @@ class Sight:
     renderer: MeshRenderer
     parse: Parse
     size: int
-
-
-@dataclass(frozen=True)
-class FoundFace:
-    """A face on a scan, in the scan's own axes.
-
-    Attributes:
-        frame: its place and axes, by the features that one view shows.
-        score: how much that view looks like a frontal face, 0..1.
-        seen_from: (3, 3) that view's axes: left, up, and to the camera.
-    """
-
-    frame: FaceFrame
-    score: float
-    seen_from: np.ndarray
 
 
 def find_face(
@@ -172,7 +148,7 @@ def _firmest(seen: list[FoundFace], look: Callable[[np.ndarray, float], list]) -
     firmness = [_seen_again(face, look) for face in rivals]
     first, second = np.argsort(firmness)[::-1][:2]
     if firmness[second] >= _AS_WELL * firmness[first]:
-        if _apart(rivals[first].frame, rivals[second].frame):
+        if apart(rivals[first].frame, rivals[second].frame):
             raise ScanError(_SEVERAL)
         raise ScanError(
             f"its views show a face that looks two ways, about equally well: {describe(rivals[first].frame.rotation)}, "
@@ -200,7 +176,7 @@ def _refuse_two_heads(
     if len(closer) == 2 and min(map(_score, closer)) >= _GOOD_ENOUGH:
         one, other = (face.frame for face in closer)
         sizes = one.eye_distance, other.eye_distance
-        if _apart(one, other) and max(sizes) < _AS_LARGE * min(sizes):
+        if apart(one, other) and max(sizes) < _AS_LARGE * min(sizes):
             raise ScanError(_SEVERAL)
 
 
@@ -298,7 +274,7 @@ def faces_in_views(
     faces = []
     for one, seen, pose in zip(probabilities, visible, cam2world):
         face = face_in_view(one, seen, centres, pose)
-        pair = _two_faces(one, seen, centres, pose) if face is None or face.score < _GOOD_ENOUGH else None
+        pair = two_faces(one, seen, centres, pose) if face is None or face.score < _GOOD_ENOUGH else None
         if pair is not None and min(map(_score, pair)) >= _GOOD_ENOUGH:
             raise ScanError(_SEVERAL)
         if pair is not None and pairs is not None:
@@ -319,106 +295,6 @@ def at_unit_size(
     poses[:, :3, 3] = (poses[:, :3, 3] - middle) / unit
     near = replace(scan, vertices=(scan.vertices - middle) / unit)
     return near, sight.renderer, Camera(poses, cameras.intrinsics_from_fov(FOV_DEGREES), sight.size)
-
-
-def face_in_view(
-    probabilities: np.ndarray, visible: np.ndarray, centres: np.ndarray, cam2world: np.ndarray
-) -> FoundFace | None:
-    """The face in one parsed view, if its features lie as a face's do.
-
-    Args:
-        probabilities: (17, S, S).
-        visible: (S, S) triangles seen, -1 for none.
-        centres: (F, 3) of triangles.
-        cam2world: (4, 4) of the view.
-    """
-    parsed = np.where(visible >= 0, probabilities.argmax(0), labels.BACKGROUND)
-    certainty = probabilities.max(0)
-    eyes, eyes_ahead = eye_classes((parsed == labels.EYE).sum(), (parsed == labels.EYEGLASS).sum())
-    places = {
-        name: np.nonzero(np.isin(parsed, classes))
-        for name, classes in (
-            ("eye", eyes),
-            ("nose", NOSE),
-            ("mouth", MOUTH),
-            ("skin", (labels.SKIN,)),
-        )
-    }
-    if any(len(rows) < 2 for rows, _ in places.values()):
-        return None
-    eye, nose, mouth = (
-        np.array([places[name][1].mean(), places[name][0].mean()]) for name in ("eye", "nose", "mouth")
-    )
-    down = mouth - eye
-    height = np.hypot(*down)
-    if height < 3:
-        return None
-    upright = max(0.0, down[1] / height)
-    along = ((nose - eye) @ down) / height**2
-    aside = abs((nose - eye)[0] * down[1] - (nose - eye)[1] * down[0]) / height**2
-    spread = 2 * places["eye"][1].std() / height  # The distance between two eyes, over that to the mouth.
-    features = np.concatenate([certainty[places[name]] for name in ("eye", "nose", "mouth")])
-    skin = len(places["skin"][0]) / height**2
-    points = {
-        name: FeaturePoints(centres[visible[rows, columns]], np.ones(len(rows)))
-        for name, (rows, columns) in places.items()
-    }
-    # From inside an open scan a face looks like one, but its nose is farther than its eyes.
-    depth = {
-        name: float(((one.points - cam2world[:3, 3]) @ cam2world[:3, 2]).mean())
-        for name, one in points.items()
-    }
-    if depth["nose"] >= depth["eye"]:
-        return None
-    try:
-        frame = frame_of_features(
-            points["eye"], points["nose"], points["mouth"], points["skin"].middle, eyes_ahead
-        )
-    except NoFrame:
-        return None
-    score = (
-        upright**4
-        * _bell(along, 0.58, 0.25)
-        * _bell(aside, 0.0, 0.2)
-        * _bell(spread, 0.9, 0.4)
-        * min(1.0, skin / 1.5)
-        * float(features.mean())
-    )
-    right, down, forward = cam2world[:3, :3].T
-    return FoundFace(frame, float(score), np.stack([right, -down, -forward]))
-
-
-def _two_faces(
-    probabilities: np.ndarray, visible: np.ndarray, centres: np.ndarray, cam2world: np.ndarray
-) -> tuple[FoundFace, FoundFace] | None:
-    """Two faces in a view, divided at the widest gap between features, that are farther apart than one head."""
-    parsed = np.where(visible >= 0, probabilities.argmax(0), labels.BACKGROUND)
-    pixels = np.argwhere(np.isin(parsed, (labels.EYE, labels.EYEGLASS, *NOSE, *MOUTH)))
-    chosen = pixels[:: max(1, len(pixels) // 300)].astype(float)
-    split = two_groups(chosen)
-    if split is None:
-        return None
-    shown = np.argwhere(visible >= 0)
-    nearest = cKDTree(chosen).query(shown)[1]
-    found = []
-    for group in (split, ~split):
-        own = np.full(visible.shape, -1, visible.dtype)
-        rows, columns = shown[group[nearest]].T
-        own[rows, columns] = visible[rows, columns]
-        found.append(face_in_view(probabilities, own, centres, cam2world))
-    if any(face is None or face.score < _MAYBE for face in found):
-        return None
-    return tuple(found) if _apart(*(face.frame for face in found)) else None
-
-
-def _apart(one: FaceFrame, other: FaceFrame) -> bool:
-    """Whether two faces are those of two heads."""
-    apart = np.linalg.norm(one.eyes - other.eyes)
-    return bool(apart > _HEADS_APART * max(one.eye_distance, other.eye_distance))
-
-
-def _bell(value: float, middle: float, width: float) -> float:
-    return float(np.exp(-(((value - middle) / width) ** 2)))
 
 
 def ways_to_stand(up: np.ndarray | None = None) -> list[list[np.ndarray]]:

@@ -11,7 +11,8 @@ from torch import Tensor
 from sofgan.parallel import Mapper
 from sofgan.session import UNWATCHED, Session
 from sofgan.sof.inversion.cameras import FramingCameras
-from sofgan.sof.inversion.invert import Inversion, Recipe, invert
+from sofgan.sof.inversion.fit import Recipe
+from sofgan.sof.inversion.invert import Inversion, invert
 from sofgan.sof.sof import SofFile
 
 

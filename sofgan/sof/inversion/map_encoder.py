@@ -14,8 +14,8 @@ from sofgan.labels import NAMES, NUM_CLASSES, VOID, mirror, resize
 from sofgan.seeds import derive_seed, torch_generator
 from sofgan.session import UNWATCHED, Session
 from sofgan.shares import add_gradients, share_slices
-from sofgan.sof.data import ViewSet
 from sofgan.sof.inversion.code_prior import CodePrior
+from sofgan.sof.view_set import ViewSet
 from sofgan.training import warmup_cosine
 
 INPUT_SIZE = 64  # pixels

@@ -11,16 +11,8 @@ from sofgan.seeds import derive_seed, torch_generator
 from sofgan.session import UNWATCHED, Session
 from sofgan.sof.data import take_turns
 from sofgan.sof.inversion.cameras import PositionCameras
-from sofgan.sof.inversion.invert import (
-    ADAM_BETA1,
-    Fit,
-    Inversion,
-    Recipe,
-    prior_of,
-    rehearsing,
-    scored,
-    tell,
-)
+from sofgan.sof.inversion.fit import Fit, Recipe
+from sofgan.sof.inversion.invert import ADAM_BETA1, Inversion, prior_of, rehearsing, scored, tell
 from sofgan.sof.inversion.map_adam import MapAdam
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import learn

@@ -5,9 +5,9 @@ from torch import Tensor
 
 from sofgan import runtime
 from sofgan.scores.segmentation import ConfusionMatrix
-from sofgan.sof.data import ViewSet
 from sofgan.sof.inversion.invert import Inversion
 from sofgan.sof.render import render_view
+from sofgan.sof.view_set import ViewSet
 
 
 def frontal_views(views: ViewSet) -> Tensor:

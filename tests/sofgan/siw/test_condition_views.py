@@ -201,16 +201,16 @@ def test_heads_drawn_for_several_purposes_are_those_of_each_alone():
 def test_heads_to_train_on_have_several_views_one_after_another(count):
     """Each head has a torso of its own and any cameras; heads to score by are all others."""
     sof, several = untrained([1] * 20), dataclasses.replace(ANGLES, cameras="people", views_per_head=3)
-    known = plan_views(sof, None, FRAMING, ANGLES, {"training": 50}, 1)["training"].poses
+    known = plan_views(sof, HeadSampling(), VIEWS, {"training": 50}, 1)["training"].poses
     known = dataclasses.replace(known, shoulders=np.arange(50.0)[:, None] * np.ones(3))
-    plan = plan_views(
-        sof, JudgeOfTwo(), FRAMING, several, {"training": count, "evaluation": count}, 5, people=known
-    )
+    judged, views = HeadSampling(reference=JudgeOfTwo()), PortraitViews(FRAMING, several, 32, known)
+    plan = plan_views(sof, judged, views, {"training": count, "evaluation": count}, 5)
     codes, poses = plan["training"].codes, plan["training"].poses
     assert len(codes) == len(poses) == count
     heads = np.unique(codes, axis=0)
     assert len(heads) == -(-count // 3) and (codes == codes[np.arange(count) // 3 * 3]).all()
-    alone = sample_heads(sof, JudgeOfTwo(), len(heads), torch_generator(5, "siw", "sof codes", "training"))
+    again = HeadSampling(reference=JudgeOfTwo())
+    alone = sample_heads(sof, again, len(heads), torch_generator(5, "siw", "sof codes", "training"))
     np.testing.assert_array_equal(codes[::3], alone.numpy())
     np.testing.assert_array_equal(poses.shoulders, poses.shoulders[np.arange(count) // 3 * 3])
     assert len(np.unique(poses.shoulders[::3], axis=0)) == len(heads)

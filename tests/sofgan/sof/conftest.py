@@ -8,10 +8,10 @@ import torch
 
 from sofgan import cameras
 from sofgan.sof.config import FieldConfig, MarcherConfig, RaySampling, SofConfig, SofLoss, TrainSof
-from sofgan.sof.data import read_views, view_files
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import finish, train_sof
+from sofgan.sof.view_set import read_views, view_files
 from tests import scenes
 
 

@@ -12,9 +12,9 @@ from sofgan.config import from_mapping
 from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import TrainSof
-from sofgan.sof.data import read_views, view_files
 from sofgan.sof.sof import load_sof
 from sofgan.sof.train import train_sof
+from sofgan.sof.view_set import read_views, view_files
 from sofgan.sof.warm_start import train_on
 
 

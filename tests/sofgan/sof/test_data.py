@@ -10,19 +10,10 @@ import torch
 from sofgan import cameras, labels
 from sofgan.files import write_npz
 from sofgan.sof.config import RaySampling
-from sofgan.sof.data import (
-    RaySampler,
-    ViewsError,
-    border_mask,
-    instance_name,
-    instance_schedule,
-    known_points,
-    pixel_density,
-    read_views,
-    split_instances,
-    view_files,
-)
+from sofgan.sof.data import RaySampler, instance_schedule, known_points
+from sofgan.sof.pixel_density import border_mask, pixel_density
 from sofgan.sof.rays import ball_interval
+from sofgan.sof.view_set import ViewsError, instance_name, read_views, split_instances, view_files
 from tests import scenes
 
 

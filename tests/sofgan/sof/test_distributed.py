@@ -11,10 +11,10 @@ from sofgan import distributed
 from sofgan.config import to_mapping
 from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, WarmStart
-from sofgan.sof.data import read_views, view_files
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import finish, train_sof
+from sofgan.sof.view_set import read_views, view_files
 from sofgan.sof.warm_start import train_on
 
 WORKER = Path(__file__).with_name("distributed_worker.py")

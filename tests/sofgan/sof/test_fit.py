@@ -8,14 +8,16 @@ import torch
 
 from sofgan import cameras
 from sofgan.cameras import Camera
+from sofgan.sof import volume_marcher
 from sofgan.sof.config import InvertMasks, SofConfig, SofLoss
 from sofgan.sof.inversion import invert as inversion
 from sofgan.sof.inversion.cameras import FramingCameras
 from sofgan.sof.inversion.code_prior import fit_prior, open_prior
-from sofgan.sof.inversion.invert import COARSE_SIZE, Fit, Recipe, project_within
+from sofgan.sof.inversion.fit import Fit, Recipe, project_within
 from sofgan.sof.inversion.start import search_start
 from sofgan.sof.model import new_model
 from sofgan.sof.rays import Projection, Rays, pixel_rays
+from sofgan.sof.render import COARSE_SIZE
 from tests import scenes
 
 INTRINSICS = torch.tensor([[2.0, 0, 0.5], [0, 3.0, 0.4], [0, 0, 1]])
@@ -85,7 +87,7 @@ def test_the_loss_of_a_fit_is_the_sum_of_its_terms_by_their_weights(fit, monkeyp
         torch.randn((2, 8), generator=numbers(6)),
         None,
     )
-    monkeypatch.setattr(inversion, "project_within", lambda *arguments: seen)
+    monkeypatch.setattr("sofgan.sof.inversion.fit.project_within", lambda *arguments: seen)
     loss, terms = fit.loss(index, pixels, classes, weights, numbers())
     expected = {
         "cross_entropy": -(weights * seen.log_probabilities.gather(-1, classes[..., None])[..., 0]).mean(),
@@ -122,7 +124,7 @@ def test_samples_lie_within_a_pixels_range_or_all_along_where_it_is_empty(fit, m
         asked.append(torch.stack([low, high], -1))
         return low[..., None].expand(*low.shape, samples)
 
-    monkeypatch.setattr(inversion.volume_marcher, "stratified", stratified)
+    monkeypatch.setattr(volume_marcher, "stratified", stratified)
     ranges = torch.tensor([[[3.5, 4.5], [1.0, 9.0], [torch.inf, -torch.inf], [4.5, 3.5]]])
     project_within(fit.model, fit.model.generate(fit.codes()[:1]), rays, ranges, numbers())
     torch.testing.assert_close(asked[0], torch.tensor([[[3.5, 4.5], [3.0, 5.0], [3.0, 5.0], [3.0, 5.0]]]))

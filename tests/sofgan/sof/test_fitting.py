@@ -5,8 +5,8 @@ import dataclasses
 import pytest
 import torch
 
-from sofgan.sof.data import ViewsError, read_views, view_files
 from sofgan.sof.fitting import fit_codes, score_codes, with_codes
+from sofgan.sof.view_set import ViewsError, read_views, view_files
 from tests import scenes
 
 STEPS = 150

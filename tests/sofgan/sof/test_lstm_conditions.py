@@ -19,11 +19,11 @@ from sofgan.siw.condition_views import (
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, training_views
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig, SofLoss
-from sofgan.sof.data import read_views, view_files
 from sofgan.sof.field import Field
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof
 from sofgan.sof.train import train_sof
+from sofgan.sof.view_set import read_views, view_files
 from tests import scenes
 
 RADIUS, FOV_DEGREES = 7.7, 15.0  # of profiles/paper.yaml

@@ -10,18 +10,11 @@ import torch
 from sofgan.files import write_npz
 from sofgan.sof import mapped_views
 from sofgan.sof.config import RaySampling
-from sofgan.sof.data import (
-    RayBatches,
-    RaySampler,
-    ViewsError,
-    ViewSet,
-    border_mask,
-    count_views,
-    read_views,
-    view_files,
-)
+from sofgan.sof.data import RayBatches, RaySampler
 from sofgan.sof.mapped_views import forget_views, open_views
+from sofgan.sof.pixel_density import border_mask
 from sofgan.sof.train import train_sof
+from sofgan.sof.view_set import ViewsError, ViewSet, count_views, read_views, view_files
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import torch._dynamo  # noqa: F401  Before OpenGL: triton, which it loads, crash
 from sofgan import cameras, labels
 from sofgan.apps.mesh import extract_mesh
 from sofgan.cameras import Camera
-from sofgan.sof.data import read_views, view_files
+from sofgan.sof.view_set import read_views, view_files
 
 
 @pytest.fixture

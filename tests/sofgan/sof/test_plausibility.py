@@ -10,12 +10,11 @@ from sofgan import cameras, labels
 from sofgan.cameras import Camera
 from sofgan.scores.segmentation import image_mean_iou, pairwise_mean_iou
 from sofgan.sof import plausibility
+from sofgan.sof.head_statistics import head_statistics, parts_present
 from sofgan.sof.plausibility import (
     JudgingViews,
     fit_reference,
-    head_statistics,
     judging_poses,
-    parts_present,
     render_heads,
     sample_plausible,
     score_space,

@@ -10,11 +10,12 @@ from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.sof import precision, train
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.data import RaySampler, read_views, view_files
+from sofgan.sof.data import RaySampler
 from sofgan.sof.model import new_model
 from sofgan.sof.precision import bfloat16_layers, mixed_precision, wide_layers
 from sofgan.sof.rays import camera_rays
 from sofgan.sof.triplane import read_planes
+from sofgan.sof.view_set import read_views, view_files
 
 HYPER = FieldConfig("hyper", code_size=8, phi_hidden=64, hyper_hidden=64, head_hidden=1)
 TRIPLANE = FieldConfig(

@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from sofgan.sof.config import RaySampling
-from sofgan.sof.data import RaySampler, read_views, view_files
+from sofgan.sof.data import RaySampler
 from sofgan.sof.ray_draws import draw_pixels
+from sofgan.sof.view_set import read_views, view_files
 
 PAPER = RaySampling(border_share=0.0, rare_share=0.0, correction=1.0, replacement=False)
 

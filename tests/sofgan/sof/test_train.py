@@ -13,7 +13,7 @@ from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
 from sofgan.sof import train
 from sofgan.sof.config import FieldConfig, MarcherConfig, Sampling, SofConfig, SofLoss
-from sofgan.sof.data import RaySampler, known_points, read_views, view_files
+from sofgan.sof.data import RaySampler, known_points
 from sofgan.sof.losses import sof_loss, weighted_cross_entropy
 from sofgan.sof.model import SofModel, new_model
 from sofgan.sof.rays import Projection
@@ -21,6 +21,7 @@ from sofgan.sof.render import RenderedView
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import load_sof, save_sof
 from sofgan.sof.train import finish, train_sof, validate
+from sofgan.sof.view_set import read_views, view_files
 from sofgan.training import write_curve
 
 

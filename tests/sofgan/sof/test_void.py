@@ -10,20 +10,15 @@ from sofgan import labels
 from sofgan.files import write_npz
 from sofgan.labels import mirror
 from sofgan.scores.segmentation import ConfusionMatrix, batch_mean_iou
-from sofgan.sof.data import (
-    RaySampler,
-    border_mask,
-    known_points,
-    pixel_density,
-    read_views,
-    view_files,
-)
+from sofgan.sof.data import RaySampler, known_points
 from sofgan.sof.fitting import fit_codes, score_codes
+from sofgan.sof.head_statistics import head_statistics
 from sofgan.sof.inversion.map_encoder import MapEncoder
 from sofgan.sof.inversion.start import face_moments
 from sofgan.sof.losses import picked_classes, point_cross_entropy, sof_loss, weighted_cross_entropy
-from sofgan.sof.plausibility import head_statistics
+from sofgan.sof.pixel_density import border_mask, pixel_density
 from sofgan.sof.train import rows, train_sof
+from sofgan.sof.view_set import read_views, view_files
 
 FACE = (
     labels.SKIN,

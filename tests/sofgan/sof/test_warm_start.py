@@ -8,9 +8,10 @@ from sofgan.files import sha256_file
 from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import WarmStart
-from sofgan.sof.data import instance_schedule, read_views, view_files
+from sofgan.sof.data import instance_schedule
 from sofgan.sof.sof import save_sof
 from sofgan.sof.train import finish, train_sof
+from sofgan.sof.view_set import read_views, view_files
 from sofgan.sof.warm_start import (
     WarmStartError,
     load_previous,

@@ -11,7 +11,8 @@ from sofgan.rendering.process_renderer import process_renderer
 from sofgan.scans.face_frame import FaceFrame, rotation_angle
 from sofgan.scans.materials import Material
 from sofgan.scans.reading import RawScan, ScanError
-from sofgan.scans.unlabelled.face_finding import FoundFace, Sight, _firmest, find_face, ways_to_stand
+from sofgan.scans.unlabelled.face_finding import Sight, _firmest, find_face, ways_to_stand
+from sofgan.scans.unlabelled.face_in_view import FoundFace
 from tests import toyhead
 
 _UPRIGHT = np.eye(4)

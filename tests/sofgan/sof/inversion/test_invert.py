@@ -11,15 +11,16 @@ from sofgan.images import reframe
 from sofgan.scores.segmentation import batch_mean_iou
 from sofgan.session import Checkpoints, Session
 from sofgan.sof.config import InvertMasks
-from sofgan.sof.data import read_views, view_files
-from sofgan.sof.inversion import invert as inversion
+from sofgan.sof.inversion import fit
 from sofgan.sof.inversion.cameras import FramingCameras, PositionCameras
 from sofgan.sof.inversion.device_groups import invert_dealt
-from sofgan.sof.inversion.invert import Recipe, extend, invert, join, part, release
+from sofgan.sof.inversion.fit import Recipe
+from sofgan.sof.inversion.invert import extend, invert, join, part, release
 from sofgan.sof.inversion.scores import frontal_views, score_other_views
 from sofgan.sof.inversion.start import face_moments, search_start
 from sofgan.sof.sof import SofFile, load_sof, save_sof
 from sofgan.sof.train import validate
+from sofgan.sof.view_set import read_views, view_files
 from tests import scenes
 
 CONFIG = InvertMasks(
@@ -113,7 +114,7 @@ def test_threads_change_no_bit_and_shares_round_alone(trained, maps, known, monk
         found = release(trained, found, maps, Recipe(config, tiny_training, known=known), 0)
         return [found.codes, found.views.values.detach(), *found.model.state_dict().values()]
 
-    monkeypatch.setattr(inversion, "LEAST_SHARE", 1)
+    monkeypatch.setattr(fit, "LEAST_SHARE", 1)
     try:
         one, two = run(1), run(2)
         assert all(torch.equal(a, b) for a, b in zip(one, two))

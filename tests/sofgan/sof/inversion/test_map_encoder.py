@@ -8,7 +8,6 @@ import torch
 
 from sofgan import cameras
 from sofgan.labels import NAMES, NUM_CLASSES, mirror, resize
-from sofgan.sof.data import read_views
 from sofgan.sof.inversion.code_prior import fit_prior
 from sofgan.sof.inversion.map_encoder import (
     CAMERA_UNITS,
@@ -18,6 +17,7 @@ from sofgan.sof.inversion.map_encoder import (
     portrait_crops,
     train_encoder,
 )
+from sofgan.sof.view_set import read_views
 from tests import scenes
 
 

@@ -15,7 +15,8 @@ from sofgan.sof.config import InvertMasks, RaySampling
 from sofgan.sof.inversion import paper_inversion
 from sofgan.sof.inversion.cameras import PositionCameras
 from sofgan.sof.inversion.code_prior import fit_prior, open_prior
-from sofgan.sof.inversion.invert import Fit, Recipe, invert
+from sofgan.sof.inversion.fit import Fit, Recipe
+from sofgan.sof.inversion.invert import invert
 from sofgan.sof.inversion.map_adam import MapAdam
 from sofgan.sof.inversion.paper_inversion import invert_in_turns
 
@@ -220,7 +221,7 @@ def test_released_modules_are_clipped_as_configured(trained, maps, even):
 
 
 def test_with_a_rehearsal_known_codes_move_too(trained, maps, even, views_folder):
-    from sofgan.sof.data import read_views, view_files
+    from sofgan.sof.view_set import read_views, view_files
 
     known = read_views(view_files(views_folder, ["synthetic"]))
     config = dataclasses.replace(SHORT, rehearsal_instances=2)
