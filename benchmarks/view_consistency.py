@@ -10,7 +10,7 @@ percent over heads.
 Then parts are taken out or made smoother, without training anew, so a part's share is what the figures gain; how far a
 change goes, by the difference between styles, stands beside it: where that is much, the generator works with what it
 has never seen, and the row says little. All rows from the third on are without noise and painted on a canvas half as
-wide again, so that no border of zeros is near.
+wide again, so that no border of zeros is near, and what they change is told against the third.
 
 The floor is of rendered avatars, whose texture is fixed to them. With --identity the distance of dlib's face
 descriptors over the orbit stands beside that between styles and between heads, where `face-recognition-models` and
