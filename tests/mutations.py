@@ -1440,6 +1440,97 @@ MUTATIONS = (
         },
     ),
     (
+        "sofgan/evaluation/warping.py",
+        "tests/sofgan/evaluation/test_warping.py",
+        {
+            "pixels that are hidden count": (
+                "inside & near & (around > 0).all(-1)",
+                "inside & (around > 0).all(-1)",
+            ),
+            "places half a pixel off": (
+                "grid = (place + 0.5) * (2 / size) - 1",
+                "grid = place * (2 / size) - 1",
+            ),
+            "sources and targets turned round": (
+                "origins, directions = cameras.rays(views[targets])",
+                "origins, directions = cameras.rays(views[sources])",
+            ),
+            "borders of surfaces have a depth": (
+                "torch.where(near & (around > 0).all(-1), mean, 0.0)",
+                "torch.where((around > 0).all(-1), mean, 0.0)",
+            ),
+            "pairs of views one way": (
+                "np.abs(np.abs(yaws[:, None] - yaws[None])",
+                "np.abs((yaws[:, None] - yaws[None])",
+            ),
+        },
+    ),
+    (
+        "sofgan/evaluation/view_consistency.py",
+        "tests/sofgan/evaluation/test_view_consistency.py",
+        {
+            "hidden pixels are compared": (
+                "weights = warp.seen / warp.seen.sum",
+                "weights = torch.ones_like(warp.seen) / warp.seen.sum",
+            ),
+            "views that are not warped": (
+                "moved = warp.apply(images[sources].flatten(1, 2)).view_as(there)",
+                "moved = images[sources]",
+            ),
+            "all heads in the same styles": ('"orbit styles", head)', '"orbit styles", 0)'),
+        },
+    ),
+    (
+        "sofgan/evaluation/intervals.py",
+        "tests/sofgan/evaluation/test_view_consistency.py",
+        {
+            "the range of pictures is 1": ("np.log10(4 /", "np.log10(1 /"),
+            "an interval of half the heads": (
+                "size=(DRAWS, len(values))",
+                "size=(DRAWS, (len(values) + 1) // 2)",
+            ),
+        },
+    ),
+    (
+        "sofgan/evaluation/equivariance.py",
+        "tests/sofgan/evaluation/test_equivariance.py",
+        {
+            "a picture that is not shifted back": ("images[1:]):", "images[:1].expand_as(images)[1:]):"),
+            "shifts of label pixels": (
+                "crop(wide, down * times, right * times, border)",
+                "crop(wide, down, right, border)",
+            ),
+            "content moves up": ("(len(wide) - size) // 2 - down", "(len(wide) - size) // 2 + down"),
+        },
+    ),
+    (
+        "sofgan/evaluation/yaw_bins.py",
+        "tests/sofgan/evaluation/test_yaw_bins.py",
+        {
+            "left and right are one bin apart": ("turned = np.abs(yaws_degrees)", "turned = yaws_degrees"),
+            "fitted to what it is tested by": (
+                "_fit(statistics[half], yaws[half])",
+                "_fit(statistics[~half], yaws[~half])",
+            ),
+            "faces of all sizes alike": (
+                "width = np.sqrt(np.maximum(squares, 1.0))",
+                "width = np.sqrt(np.maximum(0 * squares, 99.0))",
+            ),
+        },
+    ),
+    (
+        "sofgan/evaluation/avatar_orbits.py",
+        "tests/sofgan/evaluation/test_avatar_orbits.py",
+        {
+            "each view exposed by itself": ("shaded[front][covered]", "shaded[0][triangles[0] >= 0]"),
+            "all avatars in their own colors": ("recolored(head, colors)", "head"),
+            "a class in one color": (
+                "albedo = head.albedo * np.where",
+                "albedo = head.albedo.mean(0) * np.where",
+            ),
+        },
+    ),
+    (
         "sofgan/evaluation/restyling.py",
         "tests/sofgan/evaluation/test_restyling.py",
         {
