@@ -53,7 +53,6 @@ from sofgan.evaluation.view_consistency import (
     render_orbits,
     warp_errors,
 )
-from sofgan.evaluation.warping import find_warp, neighbours
 from sofgan.files import write_png
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
@@ -68,6 +67,7 @@ from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import Siw, load_siw, to_uint8
 from sofgan.siw.spade import Spade
 from sofgan.sof.sof import load_sof
+from sofgan.warping import find_warp, neighbours
 
 CANVAS_BORDER = 4  # share of a map's side that a canvas has more on each side, by which it is divided
 SMOOTHING_STEP = 4  # of the encoder's stride: so many places along each axis, either side, are averaged

@@ -1263,8 +1263,6 @@ MUTATIONS = (
             ),
         },
     ),
-        },
-    ),
     (
         "sofgan/siw/shoulders.py",
         "tests/sofgan/siw/test_shoulders.py",
@@ -1440,7 +1438,7 @@ MUTATIONS = (
         },
     ),
     (
-        "sofgan/evaluation/warping.py",
+        "sofgan/warping.py",
         "tests/sofgan/evaluation/test_warping.py",
         {
             "pixels that are hidden count": (
