@@ -91,7 +91,7 @@ def train_recipe(
     """
 
     def start(config: TrainSiw):
-        batches = Batches(config, sources.photos, sources.maps, seed, device, sources.photo_labels)
+        batches = Batches(config, sources, seed, device)
         return SiwTraining(config, seed, device), batches
 
     # As many photos as fit into the time, by the rate of some steps.

@@ -15,7 +15,7 @@ from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.conditions import TRAINING, Conditions
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import Sources, open_source
+from sofgan.siw.data import Sources, open_source, shares_of
 from sofgan.siw.model import Siw, save_siw
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.train import train
@@ -41,7 +41,7 @@ def main() -> None:
     use_gpu(machine.device, exact=False)
     with distributed.process_group(machine.device) as device, stage_run("train_siw", params) as run:
         # Each process reads by itself what it needs: nothing that large is sent from one to another.
-        photos, photo_labels = _photos(params, machine.workers)
+        photos, photo_labels, photo_shares = _photos(params, machine.workers)
         used = {name: path for name, path in MAPS.items() if params.uses(name)}
         maps = {name: _maps(params, path, machine.workers) for name, path in used.items()}
         conditions = Conditions(paths.CONDITIONS)
@@ -50,7 +50,7 @@ def main() -> None:
         grid_labels = _grid_labels(maps, params)
         inputs = {str(path): sha256_file(path) for path in (conditions.index_file, *_indexes())}
         heads = conditions.heads() if params.compares_views else None
-        sources = Sources(photos, maps, photo_labels, heads)
+        sources = Sources(photos, maps, photo_labels, heads, photo_shares)
         states = session("train_siw", params, run, inputs=inputs)
         siw, rows = train(sources, grid_labels, params, seed(), device, states)
         if distributed.rank() == 0:
@@ -72,7 +72,7 @@ def _save(siw: Siw, rows: list[dict[str, float]], grid_labels: np.ndarray, param
 
 
 def _photos(params: TrainSiw, workers: int):
-    """Photos of all sets, and their own label maps in the same order."""
+    """Photos of all sets, their own label maps in the same order, and how likely each is drawn."""
     stores = {name: PhotoStore(paths.PHOTOS[name]) for name in params.photo_sets}
     labels = {name: PhotoStore(MAPS[MAPS_OF[name]]) for name in params.photo_sets}
     places = [
@@ -91,9 +91,12 @@ def _photos(params: TrainSiw, workers: int):
         name, place = places[index]
         return labels[name].labels(place, params.map_size)
 
-    return tuple(
+    sources = (
         open_source(len(places), reader, workers, params.memory_limit_gb) for reader in (read, read_labels)
     )
+    keys = {name: store.keys() for name, store in stores.items()} if params.photo_proportions else {}
+    folders = [keys[name][place].partition("/")[0] for name, place in places] if keys else []
+    return *sources, shares_of(folders, params.photo_proportions)
 
 
 def _maps(params: TrainSiw, path: Path, workers: int):

@@ -25,7 +25,7 @@ TRAINING, EVALUATION = "training", "evaluation"  # sets of maps; they show diffe
 SHARD_VIEWS = 64  # views in a shard: at 256 pixels 4 MiB of labels and 8 MiB of depth
 _LABELS, _DEPTH, _SEEN = "npy", "depth.npy", "npz"  # endings: label maps, depth, and cameras and codes
 SHARD_FILES = (_LABELS, _DEPTH, _SEEN)
-_INDEX, _FORMAT = "conditions.json", "sofgan-conditions-2"
+_INDEX, _FORMAT = "conditions.json", "sofgan-conditions-3"
 
 
 class ConditionsError(UserError, ValueError):

@@ -194,6 +194,8 @@ class TrainSiw:
     consistency_every: Whole  # steps; 0: off
     # photo stores that are real
     photo_sets: Annotated[tuple[Literal["ffhq", "celebamask"], ...], NOT_EMPTY, DISTINCT]
+    # shares of the photos of some folders, by the folder's name in its set; the others have what is left of 1
+    photo_proportions: dict[str, Share]
     share_fakes: bool  # one batch of fakes a step for both updates, else one each
     # sizes that pictures grow through, each with its share of the run
     growth: tuple[tuple[int, Annotated[float, between(0, 1)]], ...]
@@ -218,6 +220,8 @@ class TrainSiw:
         for name in self.map_proportions:
             if name not in MAP_SOURCES:
                 raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
+        if sum(self.photo_proportions.values()) > 1:
+            raise ValueError(f"photo_proportions add up to 1 at most, not {self.photo_proportions}")
         if sum(self.map_proportions.values()) <= 0:
             raise ValueError("map_proportions has a share above 0 of one source at least")
         if self.batch % self.accumulate:

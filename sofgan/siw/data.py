@@ -4,7 +4,7 @@ What a batch holds depends on the seed and the step's number alone, so a resumed
 have seen.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
@@ -42,6 +42,32 @@ class ArraySource:
     def fetch(self, indices: np.ndarray) -> np.ndarray:
         """The pictures of these numbers, stacked."""
         return self.array[indices]
+
+
+def shares_of(folders: Sequence[str], proportions: Mapping[str, float]) -> np.ndarray | None:
+    """Probabilities (N,) of photos, by the folders that they lie in; None where there are no proportions.
+
+    Args:
+        folders: of each photo.
+        proportions: shares of some folders; photos of all others have what is left of 1.
+
+    Raises:
+        InputError: a folder has a share but no photos, or all photos lie in such folders and something is left of 1.
+    """
+    if not proportions:
+        return None
+    named = np.array([folder if folder in proportions else "" for folder in folders])
+    left = 1 - sum(proportions.values())
+    if missing := sorted(set(proportions) - set(named)):
+        known = ", ".join(sorted(set(folders))) or "none"
+        raise InputError(
+            f"photo_proportions gives {missing[0]} a share, but no photo lies there: folders are {known}"
+        )
+    if "" not in named and left > 1e-6:
+        raise InputError(f"photo_proportions add up to {1 - left:g}, but all photos lie in these folders")
+    shares = {**proportions, "": left}
+    counts = {name: int((named == name).sum()) for name in shares}
+    return np.array([shares[name] / counts[name] for name in named.tolist()])
 
 
 class LazySource:
@@ -89,6 +115,7 @@ class Sources:
         None  # (S, S): the photos' own maps, which some critics need
     )
     heads: ConditionHeads | None = None  # with several views each, which are compared
+    photo_shares: np.ndarray | None = None  # (N,) of all photos, adding up to 1; None: all alike
 
 
 @dataclass(frozen=True)
@@ -194,11 +221,8 @@ class Batches:
     cores from the training (25 against 45 img/s on two cores). For a GPU it copies what it read into pinned memory.
 
     Args:
-        config: the block `train_siw`.
-        photos: source of (S, S, 3).
-        maps: name to source of (S, S) label maps; those with no share in `map_proportions` are not used.
-        photo_labels: source of the photos' own maps, in their order; None where no critic sees them.
-        heads: with several views each, where steps compare these.
+        config: the block `train_siw`; maps with no share in its `map_proportions` are not used.
+        sources: those of the photos' own maps are read where they are there.
 
     Raises:
         ValueError: a source with a share is missing, the photos' maps are not as many as they, or heads are missing
@@ -208,13 +232,11 @@ class Batches:
     def __init__(
         self,
         config: TrainSiw,
-        photos,
-        maps: dict,
+        sources: Sources,
         seed: int,
         device: torch.device | str = "cpu",
-        photo_labels=None,
-        heads: ConditionHeads | None = None,
     ):
+        photos, maps, photo_labels, heads = sources.photos, sources.maps, sources.photo_labels, sources.heads
         self.config, self.seed, self.device = config, seed, torch.device(device)
         self.photos, self.photo_labels, self.heads = photos, photo_labels, heads
         if config.compares_views:
@@ -235,6 +257,7 @@ class Batches:
                 raise ValueError(f"map_proportions gives '{name}' a share, but there are no such maps")
         if photo_labels is not None and len(photo_labels) != len(photos):
             raise ValueError(f"{len(photos)} photos have {len(photo_labels)} label maps")
+        self.ends = None if sources.photo_shares is None else np.cumsum(sources.photo_shares)
         self.sources = [maps[name] for name in used]
         self.shares = np.array(list(used.values())) / sum(used.values())
         self.pool = ThreadPoolExecutor(1)
@@ -262,7 +285,7 @@ class Batches:
         # Draws are those of the whole batch, whatever this process' share.
         rng = numpy_generator(self.seed, "siw", "batch", step)
         crops = self._crops(rng).rows(self.mine)
-        chosen = rng.integers(len(self.photos), size=self.batch)[self.mine]
+        chosen = self._chosen(rng)[self.mine]
         photos, own = self.photos.fetch(chosen), None
         if self.photo_labels is not None:
             own = crop_labels(self.photo_labels.fetch(chosen), crops, self.config.generator.label_size)
@@ -272,6 +295,12 @@ class Batches:
             photos, labels = _pinned(photos), _pinned(labels)
             own, pairs = own if own is None else _pinned(own), pairs and pairs.each(_pinned)
         return photos, crops, labels, own, pairs
+
+    def _chosen(self, rng: np.random.Generator) -> np.ndarray:
+        """Numbers of the photos of a whole batch."""
+        if self.ends is None:
+            return rng.integers(len(self.photos), size=self.batch)
+        return np.minimum(np.searchsorted(self.ends, rng.random(self.batch), "right"), len(self.photos) - 1)
 
     def _pairs(self, step: int) -> HeadPairs:
         """Views of heads that are compared in a step, with maps of the size that is painted."""

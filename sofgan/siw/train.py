@@ -1,5 +1,7 @@
 """The loop of a training of the SIW StyleGAN: batches in, reports and resumable states out."""
 
+from dataclasses import replace
+
 import numpy as np
 import torch
 from torch import nn
@@ -48,7 +50,7 @@ def train(
         if photo_labels is None:
             raise ValueError("critics of regions and palettes need the photos' own label maps")
     training = SiwTraining(config, seed, device, config.autocast and torch.device(device).type == "cuda")
-    batches = Batches(config, sources.photos, sources.maps, seed, device, photo_labels, sources.heads)
+    batches = Batches(config, replace(sources, photo_labels=photo_labels), seed, device)
     total = max(1, round(1000 * config.kimg / config.batch))
     tick = max(1, round(1000 * config.report_every_kimg / config.batch))
     first, state = session.resume()

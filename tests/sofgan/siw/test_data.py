@@ -4,16 +4,19 @@ import numpy as np
 import pytest
 import torch
 
+from sofgan.errors import InputError
 from sofgan.labels import L_NOSE, NUM_CLASSES, R_NOSE, mirror
 from sofgan.siw.data import (
     ArraySource,
     Batches,
     Crops,
     LazySource,
+    Sources,
     crop_labels,
     crop_photos,
     draw_crops,
     open_source,
+    shares_of,
 )
 from tests.sofgan.siw.heads import write_heads
 
@@ -26,13 +29,15 @@ def whole(batch, flipped=False):
 def make(tiny_training):
     """Makes batches; changes are fields of the configuration."""
 
-    def batches(photos, maps, seed=0, photo_labels=None, **changes):
+    def batches(photos, maps, seed=0, photo_labels=None, photo_shares=None, **changes):
         if isinstance(maps, np.ndarray):
             maps = {"parsed": ArraySource(maps)}
         config = tiny_training(**{"scale_max": 1.7, **changes})
         if photo_labels is not None:
             photo_labels = ArraySource(photo_labels)
-        return Batches(config, ArraySource(photos), maps, seed, photo_labels=photo_labels)
+        return Batches(
+            config, Sources(ArraySource(photos), maps, photo_labels, photo_shares=photo_shares), seed
+        )
 
     return batches
 
@@ -92,7 +97,8 @@ def test_what_goes_to_a_gpu_is_pinned_by_the_thread_that_reads(
     sources, heads = {"parsed": ArraySource(maps)}, write_heads(tmp_path / "heads", size=32)
     config = tiny_training(consistency_weight=1.0, consistency_every=2)
     for device, counts in (("cpu", (0, 0)), ("cuda", (7, 10))):
-        batches = Batches(config, ArraySource(photos[:5]), sources, 0, device, ArraySource(maps), heads)
+        made = Sources(ArraySource(photos[:5]), sources, ArraySource(maps), heads)
+        batches = Batches(config, made, 0, device)
         for step, count in enumerate(counts):
             found = batches._read(step)
             assert len(pinned) == count and found[0].shape == (4, 32, 32, 3) and found[3].shape == (4, 16, 16)
@@ -204,3 +210,26 @@ def test_scales_are_drawn_evenly_and_windows_anywhere_inside():
     for edge in (crops.left, crops.top):
         counts, _ = np.histogram(edge / (1 - crops.side), bins=4, range=(0, 1))
         assert counts.min() > 1850
+
+
+def test_folders_have_their_shares_of_photos(make):
+    """Photos of one brightness a folder: a few of one come as often as is asked, all others alike."""
+    folders = ["few"] * 2 + ["many"] * 20 + ["other"] * 10
+    brightness = {"few": 250, "many": 100, "other": 10}
+    photos = np.stack([np.full((16, 16, 3), brightness[name], np.uint8) for name in folders])
+    shares = shares_of(folders, {"few": 0.5})
+    assert shares.sum() == pytest.approx(1) and shares[:2].tolist() == [0.25, 0.25]
+    batches = make(photos, photos[..., 0] % 17, photo_shares=shares, batch=100)
+    seen = torch.cat([batches(step).photos[:, 0, 0, 0] for step in range(10)])
+    values = (seen * 127.5 + 127.5).round().tolist()
+    assert values.count(250) / 1000 == pytest.approx(0.5, abs=0.05)
+    assert values.count(100) / 1000 == pytest.approx(1 / 3, abs=0.05)
+    again = make(photos, photos[..., 0] % 17, photo_shares=shares, batch=100)
+    assert torch.equal(again(3).photos, batches(3).photos)
+    assert shares_of(folders, {}) is None
+    with pytest.raises(InputError, match="gives others a share, but no photo.*few, many, other"):
+        shares_of(folders, {"others": 0.5})
+    with pytest.raises(InputError, match="add up to 0.9, but all photos lie in these folders"):
+        shares_of(["a", "b"], {"a": 0.5, "b": 0.4})
+    with pytest.raises(ValueError, match="at most"):
+        make(photos, photos[..., 0] % 17, photo_proportions={"few": 0.6, "many": 0.5})

@@ -14,7 +14,7 @@ from sofgan.config import ConfigError, from_mapping, to_mapping
 from sofgan.labels import L_NOSE, R_NOSE
 from sofgan.siw.config import DiscriminatorConfig, GeneratorConfig, TrainSiw
 from sofgan.siw.critics.residual import ResidualBlock, ResidualDiscriminator
-from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.data import ArraySource, Batches, Sources
 from sofgan.siw.generator import Generator
 from sofgan.siw.mixing import draw_similarity, one_hot
 from sofgan.siw.operators import halve_blurred, strided_conv2
@@ -181,7 +181,7 @@ def test_all_of_the_papers_switches_train_together(tiny_training, photos, maps, 
         discriminator={"downsample": "strided"},
     )  # fmt: skip
     training = SiwTraining(config, 0, "cpu", autocast)
-    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)
+    batches = Batches(config, Sources(ArraySource(photos), {"parsed": ArraySource(maps)}), 0)
     before = [value.clone() for value in training.painted + training.learned]
     for step in range(2):
         scalars = training.step(step, batches(step))

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.data import ArraySource, Batches, Sources
 from sofgan.siw.generator import Generator, fixed_noise, random_noise
 from sofgan.siw.losses import path_length_penalty
 from sofgan.siw.mixing import draw_similarity, one_hot, two_style_weights
@@ -80,7 +80,7 @@ def test_a_training_penalises_the_layers_that_paint(tiny_training, photos, maps,
     growth = ((8, 0.5),) if size == 8 else ()
     config = tiny_training(generator={"mixing": mixing}, growth=growth)
     training = SiwTraining(config, 0, "cpu")
-    batch = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)(0)
+    batch = Batches(config, Sources(ArraySource(photos), {"parsed": ArraySource(maps)}), 0)(0)
     assert batch.photos.shape[-1] == size
     training.mean_path_length.fill_(0.3)
     penalty, mean = training._path_length(next(training._parts(batch)), 0)
@@ -109,7 +109,7 @@ def test_a_training_penalises_the_layers_that_paint(tiny_training, photos, maps,
 def test_the_penalty_teaches_the_generator_and_its_mapping(tiny_training, photos, maps):
     config = tiny_training()
     training = SiwTraining(config, 0, "cpu")
-    batch = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0)(0)
+    batch = Batches(config, Sources(ArraySource(photos), {"parsed": ArraySource(maps)}), 0)(0)
     penalty, _ = training._path_length(next(training._parts(batch)), 0)
     penalty.backward()
     assert training.generator.mapping.layers[0].weight.grad.abs().sum() > 0

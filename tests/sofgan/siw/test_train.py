@@ -39,8 +39,8 @@ def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0, he
 
 def first_batch(config, photos, maps, photo_labels=None, heads=None):
     labels = None if photo_labels is None else ArraySource(photo_labels)
-    sources = ArraySource(photos), {"parsed": ArraySource(maps)}
-    return Batches(config, *sources, 0, photo_labels=labels, heads=heads)(0)
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, labels, heads)
+    return Batches(config, sources, 0)(0)
 
 
 def test_a_killed_and_resumed_training_writes_the_same_bytes(tiny_training, photos, maps, tmp_path):
@@ -100,9 +100,8 @@ def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
     def trained(threads: int) -> tuple[dict, list[torch.Tensor], int]:
         runtime.use_cpu(threads)
         training = SiwTraining(config, 0, "cpu")
-        source = ArraySource(labels)
-        sources = ArraySource(photos), {"parsed": ArraySource(maps)}
-        batches = Batches(config, *sources, 0, photo_labels=source, heads=heads)
+        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(labels), heads)
+        batches = Batches(config, sources, 0)
         scalars = {}
         for step in range(3):
             scalars |= training.step(step, batches(step))
@@ -140,9 +139,9 @@ def test_a_step_in_parts_is_the_step(tiny_training, photos, maps, share_fakes, t
             },
             **COMPARED,
         )  # fmt: skip
-        training, own = SiwTraining(config, 0, "cpu"), ArraySource(labels)
-        sources = ArraySource(photos), {"parsed": ArraySource(maps)}
-        batches = Batches(config, *sources, 0, photo_labels=own, heads=heads)
+        training = SiwTraining(config, 0, "cpu")
+        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, ArraySource(labels), heads)
+        batches = Batches(config, sources, 0)
         scalars = [training.step(step, batches(step)) for step in range(2)]
         trained.append((training, scalars))
     (whole, expected), (parted, scalars) = trained
@@ -178,7 +177,7 @@ def test_the_generator_compiles_whole_and_trains_the_same(tiny_training, photos,
 def test_small_pictures_train_what_they_use(tiny_training, photos, maps, tmp_path):
     config = tiny_training(growth=((8, 0.125),), path_length_every=0, **COMPARED)
     training, heads = SiwTraining(config, 0, "cpu"), write_heads(tmp_path / "heads")
-    batches = Batches(config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0, heads=heads)
+    batches = Batches(config, Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, heads=heads), 0)
     last = training.generator.blocks[-1]
     before = [parameter.clone() for parameter in last.parameters()]
     assert all(torch.isfinite(value) for value in training.step(0, batches(0)).values())
@@ -198,9 +197,8 @@ def test_all_critics_see_small_pictures(tiny_training, photos, maps):
         discriminator={"kind": "hybrid", "region_weight": 1.0, "palette_weight": 1.0, "projected_size": 64},
     )  # fmt: skip
     training = SiwTraining(config, 0, "cpu")
-    batches = Batches(
-        config, ArraySource(photos[:5]), {"parsed": ArraySource(maps)}, 0, photo_labels=ArraySource(maps)
-    )
+    sources = Sources(ArraySource(photos[:5]), {"parsed": ArraySource(maps)}, ArraySource(maps))
+    batches = Batches(config, sources, 0)
     for step, size in enumerate((8, 16)):
         batch = batches(step)
         seen = training.critics.look(batch.photos, one_hot(batch.photo_labels), torch.Generator())

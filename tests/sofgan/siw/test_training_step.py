@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from sofgan.siw.data import ArraySource, Batches
+from sofgan.siw.data import ArraySource, Batches, Sources
 from sofgan.siw.training_step import Part, SiwTraining
 
 
@@ -13,9 +13,8 @@ def begin(tiny_training, photos, maps):
 
     def make(**changes):
         config = tiny_training(**changes)
-        return SiwTraining(config, 0, "cpu"), Batches(
-            config, ArraySource(photos), {"parsed": ArraySource(maps)}, 0
-        )
+        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)})
+        return SiwTraining(config, 0, "cpu"), Batches(config, sources, 0)
 
     return make
 

@@ -13,7 +13,7 @@ from sofgan import distributed
 from sofgan.cameras import Camera, project, rays
 from sofgan.errors import InputError
 from sofgan.siw.conditions import HeadPairs
-from sofgan.siw.data import ArraySource, Batches, half
+from sofgan.siw.data import ArraySource, Batches, Sources, half
 from sofgan.siw.generator import random_noise
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.training_step import SiwTraining
@@ -157,8 +157,8 @@ def begin(tiny_training, photos, maps, tmp_path):
 
     def make(**changes):
         config = tiny_training(**{"consistency_weight": 1.0, "consistency_every": 1, **changes})
-        sources = ArraySource(photos), {"parsed": ArraySource(maps)}
-        return SiwTraining(config, 0, "cpu"), Batches(config, *sources, 0, heads=heads)
+        sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, heads=heads)
+        return SiwTraining(config, 0, "cpu"), Batches(config, sources, 0)
 
     return make
 
@@ -236,12 +236,12 @@ def test_rows_of_heads_are_those_of_every_second_picture(begin):
 
 
 def test_views_that_fit_no_pictures_are_refused(tiny_training, photos, maps, tmp_path):
-    sources = ArraySource(photos), {"parsed": ArraySource(maps)}
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)})
     config = tiny_training(consistency_weight=1.0, consistency_every=1)
     with pytest.raises(ValueError, match="no heads"):
-        Batches(config, *sources, 0)
+        Batches(config, sources, 0)
     with pytest.raises(InputError, match="24 pixels.*pictures of 16.*consistency_every"):
-        Batches(config, *sources, 0, heads=write_heads(tmp_path / "heads", size=24))
+        Batches(config, dataclasses.replace(sources, heads=write_heads(tmp_path / "heads", size=24)), 0)
 
 
 def test_a_training_that_compares_views_ends_with_views_that_differ_less(begin):
