@@ -1,18 +1,14 @@
-"""The generator at 128 pixels on real photos, trained as long as it takes and stopped as often as needed.
+"""Pictures of a trained generator on maps and heads that it was not trained on, from what `dvc repro train_siw` made.
 
-    python -m docs.pictures.showcase --photos FOLDER [FOLDER ...] --masks FOLDER --parser models/parsers/photos.pt
-        --field .work/benchmarks/field-300.pt [--threads 2] [--pictures docs/images]
-        [--images 2000]
+    python -m docs.pictures.showcase [--project .] [--model models/siw.pt] [--pictures docs/images] [--psi 0.7]
 
-Trains the showcase profile's train_siw on the photos, from maps as the parser sees them, the masks' and views of the
-field's sampled heads. A training that was cut off goes on from its last state. Then, by pictures that the averaged
-generator paints from masks which were not trained on and from heads that were not, it prints what
-`benchmarks.siw_convergence` does, and writes into --pictures:
+Writes, all truncated by psi:
 
-    siw_masks.png      rows masks, columns styles (truncated by psi 0.7, as are all pictures; figures are of psi 1)
-    siw_heads.png      the same for the field's heads
+    siw_masks.png      rows label maps of held-out photos with masks, columns styles
+    siw_heads.png      the same for sampled heads of the field
     siw_restyle.png    a region's style swapped: skin, hair, cloth, background, everything
     siw_turntable.png  one head from five sides in three styles
+    siw_orbits.png     six heads, each in one style, from 40 degrees on one side to 40 on the other
 """
 
 import argparse
@@ -22,119 +18,67 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
-from benchmarks.inputs.judges import GRID, SEED, Judges, line
-from benchmarks.inputs.portraits import load_portraits, portrait_arguments
-from sofgan.config import to_mapping
 from sofgan.evaluation.turntable import turntable_labels, turntable_rows
-from sofgan.files import atomic_path, sha256_file, write_png
+from sofgan.files import write_png
+from sofgan.images import sheet
+from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.seeds import torch_generator
-from sofgan.session import Checkpoints, Session
-from sofgan.siw.condition_views import (
-    HeadSampling,
-    PortraitViews,
-    portrait_framing,
-    render_sof_maps,
-    sample_heads,
-    training_reference,
-)
-from sofgan.siw.config import SampleConditions
-from sofgan.siw.data import ArraySource, Sources
-from sofgan.siw.model import save_siw
+from sofgan.siw.condition_views import HeadSampling, sample_heads
+from sofgan.siw.conditions import EVALUATION, Conditions
+from sofgan.siw.model import load_siw, to_uint8
 from sofgan.siw.sheets import restyle_strip, sample_grid
-from sofgan.siw.train import train
-from sofgan.sof.sof import Sof, load_sof
-from sofgan.training import write_curve
+from sofgan.sof.sof import load_sof
+from stages import paths
+from stages.params import read_params
 
-REFERENCE_MAPS = 400
+SEED = 0
+GRID = (6, 10)  # maps and styles
 TURNTABLE_DEGREES = (-30, -15, 0, 15, 30)
 TURNTABLE_STYLES = 3
-PSI = 0.7  # of styles in pictures: towards the average one, as the authors show theirs (reference spec, section 6)
-
-
-def sof_views(sof: Sof, field: Path, config: SampleConditions, labels: np.ndarray):
-    """How heads are sampled, framing, and views to train on and to show, made once."""
-    how = HeadSampling(config.sampling.sampling(), training_reference(sof))
-    heads = config.framing.reference_heads
-    framing = portrait_framing(sof, how, labels[:REFERENCE_MAPS], heads, SEED)
-    size = config.size_px
-    file = (
-        harness.CACHE
-        / f"showcase-heads-{sha256_file(field)[:12]}-{config.maps}-{size}-{framing.distance:.4f}.npz"
-    )
-    if not file.is_file():
-        views = {
-            purpose: render_sof_maps(
-                sof, how, PortraitViews(framing, config.framing, size), count, SEED, harness.Line("heads"), purpose
-            )
-            for purpose, count in (("training", config.maps), ("showcase", GRID[0]))
-        }  # fmt: skip
-        with atomic_path(file) as work, open(work, "wb") as out:
-            np.savez_compressed(out, **views)
-    with np.load(file) as views:
-        return how, framing, views["training"], views["showcase"]
+ORBIT_DEGREES = tuple(range(-40, 41, 10))
+ORBITS = 6
 
 
 def parser() -> argparse.ArgumentParser:
-    found = portrait_arguments(__doc__, check=False)
-    found.add_argument("--field", type=Path, required=True)
-    found.add_argument("--pictures", type=Path, default=harness.CACHE / "siw-showcase")
+    found = harness.parser(__doc__, threads=2, device=True, check=False)
+    found.add_argument(
+        "--project", type=Path, default=Path("."), help="folder of a finished `dvc repro train_siw`"
+    )
+    found.add_argument("--model", type=Path, help="generator; default: the project's models/siw.pt")
+    found.add_argument(
+        "--pictures", type=Path, default=Path("docs/images"), help="folder, made where it is missing"
+    )
+    found.add_argument(
+        "--psi", type=float, default=0.7, help="towards the average style: 1 not at all, 0 fully"
+    )
     return found
 
 
 def main(arguments) -> None:
-    config, conditions = (harness.block(name, "showcase") for name in ("train_siw", "sample_conditions"))
-    device, kept = arguments.device, harness.CACHE
-    resolution = config.generator.resolution
-    data = load_portraits([*arguments.photos, arguments.masks], arguments.parser, 2 * resolution)
-    by_hand = np.flatnonzero(data.masked)
-    sof = load_sof(arguments.field, device)
-    how, framing, heads, shown_heads = sof_views(sof, arguments.field, conditions, data.labels[by_hand])
-
-    # The judges' maps for grids and leakage are kept from training, photos and all.
-    judges = Judges(
-        data, arguments.parser, arguments.masks, arguments.images, resolution, config.generator.label_size
-    )
-    used = np.setdiff1d(np.arange(len(data.photos)), judges.shown)
-    masked = data.masked[used]
-    maps = {
-        "parsed": ArraySource(data.labels[used[~masked]]),
-        "celebamask": ArraySource(data.labels[used[masked]]),
-        "sof": ArraySource(heads),
-    }
-    shown = judges.labels[judges.shown[: GRID[0]]]
-    half = GRID[0] // 2
-    grid = np.concatenate((shown[:half], shown_heads[:half]))
-
-    class Reports(harness.Line):
-        def scalars(self, step, values) -> None:
-            harness.tell(f"\nstep {step}: {line(values)}")
-
-        def images(self, step, pictures) -> None:  # noqa: ARG002
-            write_png(kept / "siw-showcase.png", pictures["samples/grid"])
-
-    sources = Sources(ArraySource(data.photos[used]), maps, ArraySource(data.labels[used]))
-    made_by = {"config": to_mapping(config), "photos": len(used), "field": sha256_file(arguments.field)}
-    states = Checkpoints(kept / "siw-showcase-states", made_by)
-    siw, rows = train(sources, grid, config, SEED, device, Session(Reports("training"), states))
-    siw.framing = framing
-    save_siw(kept / "siw-showcase.pt", siw)
-    write_curve(kept / "siw-showcase.csv", rows)
-
-    folder = arguments.pictures
+    root, device, folder, psi = arguments.project, arguments.device, arguments.pictures, arguments.psi
+    siw = load_siw(arguments.model or root / paths.SIW, device)
+    sof = load_sof(root / paths.SOF_INVERTED, device)
+    size = siw.generator.config.label_size
+    store = PhotoStore(root / paths.PHOTOS["celebamask"])
+    held_out = np.flatnonzero(store.splits() == HELD_OUT)[: GRID[0]]
+    masks = np.stack([store.labels(int(index), size) for index in held_out])
+    heads = Conditions(root / paths.CONDITIONS).maps(EVALUATION).fetch(np.arange(GRID[0]))
     folder.mkdir(parents=True, exist_ok=True)
-    write_png(folder / "siw_masks.png", sample_grid(siw, shown, GRID[1], SEED, PSI))
-    write_png(folder / "siw_heads.png", sample_grid(siw, shown_heads, GRID[1], SEED, PSI))
-    write_png(folder / "siw_restyle.png", restyle_strip(siw, shown, SEED, PSI))
-    code = sample_heads(sof, how, 1, torch_generator(SEED, "showcase", "turntable"))[0]
-    z = siw.sample_z(TURNTABLE_STYLES, torch_generator(SEED, "showcase", "styles"))
-    w = siw.map_styles(z, PSI)
-    size = config.generator.label_size
-    sides = turntable_labels(sof, code, framing, np.radians(TURNTABLE_DEGREES), size)
-    write_png(folder / "siw_turntable.png", turntable_rows(siw, sides, w))
+    write_png(folder / "siw_masks.png", sample_grid(siw, masks, GRID[1], SEED, psi))
+    write_png(folder / "siw_heads.png", sample_grid(siw, heads, GRID[1], SEED, psi))
+    write_png(folder / "siw_restyle.png", restyle_strip(siw, masks, SEED, psi))
 
-    print(f"{len(used)} photos, {resolution} px, {rows[-1]['kimg']:.0f} kimg, seed {SEED}")
-    print(line({"photos": "two halves", **judges.floor}))
-    print(line({"painted": str(arguments.images), **judges.score(siw)}))
+    sampling = read_params("sample_conditions", root / "params.yaml").sampling.sampling()
+    codes = sample_heads(sof, HeadSampling(sampling), ORBITS, torch_generator(SEED, "showcase", "heads"))
+    z = siw.sample_z(TURNTABLE_STYLES + ORBITS, torch_generator(SEED, "showcase", "styles"))
+    w = siw.map_styles(z, psi)
+    sides = turntable_labels(sof, codes[0], siw.framing, np.radians(TURNTABLE_DEGREES), size)
+    write_png(folder / "siw_turntable.png", turntable_rows(siw, sides, w[:TURNTABLE_STYLES]))
+    rows = []
+    for code, style in zip(codes, w[TURNTABLE_STYLES:]):
+        views = turntable_labels(sof, code, siw.framing, np.radians(ORBIT_DEGREES), size)
+        rows.append(to_uint8(siw.paint(views, style[None])))
+    write_png(folder / "siw_orbits.png", sheet(np.concatenate(rows), len(ORBIT_DEGREES)))
 
 
 if __name__ == "__main__":
