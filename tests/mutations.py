@@ -950,12 +950,32 @@ MUTATIONS = (
     ),
     (
         "sofgan/siw/training_step.py",
-        "tests/sofgan/siw/test_training_step.py tests/sofgan/siw/test_train.py",
+        "tests/sofgan/siw/test_training_step.py tests/sofgan/siw/test_view_pairs.py tests/sofgan/siw/test_train.py",
         {
             "R1 not by how seldom": ("(0.5 * config.r1_gamma * config.r1_every)", "(0.5 * config.r1_gamma)"),
             "R1 twice as strong": (
                 "(0.5 * config.r1_gamma * config.r1_every)",
                 "(config.r1_gamma * config.r1_every)",
+            ),
+            "consistency not by how seldom": (
+                "(config.consistency_weight * config.consistency_every)",
+                "config.consistency_weight",
+            ),
+            "consistency not by its weight": (
+                "(config.consistency_weight * config.consistency_every)",
+                "config.consistency_every",
+            ),
+            "views of a head in other styles": (
+                'self._draws(step, "consistency")',
+                'self._draws(step, f"consistency {len(painted)}")',
+            ),
+            "one view of a head twice": (
+                "for labels in pairs.labels.unbind(1):",
+                "for labels in pairs.labels[:, [0, 0]].unbind(1):",
+            ),
+            "the other view's picture teaches nothing": (
+                "view_difference(*painted, pairs.warp)",
+                "view_difference(painted[0], painted[1].detach(), pairs.warp)",
             ),
             "path lengths not by how seldom": (
                 "(config.path_length_weight * config.path_length_every)",
@@ -1113,8 +1133,38 @@ MUTATIONS = (
         },
     ),
     (
-        "sofgan/siw/portrait_poses.py",
+        "sofgan/siw/condition_views.py",
         "tests/sofgan/siw/test_condition_views.py tests/sofgan/siw/test_portrait_poses.py",
+        {
+            "shoulders' depth everywhere": (
+                "np.where(labels != head, shoulder_depth(camera, shoulders), depth)",
+                "np.where(labels == head, shoulder_depth(camera, shoulders), depth)",
+            ),
+            "each view a torso of its own": (
+                "shoulders=poses.shoulders[heads * views]",
+                "shoulders=poses.shoulders",
+            ),
+            "one torso for many heads": (
+                "shoulders=poses.shoulders[heads * views]",
+                "shoulders=poses.shoulders[heads * 0]",
+            ),
+            "views of a head far apart": (
+                "HeadViews(codes[heads],",
+                "HeadViews(codes[np.arange(len(poses)) % len(codes)],",
+            ),
+            "heads to score by come several times": (
+                "config.views_per_head if purpose == TRAINING else 1",
+                "config.views_per_head",
+            ),
+            "a head more than there are views of": (
+                "-(-n // views.of_a_head(purpose))",
+                "n // views.of_a_head(purpose) + 1",
+            ),
+        },
+    ),
+    (
+        "sofgan/siw/portrait_poses.py",
+        "tests/sofgan/siw/test_portrait_poses.py tests/sofgan/siw/test_condition_views.py",
         {
             "yaw all around": (
                 "rng.uniform(-config.yaw_degrees, config.yaw_degrees, count)",
@@ -1128,15 +1178,88 @@ MUTATIONS = (
                 "rng.uniform(-config.yaw_degrees, config.yaw_degrees, count)",
                 "rng.uniform(0, config.yaw_degrees, count)",
             ),
+            "rare turns become rarer": ("** -float(balance)", "** float(balance)"),
+            "turns always even": ("** -float(balance)", "** -1.0"),
+            "badly fitted people count": (
+                'np.flatnonzero(found["joined"])',
+                'np.arange(len(found["joined"]))',
+            ),
         },
     ),
     (
-        "sofgan/siw/condition_views.py",
-        "tests/sofgan/siw/test_condition_views.py",
+        "sofgan/siw/conditions.py",
+        "tests/sofgan/siw/test_conditions.py",
         {
-            "shoulders' depth everywhere": (
-                "np.where(labels != head, shoulder_depth(camera, shoulders), depth)",
-                "np.where(labels == head, shoulder_depth(camera, shoulders), depth)",
+            "pairs within one view": (
+                "self.views_per_head)), axis=1)[:, :2]",
+                "self.views_per_head)), axis=1)[:, [0, 0]]",
+            ),
+            "pairs across heads": ("heads[:, None] * self.views_per_head + views", "heads[:, None] + views"),
+            "the first two views alone": (
+                "np.argsort(rng.random((count, self.views_per_head)), axis=1)[:, :2]",
+                "np.argsort(rng.random((count, 2)), axis=1)",
+            ),
+            "views in their order": (
+                "np.argsort(rng.random((count, self.views_per_head)), axis=1)[:, :2]",
+                "np.sort(np.argsort(rng.random((count, self.views_per_head)), axis=1)[:, :2])",
+            ),
+            "the last head is never seen": (
+                "rng.integers(len(self), size=count)",
+                "rng.integers(len(self) - 1, size=count)",
+            ),
+            "a view without its others counts": (
+                "len(self._labels) // self.views_per_head",
+                "-(-len(self._labels) // self.views_per_head)",
+            ),
+            "depth by labels' places": (
+                "content = maps[:1].nbytes",
+                "content = maps[:1].size",
+            ),
+        },
+    ),
+    (
+        "sofgan/siw/view_pairs.py",
+        "tests/sofgan/siw/test_view_pairs.py",
+        {
+            "warped the wrong way": ("first + 1, first)", "first, first + 1)"),
+            "warped onto itself": ("first + 1, first)", "first, first)"),
+            "hidden pixels count": ("keepdim=True) * seen", "keepdim=True)"),
+            "mean over all pixels": ("seen.sum((1, 2, 3)).clamp(min=1)", "seen[0].numel()"),
+            "heads weigh by what is seen": (
+                "(difference.sum((1, 2, 3)) / seen.sum((1, 2, 3)).clamp(min=1)).mean()",
+                "difference.sum() / seen.sum().clamp(min=1)",
+            ),
+            "nothing in common is no number": (".clamp(min=1)", ""),
+            "squares for absolute values": (
+                ".abs().mean(1, keepdim=True)",
+                ".square().mean(1, keepdim=True)",
+            ),
+            "sum of the colours": (".abs().mean(1, keepdim=True)", ".abs().sum(1, keepdim=True)"),
+            "heads of other parts": (
+                "Warp(self.warp.grid[rows]",
+                "Warp(self.warp.grid[: len(self.labels[rows])]",
+            ),
+        },
+    ),
+    (
+        "sofgan/warping.py",
+        "tests/sofgan/evaluation/test_warping.py tests/sofgan/siw/test_view_pairs.py",
+        {
+            "hidden surfaces count": ("inside & near &", "inside &"),
+            "half a pixel off": ("place = place * size - 0.5", "place = place * size"),
+            "only the upper left neighbour": (
+                "steps % 2 + steps // 2 * size",
+                "steps * 0",
+            ),
+            "a GPU waits for the host": (
+                "torch.arange(4, device=device)",
+                "torch.tensor([0, 1, 2, 3], device=device)",
+            ),
+            "neighbours of one row": ("steps % 2 + steps // 2 * size", "steps"),
+            "any surface near enough": ("STEEPEST = 3.0", "STEEPEST = 300.0"),
+            "half-centres of larger pixels": (
+                "slice((times - 1) // 2, times // 2 + 1)",
+                "slice(times // 2, times // 2 + 1)",
             ),
         },
     ),
@@ -1170,6 +1293,19 @@ MUTATIONS = (
                 "float() / 127.5 - 1\n    # Places",
                 "float() / 127.5\n    # Places",
             ),
+        },
+    ),
+    (
+        "sofgan/siw/data.py",
+        "tests/sofgan/siw/test_view_pairs.py",
+        {
+            "the same heads in every step": ('"view pairs", step)', '"view pairs")'),
+            "the same heads in all processes": (
+                "draws, half(self.mine))",
+                "draws, half(slice(0, self.batch // distributed.world_size())))",
+            ),
+            "half a head is lost": ("(rows.stop + 1) // 2)", "rows.stop // 2)"),
+            "heads by their pictures' numbers": ("self.pairs.rows(half(rows))", "self.pairs.rows(rows)"),
         },
     ),
     (
@@ -1298,6 +1434,97 @@ MUTATIONS = (
             "control's rows are what is seen": (
                 "self.confusion.update(self.parser.parse(images), resize(labels, images.shape[-1]))",
                 "self.confusion.update(resize(labels, images.shape[-1]), self.parser.parse(images))",
+            ),
+        },
+    ),
+    (
+        "sofgan/warping.py",
+        "tests/sofgan/evaluation/test_warping.py",
+        {
+            "pixels that are hidden count": (
+                "inside & near & (around > 0).all(-1)",
+                "inside & (around > 0).all(-1)",
+            ),
+            "places half a pixel off": (
+                "grid = (place + 0.5) * (2 / size) - 1",
+                "grid = place * (2 / size) - 1",
+            ),
+            "sources and targets turned round": (
+                "origins, directions = cameras.rays(views[targets])",
+                "origins, directions = cameras.rays(views[sources])",
+            ),
+            "borders of surfaces have a depth": (
+                "torch.where(near & (around > 0).all(-1), mean, 0.0)",
+                "torch.where((around > 0).all(-1), mean, 0.0)",
+            ),
+            "pairs of views one way": (
+                "np.abs(np.abs(yaws[:, None] - yaws[None])",
+                "np.abs((yaws[:, None] - yaws[None])",
+            ),
+        },
+    ),
+    (
+        "sofgan/evaluation/view_consistency.py",
+        "tests/sofgan/evaluation/test_view_consistency.py",
+        {
+            "hidden pixels are compared": (
+                "weights = warp.seen / warp.seen.sum",
+                "weights = torch.ones_like(warp.seen) / warp.seen.sum",
+            ),
+            "views that are not warped": (
+                "moved = warp.apply(images[sources].flatten(1, 2)).view_as(there)",
+                "moved = images[sources]",
+            ),
+            "all heads in the same styles": ('"orbit styles", head)', '"orbit styles", 0)'),
+        },
+    ),
+    (
+        "sofgan/evaluation/intervals.py",
+        "tests/sofgan/evaluation/test_view_consistency.py",
+        {
+            "the range of pictures is 1": ("np.log10(4 /", "np.log10(1 /"),
+            "an interval of half the heads": (
+                "size=(DRAWS, len(values))",
+                "size=(DRAWS, (len(values) + 1) // 2)",
+            ),
+        },
+    ),
+    (
+        "sofgan/evaluation/equivariance.py",
+        "tests/sofgan/evaluation/test_equivariance.py",
+        {
+            "a picture that is not shifted back": ("images[1:]):", "images[:1].expand_as(images)[1:]):"),
+            "shifts of label pixels": (
+                "crop(wide, down * times, right * times, border)",
+                "crop(wide, down, right, border)",
+            ),
+            "content moves up": ("(len(wide) - size) // 2 - down", "(len(wide) - size) // 2 + down"),
+        },
+    ),
+    (
+        "sofgan/evaluation/yaw_bins.py",
+        "tests/sofgan/evaluation/test_yaw_bins.py",
+        {
+            "left and right are one bin apart": ("turned = np.abs(yaws_degrees)", "turned = yaws_degrees"),
+            "fitted to what it is tested by": (
+                "_fit(statistics[half], yaws[half])",
+                "_fit(statistics[~half], yaws[~half])",
+            ),
+            "faces of all sizes alike": (
+                "width = np.sqrt(np.maximum(squares, 1.0))",
+                "width = np.sqrt(np.maximum(0 * squares, 99.0))",
+            ),
+        },
+    ),
+    (
+        "sofgan/evaluation/avatar_orbits.py",
+        "tests/sofgan/evaluation/test_avatar_orbits.py",
+        {
+            "each view exposed by itself": ("shaded[front][covered]", "shaded[0][triangles[0] >= 0]"),
+            "all avatars in their own colors": ("recolored(head, colors)", "head"),
+            "a class in one color": (
+                "albedo = head.albedo * np.where",
+                "albedo = head.albedo.mean(0) * np.where",
             ),
         },
     ),

@@ -52,22 +52,32 @@ def measure_avatars(
     Raises:
         GLFailure: nothing can be drawn on this machine.
     """
-    task = partial(
-        _measure, styles=styles, yaws_degrees=tuple(yaws_degrees), fov=fov_degrees, size=size, seed=seed
-    )
+    given = {"styles": styles, "yaws_degrees": tuple(yaws_degrees), "fov_degrees": fov_degrees}
+    task = partial(_measure, **given, size=size, seed=seed)
     return np.stack(list(map_in_processes(task, range(avatars), workers)))
 
 
-def _measure(avatar: int, styles: int, yaws_degrees, fov: float, size: int, seed: int) -> np.ndarray:
+def _measure(avatar: int, **given) -> np.ndarray:
+    return measure_orbit(*avatar_orbit(avatar, **given))
+
+
+def avatar_orbit(
+    avatar: int, styles: int, yaws_degrees: Sequence[float], fov_degrees: float, size: int, seed: int
+) -> tuple[torch.Tensor, Orbit]:
+    """Pictures (V, K, 3, R, R) in [-1, 1] of an avatar, and its orbit.
+
+    Args:
+        avatar: its number, by which it is drawn; others as of `measure_avatars`.
+    """
     head = _head(f"orbit-{avatar}", numpy_generator(seed, "evaluate", "orbit avatar", avatar))
-    orbit, triangles, views = draw_orbit(head, yaws_degrees, fov, size)
+    orbit, triangles, views = draw_orbit(head, yaws_degrees, fov_degrees, size)
     images = []
     for style in range(styles):
         name = f"orbit-{avatar}-{style}"
         generator = numpy_generator(seed, "evaluate", "orbit colors", avatar, style)
         colors = class_colors(_parts(name, generator))
         images.append(photograph(recolored(head, colors), triangles, views, generator))
-    return measure_orbit(torch.from_numpy(np.stack(images, 1)), orbit)
+    return torch.from_numpy(np.stack(images, 1)), orbit
 
 
 @cache

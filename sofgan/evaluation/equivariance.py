@@ -44,9 +44,10 @@ def wide_maps(sof: Sof, codes: Tensor, framing: Framing, label_size: int) -> np.
     return np.stack(list(runtime.map_pieces(draw, list(codes), sof.device)))
 
 
-def crop(wide: np.ndarray, down: int, right: int) -> np.ndarray:
-    """The middle of a wide map (2 S, 2 S), with its content moved by so many of its pixels: (S, S)."""
-    size = len(wide) // WIDE
+def crop(wide: np.ndarray, down: int, right: int, border: int = 0) -> np.ndarray:
+    """The middle of a wide map (2 S, 2 S), with its content moved by so many of its pixels: (S, S), or larger by
+    `border` on each side."""
+    size = len(wide) // WIDE + 2 * border
     top, left = (len(wide) - size) // 2 - down, (len(wide) - size) // 2 - right
     return wide[top : top + size, left : left + size]
 
@@ -71,8 +72,8 @@ def shifts(siw: Siw) -> dict[str, tuple[int, ...]]:
 
 
 def squared_differences(
-    paint: Paint, wide: np.ndarray, w: Tensor, pixels: Sequence[int], size: int, batch: int
-):
+    paint: Paint, wide: np.ndarray, w: Tensor, pixels: Sequence[int], size: int, batch: int, border: int = 0
+) -> Tensor:
     """Mean squared differences (len(pixels),) between a picture and those of the shifted maps, shifted back.
 
     Args:
@@ -82,6 +83,7 @@ def squared_differences(
         pixels: of the pictures, above 0. What lies nearer to a border than the longest of them is left out.
         size: of the pictures.
         batch: pictures painted at once.
+        border: pixels that the maps have more on each side than the pictures that `paint` makes of them.
 
     Raises:
         ValueError: a shift is no whole number of the map's pixels, or longer than a quarter of the picture.
@@ -95,7 +97,7 @@ def squared_differences(
     if LONGEST * margin > size:
         raise ValueError(f"a shift of {margin} pixels leaves too little of a picture of {size}")
     ways = [(0, 0), *((d, 0) for d in pixels), *((0, d) for d in pixels)]
-    maps = np.stack([crop(wide, down * times, right * times) for down, right in ways])
+    maps = np.stack([crop(wide, down * times, right * times, border) for down, right in ways])
     order = np.arange(len(ways) * len(w))
     images = torch.cat(
         [
@@ -120,22 +122,22 @@ def measure_shifts(
     seed: int,
     batch: int,
     paint: Paint | None = None,
-    pixels: Sequence[int] | None = None,
+    border: int = 0,
 ) -> np.ndarray:
     """Mean squared differences (heads, shifts) of each head's wide map; shifts are those of `shifts` in their order.
 
     Args:
         maps: (heads, 2 S, 2 S) uint8.
         paint: in place of `siw.paint`.
-        pixels: other shifts, picture pixels.
+        border: as of `squared_differences`.
     """
-    pixels = pixels or [d for group in shifts(siw).values() for d in group]
+    pixels = [d for group in shifts(siw).values() for d in group]
 
     def measure(numbered: tuple[int, np.ndarray]) -> np.ndarray:
         head, wide = numbered
         with torch.inference_mode():
             w = head_styles(siw, styles, seed, head)
-            found = squared_differences(paint or siw.paint, wide, w, pixels, siw.resolution, batch)
+            found = squared_differences(paint or siw.paint, wide, w, pixels, siw.resolution, batch, border)
             return found.double().cpu().numpy()
 
     return np.stack(list(runtime.map_pieces(measure, list(enumerate(maps)), siw.device)))

@@ -43,6 +43,15 @@ def test_yaw_is_told_by_maps_it_was_not_fitted_to(turned):
     assert YawOfMaps.error(labels, yaws) < 2.0
 
 
+def test_the_error_is_of_maps_that_the_rule_has_not_seen():
+    """Maps that tell nothing are fitted all the same, if they are few."""
+    generator = np.random.default_rng(0)
+    labels, yaws = generator.integers(0, 17, (16, 12, 12), dtype=np.uint8), generator.uniform(-30, 30, 16)
+    halves = [(labels[half::2], yaws[half::2]) for half in (0, 1)]
+    fitted = np.mean([np.abs(YawOfMaps(*half)(half[0]) - half[1]) for half in halves])
+    assert YawOfMaps.error(labels, yaws) > 1.2 * fitted
+
+
 def test_a_mirrored_map_is_turned_as_far_the_other_way(turned):
     labels, yaws = turned
     np.testing.assert_allclose(map_statistics(mirror(labels)), -map_statistics(labels), atol=1e-12)

@@ -5,6 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._pytree import tree_leaves
 
 from sofgan import distributed
 from sofgan.cameras import Camera, project, rays
@@ -122,6 +125,29 @@ def test_heads_of_which_two_views_show_nothing_in_common_count_as_alike():
 
 def whole_rows(warp: Warp, rows: slice) -> Warp:
     return Warp(warp.grid[rows], warp.seen[rows])
+
+
+def test_a_gpus_host_waits_for_nothing_while_views_are_compared():
+    """Nothing is copied from the host or read by it; tensors without contents tell, as on a GPU."""
+    places = set()
+
+    class Places(TorchDispatchMode):
+        def __torch_dispatch__(self, function, types, args=(), kwargs=None):
+            made = function(*args, **(kwargs or {}))
+            tensors = [
+                value for value in tree_leaves((args, kwargs, made)) if isinstance(value, torch.Tensor)
+            ]
+            places.update((str(function), tensor.device.type) for tensor in tensors)
+            return made
+
+    with FakeTensorMode(), torch.device("cuda"):
+        depth, poses = torch.ones(2, 2, 32, 32, dtype=torch.float16), torch.ones(2, 2, 4, 4)
+        pairs = HeadPairs(torch.zeros(2, 2, 16, 16, dtype=torch.uint8), depth, poses, poses[..., :3, :3])
+        images = torch.zeros(2, 3, 16, 16)
+        with Places():
+            view_difference(images, images, align_views(pairs, 16).warp)
+    assert {device for _, device in places} == {"cuda"}
+    assert not [name for name, _ in places if "local_scalar" in name or "nonzero" in name]
 
 
 @pytest.fixture
