@@ -35,7 +35,7 @@ import torch
 from PIL import Image
 
 from benchmarks import harness
-from pipelines import rehearsal
+from pipelines import rehearsal, rehearsal_params
 from sofgan.avatars.batch import make_batch
 from sofgan.counting import Ledger
 from sofgan.parallel import one_thread_each
@@ -172,7 +172,7 @@ def main(arguments) -> list[bool]:
 def of_profile(name: str, cores: int, gpus: int) -> list[bool]:
     """Print what the stages of a profile need; the verdict on those that need too much, or fail."""
     document = rehearsal.document_of(name)
-    sets = rehearsal.set_sizes(document, Path.cwd())
+    sets = rehearsal_params.set_sizes(document, Path.cwd())
     # What a rehearsal says on the way goes to the terminal's other stream: this command's output is a table.
     with rehearsal.rehearsals({name: document}, harness.tell) as walks:
         results = walks[name]()

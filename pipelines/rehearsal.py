@@ -12,17 +12,13 @@ A stage that does in two profiles the very same is run once.
 
 import hashlib
 import json
-import os
 import shlex
 import shutil
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -32,9 +28,9 @@ from typing import TypeVar
 import yaml
 
 from pipelines import profiles
-from pipelines.demo import environment
 from pipelines.dvc_stages import Planned, planned
-from sofgan.errors import UserError
+from pipelines.rehearsal_forks import RehearsalError, forks, run_python
+from pipelines.rehearsal_params import PHOTOS, fewer, lengths_of, set_sizes
 from stages import params
 from stages.execution.entry import MARK
 from stages.params_checks import faults_of_blocks
@@ -44,42 +40,12 @@ CODE = Path(__file__).parents[1]
 HOST_LIMIT, DEVICE_LIMIT = 64e9, 24e9  # bytes of a process, and of a GPU
 DEVICE_RESERVE = 2e9  # of these, for CUDA itself, cuDNN's workspaces, and gaps between tensors
 PAINTED_SIZE = 128  # pixels: a CPU paints no larger pictures, or steps of the training take it minutes
-STAGE_SECONDS = 1800.0
-TOO_LONG = f"it did not end within {STAGE_SECONDS:.0f} s"
 # Stages that `stages.execution.rehearsing.needs` counts.
 COUNTED = (
     "train_parser", "parse_faces", "train_sof", "invert_masks", "sample_conditions", "train_siw", "evaluate",
 )  # fmt: skip
-SETS = {"ffhq": 70_000, "celebamask": 30_000}  # photos, as published
-PAPER_SCANS = 122
-SCANS = 2
-PHOTOS = {"ffhq": (14, 4), "celebamask": (21, 2)}  # of a rehearsal, to train on and held out
 
-# How many a rehearsal has of what: keys of params.yaml, by their last names wherever they stand, or dotted. Whole
-# numbers are at most these; others, and lists, become these. Those of `GROWING` are unlike other sizes: by them
-# `stages.execution.rehearsing.run` knows tables that grow with them.
-GROWING = {"images": 7, "sof_images": 5, "evaluation_maps": 10, "maps": 9}
-FEW = GROWING | {
-    # scans and photos
-    "scans_per_batch": SCANS, "ffhq_photos": 14, "celebamask_photos": 15, "photos_per_identity": 4,
-    "people": 2, "held_out_people": 1, "views_per_person": 2,
-    "views_per_scan": 3, "held_out_views": 1, "sheet_scans": 2, "sheet_views": 2, "limit": 0,
-    # steps, and what is looked at between them
-    "steps": 2, "fit_steps": 2, "encoder_steps": 2, "released_steps": 2, "warmup_steps": 1, "patience": 0,
-    "added_draws": 1, "score_every_steps": 1, "validate_every_steps": 1, "checkpoint_every_steps": 1,
-    "validate_views": 2,
-    # at once
-    "train_parser.batch": 2, "train_shape_parser.batch": 2, "parse_faces.batch": 4, "evaluate.batch": 4,
-    "instances_per_step": SCANS, "views_per_instance": 1, "rays_per_view": 64, "rays_per_map": 64, "maps_per_step": 3,
-    "rehearsal_instances": 1, "parsed_maps": 3, "least_miou": 0, "starts": 2, "blend": 2, "new_heads": 1,
-    "held_out_instances": 1, "reference_maps": 12, "reference_heads": 2,
-    # pictures and figures
-    "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
-    "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,
-    "orbit_heads": 2, "orbit_avatars": 2, "orbit_styles": 2, "orbit_yaws_degrees": [-10.0, 0.0, 10.0],
-}  # fmt: skip
 PLANNING = threading.Lock()  # DVC is loaded when it is first asked, which two threads can't do at a time
-RUNTIME = {"device": "cpu", "workers": 1, "threads": 1, "cluster": "", "train_processes": 1}
 NETWORK_SCANS = "data/raw/scans"
 
 
@@ -319,83 +285,6 @@ def is_heavy(document: dict) -> bool:
     return document["train_siw"]["generator"]["resolution"] > PAINTED_SIZE
 
 
-class RehearsalError(UserError, RuntimeError):
-    """There is nothing to rehearse: params.yaml, or what a rehearsal makes of it, is not valid."""
-
-
-def fewer(document: dict) -> dict:
-    """params.yaml of a rehearsal: the same with few of everything, see `FEW`."""
-    few = {block: _fewer(value, block, document) for block, value in document.items()}
-    few["runtime"] = document["runtime"] | RUNTIME
-    siw = few["train_siw"]
-    # Two steps of as many pictures as a critic compares, or a share of them is accumulated.
-    siw["batch"] = max(2, siw["discriminator"]["minibatch_group"])
-    siw["accumulate"] = 1
-    siw["kimg"] = 2 * siw["batch"] / 1000
-    siw["report_every_kimg"] = siw["kimg"] / 2
-    # What has no published layout of its own is looked for in this folder.
-    for settings in (few["import_photos"]["ffhq"], few["import_photos"]["celebamask"]):
-        if Path(settings["source"]).is_absolute():
-            settings["source"] = f"data/raw/{Path(settings['source']).name}"
-    few["train_sof"]["warm_start"] = few["train_sof"].get("warm_start", {}) | {"field": "", "sha256": ""}
-    return few
-
-
-def _fewer(value, name: str, document: dict):
-    if isinstance(value, dict):
-        return {key: _fewer(below, f"{name}.{key}", document) for key, below in value.items()}
-    few = FEW.get(name, FEW.get(name.rpartition(".")[2]))
-    if few is None or isinstance(value, str | bool):
-        return value
-    return min(value, few) if isinstance(value, int) and isinstance(few, int) else few
-
-
-def lengths_of(
-    stage: Planned, document: dict, few: dict, sets: dict[str, int]
-) -> dict[int, tuple[float, str]]:
-    """The few that stand for many in a stage: as many it will be, and of what."""
-    found = {}
-    for name, (train, held_out) in PHOTOS.items():
-        share = document["import_photos"][name]["held_out_share"]
-        found[train] = (sets[name] * (1 - share), f"photos of {name}")
-        if share:
-            found[train + held_out] = (sets[name], f"photos of {name}")
-    inverted = few["invert_masks"]["maps"] + few["invert_masks"]["parsed_maps"]
-    heads = SCANS * len(few["batches"]) + inverted
-    maps = min(document["invert_masks"]["maps"], sets["celebamask"])
-    maps += min(document["invert_masks"]["parsed_maps"], sets["ffhq"])
-    found[heads] = (sets["scans"] + maps, "heads of the field")
-    for block in stage.params:
-        for key, value in few[block].items() if isinstance(few.get(block), dict) else ():
-            if key in GROWING and value == GROWING[key]:
-                found[value] = (document[block][key], f"{block}.{key}")
-    return found
-
-
-def set_sizes(document: dict, root: Path) -> dict[str, int]:
-    """Photos of either set, and scans: those that stages make or that are here, else the published or the paper's."""
-    sizes = {}
-    for name, published in SETS.items():
-        settings = document["import_photos"][name]
-        made = settings["source"] == f"data/raw/portraits/{name}"
-        there = (
-            0
-            if made
-            else sum(1 for path in (root / settings["source"]).rglob("*") if path.suffix in PICTURES)
-        )
-        sizes[name] = document["make_portraits"][f"{name}_photos"] if made else there or published
-        if settings["limit"]:
-            sizes[name] = min(sizes[name], settings["limit"])
-    made = sum(batch in document["avatars"]["batches"] for batch in document["batches"])
-    sizes["scans"] = made * document["make_avatars"]["scans_per_batch"]
-    if made < len(document["batches"]):
-        sizes["scans"] += PAPER_SCANS
-    return sizes
-
-
-PICTURES = (".png", ".jpg", ".jpeg")
-
-
 def _spare_weights(few: dict, folder: Path) -> list[str]:
     """Do without weights of others that are not here; what is left out is said."""
     said, here = [], Path.cwd()
@@ -452,7 +341,7 @@ def _make_raw(few: dict, graph: list[Planned], folder: Path, notes: list[str], d
         def make() -> Path:
             order = folder / "raw.json"
             order.write_text(content)
-            status, text = _python(["stages.execution.rehearsing.raw", str(order)], folder)
+            status, text = run_python(["stages.execution.rehearsing.raw", str(order)], folder)
             if status:
                 raise RehearsalError(f"photos and scans to rehearse with could not be made: {_last(text)}")
             return folder
@@ -475,7 +364,7 @@ def count_needs(files: list[Path]) -> list[dict[str, dict]]:
     Raises:
         RehearsalError: it could not count.
     """
-    status, text = _python(["stages.execution.rehearsing.needs", *map(str, files)], files[0].parent)
+    status, text = run_python(["stages.execution.rehearsing.needs", *map(str, files)], files[0].parent)
     if status:
         raise RehearsalError(f"what stages need could not be counted: {_last(text)}")
     return [json.loads(line) for line in text.splitlines() if line.startswith("{")]
@@ -496,7 +385,7 @@ def _run(
     order = folder / f"{stage.name}.json"
     order.write_text(json.dumps({"lengths": lengths_of(stage, document, few, sets), "heavy": heavy}))
     began = time.monotonic()
-    status, text = _python(["stages.execution.rehearsing.run", str(order), *words[2:]], folder)
+    status, text = run_python(["stages.execution.rehearsing.run", str(order), *words[2:]], folder)
     result.seconds = time.monotonic() - began
     if status:
         result.faults.append(_last(text))
@@ -591,107 +480,3 @@ def _last(text: str) -> str:
     said = [line for line in text.splitlines() if line.strip()] or ["it ended without a word"]
     marked = [line for line in said if MARK in line]
     return (marked or said)[-1].strip()
-
-
-class Forks:
-    """Runs scripts in forks of one process, `stages.execution.rehearsing.forked`; any thread may ask.
-
-    Args:
-        folder: for their output.
-        libraries: that the process imports; none: its own choice.
-    """
-
-    def __init__(self, folder: Path, libraries: Sequence[str] = ()):
-        self._folder, self._lock, self._waiting = folder, threading.Lock(), {}
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "stages.execution.rehearsing.forked", *libraries], cwd=folder, env=_variables(),
-            text=True,
-            stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-        )  # fmt: skip
-        self._reader = threading.Thread(target=self._read)
-        self._reader.start()
-
-    def run(self, arguments: list[str], folder: Path) -> tuple[int, str]:
-        """Status and output of `python -m ...` in a folder."""
-        future = Future()
-        with self._lock:
-            number = len(self._waiting)
-            self._waiting[number] = future
-        output = self._folder / f"output-{number}"
-        module, *rest = arguments
-        request = {"number": number, "module": module, "arguments": rest, "folder": str(folder.resolve())}
-        self._ask(request | {"output": str(output)})
-        late = False
-        try:
-            status = future.result(STAGE_SECONDS)
-        except FutureTimeout:
-            late = True
-            self._ask({"kill": number})
-            status = future.result()
-        text = output.read_text(errors="replace") if output.is_file() else ""
-        output.unlink(missing_ok=True)
-        return (1, TOO_LONG) if late else (status, text)
-
-    def _ask(self, request: dict) -> None:
-        with self._lock:
-            self._process.stdin.write(json.dumps(request) + "\n")
-            self._process.stdin.flush()
-
-    def _read(self) -> None:
-        for line in self._process.stdout:
-            answer = json.loads(line)
-            self._waiting[answer["number"]].set_result(answer["status"])
-        with self._lock:
-            for future in self._waiting.values():
-                if not future.done():
-                    future.set_exception(RehearsalError("the process that runs the stages ended"))
-
-    def close(self) -> None:
-        """End it, and what it still runs."""
-        self._process.stdin.close()
-        self._reader.join()
-        self._process.wait()
-
-
-_forks: Forks | None = None  # While there is a rehearsal
-
-
-@contextmanager
-def forks(folder: Path) -> Iterator[None]:
-    """Have stages forked from one process where that is known to work: each begins seconds sooner."""
-    global _forks
-    if sys.platform != "linux":
-        yield
-        return
-    _forks = Forks(folder)
-    try:
-        yield
-    finally:
-        _forks.close()
-        _forks = None
-
-
-def _variables() -> dict[str, str]:
-    """The environment of stages: apart from DVC and MLflow."""
-    variables = {
-        name: value
-        for name, value in environment().items()
-        if not name.startswith(("DVC_", "SOFGAN_", "MLFLOW_"))
-    }
-    variables |= {"SOFGAN_TRACKING": "off", "OMP_NUM_THREADS": "1", "LP_NUM_THREADS": "1"}
-    variables["PYTHONPATH"] = os.pathsep.join([str(CODE), *filter(None, [variables.get("PYTHONPATH")])])
-    return variables
-
-
-def _python(arguments: list[str], folder: Path) -> tuple[int, str]:
-    """Status and output of `python -m ...` in a folder."""
-    if _forks is not None:
-        return _forks.run(arguments, folder)
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", *arguments], cwd=folder, env=_variables(), text=True, errors="replace",
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, timeout=STAGE_SECONDS,
-        )  # fmt: skip
-    except subprocess.TimeoutExpired:
-        return 1, TOO_LONG
-    return done.returncode, done.stdout

@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 import yaml
 
-from pipelines import profiles, rehearsal
+from pipelines import profiles, rehearsal, rehearsal_forks, rehearsal_params
 from pipelines.dvc_stages import planned
 from pipelines.rehearsal import Counts, Done, Planned, Result
 from stages import params
@@ -38,7 +38,7 @@ def counts(**needs: dict) -> Counts:
 @pytest.mark.parametrize("name", ALL)
 def test_few_of_everything_is_valid_in_every_profile(in_project, tmp_path, name):
     document = rehearsal.document_of(name)
-    few = rehearsal.fewer(document)
+    few = rehearsal_params.fewer(document)
     (tmp_path / "params.yaml").write_text(yaml.safe_dump(few))
     assert list(faults_of_blocks(tmp_path / "params.yaml")) == []
     # Networks, sizes of pictures and switches are the profile's own.
@@ -61,7 +61,7 @@ def test_every_few_is_a_key_of_some_profile(in_project):
 
     for name in ALL:
         walk(rehearsal.document_of(name), "")
-    assert set(rehearsal.FEW) <= known
+    assert set(rehearsal_params.FEW) <= known
 
 
 def test_paper_512_is_paper_but_for_its_size(in_project):
@@ -75,26 +75,26 @@ def test_paper_512_is_paper_but_for_its_size(in_project):
 
 def test_lengths_stand_for_what_there_will_be(in_project):
     document = rehearsal.document_of("paper")
-    few, sets = rehearsal.fewer(document), {"ffhq": 70_000, "celebamask": 30_000, "scans": 122}
+    few, sets = rehearsal_params.fewer(document), {"ffhq": 70_000, "celebamask": 30_000, "scans": 122}
     stage = Planned("evaluate", "", (), ("seed", "evaluate"), ())
-    lengths = rehearsal.lengths_of(stage, document, few, sets)
+    lengths = rehearsal_params.lengths_of(stage, document, few, sets)
     assert lengths[7] == (50_000, "evaluate.images") and lengths[5] == (10_000, "evaluate.sof_images")
     assert lengths[14] == (0.9 * 70_000, "photos of ffhq") and lengths[18][0] == 70_000
     assert lengths[21] == (0.9 * 30_000, "photos of celebamask") and lengths[23][0] == 30_000
     assert lengths[11] == (122 + 30_000, "heads of the field")
-    assert len({*rehearsal.GROWING.values()}) == len(rehearsal.GROWING)
+    assert len({*rehearsal_params.GROWING.values()}) == len(rehearsal_params.GROWING)
 
 
 @pytest.mark.parametrize("name", ALL)
 def test_no_two_lengths_are_alike_in_any_profile(in_project, name):
     """Of two batches and few maps there were as many heads as photos: as 26,000 they needed 43 GB."""
     document = rehearsal.document_of(name)
-    few, sets = rehearsal.fewer(document), rehearsal.set_sizes(document, ROOT)
+    few, sets = rehearsal_params.fewer(document), rehearsal_params.set_sizes(document, ROOT)
     block = Planned("evaluate", "", (), ("evaluate", "sample_conditions"), ())
-    lengths = rehearsal.lengths_of(block, document, few, sets)
-    heads = rehearsal.SCANS * len(few["batches"]) + few["invert_masks"]["maps"]
+    lengths = rehearsal_params.lengths_of(block, document, few, sets)
+    heads = rehearsal_params.SCANS * len(few["batches"]) + few["invert_masks"]["maps"]
     assert lengths[heads][1] == "heads of the field"
-    for photos, (train, held_out) in rehearsal.PHOTOS.items():
+    for photos, (train, held_out) in rehearsal_params.PHOTOS.items():
         assert lengths[train][1] == lengths[train + held_out][1] == f"photos of {photos}"
     of_blocks = {"evaluate.images", "evaluate.sof_images", "sample_conditions.evaluation_maps"}
     assert of_blocks <= {what for _, what in lengths.values()}
@@ -125,12 +125,12 @@ def test_photos_and_scans_are_made_once_for_rehearsals_that_want_the_same(in_pro
             (folder / path / "below/file").write_text(str(len(made)))
         return 0, ""
 
-    monkeypatch.setattr(rehearsal, "_python", python)
+    monkeypatch.setattr(rehearsal, "run_python", python)
     done, folders = Done(), []
     for name in ("paper", "paper-512", "real-mini"):
         folders.append(tmp_path / name)
         folders[-1].mkdir()
-        rehearsal._make_raw(rehearsal.fewer(rehearsal.document_of(name)), [], folders[-1], [], done)
+        rehearsal._make_raw(rehearsal_params.fewer(rehearsal.document_of(name)), [], folders[-1], [], done)
     assert len(made) == 2 and made[1]["scans"] != made[0]["scans"]
     for source, number in (("ffhq", "1"), ("CelebAMask-HQ", "1")):
         for folder in folders[:2]:
@@ -172,7 +172,7 @@ def project(in_project, tmp_path, monkeypatch):
             (folder / out).write_text("made")
         return status, text
 
-    monkeypatch.setattr(rehearsal, "_python", python)
+    monkeypatch.setattr(rehearsal, "run_python", python)
     done = Done()
 
     def rehearse(name="demo", needs=None, changes=None):
@@ -254,7 +254,7 @@ def test_outs_that_are_not_made_are_a_fault(project, monkeypatch):
 
 
 def test_the_own_graph_is_planned_with_commands_and_paths(in_project, tmp_path):
-    few = rehearsal.fewer(rehearsal.document_of("real-mini"))
+    few = rehearsal_params.fewer(rehearsal.document_of("real-mini"))
     (tmp_path / ".dvc").mkdir()
     (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
     (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
@@ -274,15 +274,15 @@ def test_forked_scripts_run_as_processes_of_their_own(tmp_path, monkeypatch):
     )
     (tmp_path / "fails.py").write_text("import math\nraise ValueError('no')\n")
     (tmp_path / "sleeps.py").write_text("import time\ntime.sleep(60)\n")
-    forks = rehearsal.Forks(tmp_path, ["json"])
+    forks = rehearsal_forks.Forks(tmp_path, ["json"])
     try:
         with ThreadPoolExecutor(3) as pool:
             several = pool.map(lambda status: forks.run(["says", str(status)], tmp_path), range(3))
             assert list(several) == [(n, f"{n} {tmp_path} __main__\n") for n in range(3)]
         status, text = forks.run(["fails"], tmp_path)
         assert status == 1 and rehearsal._last(text) == "ValueError: no"
-        monkeypatch.setattr(rehearsal, "STAGE_SECONDS", 0.2)
-        assert forks.run(["sleeps"], tmp_path) == (1, rehearsal.TOO_LONG)
+        monkeypatch.setattr(rehearsal_forks, "STAGE_SECONDS", 0.2)
+        assert forks.run(["sleeps"], tmp_path) == (1, rehearsal_forks.TOO_LONG)
     finally:
         forks.close()
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 import yaml
 
-from pipelines import profiles, rehearsal
+from pipelines import profiles, rehearsal_params
 from sofgan.siw import conditions
 from stages.execution.rehearsing import needs, run
 
@@ -95,8 +95,8 @@ def test_shards_of_conditions_are_none_of_the_lengths(monkeypatch):
     """A shard as long as its set would count as the whole set: 20,000 views held at once that never are."""
     monkeypatch.setattr(conditions, "SHARD_VIEWS", conditions.SHARD_VIEWS)
     run.stand_in_shards(notebook(), conditions)
-    for count in rehearsal.GROWING.values():
-        assert not {len(shard) for shard in conditions.shards(count)} & {*rehearsal.GROWING.values()}
+    for count in rehearsal_params.GROWING.values():
+        assert not {len(shard) for shard in conditions.shards(count)} & {*rehearsal_params.GROWING.values()}
 
 
 def blocks(tmp_path, **changes) -> needs.Blocks:
