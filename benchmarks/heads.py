@@ -40,8 +40,8 @@ from sofgan.scores.features import LiteFeatures, NetworkFeatures, extract
 from sofgan.scores.frechet import frechet_distance
 from sofgan.scores.map_distance import map_differences, map_features
 from sofgan.seeds import torch_generator
+from sofgan.siw.condition_store import EVALUATION, Conditions, shards
 from sofgan.siw.condition_views import HeadSampling, sample_heads
-from sofgan.siw.conditions import EVALUATION, Conditions, shards
 from sofgan.siw.model import load_siw
 from sofgan.sof.sof import load_sof
 from stages import paths

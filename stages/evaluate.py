@@ -19,8 +19,8 @@ from sofgan.scores import map_distance
 from sofgan.scores.inception import check_inception
 from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
 from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.siw.condition_store import EVALUATION, Conditions, shards
 from sofgan.siw.condition_views import HeadSampling, sample_heads, training_reference
-from sofgan.siw.conditions import EVALUATION, Conditions, shards
 from sofgan.siw.model import Siw, load_siw
 from sofgan.siw.sheets import sample_grid
 from sofgan.sof.sof import Sof, load_sof

@@ -14,8 +14,8 @@ from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.pieces import Pieces
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.condition_shards import write_conditions
+from sofgan.siw.condition_store import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.condition_views import HeadSampling, PortraitViews, portrait_framing, training_reference
-from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, contact_sheet, copy_store
 from sofgan.siw.config import SampleConditions
 from sofgan.siw.portrait_poses import people_poses
 from sofgan.sof.sof import SofFile

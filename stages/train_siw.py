@@ -13,7 +13,7 @@ from sofgan.files import atomic_path, sha256_file, write_png
 from sofgan.labels import resize
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
-from sofgan.siw.conditions import TRAINING, Conditions
+from sofgan.siw.condition_store import TRAINING, Conditions
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Sources, open_source, shares_of
 from sofgan.siw.model import Siw, save_siw

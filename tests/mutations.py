@@ -1187,8 +1187,8 @@ MUTATIONS = (
         },
     ),
     (
-        "sofgan/siw/conditions.py",
-        "tests/sofgan/siw/test_conditions.py",
+        "sofgan/siw/condition_store.py",
+        "tests/sofgan/siw/test_condition_store.py",
         {
             "pairs within one view": (
                 "self.views_per_head)), axis=1)[:, :2]",

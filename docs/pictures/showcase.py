@@ -23,8 +23,8 @@ from sofgan.files import write_png
 from sofgan.images import sheet
 from sofgan.photos.store import HELD_OUT, PhotoStore
 from sofgan.seeds import torch_generator
+from sofgan.siw.condition_store import EVALUATION, Conditions
 from sofgan.siw.condition_views import HeadSampling, sample_heads
-from sofgan.siw.conditions import EVALUATION, Conditions
 from sofgan.siw.model import load_siw, to_uint8
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.sof.sof import load_sof

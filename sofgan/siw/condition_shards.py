@@ -14,8 +14,8 @@ from torch import Tensor
 from sofgan.files import write_npz
 from sofgan.pieces import Pieces
 from sofgan.runtime import map_pieces
+from sofgan.siw.condition_store import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
 from sofgan.siw.condition_views import JUDGED, HeadSampling, HeadViews, PortraitViews, draw_view, plan_views
-from sofgan.siw.conditions import EVALUATION, TRAINING, shards, whole_shard, write_index, write_shard
 from sofgan.siw.portrait_poses import Poses
 from sofgan.sof.plausibility import Reference, judge_codes
 from sofgan.sof.sof import SofFile
@@ -34,7 +34,7 @@ def write_conditions(
     seed: int,
     work: Pieces,
 ) -> None:
-    """Sample heads and write their views into a folder, a store of `sofgan.siw.conditions`.
+    """Sample heads and write their views into a folder, a store of `sofgan.siw.condition_store`.
 
     What a call that was stopped has left there, of the same arguments, is gone on with: the heads that it had chosen,
     and shards that are whole.

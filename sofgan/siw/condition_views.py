@@ -11,7 +11,7 @@ from sofgan import runtime
 from sofgan.cameras import Camera
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
-from sofgan.siw.conditions import TRAINING
+from sofgan.siw.condition_store import TRAINING
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
 from sofgan.siw.portrait_poses import Poses, draw_poses

@@ -17,7 +17,7 @@ from sofgan import distributed
 from sofgan.errors import InputError
 from sofgan.labels import MIRROR_TABLE, resize
 from sofgan.seeds import numpy_generator
-from sofgan.siw.conditions import ConditionHeads, HeadPairs
+from sofgan.siw.condition_store import ConditionHeads, HeadPairs
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.view_pairs import ViewPairs, align_views
 

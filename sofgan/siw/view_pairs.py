@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from sofgan.cameras import Camera
-from sofgan.siw.conditions import HeadPairs
+from sofgan.siw.condition_store import HeadPairs
 from sofgan.warping import Warp, depth_of_pixels, find_warp
 
 

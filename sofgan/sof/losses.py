@@ -1,4 +1,4 @@
-"""The loss of the semantic occupancy field (paper, eq. 5): cross-entropies of rays and points, and its regularizers."""
+"""The loss of the semantic occupancy field (paper, section 4.2): cross-entropies of rays and points; regularizers."""
 
 import torch
 import torch.nn.functional as F

@@ -20,7 +20,7 @@ from sofgan.parsing.config import ParserConfig
 from sofgan.parsing.parser import FaceParser, save_parser
 from sofgan.photos.store import PhotoStoreWriter
 from sofgan.runtime import use_cpu
-from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions, write_index, write_shard
+from sofgan.siw.condition_store import EVALUATION, TRAINING, Conditions, write_index, write_shard
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw

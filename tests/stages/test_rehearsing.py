@@ -13,7 +13,7 @@ import torch
 import yaml
 
 from pipelines import profiles, rehearsal_params
-from sofgan.siw import conditions
+from sofgan.siw import condition_store
 from stages.execution.rehearsing import needs, run
 
 ROOT = Path(__file__).parents[2]
@@ -93,10 +93,12 @@ def test_a_set_is_kept_in_memory_if_all_of_it_would_be():
 
 def test_shards_of_conditions_are_none_of_the_lengths(monkeypatch):
     """A shard as long as its set would count as the whole set: 20,000 views held at once that never are."""
-    monkeypatch.setattr(conditions, "SHARD_VIEWS", conditions.SHARD_VIEWS)
-    run.stand_in_shards(notebook(), conditions)
+    monkeypatch.setattr(condition_store, "SHARD_VIEWS", condition_store.SHARD_VIEWS)
+    run.stand_in_shards(notebook(), condition_store)
     for count in rehearsal_params.GROWING.values():
-        assert not {len(shard) for shard in conditions.shards(count)} & {*rehearsal_params.GROWING.values()}
+        assert not {len(shard) for shard in condition_store.shards(count)} & {
+            *rehearsal_params.GROWING.values()
+        }
 
 
 def blocks(tmp_path, **changes) -> needs.Blocks:

@@ -20,9 +20,9 @@ from sofgan.errors import InputError
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
 from sofgan.runtime import use_cpu
 from sofgan.seeds import torch_generator
-from sofgan.siw import condition_shards, conditions
+from sofgan.siw import condition_shards, condition_store
+from sofgan.siw.condition_store import EVALUATION, TRAINING, Conditions
 from sofgan.siw.condition_views import HeadSampling
-from sofgan.siw.conditions import EVALUATION, TRAINING, Conditions
 from sofgan.siw.portrait_camera import Framing
 from sofgan.sof.config import FieldConfig, MarcherConfig, Sampling, SofConfig
 from sofgan.sof.model import new_model
@@ -80,7 +80,7 @@ def run(share=0.35, threads=1, compared_every=0, **changes):
 
 
 def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
-    monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
+    monkeypatch.setattr(condition_store, "SHARD_VIEWS", 2)
     first = run()
     assert len(first) == 3 * (3 + 1) + 2
     assert run(threads=2) == first
@@ -94,7 +94,7 @@ def test_conditions_are_the_same_by_any_number_of_threads(project, monkeypatch):
 
 KILLED = """
 import os, signal
-from sofgan.siw import condition_shards, conditions
+from sofgan.siw import condition_shards, condition_store
 from sofgan.siw.portrait_camera import Framing
 from stages import sample_conditions
 
@@ -106,14 +106,14 @@ def view(*arguments):
         os.kill(os.getpid(), signal.SIGKILL)
     return draw(*arguments)
 
-conditions.SHARD_VIEWS, condition_shards.draw_view = 2, view
+condition_store.SHARD_VIEWS, condition_shards.draw_view = 2, view
 sample_conditions.portrait_framing = lambda *_: Framing(20.0, 0.05, 7.7)
 sample_conditions.main()
 """
 
 
 def test_a_killed_run_is_gone_on_with_and_leaves_the_same_bytes(project, monkeypatch, capsys):
-    monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
+    monkeypatch.setattr(condition_store, "SHARD_VIEWS", 2)
     unbroken = run()
     shutil.rmtree("data/conditions")
     command, environment = [sys.executable, "-c", KILLED], os.environ | {"PYTHONPATH": str(CONFIG.parent)}

@@ -10,7 +10,7 @@ from PIL import Image
 
 from sofgan.errors import InputError
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
-from sofgan.siw.conditions import EVALUATION, TRAINING, ConditionsError, write_index, write_shard
+from sofgan.siw.condition_store import EVALUATION, TRAINING, ConditionsError, write_index, write_shard
 from sofgan.siw.model import load_siw
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.portrait_poses import Poses

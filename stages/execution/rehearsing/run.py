@@ -311,7 +311,7 @@ def stand_in_shards(notes: Notebook, module) -> None:
 
 
 ALWAYS = {
-    "sofgan.siw.conditions": stand_in_shards,
+    "sofgan.siw.condition_store": stand_in_shards,
     "sofgan.siw.data": stand_in_sources,
     "sofgan.training": watch_torch,
     "sofgan.sof.sof": stand_in_field,

@@ -7,7 +7,7 @@ import numpy as np
 from sofgan import cameras
 from sofgan.cameras import Camera
 from sofgan.labels import NUM_CLASSES
-from sofgan.siw.conditions import TRAINING, ConditionHeads, Conditions, write_index, write_shard
+from sofgan.siw.condition_store import TRAINING, ConditionHeads, Conditions, write_index, write_shard
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.portrait_poses import Poses
 from sofgan.siw.shoulders import USUAL

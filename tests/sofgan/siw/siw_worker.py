@@ -11,7 +11,7 @@ from sofgan import distributed
 from sofgan.config import from_mapping
 from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
-from sofgan.siw.conditions import Conditions
+from sofgan.siw.condition_store import Conditions
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.train import train

@@ -9,7 +9,7 @@ import torch
 
 from sofgan.config import to_mapping
 from sofgan.session import Checkpoints, Session
-from sofgan.siw.conditions import Conditions
+from sofgan.siw.condition_store import Conditions
 from sofgan.siw.data import ArraySource, Sources
 from sofgan.siw.train import train
 from tests.sofgan.siw.heads import write_heads

@@ -12,7 +12,7 @@ from torch.utils._pytree import tree_leaves
 from sofgan import distributed
 from sofgan.cameras import Camera, project, rays
 from sofgan.errors import InputError
-from sofgan.siw.conditions import HeadPairs
+from sofgan.siw.condition_store import HeadPairs
 from sofgan.siw.data import ArraySource, Batches, Sources, half
 from sofgan.siw.generator import random_noise
 from sofgan.siw.mixing import one_hot

@@ -10,9 +10,8 @@ import torch
 from sofgan import cameras, runtime
 from sofgan.pieces import Pieces
 from sofgan.progress import Progress
-from sofgan.siw import condition_shards, conditions
-from sofgan.siw.condition_views import HeadSampling, PortraitViews, render_sof_maps
-from sofgan.siw.conditions import (
+from sofgan.siw import condition_shards, condition_store
+from sofgan.siw.condition_store import (
     EVALUATION,
     TRAINING,
     Conditions,
@@ -22,6 +21,7 @@ from sofgan.siw.conditions import (
     write_index,
     write_shard,
 )
+from sofgan.siw.condition_views import HeadSampling, PortraitViews, render_sof_maps
 from sofgan.siw.config import FramingConfig
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.portrait_poses import Poses
@@ -70,7 +70,7 @@ def write(folder, count, size=8, seed=0, views=1):
 
 
 def test_maps_are_read_by_number_over_all_shards(tmp_path, monkeypatch):
-    monkeypatch.setattr(conditions, "SHARD_VIEWS", 3)
+    monkeypatch.setattr(condition_store, "SHARD_VIEWS", 3)
     kept = write(tmp_path / "a", 8)
     store = Conditions(tmp_path / "a")
     assert store.framing == FRAMING and store.size == 8
@@ -122,7 +122,7 @@ def test_damage_is_named(tmp_path):
 @pytest.mark.parametrize("views", [2, 3])
 def test_pairs_are_two_views_of_one_head_any_two_of_any_head(tmp_path, monkeypatch, views):
     """Over all shards, of which one may end within a head; views that are no whole head are left out."""
-    monkeypatch.setattr(conditions, "SHARD_VIEWS", 4)
+    monkeypatch.setattr(condition_store, "SHARD_VIEWS", 4)
     count = 5 * views + 1
     labels, depth, poses = write(tmp_path / "a", count, views=views)[TRAINING]
     heads = pickle.loads(pickle.dumps(Conditions(tmp_path / "a").heads()))
@@ -200,7 +200,7 @@ def field_file(path):
 
 
 def test_shards_hold_the_views_that_one_process_renders(tmp_path, monkeypatch):
-    monkeypatch.setattr(conditions, "SHARD_VIEWS", 2)
+    monkeypatch.setattr(condition_store, "SHARD_VIEWS", 2)
     field, told, pieces = field_file(tmp_path / "sof.pt"), [], []
 
     def workers(task, items):
