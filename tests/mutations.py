@@ -1223,13 +1223,16 @@ MUTATIONS = (
         {
             "warped the wrong way": ("first + 1, first)", "first, first + 1)"),
             "warped onto itself": ("first + 1, first)", "first, first)"),
-            "hidden pixels count": ("keepdim=True) * seen", "keepdim=True)"),
-            "mean over all pixels": ("seen.sum((1, 2, 3)).clamp(min=1)", "seen[0].numel()"),
+            "hidden pixels count": ("(first - warp.apply(second)) * seen", "(first - warp.apply(second))"),
+            "pixels for cells": ("CELL = 4", "CELL = 1"),
+            "borders count": ("warp.seen & (there == one)", "warp.seen"),
+            "classes between pixels": ('other[:, None].float(), "nearest"', "other[:, None].float()"),
+            "mean over all pixels": ("inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)", "inside[0].numel()"),
             "heads weigh by what is seen": (
-                "(difference.sum((1, 2, 3)) / seen.sum((1, 2, 3)).clamp(min=1)).mean()",
-                "difference.sum() / seen.sum().clamp(min=1)",
+                "(difference.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)).mean()",
+                "difference.sum() / inside.sum()",
             ),
-            "nothing in common is no number": (".clamp(min=1)", ""),
+            "nothing in common is no number": (".clamp(min=1 / CELL**2)", ""),
             "squares for absolute values": (
                 ".abs().mean(1, keepdim=True)",
                 ".square().mean(1, keepdim=True)",

@@ -8,11 +8,15 @@ views show the same point; painted in one style these should agree, as in the mu
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan.cameras import Camera
+from sofgan.labels import resize
 from sofgan.siw.condition_store import HeadPairs
 from sofgan.warping import Warp, depth_of_pixels, find_warp
+
+CELL = 4  # pixels along a side of the cells whose colours are compared
 
 
 @dataclass(frozen=True)
@@ -35,6 +39,9 @@ class ViewPairs:
 def align_views(heads: HeadPairs, resolution: int) -> ViewPairs:
     """Views ready to be painted and compared, on the device where they lie.
 
+    Pixels of which the views say different classes are not compared: a border that is drawn a pixel off is no matter of
+    texture, and asked to agree there brows and lips would pale.
+
     Args:
         heads: of tensors.
         resolution: pixels of the pictures, of which the depth's are a multiple.
@@ -45,14 +52,19 @@ def align_views(heads: HeadPairs, resolution: int) -> ViewPairs:
     depth = depth_of_pixels(depth, intrinsics, resolution)
     first = torch.arange(0, len(depth), 2, device=depth.device)
     warp = find_warp(depth, Camera(cam2world, intrinsics, resolution), first + 1, first)
-    return ViewPairs(heads.labels.long(), warp)
+    one, other = resize(heads.labels.flatten(0, 1), resolution).unflatten(0, (-1, 2)).unbind(1)
+    there = warp.apply(other[:, None].float(), "nearest")[:, 0]
+    return ViewPairs(heads.labels.long(), Warp(warp.grid, warp.seen & (there == one)))
 
 
 def view_difference(first: Tensor, second: Tensor, warp: Warp) -> Tensor:
-    """Mean absolute difference of P pictures (P, 3, R, R) and second ones that are warped onto them.
+    """Mean absolute difference of the colours of P pictures (P, 3, R, R) and second ones that are warped onto them.
 
-    It is the mean over heads of the means over pixels that both views of a head show.
+    Colours are means over cells of `CELL` pixels. Of single pixels the blur of warping would count too, and the least
+    of it is in pictures without detail. It is the mean over heads of the means over pixels that both views show.
     """
     seen = warp.seen[:, None].to(first.dtype)
-    difference = (first - warp.apply(second)).abs().mean(1, keepdim=True) * seen
-    return (difference.sum((1, 2, 3)) / seen.sum((1, 2, 3)).clamp(min=1)).mean()
+    inside = F.avg_pool2d(seen, CELL)  # share of a cell, by which it counts
+    colours = F.avg_pool2d((first - warp.apply(second)) * seen, CELL)  # times that share
+    difference = colours.abs().mean(1, keepdim=True)
+    return (difference.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)).mean()

@@ -17,7 +17,7 @@ from sofgan.siw.data import ArraySource, Batches, Sources, half
 from sofgan.siw.generator import random_noise
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.training_step import SiwTraining
-from sofgan.siw.view_pairs import align_views, view_difference
+from sofgan.siw.view_pairs import CELL, align_views, view_difference
 from sofgan.warping import STEEPEST, Warp
 from tests.sofgan.siw.heads import ball_views, write_heads
 from tests.sofgan.siw.test_training_step import flat
@@ -74,7 +74,7 @@ def plain_difference(pairs: HeadPairs, first: np.ndarray, second: np.ndarray) ->
     for head in range(len(first)):
         one, other = (Camera(arrays.cam2world[head, i], arrays.intrinsics[head, i], size) for i in (0, 1))
         origin, directions = rays(one)
-        differences = []
+        differences, counts = np.zeros((size // CELL, size // CELL, 3)), 0
         for row, column in np.ndindex(size, size):
             depth = depth_at(head, 0, row, column)
             if depth == 0:
@@ -91,8 +91,15 @@ def plain_difference(pairs: HeadPairs, first: np.ndarray, second: np.ndarray) ->
                 continue
             weights = [(1 - abs(y - i)) * (1 - abs(x - j)) for i, j in corners]
             found = sum(weight * second[head, :, i, j] for weight, (i, j) in zip(weights, corners))
-            differences.append(np.abs(first[head, :, row, column] - found).mean())
-        means.append(np.mean(differences) if differences else 0.0)
+            at, classes = (round(y), round(x)), arrays.labels[head]
+            if (
+                classes[0, row * times + times // 2, column * times + times // 2]
+                != (classes[1, at[0] * times + times // 2, at[1] * times + times // 2])
+            ):
+                continue
+            differences[row // CELL, column // CELL] += first[head, :, row, column] - found
+            counts += 1
+        means.append(np.abs(differences).mean(-1).sum() / max(counts, 1))
     return np.mean(means)
 
 
@@ -100,6 +107,8 @@ def plain_difference(pairs: HeadPairs, first: np.ndarray, second: np.ndarray) ->
 def test_the_difference_is_that_of_a_plain_loop(size):
     pairs, _ = textured(3, size, 16)
     pairs.depth[:, :, ::5] = 0  # holes
+    classes = torch.randint(0, 2, (3, 2, 8, 8), generator=torch.Generator().manual_seed(1), dtype=torch.uint8)
+    pairs.labels[:] = classes.repeat_interleave(size // 8, 2).repeat_interleave(size // 8, 3)
     images = torch.rand(3, 2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     first, second = images.unbind(1)
     found = view_difference(first, second, align_views(pairs, 16).warp)
