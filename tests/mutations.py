@@ -1224,7 +1224,6 @@ MUTATIONS = (
             "warped the wrong way": ("first + 1, first)", "first, first + 1)"),
             "warped onto itself": ("first + 1, first)", "first, first)"),
             "hidden pixels count": ("(first - warp.apply(second)) * seen", "(first - warp.apply(second))"),
-            "pixels for cells": ("CELL = 4", "CELL = 1"),
             "borders count": ("warp.seen & (there == one)", "warp.seen"),
             "classes between pixels": ('other[:, None].float(), "nearest"', "other[:, None].float()"),
             "mean over all pixels": ("inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)", "inside[0].numel()"),
