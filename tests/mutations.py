@@ -957,14 +957,12 @@ MUTATIONS = (
                 "(0.5 * config.r1_gamma * config.r1_every)",
                 "(config.r1_gamma * config.r1_every)",
             ),
-            "consistency not by how seldom": (
-                "(config.consistency_weight * config.consistency_every)",
-                "config.consistency_weight",
+            "consistency by the critics' rate": (
+                "config.learning_rate_generator * factor * config.consistency_rate",
+                "config.learning_rate_generator * factor",
             ),
-            "consistency not by its weight": (
-                "(config.consistency_weight * config.consistency_every)",
-                "config.consistency_every",
-            ),
+            "views among the critics' moments": ("self.optimizer_c.step()", "self.optimizer_g.step()"),
+            "critics' gradients in views' steps": ("self.optimizer_c.zero_grad(set_to_none=True)", "pass"),
             "views of a head in other styles": (
                 'self._draws(step, "consistency")',
                 'self._draws(step, f"consistency {len(painted)}")',

@@ -190,7 +190,8 @@ class TrainSiw:
     r1_every: Whole  # steps; 0: off
     path_length_weight: Weight
     path_length_every: Whole  # steps; 0: off
-    consistency_weight: Weight  # of the mean difference between two views of a head, warped onto each other
+    # of steps that make two views of a head alike, by the generator's: these have an optimiser of their own
+    consistency_rate: Annotated[float, within(0, 1)]
     consistency_every: Whole  # steps; 0: off
     # photo stores that are real
     photo_sets: Annotated[tuple[Literal["ffhq", "celebamask"], ...], NOT_EMPTY, DISTINCT]
@@ -257,7 +258,7 @@ class TrainSiw:
     @property
     def compares_views(self) -> bool:
         """Whether two views of a head are compared now and then."""
-        return bool(self.consistency_weight and self.consistency_every)
+        return bool(self.consistency_rate and self.consistency_every)
 
     def compares_views_at(self, step: int) -> bool:
         """Whether a step compares views of heads."""

@@ -106,6 +106,9 @@ class SiwTraining:
         self.painted = list(self.generator.parameters())
         self.optimizer_g = self._adam(self.painted, config.learning_rate_generator)
         self.optimizer_d = self._adam(self.learned, config.learning_rate_discriminator)
+        # Among the critics' gradients those of views would be lost, or, weighted so that they count, leave Adam's
+        # steps by the critics small: they have moments of their own.
+        self.optimizer_c = self._adam(self.painted, config.learning_rate_generator)
         # Regularisers differentiate twice, which compiled functions can't: they use the plain network.
         synthesize = self.generator.synthesize
         self.synthesize = torch.compile(synthesize) if config.compile else synthesize
@@ -146,12 +149,17 @@ class SiwTraining:
         tasks = [partial(self._learn_generator, part, step, kept) for part, kept in zip(parts, fakes)]
         if config.path_length_every and step % config.path_length_every == 0:
             tasks += [partial(self._learn_path_length, part, step) for part in parts]
-        if config.compares_views_at(step):
-            tasks += [partial(self._learn_consistency, part, step) for part in parts]
         for part, learned in zip(itertools.cycle(parts), self._work_off(tasks)):
             part.add(learned, self.painted, sums)
         distributed.sum_gradients(self.painted)
         self.optimizer_g.step()
+        if config.compares_views_at(step):
+            self.optimizer_c.zero_grad(set_to_none=True)
+            tasks = [partial(self._learn_consistency, part, step) for part in parts]
+            for part, learned in zip(parts, self._work_off(tasks)):
+                part.add(learned, self.painted, sums)
+            distributed.sum_gradients(self.painted)
+            self.optimizer_c.step()
 
         scalars = distributed.sum_scalars(sums)
         self._update_averages(scalars, distributed.sum_scalars({"w": w_mean})["w"])
@@ -208,8 +216,7 @@ class SiwTraining:
                 noise = random_noise(self.generator, len(labels), draws, resolution)
                 painted.append(self.synthesize(one_hot(labels), w, weights, noise, resolution=resolution))
         difference = view_difference(*painted, pairs.warp)
-        loss = difference * (config.consistency_weight * config.consistency_every)
-        return part.learn(loss, self.painted, {"view_difference": difference})
+        return part.learn(difference, self.painted, {"view_difference": difference})
 
     def _parts(self, batch: Batch) -> Iterator[Part]:
         """This process's share of the step's batch, in pieces that are worked on at a time."""
@@ -239,6 +246,9 @@ class SiwTraining:
         left = (total - self.seen) / max(1.0, config.cooldown * total)
         factor = LAST_LEARNING_RATE + (1 - LAST_LEARNING_RATE) * min(1.0, max(0.0, left))
         self.optimizer_g.param_groups[0]["lr"] = config.learning_rate_generator * factor
+        self.optimizer_c.param_groups[0]["lr"] = (
+            config.learning_rate_generator * factor * config.consistency_rate
+        )
         self.optimizer_d.param_groups[0]["lr"] = config.learning_rate_discriminator * factor
 
     def _mixed(self):
@@ -312,6 +322,7 @@ class SiwTraining:
             "ema": self.ema.state_dict(),
             "critics": self.critics.state_dict(),
             "optimizer_g": self.optimizer_g.state_dict(),
+            "optimizer_c": self.optimizer_c.state_dict(),
             "optimizer_d": self.optimizer_d.state_dict(),
             "mean_path_length": self.mean_path_length,
             "seen": self.seen,
@@ -323,6 +334,7 @@ class SiwTraining:
         self.ema.load_state_dict(state["ema"])
         self.critics.load_state_dict(state["critics"], strict=False)  # The frozen backbone isn't in it.
         self.optimizer_g.load_state_dict(state["optimizer_g"])
+        self.optimizer_c.load_state_dict(state["optimizer_c"])
         self.optimizer_d.load_state_dict(state["optimizer_d"])
         self.mean_path_length = state["mean_path_length"].to(self.device)
         self.seen = state["seen"]

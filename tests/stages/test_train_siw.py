@@ -21,7 +21,7 @@ from tests.parameters import write_params
 BLOCK = {
     "kimg": 0.016, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
     "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5, "r1_gamma": 1.0, "r1_every": 2,
-    "path_length_weight": 2.0, "path_length_every": 0, "consistency_weight": 0.0, "consistency_every": 0,
+    "path_length_weight": 2.0, "path_length_every": 0, "consistency_rate": 0.0, "consistency_every": 0,
     "photo_sets": ["ffhq", "celebamask"], "photo_proportions": {}, "share_fakes": True,
     "mix_by": "groups", "growth": [], "accumulate": 1, "augment_kimg": 0, "augment_target": 0.6,
     "compile": False, "scale_max": 1.2, "mirror": True, "ema_halflife_kimg": 1, "ema_rampup": 0.1,
@@ -110,7 +110,7 @@ def test_maps_of_the_field_are_needed_where_they_have_a_share(project, share):
 
 def test_views_of_heads_are_compared_where_the_field_has_no_share(project):
     document = yaml.safe_load((project / "params.yaml").read_text())
-    document["train_siw"] |= {"consistency_weight": 1.0, "consistency_every": 1, "kimg": 0.004}
+    document["train_siw"] |= {"consistency_rate": 1.0, "consistency_every": 1, "kimg": 0.004}
     document["train_siw"]["map_proportions"] |= {"sof": 0}
     write_params(document)
     with pytest.raises(ConditionsError, match="3 heads of 1 views.*views_per_head"):

@@ -30,7 +30,7 @@ def tiny_training():
             "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5,
             "mix_by": "groups", "r1_gamma": 1.0,
             "r1_every": 2, "path_length_weight": 2.0, "path_length_every": 2,
-            "consistency_weight": 0.0, "consistency_every": 0, "photo_sets": ["ffhq"], "photo_proportions": {},
+            "consistency_rate": 0.0, "consistency_every": 0, "photo_sets": ["ffhq"], "photo_proportions": {},
             "share_fakes": True, "growth": [], "accumulate": 1, "augment_kimg": 0,
             "augment_target": 0.6, "compile": False, "scale_max": 1.3, "mirror": True, "ema_halflife_kimg": 0.01,
             "ema_rampup": 0.5, "map_proportions": {"parsed": 1.0}, "memory_limit_gb": 1.0,

@@ -95,7 +95,7 @@ def test_what_goes_to_a_gpu_is_pinned_by_the_thread_that_reads(
     pinned = []
     monkeypatch.setattr(torch.Tensor, "pin_memory", lambda self: pinned.append(self.shape) or self)
     sources, heads = {"parsed": ArraySource(maps)}, write_heads(tmp_path / "heads", size=32)
-    config = tiny_training(consistency_weight=1.0, consistency_every=2)
+    config = tiny_training(consistency_rate=1.0, consistency_every=2)
     for device, counts in (("cpu", (0, 0)), ("cuda", (7, 10))):
         made = Sources(ArraySource(photos[:5]), sources, ArraySource(maps), heads)
         batches = Batches(config, made, 0, device)

@@ -26,7 +26,7 @@ def alone(config, photos, maps, folder):
 def test_two_processes_train_as_one_and_one_goes_on(torchrun, tiny_training, photos, maps, tmp_path):
     config = tiny_training(
         batch=8, kimg=0.032, report_every_kimg=0.016, path_length_every=2, r1_every=2,
-        consistency_weight=4.0, consistency_every=2,
+        consistency_rate=1.0, consistency_every=2,
         discriminator={"kind": "hybrid", "region_weight": 1.0, "region_channels": 4},
     )  # fmt: skip
     photos = photos[:5]
