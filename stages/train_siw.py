@@ -29,6 +29,7 @@ from stages.tracking.run import stage_run
 
 MAPS = {"parsed": paths.PARSED, "celebamask": paths.PHOTOS["celebamask"]}
 MAPS_OF = {"ffhq": "parsed", "celebamask": "celebamask"}  # a set of photos: its own maps
+MEASURED = 64  # photos whose size is looked at
 HEADLINE = {"kimg": "kimg"}  # in metrics/train_siw.json: of all figures
 
 
@@ -80,7 +81,11 @@ def _photos(params: TrainSiw, workers: int):
         for name, store in stores.items()
         for i in np.flatnonzero(store.splits() != HELD_OUT).tolist()
     ]
-    native = min(stores[places[0][0]].image(places[0][1]).shape[:2])
+    # Sets differ in size, and so do folders of one: the largest counts, as far as twice the picture.
+    spread = np.unique(np.linspace(0, len(places) - 1, MEASURED).astype(int)) if places else []
+    native = max(
+        (min(stores[name].image(i).shape[:2]) for name, i in (places[at] for at in spread)), default=0
+    )
     size = min(2 * params.generator.resolution, max(native, params.generator.resolution))
 
     def read(index: int) -> np.ndarray:
