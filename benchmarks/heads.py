@@ -75,7 +75,7 @@ class Project:
         self.count = min(images, len(heads), len(photos) // 2)
         self.maps = resize(heads.fetch(np.arange(self.count)), size)
         numbers = range(len(shards(len(heads))))
-        poses = [conditions.geometry(EVALUATION, number)["cam2world"] for number in numbers]
+        poses = [conditions.seen(EVALUATION, number, "cam2world")["cam2world"] for number in numbers]
         self.yaws = camera_yaws(np.concatenate(poses)[: self.count])
         # Two sides of photos, held-out ones in both: to compare with, and a floor, whose own maps are painted too.
         chosen = draw(np.arange(len(photos)), 2 * self.count, SEED, "heads")

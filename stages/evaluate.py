@@ -197,9 +197,11 @@ def of_maps(heads: Maps, photos: dict[str, Maps], kid_subset: int) -> dict[str, 
 
     own, unseen, seen = (small(maps) for maps in (heads, photos["held-out"], photos["training"]))
     features = ({"fd_maps": map_distance.map_features(maps)} for maps in (own, unseen, seen))
-    figures = portraits.compare(*features, "_sof", kid_subset, seed())
-    differences = map_distance.map_differences(own, seen)
-    return figures | {f"maps_{name}_sof": value for name, value in differences.items()}
+    figures = portraits.compare(*features, "_unpainted", kid_subset, seed())
+    for end, maps in (("", own), ("_floor", unseen)):
+        differences = map_distance.map_differences(maps, seen)
+        figures |= {f"maps_{name}_unpainted{end}": value for name, value in differences.items()}
+    return figures
 
 
 def pictures(real: dict, maps: dict[str, Maps], limit: int) -> dict[str, int]:
@@ -261,7 +263,7 @@ def by_yaw(real: dict, painted: dict, photos: dict[str, Maps], heads: Maps) -> d
     conditions = Conditions(paths.CONDITIONS)
     maps = conditions.maps(EVALUATION)
     known = maps.fetch(np.arange(min(len(maps), MAPS_OF_YAW)))
-    poses = [conditions.geometry(EVALUATION, i)["cam2world"] for i in range(len(shards(len(known))))]
+    poses = [conditions.seen(EVALUATION, i, "cam2world")["cam2world"] for i in range(len(shards(len(known))))]
     yaws = yaw_bins.camera_yaws(np.concatenate(poses))[: len(known)]
     rule = yaw_bins.YawOfMaps(known, yaws)
 

@@ -1,5 +1,6 @@
 """Find codes and cameras of real people's label maps in the trained field, and teach it those heads (round 2)."""
 
+import hashlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -61,7 +62,11 @@ def main() -> None:
             params,
             run,
             training=to_mapping(training),
-            inputs={str(SOF): sha256_file(SOF), "maps": keys, "new_heads": new_names},
+            inputs={
+                str(SOF): sha256_file(SOF),
+                "maps": [keys, _digest(maps)],
+                "new_heads": [new_names, _digest(frontal)],
+            },
         )
         fit = fit_in_turns if params.preset == "paper" else fit_in_groups
         frozen, found = fit(sof, maps, frontal, recipe, open_session)
@@ -76,6 +81,7 @@ def main() -> None:
                 scores[f"known_head_miou{name}"] = confusion.miou()
         scores |= {
             "input_miou": float(people.miou.mean()),
+            **miou_by_set(people.miou, keys),
             "input_miou_worst": float(people.miou.min()),
             "maps": len(keys),
         }
@@ -123,12 +129,27 @@ def fit_in_turns(
     return invert_in_turns(sof, torch.cat([maps, frontal]), recipe, seed(), open_session(part="turns"))
 
 
+def miou_by_set(miou: np.ndarray, keys: list[str]) -> dict[str, float]:
+    """Mean IoU of the fits of maps (M,) that were drawn by hand, and of those that were parsed, where there are any."""
+    found = {}
+    for name, of in (("masks", "celebamask/"), ("parsed", "ffhq/")):
+        values = [value for value, key in zip(miou.tolist(), keys) if key.startswith(of)]
+        if values:
+            found[f"input_miou_{name}"] = float(np.mean(values))
+    return found
+
+
+def _digest(maps: torch.Tensor) -> str:
+    """Digest of label maps: those of the same photos differ by who parsed them."""
+    return hashlib.sha256(maps.cpu().numpy().tobytes()).hexdigest()
+
+
 def photo_maps(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
     """Names, set/key, and label maps (M, S, S) of photos: those with masks, then those that were parsed; none that is
     held out, since these heads become conditions of the generator's training.
 
     Raises:
-        InputError: all photos are held out.
+        InputError: all photos of a set that is asked for are held out.
     """
     names, maps = [], []
     for name, path, most in (
@@ -139,13 +160,13 @@ def photo_maps(params: InvertMasks) -> tuple[list[str], torch.Tensor]:
             continue
         store = PhotoStore(path)
         # Spread over the store, where neighbours may show one person.
-        places = np.flatnonzero(store.splits() != HELD_OUT)
+        places, all_keys = np.flatnonzero(store.splits() != HELD_OUT), store.keys()
+        if not len(places):
+            raise InputError(f"all photos of {path} are held out: lower import_photos.{name}.held_out_share")
         spread = np.linspace(0, len(places) - 1, min(most, len(places)))
         for index in places[np.unique(spread.round().astype(int))].tolist():
-            names.append(f"{name}/{store.keys()[index]}")
+            names.append(f"{name}/{all_keys[index]}")
             maps.append(store.labels(index, params.size))
-    if not maps:
-        raise InputError("all photos with label maps are held out: lower import_photos' held_out_share")
     return names, torch.from_numpy(np.stack(maps))
 
 

@@ -156,6 +156,23 @@ def _inception(root: Path, block) -> Iterator[str]:
         yield from _file(root, "evaluate.inception_weights", path, INCEPTION_SHA256, hint)
 
 
+def _photo_folders(root: Path, block) -> Iterator[str]:
+    sources = params.read_params("import_photos", root / "params.yaml")
+    folders = [root / getattr(sources, name).source for name in block.photo_sets]
+    if not block.photo_proportions or not all(folder.is_dir() for folder in folders):
+        return
+    there = {path.name for folder in folders for path in folder.glob("*/")}
+    for name in block.photo_proportions:
+        if name not in there:
+            near = difflib.get_close_matches(name, there, n=1)
+            hint = (
+                f"did you mean '{near[0]}'?"
+                if near
+                else f"no folder of {', '.join(map(str, folders))} is called so"
+            )
+            yield f"params.yaml: train_siw.photo_proportions: {name}: {hint}"
+
+
 def _file(root: Path, key: str, path: str, digest: str, hint: str) -> Iterator[str]:
     if not (root / path).is_file():
         yield f"params.yaml: {key}: {path} is not there ({hint})"
@@ -186,5 +203,6 @@ FILES = {
     "import_photos": _sources,
     "train_parser": _pretrained,
     "train_sof": _warm_start,
+    "train_siw": _photo_folders,
     "evaluate": _inception,
 }

@@ -100,7 +100,9 @@ def _photos(params: TrainSiw, workers: int):
         open_source(len(places), reader, workers, params.memory_limit_gb) for reader in (read, read_labels)
     )
     keys = {name: store.keys() for name, store in stores.items()} if params.photo_proportions else {}
-    folders = [keys[name][place].partition("/")[0] for name, place in places] if keys else []
+    folders = (
+        [keys[name][place].rpartition("/")[0].partition("/")[0] for name, place in places] if keys else []
+    )
     return *sources, shares_of(folders, params.photo_proportions)
 
 

@@ -156,10 +156,11 @@ class Conditions:
         """Arrays of a shard beside its label maps: depth (N, S, S) float16, 0 where nothing is hit, cam2world
         (N, 4, 4), intrinsics (N, 3, 3) and codes (N, Z) float32."""
         stem = self._sets[name][shard]["file"]
-        seen = self._seen(name, shard, "cam2world", "intrinsics", "codes")
+        seen = self.seen(name, shard, "cam2world", "intrinsics", "codes")
         return seen | {"depth": np.load(self.path / f"{stem}.{_DEPTH}")}
 
-    def _seen(self, name: str, shard: int, *keys: str) -> dict[str, np.ndarray]:
+    def seen(self, name: str, shard: int, *keys: str) -> dict[str, np.ndarray]:
+        """Some of a shard's small arrays, as of `geometry`: cam2world, intrinsics, codes."""
         with np.load(self.path / f"{self._sets[name][shard]['file']}.{_SEEN}") as arrays:
             return {key: arrays[key] for key in keys}
 
@@ -259,7 +260,7 @@ class ConditionHeads:
                 "sample_conditions.framing.views_per_head to 2 and have as many maps made, or consistency_every to 0"
             )
         # Cameras alone: depth of all views is gigabytes.
-        seen = [conditions._seen(TRAINING, shard, "cam2world", "intrinsics") for shard in range(len(entries))]
+        seen = [conditions.seen(TRAINING, shard, "cam2world", "intrinsics") for shard in range(len(entries))]
         self._cam2world = np.concatenate([one["cam2world"] for one in seen])
         self._intrinsics = np.concatenate([one["intrinsics"] for one in seen])
 

@@ -158,6 +158,13 @@ class SamplingConfig:
     people_share: Share  # of heads that are combined from inverted people's alone; the others from all
     judged: bool  # implausible heads are drawn again
 
+    def __post_init__(self):
+        if self.judged and 0 < self.people_share < 1:
+            raise ValueError(
+                "sampling.judged is false where people_share lies between 0 and 1: people are implausible by scans' "
+                "statistics more often than others, so that fewer of them would be left"
+            )
+
     def sampling(self) -> Sampling:
         """The same without how heads are judged."""
         return Sampling(self.method, self.bases, self.concentration, self.neighbours, self.people_share)
@@ -221,7 +228,7 @@ class TrainSiw:
         for name in self.map_proportions:
             if name not in MAP_SOURCES:
                 raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
-        if sum(self.photo_proportions.values()) > 1:
+        if sum(self.photo_proportions.values()) > 1 + 1e-6:
             raise ValueError(f"photo_proportions add up to 1 at most, not {self.photo_proportions}")
         if sum(self.map_proportions.values()) <= 0:
             raise ValueError("map_proportions has a share above 0 of one source at least")

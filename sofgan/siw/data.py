@@ -48,7 +48,7 @@ def shares_of(folders: Sequence[str], proportions: Mapping[str, float]) -> np.nd
     """Probabilities (N,) of photos, by the folders that they lie in; None where there are no proportions.
 
     Args:
-        folders: of each photo.
+        folders: of each photo; "" of one that lies in none.
         proportions: shares of some folders; photos of all others have what is left of 1.
 
     Raises:
@@ -57,11 +57,12 @@ def shares_of(folders: Sequence[str], proportions: Mapping[str, float]) -> np.nd
     if not proportions:
         return None
     named = np.array([folder if folder in proportions else "" for folder in folders])
-    left = 1 - sum(proportions.values())
+    left = max(0.0, 1 - sum(proportions.values()))
     if missing := sorted(set(proportions) - set(named)):
-        known = ", ".join(sorted(set(folders))) or "none"
+        known = sorted(set(folders) - {""})
+        there = ", ".join(known[:10]) + (", ..." if len(known) > 10 else "") if known else "none"
         raise InputError(
-            f"photo_proportions gives {missing[0]} a share, but no photo lies there: folders are {known}"
+            f"photo_proportions gives {missing[0]} a share, but no photo lies there: folders are {there}"
         )
     if "" not in named and left > 1e-6:
         raise InputError(f"photo_proportions add up to {1 - left:g}, but all photos lie in these folders")

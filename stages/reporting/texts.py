@@ -22,6 +22,31 @@ DEFINITIONS = (
         "field's custom, without a floor, as there are not so many held-out photos.",
     ),
     (
+        r"fd_maps_unpainted_floor",
+        "The same of held-out photos' label maps in place of the heads'.",
+    ),
+    (
+        r"fd_maps_unpainted",
+        "Frechet distance of label maps of sampled heads from those of FFHQ-like photos that were trained on: percent "
+        "of each of 16 cells that each class takes, and lengths of its borders. Nothing is painted, so it is "
+        "geometry's gap alone.",
+    ),
+    (r"kd_maps_unpainted(_floor)?", "Kernel distance (polynomial, unbiased) of the same."),
+    (
+        r"maps_(shares|places|borders)_unpainted",
+        "Label maps of sampled heads against those of FFHQ-like photos: half of the sum of differences of the classes' "
+        "mean shares; mean distance of classes' mean places, picture widths; length of all borders by the photos'.",
+    ),
+    (
+        r"maps_(shares|places|borders)_unpainted_floor",
+        "The same of held-out photos' label maps in place of the heads'.",
+    ),
+    (r"heads", "How many heads of inverted maps were fitted so well that they joined the field."),
+    (
+        r"view_difference",
+        "Mean absolute difference of colours of two views of a head in one style, warped onto each other, in [-1, 1].",
+    ),
+    (
         r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask_maps",
         "Painted from held-out maps of the CelebAMask-like set, against FFHQ-like photos that were trained on.",
     ),
