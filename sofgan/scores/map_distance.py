@@ -15,8 +15,8 @@ PLACED = 1e-3  # least share of a map at which a class has a place
 
 
 def map_features(maps: np.ndarray) -> np.ndarray:
-    """(N, 17 * 16 + 17) float32 of label maps (N, S, S) uint8: percent of each cell of a 4 x 4 grid that each class
-    takes, then the length of each class' borders, in percent of the map's width."""
+    """(N, 17 * 16 + 17) float32 of label maps (N, S, S) uint8: share of each cell of a 4 x 4 grid that each class takes,
+    then the length of each class' borders, in map widths."""
     maps = resize(maps, SIZE)
     cell = SIZE // GRID
     features = np.empty((len(maps), NUM_CLASSES * (GRID**2 + 1)), np.float32)
@@ -24,10 +24,10 @@ def map_features(maps: np.ndarray) -> np.ndarray:
     for index in range(NUM_CLASSES):
         own = maps == index
         cells = own.reshape(-1, GRID, cell, GRID, cell).mean((2, 4)).reshape(len(maps), -1)
-        features[:, index * GRID**2 : (index + 1) * GRID**2] = 100 * cells
+        features[:, index * GRID**2 : (index + 1) * GRID**2] = cells
         borders = ((own[:, :, 1:] | own[:, :, :-1]) & across).sum((1, 2))
         borders = borders + ((own[:, 1:] | own[:, :-1]) & down).sum((1, 2))
-        features[:, NUM_CLASSES * GRID**2 + index] = 100 * borders / SIZE
+        features[:, NUM_CLASSES * GRID**2 + index] = borders / SIZE
     return features
 
 

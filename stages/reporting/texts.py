@@ -27,7 +27,7 @@ DEFINITIONS = (
     ),
     (
         r"fd_maps_unpainted",
-        "Frechet distance of label maps of sampled heads from those of FFHQ-like photos that were trained on: percent "
+        "Frechet distance of label maps of sampled heads from those of FFHQ-like photos that were trained on: shares "
         "of each of 16 cells that each class takes, and lengths of its borders. Nothing is painted, so it is "
         "geometry's gap alone.",
     ),

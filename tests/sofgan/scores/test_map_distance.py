@@ -26,10 +26,10 @@ def test_features_are_shares_of_cells_and_lengths_of_borders():
     maps[0, :16, :32] = HAIR  # two cells of the first row
     features = map_features(maps)[0]
     cells = features[: 17 * 16].reshape(17, 4, 4)
-    assert cells[HAIR, 0].tolist() == [100, 100, 0, 0] and (cells[HAIR, 1:] == 0).all()
-    assert (cells.sum(0) == 100).all()
+    assert cells[HAIR, 0].tolist() == [1, 1, 0, 0] and (cells[HAIR, 1:] == 0).all()
+    assert (cells.sum(0) == 1).all()
     # Its border is 16 pixels high and 32 wide, of 64; the background's is the same one.
-    assert features[17 * 16 + HAIR] == features[17 * 16 + BACKGROUND] == pytest.approx(75)
+    assert features[17 * 16 + HAIR] == features[17 * 16 + BACKGROUND] == pytest.approx(0.75)
     assert features[17 * 16 + SKIN] == 0
     np.testing.assert_array_equal(map_features(maps.repeat(2, 1).repeat(2, 2)), [features])
 
