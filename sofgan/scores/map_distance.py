@@ -15,8 +15,8 @@ PLACED = 1e-3  # least share of a map at which a class has a place
 
 
 def map_features(maps: np.ndarray) -> np.ndarray:
-    """(N, 17 * 16 + 17) float32 of label maps (N, S, S) uint8: share of each cell of a 4 x 4 grid that each class takes,
-    then the length of each class' borders, in map widths."""
+    """(N, 17 * 16 + 17) float32 of label maps (N, S, S) uint8: share of each cell of a 4 x 4 grid that each class
+    takes, then the length of each class' borders, in map widths."""
     maps = resize(maps, SIZE)
     cell = SIZE // GRID
     features = np.empty((len(maps), NUM_CLASSES * (GRID**2 + 1)), np.float32)
