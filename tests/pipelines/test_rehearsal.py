@@ -92,7 +92,8 @@ def test_no_two_lengths_are_alike_in_any_profile(in_project, name):
     few, sets = rehearsal_params.fewer(document), rehearsal_params.set_sizes(document, ROOT)
     block = Planned("evaluate", "", (), ("evaluate", "sample_conditions"), ())
     lengths = rehearsal_params.lengths_of(block, document, few, sets)
-    heads = rehearsal_params.SCANS * len(few["batches"]) + few["invert_masks"]["maps"]
+    maps = few["invert_masks"]["maps"] + few["invert_masks"]["parsed_maps"]
+    heads = rehearsal_params.SCANS * len(few["batches"]) + maps
     assert lengths[heads][1] == "heads of the field"
     for photos, (train, held_out) in rehearsal_params.PHOTOS.items():
         assert lengths[train][1] == lengths[train + held_out][1] == f"photos of {photos}"

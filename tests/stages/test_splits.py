@@ -48,7 +48,7 @@ def test_heads_are_inverted_from_none_that_is_held_out(stores, maps, parsed, key
 def test_the_generator_learns_from_none_that_is_held_out(stores):
     config: TrainSiw = block("train_siw")
     sources = [
-        *train_siw._photos(config, 1),
+        *train_siw._photos(config, 1)[:2],
         *(train_siw._maps(config, path, 1) for path in train_siw.MAPS.values()),
     ]
     for source in sources:

@@ -86,7 +86,7 @@ def test_stage_writes_model_samples_curves_and_metrics(project):
 
 def test_held_out_photos_are_not_trained_on(project):
     params = stage_params.read_params("train_siw")
-    assert [len(source) for source in train_siw._photos(params, 1)] == [5 + 4, 5 + 4]
+    assert [len(source) for source in train_siw._photos(params, 1)[:2]] == [5 + 4, 5 + 4]
     assert len(train_siw._maps(params, train_siw.MAPS["parsed"], 1)) == 5
 
 
