@@ -42,6 +42,7 @@ def fewer(document: dict) -> dict:
     # Two steps of as many pictures as a critic compares, or a share of them is accumulated.
     siw["batch"] = max(2, siw["discriminator"]["minibatch_group"])
     siw["accumulate"] = 1
+    siw["photo_proportions"] = {}  # Photos that stand in lie in other folders.
     siw["kimg"] = 2 * siw["batch"] / 1000
     siw["report_every_kimg"] = siw["kimg"] / 2
     # What has no published layout of its own is looked for in this folder.

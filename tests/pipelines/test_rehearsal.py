@@ -90,6 +90,7 @@ def test_no_two_lengths_are_alike_in_any_profile(in_project, name):
     """Of two batches and few maps there were as many heads as photos: as 26,000 they needed 43 GB."""
     document = rehearsal.document_of(name)
     few, sets = rehearsal_params.fewer(document), rehearsal_params.set_sizes(document, ROOT)
+    assert few["train_siw"]["photo_proportions"] == {}  # No photo that stands in lies in these folders.
     block = Planned("evaluate", "", (), ("evaluate", "sample_conditions"), ())
     lengths = rehearsal_params.lengths_of(block, document, few, sets)
     maps = few["invert_masks"]["maps"] + few["invert_masks"]["parsed_maps"]
