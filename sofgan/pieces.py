@@ -9,7 +9,7 @@ from sofgan.progress import SILENT, Progress
 
 @dataclass(frozen=True)
 class Pieces:
-    """Who works off the pieces of a computation, where they are kept, and who is told. None of it changes a result.
+    """Workers on the pieces of a computation, the folder that keeps these, and a listener. None of it changes a result.
 
     Attributes:
         folder: is there, is seen by all workers at the same path, and holds pieces of this very computation alone
