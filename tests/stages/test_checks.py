@@ -328,3 +328,31 @@ def test_reading_all_needs_no_torch():
     code = "import sys; from stages import code, params_checks; sys.exit('torch' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
     assert set(params_checks.FILES) <= set(params.BLOCKS)
+
+
+def test_a_folder_of_photos_that_is_not_there_is_named_before_its_stage_runs(tmp_path):
+    document = yaml.safe_load((ROOT / "params.yaml").read_text())
+    document["import_photos"]["ffhq"]["source"] = "photos"
+    (tmp_path / "photos/portraits").mkdir(parents=True)
+    lock = {"train_siw": {"params": {"params.yaml": {"train_siw": copy.deepcopy(document["train_siw"])}}}}
+    (tmp_path / "dvc.lock").write_text(yaml.safe_dump({"stages": lock}))
+    for name, faults in (
+        ("portraits", []),
+        ("portrait", ["did you mean 'portraits'?"]),
+        ("x", ["no folder of"]),
+    ):
+        document["train_siw"]["photo_proportions"] = {name: 0.4}
+        (tmp_path / "params.yaml").write_text(yaml.safe_dump(document))
+        found = [fault for fault in params_checks.faults_of_files(tmp_path) if "photo_proportions" in fault]
+        assert len(found) == len(faults) and all(part in fault for part, fault in zip(faults, found))
+
+
+def test_shares_may_round_and_people_are_not_judged_among_others(whole):
+    document = copy.deepcopy(whole)
+    document["train_siw"]["photo_proportions"] = {"a": 0.05, "b": 0.55, "c": 0.3, "d": 0.1}  # 1 + 2e-16
+    params.block_of(document["train_siw"], "train_siw", Path("params.yaml"))
+    put(document, "sample_conditions.sampling.people_share", 0.5)
+    assert "judged is false" in refused(document, "sample_conditions")
+    for people, judged in ((1.0, True), (0.5, False)):
+        document["sample_conditions"]["sampling"] |= {"people_share": people, "judged": judged}
+        params.block_of(document["sample_conditions"], "sample_conditions", Path("params.yaml"))

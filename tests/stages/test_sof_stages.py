@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -163,6 +164,34 @@ def test_maps_are_fitted_at_another_size_than_that_of_views(project):
     assert {"new_head_input_miou", "new_head_other_miou"} <= metrics.keys()
     with np.load("data/inverted/inversion.npz") as found:
         assert found["fitted"].shape == (3, 16, 16)
+
+
+def test_fits_of_maps_that_were_parsed_anew_are_not_gone_on_with(project, monkeypatch):
+    """The names of photos stay when another parser sees them; what was fitted to the old maps must not."""
+    fingerprints, session = [], invert_masks.session
+
+    def opened(*arguments, inputs, **named):
+        fingerprints.append(inputs)
+        return session(*arguments, inputs=inputs, **named)
+
+    monkeypatch.setattr(invert_masks, "session", opened)
+    params = yaml.safe_load((project / "params.yaml").read_text())
+    params["invert_masks"] |= {"maps": 0, "parsed_maps": 2, "new_heads": 0}
+    write_params(params)
+    train_sof.main()
+    views = np.load(project / "data/views/a/head-000.npz")["labels"]
+    for labels in (views[:2], views[:2], views[1:3]):
+        shutil.rmtree(project / "data/labels/ffhq", ignore_errors=True)
+        with PhotoStoreWriter(project / "data/labels/ffhq") as store:
+            for name, label_map in zip("ab", labels):
+                store.add(name, None, label_map, TRAIN)
+        fingerprints.append("")
+        invert_masks.main()
+    first, same, other = (fingerprints[i + 1] for i, value in enumerate(fingerprints) if value == "")
+    assert first == same and first["maps"][0] == other["maps"][0] and first != other
+    figures = json.loads(Path("metrics/all/invert_masks.json").read_text())
+    assert figures["input_miou_parsed"] == pytest.approx(figures["input_miou"])
+    assert "input_miou_masks" not in figures
 
 
 def test_the_papers_preset_visits_masks_and_new_heads_as_often(project, monkeypatch):

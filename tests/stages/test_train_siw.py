@@ -90,6 +90,19 @@ def test_held_out_photos_are_not_trained_on(project):
     assert len(train_siw._maps(params, train_siw.MAPS["parsed"], 1)) == 5
 
 
+def test_the_largest_photo_decides_how_large_photos_are_kept(project):
+    """Whatever comes first: sets and folders of several sizes are kept as the finest can be cut, twice the picture."""
+    shutil.rmtree(project / "data/photos/ffhq")
+    with PhotoStoreWriter(project / "data/photos/ffhq") as store:
+        for name, size in (("a", 16), ("b", 64), ("c", 16), ("d", 16), ("e", 16)):
+            picture = io.BytesIO()
+            Image.new("RGB", (size, size)).save(picture, "PNG")
+            store.add(name, picture.getvalue(), None, TRAIN)
+    params = dataclasses.replace(stage_params.read_params("train_siw"), photo_sets=("ffhq",))
+    photos, *_ = train_siw._photos(params, 1)
+    assert photos.fetch(np.arange(5)).shape == (5, 32, 32, 3)
+
+
 @pytest.mark.parametrize("share", [0.0, 0.3])
 def test_maps_of_the_field_are_needed_where_they_have_a_share(project, share):
     shutil.rmtree(project / "data/conditions")
