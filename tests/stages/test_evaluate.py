@@ -394,3 +394,18 @@ def test_two_workers_of_a_cluster_find_the_same_figures(project, cluster):
         found.append((project / "metrics/all/evaluation.json").read_bytes())
         assert ("Beginning flow run" in done.stdout + done.stderr) == bool(where)
     assert found[0] == found[1]
+
+
+def test_unpainted_maps_of_heads_are_compared_with_photos_beside_held_out_ones():
+    """Heads whose maps are those of the training photos lie at no distance, held-out photos at some."""
+
+    class Maps(list):
+        labels = list.__getitem__
+
+    rng = np.random.default_rng(0)
+    seen, unseen = (Maps(rng.integers(0, 3 + i, (6, 64, 64), dtype=np.uint8)) for i in range(2))
+    figures = evaluate.of_maps(seen, {"training": seen, "held-out": unseen}, 4)
+    assert figures["fd_maps_unpainted"] == pytest.approx(0, abs=1e-6)
+    assert figures["fd_maps_unpainted_floor"] > 0.1
+    assert figures["maps_shares_unpainted"] == 0 < figures["maps_shares_unpainted_floor"]
+    assert figures["maps_borders_unpainted"] == 1 and figures["n_a_side_unpainted"] == 6
