@@ -13,6 +13,7 @@ with as many pictures a side as there are, --images at most, and floors of as ma
     fd_maps      distance of heads' label maps from those of photos, unpainted (`sofgan.scores.map_distance`)
     warp_error   mean absolute difference of views 10 and 20 degrees apart that are warped onto each other, by that
                  between styles, along orbits of 40 degrees either side of --heads heads, with intervals over heads
+    style_spread spread of the mean colours of hair, skin, ... over styles by that over photos, on few heads
     control      mean IoU of painted heads, parsed again by the project's own parser, against their maps, over classes
                  that take at least 1 % of the pixels
 
@@ -28,6 +29,7 @@ import numpy as np
 
 from benchmarks import harness
 from benchmarks.inputs.judges import line, outside_judge
+from sofgan.evaluation import restyling
 from sofgan.evaluation.portraits import Control, draw, paint_all
 from sofgan.evaluation.view_consistency import measure_heads, render_orbits, warp_errors
 from sofgan.evaluation.yaw_bins import YawOfMaps, camera_yaws, compare_bins
@@ -43,6 +45,7 @@ from sofgan.seeds import torch_generator
 from sofgan.siw.condition_store import EVALUATION, Conditions, shards
 from sofgan.siw.condition_views import HeadSampling, sample_heads
 from sofgan.siw.model import load_siw
+from sofgan.siw.sheets import REGIONS
 from sofgan.sof.sof import load_sof
 from stages import paths
 from stages.params import read_params
@@ -51,6 +54,7 @@ SEED = 0
 BATCH = 32
 YAWS_DEGREES = tuple(range(-40, 41, 10))
 STYLES = 4
+RESTYLED = 24  # heads that are painted in many styles
 FREQUENT_SHARE = 0.01
 MOST_BY_PHOTO_MAPS, MOST_OF_BEFORE, LEAST_CONTROL = 1.5, 0.5, 0.65
 Features = dict[str, np.ndarray]
@@ -107,6 +111,19 @@ class Project:
 
         return extract(images(), extractors, self.siw.device), control
 
+    def style_spreads(self) -> dict[str, float]:
+        """Spread of regions' colours over styles by that over photos of the second side."""
+        store, indices, maps = self.sides[1]
+        size, colors = self.siw.resolution, {name: [] for name in REGIONS}
+        for first in range(0, len(indices), BATCH):
+            rows = slice(first, first + BATCH)
+            images = np.stack([store.image(int(index), size) for index in indices[rows]])
+            images, labels = to_network_range(images, self.siw.device), resize(maps[rows], size)
+            for name, classes in REGIONS.items():
+                colors[name].append(restyling.region_colors(images, labels, classes))
+        joined = {name: np.concatenate(values) for name, values in colors.items()}
+        return restyling.scores(self.siw, self.maps[:RESTYLED], joined, BATCH, SEED)
+
 
 def score(root: Path, images: int, heads: int, masks: Path, device: str) -> dict[str, float]:
     """All figures of a project, which are printed."""
@@ -140,6 +157,7 @@ def score(root: Path, images: int, heads: int, masks: Path, device: str) -> dict
     figures |= {
         f"maps_{name}": value for name, value in map_differences(project.maps, project.sides[0][2]).items()
     }
+    figures |= project.style_spreads()
     figures["control"] = control.scores(FREQUENT_SHARE)["control_miou_frequent"]
     how = HeadSampling(project.sampling.sampling())
     codes = sample_heads(project.sof, how, heads, torch_generator(SEED, "benchmark", "orbits"))
@@ -148,7 +166,7 @@ def score(root: Path, images: int, heads: int, masks: Path, device: str) -> dict
     rest = {
         name: value
         for name, value in figures.items()
-        if name.startswith(("fd_maps", "maps", "control", "warp"))
+        if name.startswith(("fd_maps", "maps", "style", "leakage", "control", "warp"))
     }
     print(line({"maps, control, orbits": "", **rest}), flush=True)
     return figures

@@ -152,6 +152,7 @@ def plain_loss(pairs: ViewPairs, first: np.ndarray, second: np.ndarray, together
             own = {head: (groups[head] == group) & seen[head] for head in heads}
             means = [first[head][:, own[head]].mean(1) for head in heads if own[head].sum() >= 32]
             spread = np.abs(means - np.mean(means, 0)).mean() if means else 0.0
+            spread *= np.sqrt(len(means) / max(len(means) - 1, 1))
             for head in heads:
                 for row, column in np.ndindex(size // CELL, size // CELL):
                     cell = np.s_[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
@@ -211,10 +212,17 @@ def test_only_heads_that_show_a_region_count_for_its_spread():
     regions[0, 1, :8] = regions[1, 1, :8] = 1
     regions[2, 1, :1] = 1  # too few pixels
     spread = style_spread(images, regions, 4)
-    expected = np.abs(np.array([0.2, -0.4, 0, 0]) + 0.05).mean()
-    assert spread.shape == (1, 2) and spread[0].tolist() == pytest.approx([expected, 0.3])
+    expected = np.abs(np.array([0.2, -0.4, 0, 0]) + 0.05).mean() * np.sqrt(4 / 3)
+    assert spread.shape == (1, 2) and spread[0].tolist() == pytest.approx([expected, 0.3 * np.sqrt(2)])
     alone = style_spread(images, regions, 1)
     assert alone.shape == (4, 2) and not alone.any()
+
+
+@pytest.mark.parametrize("together", [2, 3, 8])
+def test_the_spread_is_that_of_all_heads_however_few_are_compared(together):
+    colours = torch.randn(4800, 3, generator=torch.Generator().manual_seed(0))
+    found = style_spread(colours[..., None, None].expand(-1, -1, 6, 6), torch.ones(4800, 1, 6, 6), together)
+    assert found.mean().item() == pytest.approx(np.sqrt(2 / np.pi), rel=0.02)
 
 
 def whole_rows(warp: Warp, rows: slice) -> Warp:
