@@ -1,1 +1,2 @@
-"""Scores of label maps and pictures: segmentation, Frechet and kernel distances. They know no model of ours."""
+"""Scores of label maps and pictures: segmentation, distances of features, nearest neighbours, their intervals. They know
+no model of ours."""
