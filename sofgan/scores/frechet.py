@@ -135,10 +135,7 @@ def frechet_distance(features1: np.ndarray, features2: np.ndarray) -> float:
     inner = scaled1 @ scaled2.T
     difference = mean1 - mean2
     distance = (
-        difference @ difference
-        + (scaled1**2).sum()
-        + (scaled2**2).sum()
-        - 2 * _roots(inner @ inner.T).sum()
+        difference @ difference + (scaled1**2).sum() + (scaled2**2).sum() - 2 * _roots(inner @ inner.T).sum()
     )
     return float(max(distance, 0.0))
 

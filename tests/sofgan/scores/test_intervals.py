@@ -62,6 +62,19 @@ def test_halves_of_one_set_extrapolate_to_zero():
     assert _share(held, 0.0) >= 0.9
 
 
+def test_fewer_vectors_than_dimensions_hold_the_closed_form_too():
+    generator, first = np.random.default_rng(9), np.arange(1, 81.0) ** -0.5
+    second = first * np.linspace(1.2, 0.8, 80)
+    true = ((first - second) ** 2).sum()
+    held = [
+        extrapolated_frechet(
+            generator.normal(size=(62, 80)) * first, generator.normal(size=(62, 80)) * second, generator
+        )
+        for _ in range(30)
+    ]
+    assert _share(held, true) >= 0.9
+
+
 @pytest.mark.parametrize("counts", [(60, 90), (90, 60), (9, 30), (30, 9), (9, 12)])
 def test_influences_are_what_a_picture_more_or_less_changes(counts):
     generator = np.random.default_rng(2)
