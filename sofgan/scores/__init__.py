@@ -1,1 +1,4 @@
-"""Scores of label maps and pictures: segmentation, Frechet and kernel distances. They know no model of ours."""
+"""Scores of label maps and pictures: segmentation, distances of features, nearest neighbors, intervals.
+
+They know no model of ours.
+"""

@@ -71,25 +71,49 @@ class FeatureStatistics:
 def gaussian_frechet(mean1, covariance1, mean2, covariance2) -> float:
     """Squared Frechet distance of two Gaussians.
 
-    tr((C1 C2)^(1/2)) is the sum of the roots of the eigenvalues of S C2 S with S = C1^(1/2), a symmetric
-    matrix, so two symmetric eigenproblems do. Rounding can make small eigenvalues negative: they count as 0.
+    With C1 = L L', tr((C1 C2)^(1/2)) is the sum of the roots of the eigenvalues of L' C2 L: one factorization and one
+    symmetric eigenproblem. The factorization is Cholesky's with pivots, so that a covariance of any rank needs nothing
+    added to its diagonal.
     """
     mean1, mean2 = np.asarray(mean1, np.float64), np.asarray(mean2, np.float64)
-    values, vectors = np.linalg.eigh(np.asarray(covariance1, np.float64))
-    root = (vectors * np.sqrt(np.clip(values, 0, None))) @ vectors.T
-    product = root @ np.asarray(covariance2, np.float64) @ root
-    cross = np.sqrt(np.clip(np.linalg.eigvalsh(0.5 * (product + product.T)), 0, None)).sum()
+    covariance2 = np.asarray(covariance2, np.float64)
+    factor = semidefinite_factor(covariance1)
+    cross = _roots(factor.T @ covariance2 @ factor).sum()
     difference = mean1 - mean2
     distance = difference @ difference + np.trace(covariance1) + np.trace(covariance2) - 2 * cross
     return float(max(distance, 0.0))
 
 
+def semidefinite_factor(covariance: np.ndarray) -> np.ndarray:
+    """L (d, r) with L L' = C, for a symmetric C (d, d) of rank r without negative eigenvalues."""
+    return _pivoted(covariance)[0]
+
+
+def _pivoted(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """L (d, r) and the r rows of it that are lower triangular, in their order."""
+    from scipy.linalg import lapack
+
+    covariance = np.asarray(covariance, np.float64)
+    packed, pivots, rank, _ = lapack.dpstrf(covariance, lower=1)
+    order = pivots - 1
+    factor = np.empty((len(covariance), rank))
+    factor[order] = np.tril(packed)[:, :rank]
+    return factor, order[:rank]
+
+
+def _roots(matrix: np.ndarray) -> np.ndarray:
+    """Roots of the eigenvalues of a symmetric matrix without negative ones; what rounding leaves of a zero is 0."""
+    import torch  # its LAPACK takes a tenth of the time of NumPy's
+
+    values = torch.linalg.eigvalsh(torch.from_numpy(0.5 * (matrix + matrix.T))).numpy()
+    return np.sqrt(np.where(values > 4 * np.finfo(float).eps * values.max(initial=0.0), values, 0))
+
+
 def frechet_distance(features1: np.ndarray, features2: np.ndarray) -> float:
     """Squared Frechet distance of two feature sets (N1, d) and (N2, d).
 
-    With fewer vectors than dimensions the cross term is the nuclear norm of the N1 x N2 matrix of inner
-    products of the centred sets, since (C1 C2) and its square share their non-zero eigenvalues: 5 times
-    faster at N = 1,000, d = 2,048, with the same value.
+    With fewer vectors than dimensions the cross term is the nuclear norm of the N1 x N2 matrix of inner products of
+    the centred sets, since (C1 C2) and its square share their non-zero eigenvalues: faster, with the same value.
 
     Raises:
         ValueError: fewer than two vectors on a side, differing dimensions, or a value that is not finite.
@@ -105,13 +129,21 @@ def frechet_distance(features1: np.ndarray, features2: np.ndarray) -> float:
         return gaussian_frechet(one.mean, one.covariance, two.mean, two.covariance)
     features1 = _checked(features1, features1.shape[-1])
     features2 = _checked(features2, features1.shape[-1])
-    mean1, mean2 = features1.mean(0), features2.mean(0)
-    scaled1 = (features1 - mean1) / np.sqrt(len(features1) - 1)
-    scaled2 = (features2 - mean2) / np.sqrt(len(features2) - 1)
-    cross = np.linalg.svd(scaled1 @ scaled2.T, compute_uv=False).sum()
+    if len(features1) > len(features2):
+        features1, features2 = features2, features1
+    (mean1, scaled1), (mean2, scaled2) = _scaled(features1), _scaled(features2)
+    inner = scaled1 @ scaled2.T
     difference = mean1 - mean2
-    distance = difference @ difference + (scaled1**2).sum() + (scaled2**2).sum() - 2 * cross
+    distance = (
+        difference @ difference + (scaled1**2).sum() + (scaled2**2).sum() - 2 * _roots(inner @ inner.T).sum()
+    )
     return float(max(distance, 0.0))
+
+
+def _scaled(features: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean (d,), and rows (N, d) whose products with each other sum up to the covariance."""
+    mean = features.mean(0)
+    return mean, (features - mean) / np.sqrt(len(features) - 1)
 
 
 def _checked(features: np.ndarray, dim: int) -> np.ndarray:

@@ -2,7 +2,12 @@ import numpy as np
 import pytest
 from scipy.linalg import sqrtm
 
-from sofgan.scores.frechet import FeatureStatistics, frechet_distance, gaussian_frechet
+from sofgan.scores.frechet import (
+    FeatureStatistics,
+    frechet_distance,
+    gaussian_frechet,
+    semidefinite_factor,
+)
 from sofgan.scores.kernel import kernel_distance, squared_mmd
 
 
@@ -18,7 +23,7 @@ def test_diagonal_gaussians_have_the_analytic_distance():
     assert gaussian_frechet(mean, np.diag(a), 0 * mean, np.diag(b)) == pytest.approx(expected, rel=1e-12)
 
 
-def test_eigh_route_equals_scipys_sqrtm():
+def test_the_route_equals_scipys_sqrtm():
     one, two = FeatureStatistics.of(_features(200, 12, 0)), FeatureStatistics.of(_features(150, 12, 1, 0.3))
     c1, c2 = one.covariance, two.covariance
     expected = ((one.mean - two.mean) ** 2).sum() + np.trace(c1 + c2 - 2 * sqrtm(c1 @ c2).real)
@@ -96,3 +101,17 @@ def test_kernel_distance_is_unbiased_and_equals_the_plain_sum():
     mean, deviation = kernel_distance(same[:200], same[200:], np.random.default_rng(1), 20, 50)
     assert abs(mean) < 3 * deviation
     assert kernel_distance(same, same + 1, np.random.default_rng(1), 5, 50)[0] > 10 * deviation
+
+
+def test_covariances_of_any_rank_need_nothing_added():
+    generator = np.random.default_rng(10)
+    few, other = generator.normal(size=(40, 5)) @ generator.normal(size=(5, 20)), _features(60, 20, 11, 0.3)
+    one, two = FeatureStatistics.of(few), FeatureStatistics.of(other)
+    assert semidefinite_factor(one.covariance).shape == (20, 5)
+    basis = np.linalg.svd(one.covariance)[0][:, :5]  # where the first lives: the cross term knows no more
+    c1, c2 = basis.T @ one.covariance @ basis, basis.T @ two.covariance @ basis
+    expected = ((one.mean - two.mean) ** 2).sum() + np.trace(one.covariance) + np.trace(two.covariance)
+    expected -= 2 * np.trace(sqrtm(c1 @ c2).real)
+    for first, second in ((one, two), (two, one)):
+        found = gaussian_frechet(first.mean, first.covariance, second.mean, second.covariance)
+        assert found == pytest.approx(expected, rel=1e-6)
