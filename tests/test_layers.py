@@ -23,6 +23,7 @@ LAYERS = (
     "sofgan.baselines",
     "sofgan.evaluation",
     "sofgan.apps",
+    "sofgan.commands",
     "stages",
     "pipelines",
 )
