@@ -24,7 +24,7 @@ class Angle:
 
 
 def orbit(frames: int, yaw: float, pitch: float) -> list[Angle]:
-    """From one side to the other and back, slow at the ends; up to `yaw` degrees either side, at a height of `pitch`."""
+    """From one side to the other and back, slow at the ends: up to `yaw` degrees, at a height of `pitch`."""
     turn = 2 * np.pi * np.arange(frames) / frames
     return [Angle(float(yaw * np.sin(t)), pitch) for t in turn]
 
