@@ -23,6 +23,7 @@ LAYERS = (
     "sofgan.baselines",
     "sofgan.evaluation",
     "sofgan.apps",
+    "sofgan.commands",
     "stages",
     "pipelines",
 )
@@ -60,6 +61,8 @@ def imports(path: Path) -> set[str]:
 
 
 def layer(name: str) -> int:
+    if name == "sofgan.__main__":  # The door to the commands.
+        return LAYERS.index("sofgan.commands")
     package = name.split(".")[0]
     if package == "sofgan" and MODULES[name].parent.name != "sofgan":
         package = ".".join(name.split(".")[:2])

@@ -25,20 +25,24 @@ SPECK_SIZE = 0.04  # head units: parts with less than the volume of a cube of th
 
 @dataclass(frozen=True)
 class HeadMesh:
-    """vertices (V, 3) float32 in head space, faces (F, 3) int64 wound outward, and the class of each vertex
-    (V,) uint8."""
+    """vertices (V, 3) float32 in head space, faces (F, 3) int64 wound outward, the class of each vertex
+    (V,) uint8, and where it was painted the color of each (V, 3) uint8."""
 
     vertices: np.ndarray
     faces: np.ndarray
     labels: np.ndarray
+    colors: np.ndarray | None = None
 
-    def to_glb(self) -> bytes:
-        """A binary glTF whose vertices have their class' colour; its axes are head space's."""
+    def to_glb(self, extras: dict | None = None) -> bytes:
+        """A binary glTF whose vertices have their color, or their class' where none was painted; its axes are head
+        space's. `extras` are plain data that its scene holds."""
         import trimesh
 
-        mesh = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=colorize(self.labels), process=False)
-        buffer = io.BytesIO()
-        trimesh.Scene({"head": mesh}).export(file_obj=buffer, file_type="glb")
+        colors = colorize(self.labels) if self.colors is None else self.colors
+        mesh = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=colors, process=False)
+        scene, buffer = trimesh.Scene({"head": mesh}), io.BytesIO()
+        scene.metadata.update(extras or {})
+        scene.export(file_obj=buffer, file_type="glb")
         return buffer.getvalue()
 
 

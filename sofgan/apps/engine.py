@@ -1,0 +1,204 @@
+"""The engine of all that shows heads: it samples heads and looks, renders maps, paints pictures, and keeps what doesn't
+change from view to view. It has no user interface.
+
+Kept are, of each head, its planes and where it is solid, and for interactive views its baked grid; of each label map
+its classes and SPADE's gains and shifts. `benchmarks.apps` says what each of these saves.
+"""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from sofgan import runtime
+from sofgan.apps.baked import bake
+from sofgan.apps.looks import Look
+from sofgan.apps.quick_view import QuickHead, quick_head
+from sofgan.cameras import Camera
+from sofgan.errors import InputError, MissingInput
+from sofgan.files import sha256_file
+from sofgan.labels import check_ids, resize
+from sofgan.seeds import torch_generator
+from sofgan.siw.condition_views import draw_view
+from sofgan.siw.generator import fixed_noise
+from sofgan.siw.mixing import class_weights, one_hot
+from sofgan.siw.model import Siw, load_siw, to_uint8
+from sofgan.siw.portrait_camera import Framing, training_views
+from sofgan.sof.render import PreparedCode
+from sofgan.sof.sampling import sample_codes
+from sofgan.sof.sof import Sof, load_sof
+
+FIELD, PAINTER = "sof_inverted.pt", "siw.pt"  # in the folder of models
+HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 4, 16
+HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
+
+
+@dataclass(frozen=True)
+class View:
+    """One view of a head with shoulders: labels (S, S) uint8 and camera depth (S, S) float32, 0 where nothing is."""
+
+    labels: np.ndarray
+    depth: np.ndarray
+
+
+class Kept:
+    """The newest results of a computation, by key; several threads may ask."""
+
+    def __init__(self, most: int):
+        self.most, self.lock = most, threading.Lock()
+        self.results: OrderedDict[Hashable, object] = OrderedDict()
+
+    def get(self, key: Hashable, make: Callable[[], object]):
+        """The result of that key, made where it isn't kept."""
+        with self.lock:
+            if key in self.results:
+                self.results.move_to_end(key)
+                return self.results[key]
+        made = make()
+        with self.lock:
+            self.results[key] = made
+            while len(self.results) > self.most:
+                self.results.popitem(last=False)
+        return made
+
+
+class Engine:
+    """A field and a painter, with what is kept of heads and maps.
+
+    Attributes:
+        digests: sha256 of the models' files, by name; {} where models were given.
+        framing: cameras as the painter's photos have them.
+    """
+
+    def __init__(self, sof: Sof, siw: Siw, digests: dict[str, str] | None = None):
+        self.sof, self.siw, self.digests = sof, siw, digests or {}
+        whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
+        self.framing: Framing = siw.framing or whole
+        self._heads, self._quick, self._maps = Kept(HEADS_KEPT), Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
+        self._noise = Kept(4)
+
+    @classmethod
+    def load(cls, folder: str | Path, device: str = "cpu") -> "Engine":
+        """The engine of the models in a folder.
+
+        Raises:
+            MissingInput: one of them is missing; the sentence says how to make it.
+        """
+        paths = [Path(folder, name) for name in (FIELD, PAINTER)]
+        if missing := [str(path) for path in paths if not path.is_file()]:
+            raise MissingInput(f"no model at {' and '.join(missing)}: {HOW_TO_MAKE}")
+        runtime.use_gpu(device, exact=True)
+        digests = {path.name: sha256_file(path) for path in paths}
+        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests)
+
+    # Heads, looks and cameras.
+
+    def head(self, name: str | int, psi: float = 1.0) -> Tensor:
+        """Code (Z,) of a head.
+
+        Args:
+            name: a seed (a whole number), by which a new head is drawn, or the name of one of the field's own.
+            psi: towards the mean of the field's heads: 1 not at all, 0 fully.
+
+        Raises:
+            InputError: it is neither.
+        """
+        text = str(name)
+        if text.isdecimal():
+            code = sample_codes(self.sof, 1, torch_generator(int(text), "apps", "head"))[0]
+        elif text in self.sof.instance_names:
+            code = self.sof.codes[self.sof.instance_names.index(text)]
+        else:
+            some = ", ".join(self.sof.instance_names[:3])
+            raise InputError(
+                f"{text!r} is neither a seed, a whole number from 0, nor one of the field's "
+                f"{len(self.sof.instance_names)} heads, such as {some}"
+            )
+        return self.sof.codes.mean(0).lerp(code, psi)
+
+    def look(self, seed: int, psi: float = 1.0) -> Look:
+        """The look of a seed, one style for all regions; psi pulls it towards the average style."""
+        z = self.siw.sample_z(1, torch_generator(seed, "apps", "look"))
+        return Look.of(self.siw.map_styles(z, psi)[0])
+
+    def camera(self, yaw: float, pitch: float, size: int, zoom: float = 1.0) -> Camera:
+        """The portrait's camera, turned.
+
+        Args:
+            yaw, pitch: degrees; positive to the head's left and up.
+            zoom: factor of the focal length.
+        """
+        camera = self.framing.camera(np.radians(yaw), np.radians(pitch), size)
+        intrinsics = camera.intrinsics.copy()
+        intrinsics[[0, 1], [0, 1]] *= zoom
+        return Camera(camera.cam2world, intrinsics, size)
+
+    # Views and pictures.
+
+    def prepared(self, code: Tensor) -> PreparedCode:
+        """A code's planes, and where it is solid; kept."""
+        return self._heads.get(_bytes(code), lambda: self.sof.prepare(code))
+
+    def view(self, code: Tensor, camera: Camera) -> View:
+        """The view of a code (Z,) with shoulders, as the field has it."""
+        labels, depth = draw_view(self.sof, self.prepared(code), camera)
+        return View(labels, depth)
+
+    def quick_view(self, code: Tensor, camera: Camera) -> View:
+        """Nearly the same view, several times as fast: from a baked grid, for which a head takes half a second once.
+
+        A field with a learned marcher can't be baked: then it is `view`.
+        """
+        if self.sof.config.marcher.kind != "volume":
+            return self.view(code, camera)
+        prepared = self.prepared(code)
+        made: QuickHead = self._quick.get(_bytes(code), lambda: quick_head(bake(self.sof, prepared)))
+        return View(*made.view(camera))
+
+    @torch.inference_mode()
+    def paint(self, labels: np.ndarray, look: Look, noise_seed: int = 0) -> np.ndarray:
+        """A label map (S, S) painted: (R, R, 3) uint8.
+
+        Raises:
+            LabelError: the map holds a value that is no class.
+        """
+        generator = self.siw.generator
+        ids, hot, spade = self._maps.get(
+            (labels.shape, labels.dtype.str, labels.tobytes()), lambda: self._map(labels)
+        )
+        w, style_of_class = look.styles()
+        weights = class_weights(ids, style_of_class, len(w)) if len(w) > 1 else None
+        noise = self._noise.get(noise_seed, lambda: fixed_noise(generator, noise_seed))
+        return to_uint8(generator.synthesize(hot, w[None], weights, noise, spade).clamp(-1, 1))[0]
+
+    def _map(self, labels: np.ndarray) -> tuple[Tensor, Tensor, list]:
+        """Classes, their shares, and SPADE's gains and shifts of a map."""
+        size = self.siw.generator.config.label_size
+        small = np.ascontiguousarray(resize(check_ids(labels, "the map to paint"), size))
+        ids = torch.from_numpy(small).to(self.siw.device).long()[None]
+        hot = one_hot(ids)
+        return ids, hot, self.siw.generator.spade_maps(hot)
+
+    def picture(self, code: Tensor, look: Look, camera: Camera) -> np.ndarray:
+        """A head, painted as it is seen from a camera: (R, R, 3) uint8."""
+        return self.paint(self.view(code, camera).labels, look)
+
+    def pictures(self, scenes: Iterable[tuple[Tensor, Look, Camera]], progress=None) -> np.ndarray:
+        """Pictures (N, R, R, 3) uint8 of scenes, by the threads of `sofgan.runtime.use_cpu`."""
+        scenes, made = list(scenes), []
+        for code in {_bytes(code): code for code, _, _ in scenes[:HEADS_KEPT]}.values():
+            self.prepared(code)  # Before several threads want the same.
+        for picture in runtime.map_pieces(lambda scene: self.picture(*scene), scenes, self.siw.device):
+            made.append(picture)
+            if progress:
+                progress.items(len(made), len(scenes), "pictures")
+        return np.stack(made)
+
+
+def _bytes(code: Tensor) -> bytes:
+    return code.detach().cpu().numpy().tobytes()

@@ -1,0 +1,59 @@
+"""Looks: the styles that a head is painted in, one for all of it or up to twelve, one a region."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from sofgan.errors import InputError
+from sofgan.labels import NAMES, STYLE_GROUPS
+from sofgan.siw.mixing import class_to_group
+
+# What a region is called: a class that it consists of, or what its classes are together.
+REGION_NAMES = tuple("lips" if NAMES[group[0]] == "u_lip" else NAMES[group[0]] for group in STYLE_GROUPS)
+
+
+def region_index(name: str) -> int:
+    """Number of a region in `STYLE_GROUPS`.
+
+    Raises:
+        InputError: there is none of that name.
+    """
+    if name not in REGION_NAMES:
+        raise InputError(f"there is no region {name!r}: regions are {', '.join(REGION_NAMES)}")
+    return REGION_NAMES.index(name)
+
+
+@dataclass(frozen=True)
+class Look:
+    """Styles by region.
+
+    Attributes:
+        w: (12, w_dim) a style for each of `REGION_NAMES`.
+    """
+
+    w: Tensor
+
+    @classmethod
+    def of(cls, w: Tensor) -> "Look":
+        """One style (w_dim,) for all regions."""
+        return cls(w.expand(len(REGION_NAMES), -1))
+
+    def restyled(self, region: str, other: "Look") -> "Look":
+        """This look with a region's style, that of the region's name, out of another look.
+
+        Raises:
+            InputError: there is no such region.
+        """
+        w, index = self.w.clone(), region_index(region)
+        w[index] = other.w[index]
+        return Look(w)
+
+    def towards(self, other: "Look", share: float) -> "Look":
+        """A look on the way to another one: itself at 0, the other at 1."""
+        return Look(self.w.lerp(other.w, share))
+
+    def styles(self) -> tuple[Tensor, Tensor]:
+        """Different styles (K, w_dim), and which of them each class has (17,) int64."""
+        w, of_region = torch.unique(self.w, dim=0, return_inverse=True)
+        return w, of_region[class_to_group(self.w.device)]

@@ -1,0 +1,51 @@
+"""A head's mesh with the colors of its painted views."""
+
+from dataclasses import replace
+
+import numpy as np
+from scipy.spatial import cKDTree
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.looks import Look
+from sofgan.apps.mesh import HeadMesh, extract_mesh
+from sofgan.cameras import project
+from sofgan.progress import SILENT, Progress
+
+ANGLES = tuple((yaw, pitch) for pitch in (-15.0, 15.0) for yaw in range(-75, 76, 15))  # degrees
+TOLERANCE = 0.03  # head units that a vertex may lie behind what a view shows there
+SHARPNESS = 4  # power of how much a view faces a vertex: views from the front of a place have their say
+RESOLUTION = 160  # cells along a side
+
+
+def painted_mesh(engine: Engine, code, look: Look, progress: Progress = SILENT) -> HeadMesh:
+    """The mesh of a code (Z,), each vertex with the mean color of the views that see it; what none sees has the color
+    of the nearest vertex that some see."""
+    import trimesh
+
+    mesh = extract_mesh(engine.sof, engine.prepared(code), RESOLUTION)
+    solid = trimesh.Trimesh(mesh.vertices, mesh.faces, process=False)
+    normals = np.asarray(solid.vertex_normals)
+    size = engine.siw.resolution
+    total, weight = np.zeros((len(mesh.vertices), 3)), np.zeros(len(mesh.vertices))
+    for number, (yaw, pitch) in enumerate(ANGLES, 1):
+        camera = engine.camera(yaw, pitch, size)
+        view = engine.view(code, camera)
+        picture = engine.paint(view.labels, look)
+        places, depth = project(mesh.vertices.astype(np.float64), camera)
+        column, row = (np.floor(places * size).astype(int)).T
+        inside = (column >= 0) & (column < size) & (row >= 0) & (row < size)
+        column, row = column.clip(0, size - 1), row.clip(0, size - 1)
+        seen = inside & (np.abs(view.depth[row, column] - depth) < TOLERANCE)
+        towards = camera.cam2world[:3, 3] - mesh.vertices
+        facing = (normals * towards).sum(1) / np.linalg.norm(towards, axis=1)
+        share = np.where(seen, facing.clip(0) ** SHARPNESS, 0.0)
+        total += share[:, None] * picture[row, column]
+        weight += share
+        progress.items(number, len(ANGLES), "views")
+    known = weight > 1e-6
+    colors = np.zeros_like(total)
+    colors[known] = total[known] / weight[known, None]
+    if known.any() and not known.all():
+        nearest = cKDTree(mesh.vertices[known]).query(mesh.vertices[~known])[1]
+        colors[~known] = colors[known][nearest]
+    return replace(mesh, colors=colors.round().clip(0, 255).astype(np.uint8))

@@ -1,0 +1,136 @@
+"""Files of what was made (pictures, films, meshes), each with a record in its metadata of how it was made."""
+
+import io
+import json
+import struct
+import subprocess
+import tempfile
+import uuid
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, PngImagePlugin
+
+from sofgan.apps.mesh import HeadMesh
+from sofgan.errors import InputError, MissingInput
+
+KEY = "sofgan"  # of the record, in metadata
+BOX = uuid.uuid5(uuid.NAMESPACE_URL, "https://arxiv.org/abs/2007.03780").bytes  # of the record, in MP4
+PICTURES, FILMS, MESHES = (".png",), (".gif", ".webp", ".mp4"), (".glb",)
+EXIF_DESCRIPTION = 0x010E
+
+
+@dataclass(frozen=True)
+class Film:
+    """Frames (N, H, W, 3) uint8 of a loop."""
+
+    frames: np.ndarray
+    frames_per_second: int
+
+
+Result = np.ndarray | Film | HeadMesh
+
+
+def suffixes(result: Result) -> tuple[str, ...]:
+    """Endings of files that a result can be written to."""
+    return FILMS if isinstance(result, Film) else MESHES if isinstance(result, HeadMesh) else PICTURES
+
+
+def encode(result: Result, suffix: str, record: dict) -> bytes:
+    """A file's content; equal results with equal records are equal bytes.
+
+    Raises:
+        InputError: a file with that ending can't hold such a result.
+    """
+    if suffix not in suffixes(result):
+        raise InputError(
+            f"this is written to a file that ends in {' or '.join(suffixes(result))}, not {suffix!r}"
+        )
+    text, out = json.dumps(record, sort_keys=True), io.BytesIO()
+    if suffix == ".glb":
+        return result.to_glb({KEY: text})
+    if suffix == ".png":
+        info = PngImagePlugin.PngInfo()
+        info.add_text(KEY, text)
+        Image.fromarray(result).save(out, "PNG", pnginfo=info)
+    elif suffix == ".mp4":
+        return _mp4(result) + struct.pack(">I4s", 24 + len(text.encode()), b"uuid") + BOX + text.encode()
+    else:
+        images = [Image.fromarray(frame) for frame in result.frames]
+        how = {"save_all": True, "append_images": images[1:], "loop": 0}
+        how["duration"] = round(1000 / result.frames_per_second)
+        if suffix == ".gif":
+            how["comment"] = text.encode()
+        else:
+            exif = Image.Exif()
+            exif[EXIF_DESCRIPTION] = text
+            how |= {"quality": 90, "exif": exif.tobytes()}
+        images[0].save(out, suffix[1:].upper(), **how)
+    return out.getvalue()
+
+
+def _mp4(film: Film) -> bytes:
+    """A film as VP9 in MP4, by OpenCV: its library holds no encoder of H.264."""
+    import cv2
+
+    height, width = (side + side % 2 for side in film.frames.shape[1:3])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "film.mp4")
+        code = cv2.VideoWriter_fourcc(*"vp09")
+        writer = cv2.VideoWriter(str(path), cv2.CAP_FFMPEG, code, film.frames_per_second, (width, height))
+        if not writer.isOpened():
+            raise InputError(
+                "OpenCV writes no MP4 here: pip install opencv-python, or name a .webp or .gif file"
+            )
+        for frame in film.frames:
+            padded = np.pad(
+                frame, ((0, height - frame.shape[0]), (0, width - frame.shape[1]), (0, 0)), "edge"
+            )
+            writer.write(np.ascontiguousarray(padded[..., ::-1]))
+        writer.release()
+        return path.read_bytes()
+
+
+def read_record(path: str | Path) -> dict:
+    """The record in a file.
+
+    Raises:
+        MissingInput: it is not there.
+        InputError: it holds none.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise MissingInput(f"no file {path}")
+    content = path.read_bytes()
+    try:
+        return json.loads(_record_text(content, path.suffix.lower()))
+    except (KeyError, ValueError, OSError, struct.error) as error:
+        raise InputError(
+            f"{path} holds no record of how it was made: only files of `sofgan` commands do"
+        ) from error
+
+
+def _record_text(content: bytes, suffix: str) -> str:
+    if suffix == ".mp4":
+        return content[content.rindex(b"uuid" + BOX) + 20 :].decode()
+    if suffix == ".glb":
+        length = struct.unpack("<I", content[12:16])[0]
+        return json.loads(content[20 : 20 + length])["scenes"][0]["extras"][KEY]
+    with Image.open(io.BytesIO(content)) as image:
+        if suffix == ".gif":
+            return image.info["comment"].decode()
+        return image.getexif()[EXIF_DESCRIPTION] if suffix == ".webp" else image.info[KEY]
+
+
+def version() -> dict[str, str]:
+    """Version of this package, and the commit where it is a checkout, "-dirty" where it was changed since."""
+    root = Path(__file__).parents[2]
+    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--match", ""]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
+        commit = told.stdout.strip() if told.returncode == 0 else "unknown"
+    except (OSError, subprocess.TimeoutExpired):
+        commit = "unknown"
+    return {"version": metadata.version("sofgan-pipeline"), "commit": commit}

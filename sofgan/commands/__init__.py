@@ -1,0 +1,15 @@
+"""Commands for users of trained models: `sofgan VERB`, or `python -m sofgan VERB`.
+
+A verb is a module with `add_arguments(parser)` and `run(arguments)`, which is imported when it is used.
+"""
+
+# Module and one line of help by verb.
+VERBS = {
+    "generate": ("sofgan.commands.generate", "new heads in new looks, a grid"),
+    "orbit": ("sofgan.commands.orbit", "a film around one head"),
+    "morph": ("sofgan.commands.morph", "a film through several heads and looks"),
+    "restyle": ("sofgan.commands.restyle", "one head, one region after another in another style"),
+    "mesh": ("sofgan.commands.mesh", "a head as a GLB file, colored by class or painted"),
+    "volume": ("sofgan.commands.volume", "a head as a volume: the probability of each class (Fig. 2)"),
+    "replay": ("sofgan.commands.replay", "make a file of these commands again, by the record in it"),
+}

@@ -1,0 +1,107 @@
+"""What verbs share: arguments, the engine, progress on a terminal, and files with a record of how they were made."""
+
+import argparse
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+from sofgan import runtime
+from sofgan.apps.engine import Engine
+from sofgan.apps.results import Result, encode, version
+from sofgan.errors import InputError
+from sofgan.files import write_bytes
+from sofgan.progress import Progress
+
+# Makes a verb's result from the engine, the arguments, and a listener.
+Make = Callable[[Engine, argparse.Namespace, Progress], Result]
+# Arguments that say where something is done, not what: a record leaves them out.
+ELSEWHERE = ("models", "out", "device", "threads", "run", "verb")
+
+
+class Line(Progress):
+    """Listener that shows the count in place of the last line of a terminal, and nothing elsewhere."""
+
+    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:
+        if sys.stderr.isatty():
+            print(
+                f"\r{done}/{total} {unit} {note}",
+                end="\n" if done == total else "",
+                file=sys.stderr,
+                flush=True,
+            )
+
+
+def whole(text: str) -> int:
+    """A whole number from 0, as an argument."""
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
+    return int(text)
+
+
+def count(text: str) -> int:
+    """A whole number from 1, as an argument."""
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
+    return int(text)
+
+
+def add_models(parser: argparse.ArgumentParser, out: str) -> None:
+    """Add arguments that say where the models are and where the result goes."""
+    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models")
+    parser.add_argument("--out", type=Path, default=Path(out), help=f"file to write ({out})")
+    parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
+    parser.add_argument("--threads", type=whole, default=0, help="of the CPU; 0: one a core")
+
+
+def add_psi(parser: argparse.ArgumentParser) -> None:
+    """Add arguments of truncation."""
+    parser.add_argument(
+        "--psi", type=float, default=0.7, help="styles towards the average one: 1 not at all, 0 fully"
+    )
+    parser.add_argument("--head-psi", type=float, default=1.0, help="heads towards the mean one, likewise")
+
+
+def add_size(parser: argparse.ArgumentParser) -> None:
+    """Add the size of maps."""
+    parser.add_argument("--size", type=count, default=128, help="pixels of the label maps that are painted")
+
+
+def engine_of(arguments: argparse.Namespace) -> Engine:
+    """The engine of the models that arguments name."""
+    runtime.use_cpu(arguments.threads or os.cpu_count() or 1)
+    return Engine.load(arguments.models, runtime.resolve_device(arguments.device))
+
+
+def record_of(engine: Engine, arguments: argparse.Namespace) -> dict:
+    """Record of how a result is made: version and commit, verb, what was asked for, the models, the camera."""
+    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
+    return version() | {
+        "verb": arguments.verb,
+        "arguments": asked,
+        "models": engine.digests,
+        "camera": engine.framing.to_mapping(),
+    }
+
+
+def finish(make: Make, arguments: argparse.Namespace) -> None:
+    """Make a verb's result and write it, with its record.
+
+    Raises:
+        InputError: the file's ending is of another kind of result.
+    """
+    engine = engine_of(arguments)
+    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), record_of(engine, arguments))
+    write_bytes(arguments.out, content)
+    print(arguments.out)
+
+
+def suffix_of(out: Path) -> str:
+    """The ending of a file to write.
+
+    Raises:
+        InputError: it has none.
+    """
+    if not out.suffix:
+        raise InputError(f"--out {out} has no ending, by which its format is chosen")
+    return out.suffix.lower()

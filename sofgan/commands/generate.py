@@ -1,0 +1,44 @@
+"""`sofgan generate`: a grid of new heads in new looks."""
+
+import argparse
+from functools import partial
+
+import numpy as np
+
+from sofgan.apps.engine import Engine
+from sofgan.commands import common
+from sofgan.images import sheet
+from sofgan.labels import colorize, resize
+from sofgan.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "--seed", type=common.whole, default=0, help="of the first head; the next ones follow"
+    )
+    parser.add_argument("--heads", type=common.count, default=6, help="rows")
+    parser.add_argument("--looks", type=common.count, default=6, help="columns, each look on all heads")
+    parser.add_argument("--look-seed", type=common.whole, default=0, help="of the first look")
+    parser.add_argument("--yaw", type=float, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=float, default=0.0, help="degrees")
+    parser.add_argument("--maps", action="store_true", help="a first column of label maps")
+    common.add_size(parser)
+    common.add_psi(parser)
+    common.add_models(parser, "heads.png")
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:
+    """The grid (H, W, 3) uint8."""
+    camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
+    codes = [engine.head(arguments.seed + n, arguments.head_psi) for n in range(arguments.heads)]
+    looks = [engine.look(arguments.look_seed + n, arguments.psi) for n in range(arguments.looks)]
+    pictures = engine.pictures(((code, look, camera) for code in codes for look in looks), progress)
+    grid = sheet(pictures, arguments.looks)
+    if arguments.maps:
+        maps = np.stack([resize(engine.view(code, camera).labels, engine.siw.resolution) for code in codes])
+        grid = np.concatenate((sheet(colorize(maps), 1), grid), 1)
+    return grid
+
+
+run = partial(common.finish, make)

@@ -1,0 +1,55 @@
+"""`sofgan morph`: a film through several heads and looks, slow at each, whose end joins its beginning."""
+
+import argparse
+from functools import partial
+
+import numpy as np
+import torch
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.results import Film
+from sofgan.commands import common
+from sofgan.errors import InputError
+from sofgan.progress import Progress
+from sofgan.sof.sampling import ease
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "--heads", nargs="+", default=["0", "1", "2"], help="seeds, or names of the field's heads"
+    )
+    parser.add_argument(
+        "--looks", type=common.whole, nargs="+", default=[0, 1, 2], help="seeds, one for each head or one"
+    )
+    parser.add_argument("--frames", type=common.count, default=24, help="from one head to the next")
+    parser.add_argument("--fps", type=common.count, default=24, help="frames a second")
+    parser.add_argument(
+        "--yaw", type=float, default=15.0, help="degrees that the camera turns to either side meanwhile"
+    )
+    common.add_size(parser)
+    common.add_psi(parser)
+    common.add_models(parser, "morph.webp")
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Film:
+    """The film."""
+    heads, seeds = arguments.heads, arguments.looks
+    if len(seeds) not in (1, len(heads)):
+        raise InputError(f"{len(seeds)} looks for {len(heads)} heads: name one for each, or one")
+    codes = [engine.head(name, arguments.head_psi) for name in heads]
+    looks = [engine.look(seed, arguments.psi) for seed in (seeds * len(heads) if len(seeds) == 1 else seeds)]
+    shares = ease(torch.arange(arguments.frames) / arguments.frames).tolist()
+    count = len(heads) * arguments.frames
+    scenes = []
+    for leg in range(len(heads)):
+        after = (leg + 1) % len(heads)
+        for step, share in enumerate(shares):
+            turn = 2 * np.pi * (leg * arguments.frames + step) / count
+            camera = engine.camera(arguments.yaw * np.sin(turn), 0.0, arguments.size)
+            code = codes[leg].lerp(codes[after], share)
+            scenes.append((code, looks[leg].towards(looks[after], share), camera))
+    return Film(engine.pictures(scenes, progress), arguments.fps)
+
+
+run = partial(common.finish, make)

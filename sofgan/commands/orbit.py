@@ -1,0 +1,59 @@
+"""`sofgan orbit`: a film around one head, whose end joins its beginning."""
+
+import argparse
+from functools import partial
+
+import numpy as np
+
+from sofgan.apps import camera_paths
+from sofgan.apps.engine import Engine
+from sofgan.apps.results import Film
+from sofgan.commands import common
+from sofgan.labels import colorize, resize
+from sofgan.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    parser.add_argument(
+        "--looks", type=common.whole, nargs="+", default=[0], help="seeds of looks, side by side"
+    )
+    parser.add_argument("--path", choices=("orbit", "spiral"), default="orbit")
+    parser.add_argument(
+        "--keyframes", default="", help="YAML list of {yaw, pitch, zoom} to go through, in its place"
+    )
+    parser.add_argument("--yaw", type=float, default=40.0, help="degrees to either side")
+    parser.add_argument(
+        "--pitch", type=float, default=8.0, help="degrees: height of an orbit, half of a spiral's"
+    )
+    parser.add_argument("--frames", type=common.count, default=48)
+    parser.add_argument("--fps", type=common.count, default=24, help="frames a second")
+    parser.add_argument("--map", action="store_true", help="the label map at the left")
+    common.add_size(parser)
+    common.add_psi(parser)
+    common.add_models(parser, "orbit.webp")
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Film:
+    """The film."""
+    if arguments.keyframes:
+        angles = camera_paths.read_keyframes(arguments.keyframes)
+        angles = camera_paths.through(angles, arguments.frames)
+    else:
+        path = {"orbit": camera_paths.orbit, "spiral": camera_paths.spiral}[arguments.path]
+        angles = path(arguments.frames, arguments.yaw, arguments.pitch)
+    code = engine.head(arguments.head, arguments.head_psi)
+    looks = [engine.look(seed, arguments.psi) for seed in arguments.looks]
+    cameras = [engine.camera(one.yaw, one.pitch, arguments.size, one.zoom) for one in angles]
+    pictures = engine.pictures(((code, look, camera) for camera in cameras for look in looks), progress)
+    columns = list(pictures.reshape(len(cameras), len(looks), *pictures.shape[1:]).swapaxes(0, 1))
+    if arguments.map:
+        maps = np.stack(
+            [resize(engine.view(code, camera).labels, engine.siw.resolution) for camera in cameras]
+        )
+        columns.insert(0, colorize(maps))
+    return Film(np.concatenate(columns, 2), arguments.fps)
+
+
+run = partial(common.finish, make)

@@ -1,0 +1,55 @@
+"""`sofgan restyle`: a grid of one head, whose regions take the styles of other looks."""
+
+import argparse
+from functools import partial
+
+import numpy as np
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.looks import region_index
+from sofgan.commands import common
+from sofgan.images import sheet
+from sofgan.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    parser.add_argument(
+        "--look", type=common.whole, default=0, help="seed of the look that is kept elsewhere"
+    )
+    parser.add_argument(
+        "--others", type=common.whole, nargs="+", default=[1, 2, 3], help="seeds of looks, a row each"
+    )
+    parser.add_argument(
+        "--regions", nargs="+", default=["skin", "lips", "hair", "cloth", "background"],
+        help="a column each, after the look itself; joined with +: several at once (hair+brow)",
+    )  # fmt: skip
+    parser.add_argument("--yaw", type=float, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=float, default=0.0, help="degrees")
+    common.add_size(parser)
+    common.add_psi(parser)
+    common.add_models(parser, "restyled.png")
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:
+    """The grid (H, W, 3) uint8: the look itself, a region restyled in each column, and all of them."""
+    columns = [column.split("+") for column in arguments.regions]
+    for name in (name for column in columns for name in column):
+        region_index(name)  # A wrong name is told before anything is made.
+    camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
+    code, look = engine.head(arguments.head, arguments.head_psi), engine.look(arguments.look, arguments.psi)
+    scenes = []
+    for seed in arguments.others:
+        other = engine.look(seed, arguments.psi)
+        scenes.append((code, look, camera))
+        for column in columns:
+            changed = look
+            for name in column:
+                changed = changed.restyled(name, other)
+            scenes.append((code, changed, camera))
+        scenes.append((code, other, camera))
+    return sheet(engine.pictures(scenes, progress), len(columns) + 2)
+
+
+run = partial(common.finish, make)

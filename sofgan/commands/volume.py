@@ -1,0 +1,33 @@
+"""`sofgan volume`: a head as a volume, the paper's Fig. 2."""
+
+import argparse
+from functools import partial
+
+import numpy as np
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.volume_picture import volume_picture
+from sofgan.commands import common
+from sofgan.progress import Progress
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    parser.add_argument(
+        "--head-psi", type=float, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
+    )
+    parser.add_argument("--yaw", type=float, default=30.0, help="degrees")
+    parser.add_argument("--pitch", type=float, default=6.0, help="degrees")
+    parser.add_argument("--size", type=common.count, default=160, help="pixels of a tile")
+    common.add_models(parser, "volume.png")
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:  # noqa: ARG001
+    """The sheet (H, W, 3) uint8."""
+    prepared = engine.prepared(engine.head(arguments.head, arguments.head_psi))
+    yaw, pitch = np.radians(arguments.yaw), np.radians(arguments.pitch)
+    return np.array(volume_picture(engine.sof, prepared, yaw, pitch, arguments.size))
+
+
+run = partial(common.finish, make)

@@ -1,0 +1,150 @@
+"""The engine on a small field and painter: kept equals anew, quick nearly equals exact, paths are loops."""
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan import cameras
+from sofgan.apps import camera_paths
+from sofgan.apps.engine import Engine, Kept
+from sofgan.apps.looks import REGION_NAMES, Look
+from sofgan.errors import InputError
+from sofgan.labels import EYE, HAIR, SKIN, STYLE_GROUPS
+from sofgan.siw.condition_views import draw_view
+from sofgan.siw.config import GeneratorConfig
+from sofgan.siw.generator import Generator
+from sofgan.siw.model import Siw, to_uint8
+from sofgan.siw.portrait_camera import Framing
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import Sof
+
+
+def small_sof(background_bias: float = 0.0) -> Sof:
+    """An untrained field of four heads, of which about half of the ball is solid."""
+    field = FieldConfig(
+        code_size=16, channels=4, base_size=16, basis_size=8, basis=8, local_basis=0, warp_size=0,
+        decoder_hidden=8, background_bias=background_bias,
+    )  # fmt: skip
+    model = new_model(SofConfig(field, MarcherConfig()), 4, 1.0, seed=0)
+    with torch.no_grad():  # An untrained field is nearly the same everywhere.
+        for parameter in (model.field.base, model.field.basis):
+            parameter.mul_(30)
+    model.eval().requires_grad_(False)
+    poses = torch.from_numpy(cameras.orbit(np.zeros(1), 0.0, 4.0)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
+    return Sof(model, ["a", "b", "c", "d"], [1, 1, 1, 2], {}, poses, intrinsics)
+
+
+def small_siw() -> Siw:
+    torch.manual_seed(0)
+    config = GeneratorConfig(
+        resolution=32, label_size=32, start_size=8, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256,
+        channel_max=8, encoder_channels=(6, 8), spade_sizes=(16, 32), spade_hidden=4, spade_max_size=16,
+    )  # fmt: skip
+    return Siw(Generator(config).requires_grad_(False), "cpu", Framing(29.0, 0.0, 4.0))
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine(small_sof(), small_siw())
+
+
+def a_map() -> np.ndarray:
+    labels = np.zeros((32, 32), np.uint8)
+    labels[4:28, 6:26], labels[4:10, 6:26], labels[14:16, 10:13] = SKIN, HAIR, EYE
+    return labels
+
+
+def test_kept_views_and_pictures_equal_those_made_anew(engine):
+    code, look, camera = engine.head(3), engine.look(1), engine.camera(20, 5, 32)
+    labels, depth = draw_view(engine.sof, code, camera)
+    assert len(np.unique(labels)) > 2
+    plain = to_uint8(engine.siw.paint(labels[None], look.w[:1]))[0]
+    for _ in range(2):
+        view = engine.view(code, camera)
+        assert (view.labels == labels).all() and np.allclose(view.depth, depth, atol=1e-6)
+        painted = engine.paint(view.labels, look).astype(int)
+        assert np.abs(painted - plain).max() <= 1
+
+
+def test_another_head_is_not_taken_for_the_kept_one(engine):
+    camera = engine.camera(0, 0, 32)
+    first, second = (engine.view(engine.head(seed), camera).labels for seed in (0, 5))
+    assert (first != second).any()
+
+
+def test_twelve_looks_of_one_style_are_that_style(engine):
+    labels, look = a_map(), engine.look(4)
+    w, of_class = look.styles()
+    assert len(w) == 1 and (of_class == 0).all()
+    mixed = Look(torch.cat([engine.look(seed).w[:1] for seed in range(len(REGION_NAMES))]))
+    assert len(mixed.styles()[0]) == len(REGION_NAMES) == len(STYLE_GROUPS)
+    assert (engine.paint(labels, mixed) != engine.paint(labels, look)).any()
+
+
+def test_a_restyled_region_changes_and_others_hardly(engine):
+    labels, look = a_map(), engine.look(1)
+    before = engine.paint(labels, look).astype(int)
+    after = engine.paint(labels, look.restyled("hair", engine.look(2))).astype(int)
+    change = np.abs(after - before).mean(-1)
+    far = np.zeros_like(labels, bool)
+    far[24:] = True  # Below the hair, out of reach of most convolutions.
+    assert change[labels == HAIR].mean() > 4 * change[far].mean()
+
+
+def test_truncation_reaches_the_mean(engine):
+    assert torch.allclose(engine.head(3, 0.0), engine.sof.codes.mean(0), atol=1e-6)
+    assert torch.allclose(engine.look(3, 0.0).w[0], engine.siw.generator.w_average, atol=1e-6)
+    assert (engine.head(3) != engine.head(4)).any() and (engine.head(3) == engine.head("3")).all()
+
+
+@pytest.mark.parametrize("name", ["nobody", "-1", "1.5"])
+def test_a_head_that_is_not_there_is_told(engine, name):
+    with pytest.raises(InputError, match="neither a seed.*such as a, b, c"):
+        engine.head(name)
+
+
+def test_a_region_that_is_not_there_is_told(engine):
+    with pytest.raises(InputError, match="no region 'nose': regions are background, skin"):
+        engine.look(0).restyled("nose", engine.look(1))
+
+
+def test_few_results_are_kept_and_the_newest():
+    kept, made = Kept(2), []
+    for key in (1, 2, 1, 3, 1, 2):
+        kept.get(key, lambda key=key: made.append(key))
+    assert made == [1, 2, 3, 2]
+
+
+KEYFRAMES = [camera_paths.Angle(-30), camera_paths.Angle(10, 12, 1.2), camera_paths.Angle(30)]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [camera_paths.orbit(24, 40, 8), camera_paths.spiral(24, 40, 8), camera_paths.through(KEYFRAMES, 24)],
+)
+def test_the_last_frame_of_a_path_joins_its_first(path):
+    points = np.array([[a.yaw, a.pitch] for a in path])
+    steps = np.linalg.norm(np.diff(points, axis=0, append=points[:1]), axis=1)
+    assert steps[-1] <= steps[:-1].max() + 1e-9
+
+
+def test_a_path_goes_through_its_keyframes():
+    path = camera_paths.through(KEYFRAMES, 24)
+    assert [path[0], path[8], path[16]] == KEYFRAMES
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("[{yaw: 1}]", "two or more"),
+        ("[{yaw: 1}, {roll: 2}]", "keyframe 2 has 'roll', but a keyframe has yaw, pitch, zoom"),
+        ("[{yaw: 1}, {yaw: left}]", "yaw of keyframe 2 is a number, not 'left'"),
+        ("[{yaw: 1}, 3]", "keyframe 2 is a mapping"),
+    ],
+)
+def test_wrong_keyframes_are_told(tmp_path, text, told):
+    (tmp_path / "path.yaml").write_text(text)
+    with pytest.raises(InputError, match=told):
+        camera_paths.read_keyframes(tmp_path / "path.yaml")

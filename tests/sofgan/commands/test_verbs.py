@@ -1,0 +1,142 @@
+"""Verbs on tiny models: what they write, that a replay writes the same bytes, and what they refuse."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+import trimesh
+from PIL import Image
+
+from sofgan import cameras
+from sofgan.__main__ import main
+from sofgan.apps.results import read_record
+from sofgan.commands import VERBS
+from sofgan.files import sha256_file
+from sofgan.siw.config import GeneratorConfig
+from sofgan.siw.generator import Generator
+from sofgan.siw.model import Siw, save_siw
+from sofgan.siw.portrait_camera import Framing
+from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
+from sofgan.sof.model import new_model
+from sofgan.sof.sof import Sof, save_sof
+
+# Arguments of each verb and the file that they make.
+RUNS = {
+    "generate": (["--heads", "2", "--looks", "3", "--maps", "--size", "16"], "heads.png"),
+    "orbit": (["--frames", "4", "--looks", "0", "1", "--map", "--size", "16"], "orbit.webp"),
+    "morph": (["--heads", "1", "b", "--looks", "3", "--frames", "2", "--size", "16"], "morph.gif"),
+    "restyle": (["--others", "1", "--regions", "hair", "skin+lips", "--size", "16"], "restyled.png"),
+    "mesh": (["--cells", "16"], "head.glb"),
+    "volume": (["--size", "16"], "volume.png"),
+}
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    field = FieldConfig(
+        code_size=16, channels=4, base_size=16, basis_size=8, basis=8, local_basis=0, warp_size=0,
+        decoder_hidden=8, background_bias=0.0,
+    )  # fmt: skip
+    model = new_model(SofConfig(field, MarcherConfig()), 3, 1.0, seed=0)
+    with torch.no_grad():
+        for parameter in (model.field.base, model.field.basis):
+            parameter.mul_(30)
+    poses = torch.from_numpy(cameras.orbit(np.zeros(1), 0.0, 4.0)).float()
+    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
+    save_sof(folder / "sof_inverted.pt", Sof(model, ["a", "b", "c"], [1, 1, 2], {}, poses, intrinsics))
+    torch.manual_seed(0)
+    config = GeneratorConfig(
+        resolution=16, label_size=16, start_size=4, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128,
+        channel_max=8, encoder_channels=(6, 8), spade_sizes=(8, 16), spade_hidden=4, spade_max_size=8,
+    )  # fmt: skip
+    save_siw(folder / "siw.pt", Siw(Generator(config).requires_grad_(False), "cpu", Framing(29.0, 0.0, 4.0)))
+    return folder
+
+
+def run(verb: str, models: Path, out: Path, *more: str) -> int:
+    return main([verb, "--models", str(models), "--threads", "1", "--out", str(out), *more])
+
+
+@pytest.mark.parametrize("verb", RUNS)
+def test_a_replay_writes_the_same_bytes(verb, models, workdir):
+    arguments, name = RUNS[verb]
+    out = workdir / name
+    assert run(verb, models, out, *arguments) == 0
+    record = read_record(out)
+    assert record["verb"] == verb and set(record["camera"]) == {"fov_degrees", "target_y", "distance"}
+    assert record["models"] == {path.name: sha256_file(path) for path in models.iterdir()}
+    assert run("replay", models, workdir / f"again{out.suffix}", str(out)) == 0
+    assert (workdir / f"again{out.suffix}").read_bytes() == out.read_bytes()
+
+
+def test_sizes_and_frames_are_as_asked(models, workdir):
+    for verb, (arguments, name) in RUNS.items():
+        assert run(verb, models, workdir / name, *arguments) == 0
+    assert Image.open("heads.png").size == (4 * 16, 2 * 16)
+    assert Image.open("restyled.png").size == (4 * 16, 16)
+    film = Image.open("orbit.webp")
+    assert film.n_frames == 4 and film.size == (3 * 16, 16) and film.info["loop"] == 0
+    assert Image.open("morph.gif").n_frames == 4
+    solid = trimesh.load("head.glb").to_mesh()
+    assert len(solid.faces) > 100 and len(np.unique(solid.visual.vertex_colors, axis=0)) > 1
+
+
+def test_a_textured_mesh_has_the_colors_of_pictures(models, workdir):
+    assert run("mesh", models, workdir / "painted.glb", "--textured") == 0
+    colors = trimesh.load("painted.glb").to_mesh().visual.vertex_colors
+    assert len(np.unique(colors, axis=0)) > 100
+
+
+def test_a_film_of_mp4_has_its_record_too(models, workdir):
+    cv2 = pytest.importorskip("cv2")
+    out = workdir / "orbit.mp4"
+    assert run("orbit", models, out, "--frames", "4", "--size", "16") == 0
+    assert read_record(out)["arguments"]["frames"] == 4
+    film = cv2.VideoCapture(str(out))
+    assert [film.read()[0] for _ in range(5)] == [True] * 4 + [False]
+
+
+def test_a_replay_with_other_models_is_refused(models, workdir, capsys):
+    assert run("volume", models, workdir / "volume.png", "--size", "16") == 0
+    others = Path(shutil.copytree(models, workdir / "others"))
+    run_on = ("replay", others, workdir / "again.png", "volume.png")
+    assert run(*run_on) == 0
+    state = torch.load(others / "siw.pt", weights_only=True)
+    state["state_dict"]["w_average"] += 1
+    torch.save(state, others / "siw.pt")
+    (workdir / "again.png").unlink()
+    assert run(*run_on) == 1 and not (workdir / "again.png").exists()
+    assert "made with another siw.pt than" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["orbit", "--head", "nobody"], "'nobody' is neither a seed"),
+        (["restyle", "--regions", "nose"], "no region 'nose'"),
+        (["morph", "--looks", "1", "2"], "2 looks for 3 heads"),
+        (["orbit", "--keyframes", "none.yaml"], "no file none.yaml"),
+        (["orbit", "--out", "film.png", "--frames", "2", "--size", "16"], "ends in .gif or .webp or .mp4"),
+        (["replay", "none.png"], "no file none.png"),
+    ],
+)
+def test_what_is_wrong_is_told_in_a_sentence(models, workdir, capsys, words, told):
+    assert main([*words[:1], "--models", str(models), *words[1:]]) == 1
+    error = capsys.readouterr().err
+    assert told in error and "Traceback" not in error
+
+
+def test_a_missing_model_says_how_it_is_made(workdir, capsys):
+    assert main(["generate"]) == 1
+    error = capsys.readouterr().err
+    assert "models/sof_inverted.pt and models/siw.pt" in error and "make demo" in error
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_each_verb_has_help(verb, capsys):
+    with pytest.raises(SystemExit) as ended:
+        main([verb, "--help"])
+    assert ended.value.code == 0 and "--models" in capsys.readouterr().out
