@@ -139,4 +139,4 @@ def test_a_missing_model_says_how_it_is_made(workdir, capsys):
 def test_each_verb_has_help(verb, capsys):
     with pytest.raises(SystemExit) as ended:
         main([verb, "--help"])
-    assert ended.value.code == 0 and "--models" in capsys.readouterr().out
+    assert ended.value.code == 0 and "--device" in capsys.readouterr().out
