@@ -972,8 +972,8 @@ MUTATIONS = (
                 "for labels in pairs.labels[:, [0, 0]].unbind(1):",
             ),
             "the other view's picture teaches nothing": (
-                "view_loss(*painted, pairs, together)",
-                "view_loss(painted[0], painted[1].detach(), pairs, together)",
+                "view_difference(*painted, pairs.warp)",
+                "view_difference(painted[0], painted[1].detach(), pairs.warp)",
             ),
             "path lengths not by how seldom": (
                 "(config.path_length_weight * config.path_length_every)",
