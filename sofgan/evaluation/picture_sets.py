@@ -14,11 +14,12 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from sofgan.config import ConfigError
 from sofgan.errors import InputError, MissingInput
 from sofgan.evaluation.portraits import paint_all
 from sofgan.files import sha256_file
 from sofgan.labels import resize
-from sofgan.photos.compression import Compression, Summary, compression
+from sofgan.photos.compression import PAINTED, Compression, Summary, compression
 from sofgan.photos.decoding import PhotoError, decode
 from sofgan.photos.folder import list_tree, natural_key, read_regular
 from sofgan.photos.store import PhotoStore
@@ -26,8 +27,11 @@ from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator
 from sofgan.siw.model import Siw, load_siw, to_uint8
 
-PAINTED = "painted pixels"  # the format of what never was a file
 BATCH = 16  # pictures painted or decoded at a time by a thread
+
+
+# Makes what is needed of a picture (S, S, 3) uint8 of any S, so that no two large ones are in memory.
+Prepare = Callable[[np.ndarray], object]
 
 
 class PictureSet(Protocol):
@@ -39,17 +43,19 @@ class PictureSet(Protocol):
             maps, number and seed.
         summary: sizes and formats.
         left_out: why files of it are no pictures.
+        hashes: sha256 of each file; none of painted pictures.
     """
 
     name: str
     digest: str
     summary: Summary
     left_out: list[str]
+    hashes: Sequence[bytes]
 
     def __len__(self) -> int: ...
 
-    def read(self, rows: range) -> tuple[list[np.ndarray], list[str]]:
-        """Pictures (S, S, 3) uint8 with these numbers, of any S each, and why others of them can't be decoded."""
+    def read(self, rows: range, prepare: Prepare) -> tuple[list, list[str]]:
+        """What is made of the pictures with these numbers, and why others of them can't be decoded."""
 
 
 @dataclass(frozen=True)
@@ -61,20 +67,21 @@ class FileSet:
     summary: Summary
     files: Sequence[str]
     contents: Sequence[Callable[[], bytes]]
+    hashes: Sequence[bytes]
     left_out: list[str] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.files)
 
-    def read(self, rows: range) -> tuple[list[np.ndarray], list[str]]:
+    def read(self, rows: range, prepare: Prepare) -> tuple[list, list[str]]:
         """As of `PictureSet`."""
-        pictures, damaged = [], []
+        made, damaged = [], []
         for row in rows:
             try:
-                pictures.append(square(decode(self.contents[row]())))
+                made.append(prepare(square(decode(self.contents[row]()))))
             except (PhotoError, OSError) as error:
                 damaged.append(f"{self.files[row]}: {_reason(error)}")
-        return pictures, damaged
+        return made, damaged
 
 
 @dataclass(frozen=True)
@@ -89,16 +96,17 @@ class PaintedSet:
     count: int
     seed: int
     left_out: list[str] = field(default_factory=list)
+    hashes: Sequence[bytes] = ()
 
     def __len__(self) -> int:
         return self.count
 
-    def read(self, rows: range) -> tuple[list[np.ndarray], list[str]]:
+    def read(self, rows: range, prepare: Prepare) -> tuple[list, list[str]]:
         """As of `PictureSet`; `rows` begins at a multiple of `BATCH`."""
         size = self.siw.generator.config.label_size
         maps = np.stack([resize(self.store.labels(row % len(self.store)), size) for row in rows])
         batches = paint_all(self.siw, maps, self.seed, "score", BATCH, rows.start)
-        return [picture for _, painted in batches for picture in to_uint8(painted)], []
+        return [prepare(picture) for _, painted in batches for picture in to_uint8(painted)], []
 
 
 def square(pixels: np.ndarray) -> np.ndarray:
@@ -151,9 +159,22 @@ def open_files(path: Path, count: int | None, seed: int, progress: Progress = SI
         reason = f": {left_out[0]}" if left_out else ""
         raise InputError(f"{path} holds no picture that can be read{reason}")
     chosen.sort(key=lambda item: item[0])
-    digest = hashlib.sha256(b"".join(item[2] for item in chosen)).hexdigest()
-    names, contents = zip(*(files[number] for number, _, _ in chosen))
-    return FileSet(str(path), digest, Summary.of([item[1] for item in chosen]), names, contents, left_out)
+    numbers, compressions, hashes = zip(*chosen)
+    digest = hashlib.sha256(b"".join(hashes)).hexdigest()
+    names, contents = zip(*(files[number] for number in numbers))
+    return FileSet(str(path), digest, Summary.of(compressions), names, contents, hashes, left_out)
+
+
+def repetitions(one: PictureSet, other: PictureSet) -> list[str]:
+    """Pictures that two sets share, or one has more than once, in words: scores take all as drawn independently."""
+    found = []
+    others = set(other.hashes)
+    if shared := sum(item in others for item in one.hashes):
+        found.append(f"{shared} of A's {len(one)} pictures are among B's, byte by byte")
+    for letter, pictures in zip("AB", (one, other)):
+        if again := len(pictures.hashes) - len(set(pictures.hashes)):
+            found.append(f"{again} of {letter}'s {len(pictures)} are there already")
+    return found
 
 
 def _folder_files(folder: Path) -> tuple[list[tuple[str, Callable[[], bytes]]], list[str]]:
@@ -194,7 +215,11 @@ def open_painter(model: Path, maps: Path, count: int | None, seed: int, device: 
     Raises:
         InputError: a record of the store has no label map, or the file is no generator.
     """
-    siw, store = load_siw(model, device), PhotoStore(maps)
+    try:
+        siw = load_siw(model, device)
+    except ConfigError as error:
+        raise InputError(f"{model} holds no painter, as siw.pt does: {error}") from error
+    store = PhotoStore(maps)
     if not len(store) or not store.has_labels():
         raise InputError(
             f"{maps} has records without a label map, or none at all: there is nothing to paint from"

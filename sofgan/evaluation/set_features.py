@@ -66,11 +66,6 @@ def take_features(
     return SetFeatures(features, parts[0].damaged)
 
 
-@torch.inference_mode()
-def _batch(pixels: list[np.ndarray], side: int, device: str) -> Tensor:
-    return torch.cat([resize(to_network_range(picture[None], device), side) for picture in pixels])
-
-
 def _extract(
     pictures: PictureSet,
     extractors: Sequence[LiteFeatures],
@@ -78,15 +73,17 @@ def _extract(
     device: str,
     progress: Progress,
 ) -> SetFeatures:
+    def seen(picture: np.ndarray) -> list[Tensor]:
+        pixels = resized(picture, size) if size else picture
+        image = to_network_range(pixels[None], device)
+        return [resize(image, one.size) for one in extractors]
+
     def work(rows: range) -> tuple[dict[str, np.ndarray], list[str]]:
-        pixels, damaged = pictures.read(rows)
-        if size:
-            pixels = [resized(picture, size) for picture in pixels]
         with torch.inference_mode():
+            images, damaged = pictures.read(rows, seen)
             features = {
-                one.name: one(_batch(pixels, one.size, device)).float().cpu().numpy()
-                for one in extractors
-                if pixels
+                one.name: one(torch.cat(batch)).float().cpu().numpy()
+                for one, batch in zip(extractors, zip(*images))
             }
         return features, damaged
 

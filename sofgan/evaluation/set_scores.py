@@ -9,6 +9,7 @@ import numpy as np
 from sofgan.errors import InputError
 from sofgan.evaluation.picture_sets import PictureSet
 from sofgan.evaluation.set_features import SetFeatures, resize_in_words
+from sofgan.progress import SILENT, Progress
 from sofgan.scores import neighbors
 from sofgan.scores.features import LiteFeatures
 from sofgan.scores.figures import Figure
@@ -83,6 +84,7 @@ def score(
     extractors: Sequence[LiteFeatures],
     size: int | None,
     seed: int,
+    progress: Progress = SILENT,
 ) -> list[Scores]:
     """Scores of A against B, by extractor.
 
@@ -91,6 +93,7 @@ def score(
         taken: features of both.
         size: to which pictures were resized first.
         seed: of halves, directions and draws.
+        progress: listener, which gets the count of extractors.
 
     Raises:
         InputError: a side has fewer than `FEWEST` pictures.
@@ -102,7 +105,12 @@ def score(
             raise InputError(
                 f"{pictures.name}: {held} that can be read; scores need {FEWEST} a side at least"
             )
-    return [_scores(sets, taken, one, size, seed) for one in extractors]
+    found = []
+    for one in extractors:
+        progress.items(len(found), len(extractors), "extractors scored")
+        found.append(_scores(sets, taken, one, size, seed))
+    progress.items(len(found), len(extractors), "extractors scored")
+    return found
 
 
 def _scores(sets, taken, extractor: LiteFeatures, size: int | None, seed: int) -> Scores:

@@ -129,13 +129,24 @@ class Summary:
 
 QUALITY_APART = 3  # of median JPEG qualities, from which scores are warned of
 FORMATS_APART = 0.05  # of shares of a format
+PAINTED = "painted pixels"  # the format of what never was a file
+# Formats that keep pixels as they are. TIFF may hold JPEG's data, and then says so by its tables.
+LOSSLESS = ("PNG", "BMP", "DIB", "TIFF", "WebP lossless", PAINTED)
+
+
+def _losses(summary: Summary) -> Counter:
+    """Shares of the formats that change pixels, each by its name, and of those that don't, as one."""
+    shares = Counter()
+    for name, share in summary.formats.items():
+        shares["lossless" if name in LOSSLESS else name] += share
+    return shares
 
 
 def differences(one: Summary, other: Summary) -> list[str]:
     """What of format, quality and size differs between two sides, which moves scores by itself, in words."""
     found = []
-    names = one.formats.keys() | other.formats.keys()
-    if any(abs(one.formats.get(name, 0) - other.formats.get(name, 0)) > FORMATS_APART for name in names):
+    shares = [_losses(side) for side in (one, other)]
+    if any(abs(shares[0][name] - shares[1][name]) > FORMATS_APART for name in shares[0] | shares[1]):
         found.append("format")
     both = one.qualities and other.qualities
     if both and abs(one.qualities[1] - other.qualities[1]) >= QUALITY_APART:

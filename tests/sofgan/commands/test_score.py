@@ -15,6 +15,7 @@ from sofgan.scores.figures import Figure
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw
+from sofgan.training import save_model
 
 
 def picture(number: int, name: str, **how) -> bytes:
@@ -44,6 +45,7 @@ def inputs(tmp_path_factory) -> Path:
         resolution=16, label_size=16, start_size=4, z_dim=8, w_dim=8, mapping_layers=2, channel_base=128,
         channel_max=8, encoder_channels=(6, 8), spade_sizes=(8, 16), spade_hidden=4, spade_max_size=8,
     )  # fmt: skip
+    save_model(root / "other.pt", {}, {"parser": {}})
     save_siw(root / "siw.pt", Siw(Generator(config).requires_grad_(False), "cpu"))
     return root
 
@@ -70,6 +72,25 @@ def test_folders_are_scored_with_a_warning_and_the_figures_written(inputs, workd
     assert len(list(Path("kept").iterdir())) == 1
 
 
+def test_pictures_that_both_sides_have_are_warned_of(inputs, workdir, capsys):
+    assert run(inputs / "b", inputs / "b", "--count", 20) == 0
+    told = capsys.readouterr().out
+    assert "20 of A's 20 pictures are among B's, byte by byte" in told and "differ in" not in told
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["a", "b", "--size", "4097"], "4097 is more than 4096"),
+        (["a", "b", "--extractors", "lite3"], "usage: sofgan score A B [options]"),
+    ],
+)
+def test_options_that_are_wrong_are_told_with_the_usage(capsys, words, told):
+    with pytest.raises(SystemExit):
+        main(["score", *words])
+    assert told in capsys.readouterr().err
+
+
 def test_pictures_that_a_painter_makes_are_scored(inputs, workdir, capsys):
     words = (inputs / "siw.pt", inputs / "b", "--maps", inputs / "maps", "--count", 30, "--size", 16)
     assert run(*words) == 0
@@ -87,6 +108,9 @@ def test_pictures_that_a_painter_makes_are_scored(inputs, workdir, capsys):
         (["alone", "b"], "alone: one picture that can be read; scores need 20 a side"),
         (["a", "nowhere"], "there is no folder"),
         (["a", "a/0.jpg"], "0.jpg is a file: name a folder"),
+        (["a", "b", "--cache", "a/0.jpg"], "--cache a/0.jpg is no folder"),
+        (["a", "b", "--json", "a"], "--json a is a folder: name a file"),
+        (["other.pt", "b", "--maps", "maps"], "other.pt holds no painter, as siw.pt does"),
         (["siw.pt", "b"], "name a photo store that has some by --maps"),
         (["a", "b", "--maps", "maps"], "--maps is for a generator"),
         (["siw.pt", "b", "--maps", "b"], "b is no photo store"),

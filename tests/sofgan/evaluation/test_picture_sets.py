@@ -9,7 +9,14 @@ import torch
 from PIL import Image
 
 from sofgan.errors import InputError, MissingInput
-from sofgan.evaluation.picture_sets import BATCH, open_files, open_painter, resized, square
+from sofgan.evaluation.picture_sets import (
+    BATCH,
+    open_files,
+    open_painter,
+    repetitions,
+    resized,
+    square,
+)
 from sofgan.photos.folder import natural_key
 from sofgan.photos.store import PhotoStoreWriter
 from sofgan.siw.config import GeneratorConfig
@@ -40,7 +47,7 @@ def folder(tmp_path) -> Path:
 
 def test_pictures_of_subfolders_are_squares_and_what_is_none_is_named(folder):
     found = open_files(folder, None, 0)
-    pictures, damaged = found.read(range(len(found)))
+    pictures, damaged = found.read(range(len(found)), np.array)
     assert [picture.shape for picture in pictures] == [(8, 8, 3)] * 12
     assert len(damaged) == 1 and damaged[0].startswith("many/cut.png: truncated")
     assert sorted(reason.split(":")[0] for reason in found.left_out) == ["empty.png", "note.txt"]
@@ -56,7 +63,7 @@ def test_a_store_of_the_same_files_has_the_same_digest_and_pictures(tmp_path):
         writer.add("map", None, np.zeros((4, 4), np.uint8))
     one, other = (open_files(tmp_path / name, None, 0) for name in ("folder", "store"))
     assert one.digest == other.digest and other.left_out == ["map: a label map without a photo"]
-    for ours, theirs in zip(one.read(range(3))[0], other.read(range(3))[0], strict=True):
+    for ours, theirs in zip(one.read(range(3), np.array)[0], other.read(range(3), np.array)[0], strict=True):
         np.testing.assert_array_equal(ours, theirs)
     (tmp_path / "folder" / "1.png").write_bytes(encoded(3))
     assert open_files(tmp_path / "folder", None, 0).digest != one.digest
@@ -113,11 +120,29 @@ def test_a_painter_paints_maps_in_turn_the_same_whichever_are_read(painter):
         return open_painter(painter / "siw.pt", painter / "maps", count, seed, "cpu")
 
     found = opened(BATCH + 4)
-    pictures = found.read(range(BATCH + 4))[0]
+    pictures = found.read(range(BATCH + 4), np.array)[0]
     assert len(pictures) == BATCH + 4 and pictures[0].shape == (16, 16, 3)
-    np.testing.assert_allclose(found.read(range(BATCH, BATCH + 4))[0][-1], pictures[-1].astype(int), atol=1)
+    np.testing.assert_allclose(
+        found.read(range(BATCH, BATCH + 4), np.array)[0][-1], pictures[-1].astype(int), atol=1
+    )
     assert (pictures[0] != pictures[3]).any()  # the same map in another style
     assert len(opened(None)) == 3 and found.summary.words == "painted pixels"
     assert len({opened(4).digest, opened(4, 1).digest, opened(5).digest}) == 3
     with pytest.raises(InputError, match="without a label map"):
         open_painter(painter / "siw.pt", painter / "photos", None, 0, "cpu")
+
+
+def test_shared_and_repeated_pictures_are_counted(tmp_path):
+    for side, numbers in (("one", (1, 2, 3)), ("other", (3, 4, 4, 4, 5))):
+        (tmp_path / side).mkdir()
+        for place, number in enumerate(numbers):
+            (tmp_path / side / f"{place}.png").write_bytes(encoded(number))
+    one, other = (open_files(tmp_path / name, None, 0) for name in ("one", "other"))
+    assert repetitions(one, one) == ["3 of A's 3 pictures are among B's, byte by byte"]
+    assert repetitions(one, other) == [
+        "1 of A's 3 pictures are among B's, byte by byte",
+        "2 of B's 5 are there already",
+    ]
+    (tmp_path / "one" / "2.png").unlink()
+    assert repetitions(open_files(tmp_path / "one", None, 0), open_files(tmp_path / "one", None, 0)) != []
+    assert repetitions(open_files(tmp_path / "one", None, 0), other) == ["2 of B's 5 are there already"]

@@ -19,10 +19,10 @@ class Pictures:
     def __len__(self):
         return self.count
 
-    def read(self, rows):
+    def read(self, rows, prepare):
         self.reads += 1
         return (
-            [np.full((4 + row % 3,) * 2 + (3,), row, np.uint8) for row in rows if row != 7],
+            [prepare(np.full((4 + row % 3,) * 2 + (3,), row, np.uint8)) for row in rows if row != 7],
             ["7: damaged"] * (7 in rows),
         )
 
@@ -80,7 +80,7 @@ def test_a_damaged_file_of_the_cache_is_told(tmp_path):
 
 
 class Damaged(Pictures):
-    def read(self, rows):
+    def read(self, rows, prepare):
         return [], ["damaged"] * len(rows)
 
 

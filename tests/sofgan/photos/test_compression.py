@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from sofgan.photos.compression import Compression, Summary, compression, differences, jpeg_quality
+from sofgan.photos.compression import (
+    PAINTED,
+    Compression,
+    Summary,
+    compression,
+    differences,
+    jpeg_quality,
+)
 from sofgan.photos.decoding import PhotoError
 
 
@@ -64,3 +71,5 @@ def test_sides_are_told_apart_by_what_moves_scores():
     assert differences(side(90), side(80)) == ["JPEG quality"]
     assert differences(side(90), side(None, "PNG")) == ["format"]
     assert differences(side(None, "PNG"), side(None, "PNG", 128)) == ["size"]
+    assert differences(side(None, "PNG"), side(None, PAINTED)) == []  # neither changes pixels
+    assert differences(side(None, "WebP lossy"), side(None, "GIF")) == ["format"]
