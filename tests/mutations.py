@@ -1427,8 +1427,8 @@ MUTATIONS = (
         {
             "the floor is of what is painted": ('(("", 0), ("_floor", 1))', '(("", 0), ("_floor", 0))'),
             "painted pictures against perfect ones": (
-                "photos[name][rows[2]]) for rows in rounds]",
-                "sets[1][name][rows[1]]) for rows in rounds]",
+                "sets[side][name], photos[name], [(rows[side], rows[2])",
+                "sets[side][name], sets[1][name], [(rows[side], rows[1])",
             ),
             "sets of all their pictures": ("n = min(lengths)", "n = max(lengths)"),
             "control's rows are what is seen": (
