@@ -19,7 +19,7 @@ def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, 
     """
     stages = yaml.safe_load(dvc_file.read_text())["stages"]
     stages.pop(CODE, None)  # No data flows from it.
-    makes = {name: _paths(stage, ("outs", "metrics"), params) for name, stage in stages.items()}
+    makes = {name: _paths(stage, ("outs", "metrics", "plots"), params) for name, stage in stages.items()}
     uses = {name: _paths(stage, ("deps", "params"), params) for name, stage in stages.items()}
     edges = {
         (maker, user)
