@@ -12,7 +12,7 @@ SYSTEM_LIBRARIES := libEGL.so.1 libGL.so.1 libglib-2.0.so.0
 SYSTEM_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lint format doctor report mlflow clean
+.PHONY: help setup system demo starter test lint format doctor report mlflow clean
 
 help: ## This list.
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -37,6 +37,10 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
+
+starter: setup ## The package's starter model made anew: the demo's models, written small to sofgan/starter.
+	@dvc repro train_siw
+	@python -m sofgan.starter.make --models models
 
 test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of every profile.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder

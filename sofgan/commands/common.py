@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sofgan import runtime
-from sofgan.apps.engine import Engine
+from sofgan.apps.engine import MODELS, Engine
 from sofgan.apps.results import Result, encode, version
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
@@ -48,7 +48,10 @@ def count(text: str) -> int:
 
 def add_models(parser: argparse.ArgumentParser, out: str) -> None:
     """Add arguments that say where the models are and where the result goes."""
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models")
+    parser.add_argument(
+        "--models", type=Path,
+        help="folder of the models, or `starter`: those of the package (models, if they are there, else the starter)",
+    )  # fmt: skip
     parser.add_argument("--out", type=Path, default=Path(out), help=f"file to write ({out})")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
     parser.add_argument("--threads", type=whole, default=0, help="of the CPU; 0: one a core")
@@ -68,9 +71,12 @@ def add_size(parser: argparse.ArgumentParser) -> None:
 
 
 def engine_of(arguments: argparse.Namespace) -> Engine:
-    """The engine of the models that arguments name."""
+    """The engine of the models that arguments name; a line tells of the starter where none are there."""
     runtime.use_cpu(arguments.threads or os.cpu_count() or 1)
-    return Engine.load(arguments.models, runtime.resolve_device(arguments.device))
+    engine = Engine.open(arguments.models, runtime.resolve_device(arguments.device))
+    if arguments.models is None and engine.source != MODELS:
+        print(f"Models: {engine.source}", file=sys.stderr)
+    return engine
 
 
 def record_of(engine: Engine, arguments: argparse.Namespace) -> dict:
