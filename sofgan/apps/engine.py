@@ -36,7 +36,7 @@ from sofgan.starter.files import load_starter
 
 FIELD, PAINTER = "sof_inverted.pt", "siw.pt"  # in the folder of models
 MODELS, STARTER = "models", "starter"  # where models are looked for; what stands for those in the package
-HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 4, 16
+HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
 HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
 
 
@@ -54,6 +54,10 @@ class Kept:
     def __init__(self, most: int):
         self.most, self.lock = most, threading.Lock()
         self.results: OrderedDict[Hashable, object] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self.lock:
+            return key in self.results
 
     def get(self, key: Hashable, make: Callable[[], object]):
         """The result of that key, made where it isn't kept."""
@@ -182,11 +186,21 @@ class Engine:
 
         A field with a learned marcher can't be baked: then it is `view`.
         """
-        if self.sof.config.marcher.kind != "volume":
-            return self.view(code, camera)
+        return View(*self.baked(code).view(camera)) if self.can_bake else self.view(code, camera)
+
+    @property
+    def can_bake(self) -> bool:
+        """Whether the field has quick views."""
+        return self.sof.config.marcher.kind == "volume"
+
+    def is_baked(self, code: Tensor) -> bool:
+        """Whether a code's quick views need no more baking."""
+        return _bytes(code) in self._quick
+
+    def baked(self, code: Tensor) -> QuickHead:
+        """A code's baked grid; kept."""
         prepared = self.prepared(code)
-        made: QuickHead = self._quick.get(_bytes(code), lambda: quick_head(bake(self.sof, prepared)))
-        return View(*made.view(camera))
+        return self._quick.get(_bytes(code), lambda: quick_head(bake(self.sof, prepared)))
 
     @torch.inference_mode()
     def paint(self, labels: np.ndarray, look: Look, noise_seed: int = 0) -> np.ndarray:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from sofgan import runtime
 from sofgan.apps.engine import MODELS, Engine
-from sofgan.apps.results import Result, encode, version
+from sofgan.apps.results import Result, encode, record_of
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.progress import Progress
@@ -46,13 +46,14 @@ def count(text: str) -> int:
     return int(text)
 
 
-def add_models(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add arguments that say where the models are and where the result goes."""
+def add_models(parser: argparse.ArgumentParser, out: str = "") -> None:
+    """Add arguments that say where the models are and where the result goes, if there is one."""
     parser.add_argument(
         "--models", type=Path,
         help="folder of the models, or `starter`: those of the package (models, if they are there, else the starter)",
     )  # fmt: skip
-    parser.add_argument("--out", type=Path, default=Path(out), help=f"file to write ({out})")
+    if out:
+        parser.add_argument("--out", type=Path, default=Path(out), help=f"file to write ({out})")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
     parser.add_argument("--threads", type=whole, default=0, help="of the CPU; 0: one a core")
 
@@ -79,17 +80,6 @@ def engine_of(arguments: argparse.Namespace) -> Engine:
     return engine
 
 
-def record_of(engine: Engine, arguments: argparse.Namespace) -> dict:
-    """Record of how a result is made: version and commit, verb, what was asked for, the models, the camera."""
-    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
-    return version() | {
-        "verb": arguments.verb,
-        "arguments": asked,
-        "models": engine.digests,
-        "camera": engine.framing.to_mapping(),
-    }
-
-
 def finish(make: Make, arguments: argparse.Namespace) -> None:
     """Make a verb's result and write it, with its record.
 
@@ -97,7 +87,9 @@ def finish(make: Make, arguments: argparse.Namespace) -> None:
         InputError: the file's ending is of another kind of result.
     """
     engine = engine_of(arguments)
-    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), record_of(engine, arguments))
+    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
+    record = record_of(arguments.verb, asked, engine)
+    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), record)
     write_bytes(arguments.out, content)
     print(arguments.out)
 
