@@ -27,7 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Result:
     """What a visitor saved, for `sofgan replay`: the picture, film or mesh of a scene."""
-    return MAKERS[arguments.kind](engine, Scene.of(arguments.scene), arguments.size, progress)
+    scene, make_kind = Scene.of(arguments.scene), MAKERS[arguments.kind]
+    return make_kind(engine, scene, arguments.size, progress, arguments.views)
 
 
 def run(arguments: argparse.Namespace) -> None:

@@ -4,23 +4,28 @@ import html
 import threading
 from dataclasses import dataclass
 
+import numpy as np
 import viser
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
 from sofgan.errors import UserError, sentence
+from sofgan.images import sheet
 from sofgan.progress import Progress
 from sofgan.viewer.canvas import compose
 from sofgan.viewer.scene import angles_of
 from sofgan.viewer.session import Session, Shot
 
 JPEG_QUALITY = 90
+PREVIEWS = 6  # looks that are shown beside each other
+AROUND = "Film around the head"
 NEXT, OWN, ALL_OWN = "Next style", "Look's own", "All own"
 FILMS = (".mp4", ".webp", ".gif")
 HIGHEST_SEED = 1_000_000
 SWATCH = (
     "display:inline-block;width:1em;height:1em;border-radius:.2em;margin-right:.4em;vertical-align:-.15em;"
 )
+LIST = "display:grid;grid-template-columns:repeat(3,1fr);gap:.2em;padding:.3em .8em;font-size:.75em;white-space:nowrap"
 UNSEEN = "background:repeating-linear-gradient(45deg,#888 0 2px,transparent 2px 5px);"
 
 
@@ -64,8 +69,9 @@ class Page:
         image = compose(shot, self._aspect, self.with_map.value)
         self.client.scene.set_background_image(image, "jpeg", jpeg_quality=JPEG_QUALITY)
         scene = shot.scene
+        what = "a drawn map" if scene.drawn else f"head {html.escape(scene.head)}"
         self.status.content = (
-            f"{'Fine' if shot.fine else 'Coarse'}: head {html.escape(scene.head)}, look {scene.look}, "
+            f"{'Fine' if shot.fine else 'Coarse'}: {what}, look {scene.look}, "
             f"yaw {round(scene.yaw)}°, pitch {round(scene.pitch)}°, zoom {scene.zoom:.2f}"
         )
         if shot.fine:
@@ -84,7 +90,7 @@ class Page:
     # What can be moved.
 
     def _add_controls(self) -> None:
-        gui = self.client.gui
+        gui, self.controls = self.client.gui, {}
         gui.add_markdown(f"Drag to turn the head, scroll to zoom.\n\nModels: {self.engine.source}.")
         self.status = gui.add_markdown("")
         self._add_head(gui)
@@ -103,6 +109,7 @@ class Page:
             )
             other = gui.add_number("Other seed", int(scene.other_head), min=0, max=HIGHEST_SEED, step=1)
             morph = gui.add_slider("Morph", 0.0, 1.0, 0.02, scene.morph, hint="towards the other head")
+        self.controls |= {"head": head, "other_head": other, "head_psi": psi, "morph": morph}
         head.on_update(lambda _: change(head=str(int(head.value))))
         other.on_update(lambda _: change(other_head=str(int(other.value))))
         psi.on_update(lambda _: change(head_psi=psi.value))
@@ -114,18 +121,38 @@ class Page:
             change(head=str(int(head.value)))
 
     def _add_look(self, gui: viser.GuiApi) -> None:
-        scene, change = self.session.scene, self.session.change
+        session, change = self.session, self.session.change
+        scene = session.scene
         with gui.add_folder("Look"):
             look = gui.add_number("Seed", scene.look, min=0, max=HIGHEST_SEED, step=1)
             another = gui.add_button("Another look")
             psi = gui.add_slider("Psi", 0.0, 1.2, 0.05, scene.psi, hint="1: as drawn, 0: the average style")
+            six = gui.add_button("Show the next six")
+            with gui.add_folder("The next six, on this head", visible=False) as shown:
+                sheet_of_six = gui.add_image(np.zeros((2, 3, 3), np.uint8))
+                choice = gui.add_button_group("Seed", ("0",))
+        self.controls |= {"look": look, "look_psi": psi, "six": choice}
         look.on_update(lambda _: change(look=int(look.value)))
         psi.on_update(lambda _: change(psi=psi.value))
 
+        def choose(seed: int) -> None:
+            look.value = seed
+            change(look=seed)
+
         @another.on_click
         def _(_) -> None:
-            look.value = int(look.value) + 1
-            change(look=int(look.value))
+            choose(int(look.value) + 1)
+
+        @choice.on_click
+        def _(_) -> None:
+            choose(int(choice.value))
+
+        @six.on_click
+        def _(_) -> None:
+            seeds = range(int(look.value) + 1, int(look.value) + 1 + PREVIEWS)
+            sheet_of_six.image = sheet(session.previews(seeds), 3)
+            choice.options = tuple(map(str, seeds))
+            shown.visible = True
 
     def _add_regions(self, gui: viser.GuiApi) -> None:
         session = self.session
@@ -137,6 +164,8 @@ class Page:
                 hint="the region takes this look's style",
             )  # fmt: skip
             buttons = gui.add_button_group("", (NEXT, OWN, ALL_OWN))
+
+        self.controls |= {"region": region, "region_seed": seed}
 
         def restyle(value: int | None) -> None:
             session.restyle(region.value, value)
@@ -168,6 +197,10 @@ class Page:
         with gui.add_folder("View"):
             self.with_map = gui.add_checkbox("Label map", True)
             front = gui.add_button("From the front")
+            drawn = gui.add_upload_button(
+                "Paint a label map", mime_type="image/png",
+                hint="a PNG of class ids, or in the colors of the map; drag to go back to the head",
+            )  # fmt: skip
         self.with_map.on_update(lambda _: self.session.redraw())
 
         @front.on_click
@@ -179,11 +212,20 @@ class Page:
                 camera.position = (0.0, framing.target_y, framing.distance)
             self.session.turn(0.0, 0.0)
 
+        @drawn.on_upload
+        def _(_) -> None:
+            try:
+                self.session.draw(drawn.value.content)
+            except UserError as error:
+                self._tell(sentence(error))
+
     def _add_files(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("Save"):
             picture = gui.add_button("Picture")
             suffix = gui.add_dropdown("Film as", FILMS, initial_value=FILMS[0])
-            film = gui.add_button("Film around the head")
+            keep = gui.add_button("Keep this view for a film")
+            forget = gui.add_button("Forget the views", visible=False)
+            film = gui.add_button(AROUND)
             mesh = gui.add_button("Mesh")
             bar = gui.add_progress_bar(0.0, visible=False)
         buttons = (picture, film, mesh)
@@ -202,6 +244,22 @@ class Page:
                 for button in buttons:
                     button.disabled = False
 
+        def tell_views() -> None:
+            count = len(self.session.views)
+            forget.visible = count > 0
+            forget.label = f"Forget the {count} views" if count > 1 else "Forget the view"
+            film.label = f"Film through the {count} views" if count > 1 else AROUND
+
+        @keep.on_click
+        def _(_) -> None:
+            self.session.keep_view()
+            tell_views()
+
+        @forget.on_click
+        def _(_) -> None:
+            self.session.views.clear()
+            tell_views()
+
         picture.on_click(lambda _: save("picture", ".png"))
         film.on_click(lambda _: save("film", suffix.value))
         mesh.on_click(lambda _: save("mesh", ".glb"))
@@ -216,5 +274,4 @@ def swatches(shot: Shot) -> str:
         name = f"<b>{region}</b>" if region in seeds else region
         seed = seeds.get(region, shot.scene.look)
         cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{seed}</small></div>')
-    style = "display:grid;grid-template-columns:repeat(3,1fr);gap:.2em;padding:.3em .8em;font-size:.8em"
-    return f'<div style="{style}">{"".join(cells)}</div>'
+    return f'<div style="{LIST}">{"".join(cells)}</div>'

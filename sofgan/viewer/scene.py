@@ -25,6 +25,7 @@ class Scene:
         regions: seeds of the styles of single regions, by the region's name.
         yaw, pitch: degrees; positive to the head's left and up.
         zoom: factor of the focal length.
+        drawn: a label map that is painted in the place of the head's, as `drawn_maps.packed` gives it; "": none.
     """
 
     head: str = "0"
@@ -37,6 +38,7 @@ class Scene:
     yaw: float = 0.0
     pitch: float = 0.0
     zoom: float = 1.0
+    drawn: str = ""
 
     def restyled(self, region: str, seed: int | None) -> "Scene":
         """This scene with a region in the style of that seed, or in the look's own again (None).
@@ -54,7 +56,8 @@ class Scene:
         """This scene from another camera, as far as one goes."""
         limited = (min(max(value, low), high) for value, (low, high) in zip((yaw, pitch, zoom), LIMITS))
         yaw, pitch, zoom = (round(float(value), 3) for value in limited)
-        return replace(self, yaw=yaw, pitch=pitch, zoom=zoom)
+        moved = replace(self, yaw=yaw, pitch=pitch, zoom=zoom)
+        return moved if moved == self else replace(moved, drawn="")  # A drawn map has no other side.
 
     def code_of(self, engine: Engine) -> Tensor:
         """Code (Z,) of the head."""

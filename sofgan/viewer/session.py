@@ -2,7 +2,7 @@
 
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -13,6 +13,7 @@ from sofgan.apps.results import encode, record_of
 from sofgan.errors import UserError, sentence
 from sofgan.labels import STYLE_GROUPS, resize
 from sofgan.progress import SILENT, Progress
+from sofgan.viewer.drawn_maps import packed, read_map, unpacked
 from sofgan.viewer.exports import MAKERS
 from sofgan.viewer.newest import Newest
 from sofgan.viewer.scene import Scene
@@ -20,6 +21,7 @@ from sofgan.viewer.scene import Scene
 COARSE = 48  # pixels of a head's map before it is baked
 REST = 0.15  # seconds without a new wish after which a scene is shown fine
 LARGEST = 256  # pixels of maps
+HEAD = {"head", "other_head", "morph", "head_psi"}  # fields of a scene that another head has
 
 
 @dataclass(frozen=True)
@@ -59,6 +61,7 @@ class Session:
 
     Attributes:
         scene: as it was asked for last.
+        views: yaw, pitch and zoom of each view that was kept for a film.
     """
 
     def __init__(
@@ -70,13 +73,15 @@ class Session:
     ):
         self.engine, self.scene = engine, Scene()
         self.size = min(engine.siw.generator.config.label_size, LARGEST)
+        self.views: list[tuple[float, float, float]] = []
         self._show, self._tell, self._places = show, tell, places
         self._lock = threading.Lock()  # of the scene: wishes come from several threads
         self._worker = Newest(self._render, self._failed, "session")
 
     def change(self, **fields) -> None:
-        """Change fields of the scene."""
-        self._alter(lambda scene: replace(scene, **fields))
+        """Change fields of the scene; another head takes the place of a drawn map."""
+        drawn = {"drawn": ""} if HEAD & set(fields) else {}
+        self._alter(lambda scene: replace(scene, **(drawn | fields)))
 
     def restyle(self, region: str, seed: int | None) -> None:
         """Give a region the style of a seed; None: the look's own again."""
@@ -85,6 +90,29 @@ class Session:
     def turn(self, yaw: float, pitch: float, zoom: float = 1.0) -> None:
         """Move the camera: degrees, and a factor."""
         self._alter(lambda scene: scene.turned(yaw, pitch, zoom))
+
+    def draw(self, content: bytes) -> None:
+        """Paint a label map in the place of the head's, until the camera moves or another head is asked for.
+
+        Args:
+            content: of its PNG file, see `read_map`.
+
+        Raises:
+            InputError: it can't be used.
+        """
+        self.change(drawn=packed(read_map(content, self.size)))
+
+    def keep_view(self) -> None:
+        """Keep the camera for a film."""
+        scene = self.scene
+        self.views.append((scene.yaw, scene.pitch, scene.zoom))
+
+    def previews(self, seeds: Sequence[int]) -> np.ndarray:
+        """Pictures (N, R, R, 3) uint8 of the scene in other looks, of those seeds; its map may be of few pixels."""
+        scene, engine = self.scene, self.engine
+        with self._places:
+            labels = self._labels(scene, COARSE if not scene.drawn else self.size)
+            return np.stack([engine.paint(labels, engine.look(seed, scene.psi)) for seed in seeds])
 
     def redraw(self) -> None:
         """Show the scene anew."""
@@ -109,8 +137,8 @@ class Session:
             InputError: a file with that ending can't hold it.
         """
         scene = self.scene
-        arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size}
-        made = MAKERS[kind](self.engine, scene, self.size, progress)
+        arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": list(self.views)}
+        made = MAKERS[kind](self.engine, scene, self.size, progress, self.views)
         return encode(made, suffix, record_of("view", arguments, self.engine))
 
     def _alter(self, how: Callable[[Scene], Scene]) -> None:
@@ -121,19 +149,25 @@ class Session:
             self.scene = scene
             self._worker.put(scene)
 
+    def _labels(self, scene: Scene, size: int) -> np.ndarray:
+        """The scene's label map, of so many pixels where it is the field's."""
+        if scene.drawn:
+            return unpacked(scene.drawn)
+        return self.engine.view(scene.code_of(self.engine), scene.camera_of(self.engine, size)).labels
+
     def _render(self, scene: Scene, overtaken: Callable[..., bool]) -> None:
         engine = self.engine
         code, look = scene.code_of(engine), scene.look_of(engine)
         with self._places:
-            if engine.is_baked(code):
+            if engine.is_baked(code) and not scene.drawn:
                 labels = engine.quick_view(code, scene.camera_of(engine, self.size)).labels
             else:
-                labels = engine.view(code, scene.camera_of(engine, min(COARSE, self.size))).labels
-            self._show(Shot(scene, labels, engine.paint(labels, look), False))
-        if overtaken(REST):
+                labels = self._labels(scene, min(COARSE, self.size))
+            self._show(Shot(scene, labels, engine.paint(labels, look), bool(scene.drawn)))
+        if scene.drawn or overtaken(REST):
             return
         with self._places:
-            labels = engine.view(code, scene.camera_of(engine, self.size)).labels
+            labels = self._labels(scene, self.size)
             if not overtaken():
                 self._show(Shot(scene, labels, engine.paint(labels, look), True))
         if engine.can_bake and not engine.is_baked(code) and not overtaken(REST):

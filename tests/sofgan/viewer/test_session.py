@@ -1,5 +1,6 @@
 """A visitor's session without a browser: what it shows, in which order, and that it shares nothing with others."""
 
+import io
 import json
 import threading
 from dataclasses import replace
@@ -7,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import trimesh
+from PIL import Image
 
 from sofgan.__main__ import main
 from sofgan.apps import painted_mesh
@@ -15,6 +17,7 @@ from sofgan.errors import InputError
 from sofgan.labels import HAIR, SKIN, colorize, resize
 from sofgan.viewer import exports
 from sofgan.viewer.canvas import BACKGROUND, compose
+from sofgan.viewer.drawn_maps import packed, read_map, unpacked
 from sofgan.viewer.newest import Newest
 from sofgan.viewer.scene import Scene, angles_of
 from sofgan.viewer.session import COARSE, Session
@@ -185,6 +188,86 @@ def test_a_saved_file_is_made_again_by_its_record(visitor, workdir, monkeypatch,
         assert len(trimesh.load(f"saved{suffix}").to_mesh().faces) > 1000
     with pytest.raises(InputError, match="ends in"):
         one.session.export(kind, ".txt")
+
+
+def png_of(values: np.ndarray, mode: str | None = None) -> bytes:
+    out = io.BytesIO()
+    image = Image.fromarray(values)
+    (image.convert(mode, palette=Image.Palette.ADAPTIVE) if mode else image).save(out, "PNG")
+    return out.getvalue()
+
+
+def test_a_drawn_map_is_painted_until_the_camera_moves(visitor, workdir):
+    one = visitor()
+    before = one.after(one.session.change, head="2")
+    edited = before.labels.copy()
+    edited[: SIZE // 2][edited[: SIZE // 2] == SKIN] = HAIR
+    assert (unpacked(packed(edited)) == edited).all()
+    drawn = one.after(one.session.draw, png_of(colorize(edited)))
+    assert (drawn.labels == edited).all() and drawn.fine
+    assert (drawn.picture == one.session.engine.paint(edited, one.session.engine.look(0, 0.7))).all()
+    (workdir / "saved.png").write_bytes(one.session.export("picture", ".png"))
+    assert main(["replay", "saved.png", "--models", "starter", "--threads", "1", "--out", "again.png"]) == 0
+    assert (np.asarray(Image.open("again.png")) == drawn.picture).all()
+    with pytest.raises(InputError, match="a drawn map is one view"):
+        one.session.export("film", ".gif")
+    assert (one.after(one.session.turn, 0.0, 0.0).labels == edited).all()  # It has not moved.
+    back = one.after(one.session.turn, 1.0, 0.0)
+    assert not back.scene.drawn and (back.labels == before.labels).mean() > 0.95
+    one.after(one.session.draw, png_of(edited))  # as ids
+    assert (one.after(one.session.change, head="2", look=1).labels == before.labels).mean() > 0.95
+
+
+@pytest.mark.parametrize(
+    ("content", "told"),
+    [
+        (b"%PDF-1.7", "a label map is a PNG"),
+        (png_of(np.full((64, 64), SKIN, np.uint8))[:60], "or it is damaged"),
+        (png_of(np.full((64, 64), 200, np.uint8)), "ids up to 16, this one 200"),
+        (png_of(np.full((8, 64), SKIN, np.uint8)), "sides of 16 to 2048 pixels, not 64 x 8"),
+        (png_of(np.full((64, 64, 3), 130, np.uint8)), "100% of the pixels have a color that is no class'"),
+        (b"x" * 5_000_000, "4 MB at most, this file has 5,000,000"),
+    ],
+)
+def test_what_is_no_label_map_is_told(content, told):
+    with pytest.raises(InputError, match=told):
+        read_map(content, 64)
+
+
+def test_maps_are_read_in_any_way_they_are_saved(engine):
+    labels = engine.view(engine.head(0), engine.camera(0, 0, 64)).labels
+    near = np.clip(colorize(labels).astype(int) + 5, 0, 255).astype(np.uint8)
+    for content in (
+        png_of(labels),
+        png_of(colorize(labels)),
+        png_of(colorize(labels), "P"),
+        png_of(near, "RGBA"),
+    ):
+        assert (read_map(content, 64) == labels).all()
+    assert read_map(png_of(labels), 32).shape == (32, 32)
+
+
+def test_a_film_goes_through_the_views_that_were_kept(visitor, engine, monkeypatch):
+    monkeypatch.setattr(exports, "FRAMES", 4)
+    one = visitor()
+    one.session.size = 32
+    for yaw, pitch, zoom in ((-30, 0, 1.0), (20, 10, 1.3)):
+        one.session.turn(yaw, pitch, zoom)
+        one.session.keep_view()
+    assert one.session.views == [(-30.0, 0.0, 1.0), (20.0, 10.0, 1.3)]
+    through = exports.film(engine, Scene(), 32, views=one.session.views).frames
+    first = engine.picture(engine.head(0), engine.look(0, 0.7), engine.camera(-30, 0, 32))
+    assert len(through) == 4 and (through[0] == first).all() and (through[2] != first).any()
+    around = exports.film(engine, Scene(), 32, views=one.session.views[:1]).frames
+    assert (around[0] == around[2]).all() and (around[0] != first).any()
+
+
+def test_previews_are_the_head_in_those_looks(visitor, engine):
+    one = visitor()
+    one.after(one.session.change, head="2")
+    shown = one.session.previews([4, 5])
+    labels = engine.view(engine.head(2), engine.camera(0, 0, COARSE)).labels
+    assert (shown[1] == engine.paint(labels, engine.look(5, 0.7))).all() and (shown[0] != shown[1]).any()
 
 
 @pytest.mark.parametrize(("aspect", "beside"), [(1.6, True), (3.0, True), (0.6, False)])
