@@ -40,10 +40,12 @@ class Newest(Generic[Item]):
         return self._idle.wait(seconds)
 
     def close(self) -> None:
-        """End the thread after what it works on; what waits is dropped."""
+        """End the thread, and wait for what it works on; what waits is dropped."""
         with self._changed:
             self._open, self._waits = False, False
             self._changed.notify()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
 
     def _overtaken(self, seconds: float = 0.0) -> bool:
         with self._changed:

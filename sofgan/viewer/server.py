@@ -37,7 +37,8 @@ class Viewer:
         # The first quick view compiles its walk: while the first visitor looks at a coarse one.
         scene = Scene()
         view = (scene.code_of(engine), scene.camera_of(engine, 16))
-        threading.Thread(target=engine.quick_view, args=view, name="warm up", daemon=True).start()
+        self._warm_up = threading.Thread(target=engine.quick_view, args=view, name="warm up", daemon=True)
+        self._warm_up.start()
 
     @property
     def url(self) -> str:
@@ -45,12 +46,13 @@ class Viewer:
         return f"http://{self.server.get_host()}:{self.server.get_port()}"
 
     def stop(self) -> None:
-        """End all sessions and the server."""
+        """End all sessions and the server; what is being computed is waited for, as a process can't end amid it."""
         with self._lock:
             pages, self.pages = list(self.pages.values()), {}
         for page in pages:
             page.close()
         self.server.stop()
+        self._warm_up.join()
 
     def _prepare(self) -> None:
         framing, server = self.engine.framing, self.server

@@ -1,9 +1,15 @@
 """The page in a real browser, Debian's Chromium without a screen: what a visitor does and sees."""
 
 import io
+import os
 import shutil
+import signal
 import socket
+import subprocess
+import sys
 import time
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -12,10 +18,12 @@ from PIL import Image
 from sofgan.__main__ import main
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
+from sofgan.commands import view
 from sofgan.errors import InputError
 from sofgan.labels import BACKGROUND, CLOTH, HAIR, SKIN, colorize, resize
 
 pytest.importorskip("viser")
+from sofgan.viewer import server
 from sofgan.viewer.canvas import SIDE, layout
 from sofgan.viewer.server import MOST_VISITORS, Viewer
 
@@ -279,3 +287,33 @@ def test_it_listens_on_this_machine_alone_and_takes_no_port_of_others(viewer, ca
     assert "name another --port" in capsys.readouterr().err
     with pytest.raises(OSError):  # Who listens everywhere is found there too.
         socket.create_connection(("127.0.0.2", port), 2).close()
+
+
+def test_more_visitors_than_there_may_be_are_told_so(viewer, monkeypatch):
+    monkeypatch.setattr(server, "MOST_VISITORS", len(viewer.pages))
+    told = []
+    gui = SimpleNamespace(add_markdown=told.append)
+    pages = dict(viewer.pages)
+    viewer._came(SimpleNamespace(client_id=-1, gui=gui))
+    assert viewer.pages == pages and f"{len(pages)} pages are open" in told[0]
+    viewer._left(SimpleNamespace(client_id=-1))
+
+
+def test_a_missing_viser_is_told_with_the_command_that_installs_it(monkeypatch, capsys):
+    monkeypatch.setattr(view, "find_spec", lambda name: None)
+    assert main(["view"]) == 1
+    assert "pip install --constraint constraints.txt --no-deps viser" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_it_at_once_and_well(tmp_path):
+    """Right after its start, while it makes quick views ready: a process that ends amid that would crash."""
+    words = [sys.executable, "-m", "sofgan", "view", "--models", "starter", "--threads", "1"]
+    path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
+    process = subprocess.Popen(
+        [*words, "--port", str(free_port())], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    told = next(line for line in process.stdout if "Ctrl+C" in line)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=SECONDS)[0]
+    assert told.startswith("http://127.0.0.1:") and process.returncode == 0 and "Traceback" not in rest

@@ -84,7 +84,6 @@ def test_a_wish_that_fails_is_told_and_the_next_one_is_worked_on():
         assert worker.wait(10)
     assert failed == [ZeroDivisionError] and done == [2.0]
     worker.close()
-    worker._thread.join(10)
     assert not worker._thread.is_alive()
 
 
