@@ -12,5 +12,6 @@ VERBS = {
     "mesh": ("sofgan.commands.mesh", "a head as a GLB file, colored by class or painted"),
     "volume": ("sofgan.commands.volume", "a head as a volume: the probability of each class (Fig. 2)"),
     "score": ("sofgan.commands.score", "how far pictures are from others: distances, intervals, floors"),
+    "view": ("sofgan.commands.view", "a page on this machine in which heads are turned and restyled"),
     "replay": ("sofgan.commands.replay", "make a file of these commands again, by the record in it"),
 }

@@ -29,7 +29,7 @@ def run(arguments: argparse.Namespace) -> None:
     others = [name for name, digest in record["models"].items() if engine.digests.get(name) != digest]
     if others:
         raise InputError(
-            f"{arguments.file} was made with another {' and another '.join(others)} than the one in {arguments.models}"
+            f"{arguments.file} was made with another {' and another '.join(others)} than that of {engine.source}"
         )
     verb = importlib.import_module(VERBS[record["verb"]][0])
     made = verb.make(engine, argparse.Namespace(**record["arguments"]), common.Line())

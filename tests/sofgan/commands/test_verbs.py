@@ -130,7 +130,7 @@ def test_what_is_wrong_is_told_in_a_sentence(models, workdir, capsys, words, tol
 
 
 def test_a_missing_model_says_how_it_is_made(workdir, capsys):
-    assert main(["generate"]) == 1
+    assert main(["generate", "--models", "models"]) == 1
     error = capsys.readouterr().err
     assert "models/sof_inverted.pt and models/siw.pt" in error and "make demo" in error
 
