@@ -972,8 +972,8 @@ MUTATIONS = (
                 "for labels in pairs.labels[:, [0, 0]].unbind(1):",
             ),
             "the other view's picture teaches nothing": (
-                "view_loss(*painted, pairs, together)",
-                "view_loss(painted[0], painted[1].detach(), pairs, together)",
+                "view_difference(*painted, pairs.warp)",
+                "view_difference(painted[0], painted[1].detach(), pairs.warp)",
             ),
             "path lengths not by how seldom": (
                 "(config.path_length_weight * config.path_length_every)",
@@ -1371,14 +1371,14 @@ MUTATIONS = (
         {
             "one cross term": ("np.trace(covariance2) - 2 * cross", "np.trace(covariance2) - cross"),
             "one cross term, of few vectors": (
-                "(scaled2**2).sum() - 2 * cross",
-                "(scaled2**2).sum() - cross",
+                "- 2 * _roots(inner @ inner.T).sum()",
+                "- _roots(inner @ inner.T).sum()",
             ),
             "biased covariance": (
                 "return self.scatter / (self.count - 1)",
                 "return self.scatter / self.count",
             ),
-            "biased covariance, of few vectors": ("np.sqrt(len(features1) - 1)", "np.sqrt(len(features1))"),
+            "biased covariance, of few vectors": ("np.sqrt(len(features) - 1)", "np.sqrt(len(features))"),
             "means of sets merge in equal parts": (
                 "self.mean + shift * (other.count / total)",
                 "self.mean + shift * 0.5",

@@ -47,10 +47,6 @@ DEFINITIONS = (
         "Mean absolute difference of colours of two views of a head in one style, warped onto each other, in [-1, 1].",
     ),
     (
-        r"view_loss",
-        "The same of each region by how far its colours lie apart from head to head: what the painter lessens.",
-    ),
-    (
         r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask_maps",
         "Painted from held-out maps of the CelebAMask-like set, against FFHQ-like photos that were trained on.",
     ),
