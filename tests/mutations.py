@@ -1771,7 +1771,7 @@ MUTATIONS = (
         },
     ),
     (
-        "stages/train_siw.py",
+        "sofgan/siw/photo_sources.py",
         "tests/stages/test_splits.py",
         {
             "held-out photos are trained on": (
