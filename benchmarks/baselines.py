@@ -6,8 +6,8 @@
 --project is a folder in which `dvc repro parse_faces` has made a photo store (data/photos/ffhq), the photos' label maps
 (data/labels/ffhq) and their parser. All methods have the resolution, widths, batches and crops of the demo profile's
 `train_siw` and see as many photos; maps are the photos' own alone, so that there is nothing that only ours could learn
-from. --rates multiplies the paired methods' published learning rates. At each of --looks, every method paints the label
-maps of photos that nothing is trained on, each in a style of its own:
+from. What paired methods have beside is the demo profile's `train_baseline`, with --rates for its `rates`. At each of
+--looks, every method paints the label maps of photos that nothing is trained on, each in a style of its own:
 
     fd_...   Frechet distance of the painted pictures from as many photos that are trained on, by EfficientNet-lite0 and
              lite2; its floor is that of the held-out photos themselves
@@ -31,14 +31,14 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import harness
-from sofgan.baselines.config import METHODS, Baseline, BaselineSizes
+from sofgan.baselines.config import METHODS, Baseline
 from sofgan.baselines.painter import Painter, load_painter, save_painter
 from sofgan.baselines.training import Started, start
 from sofgan.config import to_mapping
-from sofgan.errors import InputError
 from sofgan.evaluation.painters import SET, HeldOutScores
-from sofgan.evaluation.portraits import draw, paint_all
+from sofgan.evaluation.portraits import paint_all
 from sofgan.evaluation.shards import Judges
+from sofgan.evaluation.sides import sides
 from sofgan.files import atomic_path, read_json, sha256_file, write_json, write_png
 from sofgan.fingerprint import short_digest
 from sofgan.images import sheet
@@ -57,13 +57,8 @@ SEED = 0  # of what is scored; trainings have their own
 BATCH = 32
 ROWS = 6  # maps of the sheet
 SCORES = ("fd_lite0", "fd_lite2", "control_miou_frequent")
-SIZES = BaselineSizes(
-    z_dim=128, spade_hidden=32, style_dim=64, reference_photos=512, residual_blocks=9, patch_scales=2, patch_layers=4,
-    patch_channels=32, patch_channel_max=128, perceptual_size=64, rates=1.0,
-)  # fmt: skip
 FLOORS = ("fd_lite0_floor", "fd_lite2_floor")
 KID_SUBSET, FREQUENT_SHARE = 200, 0.01
-FEWEST = 2  # photos of a side, as a Frechet distance needs
 
 
 @dataclass(frozen=True)
@@ -106,11 +101,8 @@ class Exam:
 
     def __init__(self, project: Project, config: TrainSiw, images: int, device: str):
         store, parsed = (PhotoStore(project.root / path) for path in (paths.PHOTOS["ffhq"], paths.PARSED))
-        sides = {"held-out": project.held_out, "training": ~project.held_out}
-        chosen = {name: draw(np.flatnonzero(side), images, SEED, name) for name, side in sides.items()}
+        chosen = sides(store, images, SEED, "ffhq")
         self.count = min(map(len, chosen.values()))
-        if self.count < FEWEST:
-            raise InputError(f"{project.root} has {self.count} photos to score by: hold out more of them")
         chosen = {name: indices[: self.count] for name, indices in chosen.items()}
         self.scores = HeldOutScores(store, parsed, chosen, KID_SUBSET, FREQUENT_SHARE, SEED, {})
         parser = project.root / paths.PHOTO_PARSER
@@ -137,7 +129,8 @@ def begin(method: str, config: TrainSiw, project: Project, seed: int, arguments)
     """A method's training, ours among them."""
     sources, device = project.sources(), arguments.device
     if method != OURS:
-        return start(Baseline(method, config, replace(SIZES, rates=arguments.rates)), sources, seed, device)
+        sizes = harness.block("train_baseline", "demo", {"rates": arguments.rates})
+        return start(Baseline(method, config, sizes), sources, seed, device)
     training = SiwTraining(config, seed, device, config.autocast and device.startswith("cuda"))
     return Started(training, Batches(config, sources, seed, device), lambda: Siw(training.ema, device))
 

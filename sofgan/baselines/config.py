@@ -75,8 +75,8 @@ RECIPES = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class BaselineSizes:
-    """Sizes that paired methods have beside those of ours, and how they are trained."""
+class TrainBaseline:
+    """The block `train_baseline` of params.yaml: what paired methods have beside what `train_siw` says of all."""
 
     z_dim: Count  # length of SPADE's code of a picture
     spade_hidden: Count  # channels between a label map and SPADE's gains and shifts
@@ -97,7 +97,7 @@ class Baseline:
 
     method: str
     ours: TrainSiw
-    sizes: BaselineSizes
+    sizes: TrainBaseline
 
     def __post_init__(self) -> None:
         if self.method not in METHODS:

@@ -196,26 +196,27 @@ def start(baseline: Baseline, sources: Sources, seed: int, device: torch.device 
     """Set up a method's training.
 
     Args:
-        sources: as ours has them; paired methods paint the photos' own maps alone.
+        sources: photos with maps of their own, which are all that is painted.
 
     Raises:
-        InputError: a paired method is asked for, but photos have no maps of their own.
+        InputError: photos have no maps of their own.
     """
-    sources = replace(sources, heads=None)
+    if sources.photo_labels is None:
+        raise InputError(f"{baseline.method} learns from pairs: photos need label maps of their own")
+    sources = replace(sources, heads=None, maps={"parsed": sources.photo_labels})
+    own = {"map_proportions": {"parsed": 1.0}}
     if baseline.method == "stylegan2":
-        config, sources = baseline.stylegan2(), replace(sources, photo_labels=None)
+        config, sources = replace(baseline.stylegan2(), **own), replace(sources, photo_labels=None)
         autocast = config.autocast and torch.device(device).type == "cuda"
         stylegan2 = SiwTraining(config, seed, device, autocast)
         batches = Batches(config, sources, seed, device)
         return Started(stylegan2, batches, lambda: Siw(copy.deepcopy(stylegan2.ema), stylegan2.device))
-    if sources.photo_labels is None:
-        raise InputError(f"{baseline.method} learns from pairs: photos need label maps of their own")
     references = None
     if baseline.method == "sean":
         references = reference_photos(sources, baseline, seed, device)
     paired = PairedTraining(baseline, seed, device, references)
     # One batch of maps, which isn't painted; pictures of one size.
-    config = replace(baseline.ours, share_fakes=True, growth=(), consistency_every=0)
+    config = replace(baseline.ours, share_fakes=True, growth=(), consistency_every=0, **own)
     return Started(paired, Batches(config, sources, seed, device), paired.painter)
 
 
@@ -239,7 +240,7 @@ def train_baseline(
 
     Raises:
         TrainingDiverged: a loss or a weight is not finite.
-        InputError: a paired method is asked for, but photos have no maps of their own.
+        InputError: photos have no maps of their own.
     """
     ours, started = baseline.ours, start(baseline, sources, seed, device)
 
