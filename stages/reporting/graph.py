@@ -19,7 +19,7 @@ def read_graph(dvc_file: Path, params: dict) -> tuple[list[str], set[tuple[str, 
     """
     stages = yaml.safe_load(dvc_file.read_text())["stages"]
     stages.pop(CODE, None)  # No data flows from it.
-    makes = {name: _paths(stage, ("outs", "metrics"), params) for name, stage in stages.items()}
+    makes = {name: _paths(stage, ("outs", "metrics", "plots"), params) for name, stage in stages.items()}
     uses = {name: _paths(stage, ("deps", "params"), params) for name, stage in stages.items()}
     edges = {
         (maker, user)
@@ -62,7 +62,7 @@ def draw(names: list[str], edges: set[tuple[str, str]], items: dict[str, int]) -
         )
     for name in names:
         x, y = place[name]
-        several = f" ×{items[name]}" if items.get(name, 1) > 1 else ""
+        several = "" if items.get(name, 1) == 1 else f" ×{items[name]}" if items[name] else ": none"
         parts.append(f'<rect x="{x}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="9"/>')
         parts.append(
             f'<text x="{x + BOX_WIDTH / 2}" y="{y + BOX_HEIGHT / 2 + 4.5:.1f}">{html.escape(name + several)}</text>'
