@@ -25,7 +25,7 @@ FEW = GROWING | {
     "train_parser.batch": 2, "train_shape_parser.batch": 2, "parse_faces.batch": 4, "evaluate.batch": 4,
     "instances_per_step": SCANS, "views_per_instance": 1, "rays_per_view": 64, "rays_per_map": 64, "maps_per_step": 3,
     "rehearsal_instances": 1, "parsed_maps": 4, "least_miou": 0, "starts": 2, "blend": 2, "new_heads": 1,
-    "held_out_instances": 1, "reference_maps": 12, "reference_heads": 2,
+    "held_out_instances": 1, "reference_maps": 12, "reference_heads": 2, "reference_photos": 4,
     # pictures and figures
     "kid_subset": 3, "restyled_maps": 2, "evaluate.held_out_views": 2, "grid": [2, 2], "sample_grid": [2, 2],
     "turntable_yaws_degrees": [-15.0, 15.0], "turntable_styles": 2, "turntable_frames": 2,

@@ -9,11 +9,12 @@ from sofgan.errors import InputError
 from sofgan.evaluation import orbit_scores, portraits, restyling, yaw_bins
 from sofgan.evaluation.config import Evaluate
 from sofgan.evaluation.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
+from sofgan.evaluation.sides import FEWEST_PHOTOS, sides
 from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
 from sofgan.labels import resize
 from sofgan.parallel import Mapper, gpus
-from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.photos.store import PhotoStore
 from sofgan.runtime import map_pieces, use_cpu, use_gpu
 from sofgan.scores import map_distance
 from sofgan.scores.inception import check_inception
@@ -38,7 +39,6 @@ HEADLINE = {"control": "control_miou"}
 TURNING = {"warp_20": "warp_error_20"}  # where it was measured
 DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")
 MAPS_OF_YAW = 2000  # by which the rule is fitted that tells a map's yaw, at most
-FEWEST = 2  # photos of a side, as a Frechet distance needs
 
 
 def main() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     if siw.framing is None:
         raise InputError(f"{paths.SIW} has no framing: train it by the stage train_siw")
     stores = {name: PhotoStore(path) for name, path in paths.PHOTOS.items()}
-    chosen = {name: sides(store, params.images, name) for name, store in stores.items()}
+    chosen = {name: sides(store, params.images, seed(), name) for name, store in stores.items()}
     with stage_run("evaluate", params) as run:
         figures = _score_geometry(sof, params, run)
         sampling = read_params("sample_conditions").sampling
@@ -171,24 +171,6 @@ def _distances(
     return figures | {"control_pictures": control.counts.sum() // resolution**2}
 
 
-def sides(store: PhotoStore, limit: int, name: str) -> dict[str, np.ndarray]:
-    """Records of a set that nothing was trained on, and others, `limit` of each at most.
-
-    Raises:
-        InputError: a side is too small for a distance.
-    """
-    held = store.splits() == HELD_OUT
-    found = {"held-out": np.flatnonzero(held), "training": np.flatnonzero(~held)}
-    for side, indices in found.items():
-        if len(indices) < FEWEST:
-            more = "more" if side == "held-out" else "less"
-            raise InputError(
-                f"{store.path} has {len(indices)} {side} photos, and a distance needs {FEWEST}: a "
-                f"held_out_share of import_photos.{name} that is {more}, or more photos"
-            )
-    return {side: portraits.draw(indices, limit, seed(), f"{name} {side}") for side, indices in found.items()}
-
-
 def of_maps(heads: Maps, photos: dict[str, Maps], kid_subset: int) -> dict[str, float]:
     """Distances of sampled heads' label maps from those of photos, unpainted, with floors, and what they differ in."""
 
@@ -240,7 +222,7 @@ def compared(real: dict, painted: dict, held_out_maps: int, kid_subset: int) -> 
     ):
         figures |= portraits.compare(*three, suffix, kid_subset, seed())
     # Maps of one half of the held-out photos, against the other half.
-    if held_out_maps >= 2 * FEWEST:
+    if held_out_maps >= 2 * FEWEST_PHOTOS:
         order = numpy_generator(seed(), "evaluate", "halves").permutation(held_out_maps)
         one, other = np.sort(order[: held_out_maps // 2]), np.sort(order[held_out_maps // 2 :])
         figures |= portraits.compare(

@@ -6,7 +6,7 @@ import os
 import re
 from functools import cache
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 from sofgan.config import (
     DISTINCT,
@@ -35,13 +35,14 @@ BLOCKS = {
     "invert_masks": "sofgan.sof.config:InvertMasks",
     "sample_conditions": "sofgan.siw.config:SampleConditions",
     "train_siw": "sofgan.siw.config:TrainSiw",
+    "train_baseline": "sofgan.baselines.config:TrainBaseline",
     "evaluate": "sofgan.evaluation.config:Evaluate",
     "report": "stages.params:Report",
     "runtime": "stages.params:Runtime",
     "avatars": "stages.params:AvatarBatches",
 }
 Processes = Annotated[int, within(0, 4096)]
-PLAIN = ("seed", "batches", "profile")  # other keys of params.yaml
+PLAIN = ("seed", "batches", "baselines", "profile")  # other keys of params.yaml
 # Of a folder, of stages in dvc.yaml and of files.
 BatchName = Annotated[
     str,
@@ -51,6 +52,7 @@ BatchName = Annotated[
     ),
 ]
 BatchNames = Annotated[tuple[BatchName, ...], NOT_EMPTY, DISTINCT]
+BaselineNames = Annotated[tuple[Literal["stylegan2", "spade", "pix2pixhd", "sean"], ...], DISTINCT]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -168,6 +170,15 @@ def batches_of(document: dict, path: Path) -> list[str]:
     if not isinstance(value, list) or not value or not all(isinstance(name, str) for name in value):
         raise ConfigError(f"{path}: batches is a list of folder names under data/raw/scans, not {value!r}")
     return list(check(BatchNames, value, f"{path.name}: batches"))
+
+
+def baselines_of(document: dict, path: Path) -> list[str]:
+    """The paper's competitors that a file has trained beside ours.
+
+    Raises:
+        ConfigError: they are no list of methods.
+    """
+    return list(check(BaselineNames, document.get("baselines"), f"{path.name}: baselines"))
 
 
 def device() -> str:

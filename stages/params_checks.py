@@ -29,7 +29,7 @@ def check_all(root: Path) -> None:
 
 
 def faults_of_blocks(path: Path) -> Iterator[str]:
-    """A sentence for each block that is missing, unknown or not valid, and for seed and batches."""
+    """A sentence for each block that is missing, unknown or not valid, and for what is no block."""
     document = read_yaml(path)
     if not isinstance(document, dict):
         yield f"{path.name} is no mapping of blocks"
@@ -51,7 +51,10 @@ def faults_of_blocks(path: Path) -> Iterator[str]:
             params.block_of(document[block], block, path)
         except UserError as error:
             yield str(error)
-    for key, read in (("seed", params.seed_of), ("batches", params.batches_of)):
+    readers = {
+        "seed": params.seed_of, "batches": params.batches_of, "baselines": params.baselines_of
+    }  # fmt: skip
+    for key, read in readers.items():
         if key in document or not strangers:
             try:
                 read(document, path)

@@ -10,13 +10,13 @@ import numpy as np
 from sofgan import distributed
 from sofgan.errors import InputError
 from sofgan.files import atomic_path, sha256_file, write_png
-from sofgan.labels import resize
-from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.photos.store import PhotoStore
 from sofgan.runtime import use_cpu, use_gpu
 from sofgan.siw.condition_store import TRAINING, Conditions
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.data import Sources, open_source, shares_of
+from sofgan.siw.data import Sources
 from sofgan.siw.model import Siw, save_siw
+from sofgan.siw.photo_sources import grid_maps, open_maps, open_photos
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.train import train
 from sofgan.training import write_curve
@@ -28,8 +28,6 @@ from stages.params import read_params, runtime, seed
 from stages.tracking.run import stage_run
 
 MAPS = {"parsed": paths.PARSED, "celebamask": paths.PHOTOS["celebamask"]}
-MAPS_OF = {"ffhq": "parsed", "celebamask": "celebamask"}  # a set of photos: its own maps
-MEASURED = 64  # photos whose size is looked at
 HEADLINE = {"kimg": "kimg"}  # in metrics/train_siw.json: of all figures
 
 
@@ -48,7 +46,7 @@ def main() -> None:
         conditions = Conditions(paths.CONDITIONS)
         if params.uses("sof"):
             maps["sof"] = _sof_maps(conditions)
-        grid_labels = _grid_labels(maps, params)
+        grid_labels = grid_maps(list(maps.values()), params)
         inputs = {str(path): sha256_file(path) for path in (conditions.index_file, *_indexes())}
         heads = conditions.heads() if params.compares_views else None
         sources = Sources(photos, maps, photo_labels, heads, photo_shares)
@@ -74,44 +72,14 @@ def _save(siw: Siw, rows: list[dict[str, float]], grid_labels: np.ndarray, param
 
 def _photos(params: TrainSiw, workers: int):
     """Photos of all sets, their own label maps in the same order, and how likely each is drawn."""
-    stores = {name: PhotoStore(paths.PHOTOS[name]) for name in params.photo_sets}
-    labels = {name: PhotoStore(MAPS[MAPS_OF[name]]) for name in params.photo_sets}
-    places = [
-        (name, i)
-        for name, store in stores.items()
-        for i in np.flatnonzero(store.splits() != HELD_OUT).tolist()
-    ]
-    # Sets differ in size, and so do folders of one: the largest counts, as far as twice the picture.
-    spread = np.unique(np.linspace(0, len(places) - 1, MEASURED).astype(int)) if places else []
-    native = max(
-        (min(stores[name].image(i).shape[:2]) for name, i in (places[at] for at in spread)), default=0
-    )
-    size = min(2 * params.generator.resolution, max(native, params.generator.resolution))
-
-    def read(index: int) -> np.ndarray:
-        name, place = places[index]
-        return stores[name].image(place, size)
-
-    def read_labels(index: int) -> np.ndarray:
-        name, place = places[index]
-        return labels[name].labels(place, params.map_size)
-
-    sources = (
-        open_source(len(places), reader, workers, params.memory_limit_gb) for reader in (read, read_labels)
-    )
-    keys = {name: store.keys() for name, store in stores.items()} if params.photo_proportions else {}
-    folders = (
-        [keys[name][place].rpartition("/")[0].partition("/")[0] for name, place in places] if keys else []
-    )
-    return *sources, shares_of(folders, params.photo_proportions)
+    sets = {
+        name: (PhotoStore(paths.PHOTOS[name]), PhotoStore(paths.OWN_MAPS[name])) for name in params.photo_sets
+    }
+    return open_photos(sets, params, workers)
 
 
 def _maps(params: TrainSiw, path: Path, workers: int):
-    store = PhotoStore(path)
-    places = np.flatnonzero(store.splits() != HELD_OUT).tolist()
-    return open_source(
-        len(places), lambda i: store.labels(places[i], params.map_size), workers, params.memory_limit_gb
-    )
+    return open_maps(PhotoStore(path), params, workers)
 
 
 def _sof_maps(conditions: Conditions):
@@ -126,16 +94,6 @@ def _sof_maps(conditions: Conditions):
 
 def _indexes() -> list[Path]:
     return [path / "store.json" for path in sorted({*paths.PHOTOS.values(), *MAPS.values()})]
-
-
-def _grid_labels(maps: dict, params: TrainSiw) -> np.ndarray:
-    """Maps of the sample grid: of each source in turn, from the first again where it has too few."""
-    sources, rows = list(maps.values()), []
-    for index in range(params.sample_grid[0]):
-        source = sources[index % len(sources)]
-        row = source.fetch(np.array([index // len(sources) % len(source)]))
-        rows.append(resize(row, params.map_size)[0])
-    return np.stack(rows)
 
 
 if __name__ == "__main__":

@@ -1736,13 +1736,19 @@ MUTATIONS = (
         },
     ),
     (
-        "stages/evaluate.py",
+        "sofgan/evaluation/sides.py",
         "tests/stages/test_evaluate.py",
         {
             "sides of photos swapped": (
                 '{"held-out": np.flatnonzero(held), "training": np.flatnonzero(~held)}',
                 '{"held-out": np.flatnonzero(~held), "training": np.flatnonzero(held)}',
             ),
+        },
+    ),
+    (
+        "stages/evaluate.py",
+        "tests/stages/test_evaluate.py",
+        {
             "painted and real swapped": ('("", own, unseen, ffhq)', '("", unseen, own, ffhq)'),
             "heads scored as photos' maps": (
                 '("_sof_maps", painted["sof"], unseen, ffhq)',
@@ -1771,7 +1777,7 @@ MUTATIONS = (
         },
     ),
     (
-        "stages/train_siw.py",
+        "sofgan/siw/photo_sources.py",
         "tests/stages/test_splits.py",
         {
             "held-out photos are trained on": (

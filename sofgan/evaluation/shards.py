@@ -94,15 +94,16 @@ class Judges:
     """The models that paint and that judge, as files and settings: small enough to be sent along with every shard.
 
     Attributes:
-        siw, parser: model files.
+        painter, parser: model files.
         digests: of all files, by which a process that lives long sees that they are others.
         extractors, inception_weights: as of `make_extractors`.
         batch: pictures worked on at once.
         device: torch's name.
         readers: threads that read photos and maps for a shard, where it is on a GPU.
+        load_painter: reads the painter's file to a device: what has `sample_z`, `map_styles` and `paint` as `Siw`.
     """
 
-    siw: Path
+    painter: Path
     parser: Path
     digests: tuple[str, ...]
     extractors: tuple[str, ...]
@@ -110,9 +111,10 @@ class Judges:
     batch: int
     device: str
     readers: int = 1
+    load_painter: Callable = load_siw
 
     def load(self):
-        """Generator, parser and extractors, once in each process."""
+        """Painter, parser and extractors, once in each process."""
         return _loaded(self)
 
     def shards(self, count: int) -> list[range]:
@@ -133,7 +135,8 @@ def _loaded(judges: Judges):
     use_gpu(judges.device, exact=True)
     parser = load_parser(judges.parser, judges.device)
     extractors = make_extractors(judges.extractors, parser, judges.inception_weights, judges.device)
-    return load_siw(judges.siw, judges.device), prepare_for_inference(parser), extractors
+    painter = judges.load_painter(judges.painter, judges.device)
+    return painter, prepare_for_inference(parser), extractors
 
 
 def photo_features(
@@ -221,14 +224,14 @@ def _photos(
 def _painted(
     shard: tuple[range, Maps], seed: int, name: str, judges: Judges
 ) -> tuple[Features, ConfusionMatrix]:
-    siw, parser, extractors = judges.load()
+    painter, parser, extractors = judges.load()
     rows, maps = shard
     seen = Control(parser)
 
     def images() -> Iterator[Tensor]:
         first = rows.start
         for batch in judges.read(maps.labels, range(len(maps))):
-            for labels, painted in paint_all(siw, np.stack(batch), seed, name, judges.batch, first):
+            for labels, painted in paint_all(painter, np.stack(batch), seed, name, judges.batch, first):
                 seen.update(labels, painted)
                 yield painted
             first += len(batch)

@@ -67,7 +67,7 @@ class Siw:
         Raises:
             ValueError: shapes don't fit, or `labels` holds a value that is no class.
         """
-        labels = self._labels(labels)
+        labels = maps_to_paint(labels, self.generator.config.label_size, self.device)
         seeds = list(noise_seed) if isinstance(noise_seed, Sequence) else [noise_seed]
         if len(seeds) not in (1, len(labels)):
             raise ValueError(f"{len(seeds)} seeds of noise for {len(labels)} maps")
@@ -101,14 +101,6 @@ class Siw:
         pair = torch.stack(torch.broadcast_tensors(w.to(self.device), w_new.to(self.device)), 1)
         return self.paint(labels, pair, similarity, noise_seed)
 
-    def _labels(self, labels: Tensor | np.ndarray) -> Tensor:
-        if isinstance(labels, np.ndarray):
-            labels = torch.from_numpy(np.ascontiguousarray(labels))
-        if labels.dim() != 3 or labels.shape[1] != labels.shape[2]:
-            raise ValueError(f"label maps are (B, H, H), not {tuple(labels.shape)}")
-        check_ids(labels.cpu().numpy(), "maps to paint")
-        return resize(labels.to(self.device), self.generator.config.label_size).long()
-
     def _weights(self, labels: Tensor, similarity: Tensor) -> Tensor:
         if similarity.dim() == 3:
             size = self.generator.config.label_size
@@ -118,6 +110,20 @@ class Siw:
         if similarity.shape[-1] != NUM_CLASSES:
             raise ValueError(f"similarity is (17,), (B, 17) or (B, H, W), not {tuple(similarity.shape)}")
         return two_style_weights(labels, similarity.float().expand(len(labels), -1))
+
+
+def maps_to_paint(labels: Tensor | np.ndarray, size: int, device: torch.device) -> Tensor:
+    """Label maps (B, H, H) of any size as those that condition a generator: (B, size, size) long, on a device.
+
+    Raises:
+        ValueError: maps aren't square, or hold a value that is no class.
+    """
+    if isinstance(labels, np.ndarray):
+        labels = torch.from_numpy(np.ascontiguousarray(labels))
+    if labels.dim() != 3 or labels.shape[1] != labels.shape[2]:
+        raise ValueError(f"label maps are (B, H, H), not {tuple(labels.shape)}")
+    check_ids(labels.cpu().numpy(), "maps to paint")
+    return resize(labels.to(device), size).long()
 
 
 def save_siw(path: str | Path, siw: Siw) -> None:

@@ -56,13 +56,15 @@ def tell(full_name: str, said: str | None, text: str | None) -> None:
 
 
 def stage_and_item() -> tuple[str, str | None]:
-    """Name and batch of the stage that this process is: as dvc says, else by the command line."""
+    """Name of the stage, and its batch or method, that this process is: as dvc says, else by the command line."""
     if full_name := os.environ.get("DVC_STAGE"):
         name, _, item = full_name.partition("@")
         return name, item or None
     spec = sys.modules["__main__"].__spec__
     name = spec.name.rpartition(".")[2] if spec else Path(sys.argv[0]).stem
-    item = next((after for word, after in zip(sys.argv, sys.argv[1:]) if word == "--batch"), None)
+    item = next(
+        (after for word, after in zip(sys.argv, sys.argv[1:]) if word in ("--batch", "--method")), None
+    )
     return name, item
 
 

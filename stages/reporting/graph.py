@@ -62,7 +62,7 @@ def draw(names: list[str], edges: set[tuple[str, str]], items: dict[str, int]) -
         )
     for name in names:
         x, y = place[name]
-        several = f" ×{items[name]}" if items.get(name, 1) > 1 else ""
+        several = "" if items.get(name, 1) == 1 else f" ×{items[name]}" if items[name] else ": none"
         parts.append(f'<rect x="{x}" y="{y:.1f}" width="{BOX_WIDTH}" height="{BOX_HEIGHT}" rx="9"/>')
         parts.append(
             f'<text x="{x + BOX_WIDTH / 2}" y="{y + BOX_HEIGHT / 2 + 4.5:.1f}">{html.escape(name + several)}</text>'

@@ -77,7 +77,11 @@ def test_figures_are_of_all_stages_and_pictures_of_their_sizes(project):
     assert found["ingest_scans"]["scans_usable"] == 3 and found["render_views"]["views"] == 12
     assert found["import_photos"]["ffhq_photos"] == found["import_photos"]["celebamask_photos"] == 24
     assert found["train_siw"]["kimg"] == pytest.approx(0.032) and found["train_siw"]["view_difference"] > 0
+    competitor = json.loads((project / "metrics/all/train_baseline/spade.json").read_text())
+    assert competitor["kimg"] == pytest.approx(0.032)  # tests/tiny.yaml lists one.
     scores = found["evaluation"]
+    assert competitor["n_a_side"] == scores["n_a_side"]
+    assert competitor["fd_lite0_floor"] == pytest.approx(scores["fd_lite0_floor"])
     assert {"fd_lite0", "fd_lite0_floor", "control_miou", "held_out_view_miou"} <= scores.keys()
     assert all(np.isfinite(value) for value in scores.values())
     grids = sorted((project / "data/siw").glob("*.png"))

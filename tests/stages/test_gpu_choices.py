@@ -3,6 +3,7 @@
 import dataclasses
 import importlib
 import shutil
+import sys
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ CHOSEN = {
     "train_parser": ROUNDED,
     "train_shape_parser": ROUNDED,
     "train_siw": ROUNDED,
+    "train_baseline": ROUNDED,
     "parse_faces": EXACT,
     "train_sof": EXACT,
     "invert_masks": EXACT,
@@ -37,6 +39,7 @@ def test_a_stage_chooses_before_it_reads_what_it_works_on(gpu_choices, tmp_path,
     shutil.copyfile(ROOT / "params.yaml", "params.yaml")
     params._document.cache_clear()
     script = importlib.import_module(f"stages.{stage}")
+    monkeypatch.setattr(sys, "argv", [stage, "--method", "spade"])
     monkeypatch.setattr(script, "runtime", lambda: params.Runtime("cuda", 1, 1))
     monkeypatch.setattr(script, "use_cpu", lambda threads: None)
 

@@ -142,7 +142,9 @@ def test_boxes_of_the_projects_own_graph_do_not_overlap_and_lead_somewhere():
         root / "dvc.yaml", yaml.safe_load((root / "params.yaml").read_text())
     )
     assert {maker for maker, _ in edges} == set(names) - {"report"}
+    assert ("train_baseline", "report") in edges and items["train_baseline"] == 0
     svg = graph.draw(names, edges, items)
+    assert "train_baseline: none" in svg and "render_views</text>" in svg
     boxes = {tuple(map(float, found)) for found in re.findall(r'<rect x="([\d.]+)" y="([\d.]+)"', svg)}
     assert len(boxes) == len(names)
     for x, y in boxes:

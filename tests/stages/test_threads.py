@@ -1,6 +1,7 @@
 """Each stage that computes on the CPU has its pieces worked off by as many threads as `runtime.threads` says."""
 
 import importlib
+import sys
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ STAGES = (
     "invert_masks",
     "sample_conditions",
     "train_siw",
+    "train_baseline",
     "evaluate",
 )
 
@@ -37,6 +39,7 @@ def test_threads_of_the_runtime_are_set_before_anything_is_computed(stage, threa
         raise Told(count)
 
     monkeypatch.setattr(module, "use_cpu", told)
+    monkeypatch.setattr(sys, "argv", [stage, "--method", "spade"])
     with pytest.raises(Told) as found:
         module.main()
     assert found.value.args == (threads or stage_params.cores(),)

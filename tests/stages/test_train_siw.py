@@ -37,7 +37,7 @@ BLOCK = {
 }  # fmt: skip
 
 
-def write_store(path, count, photos, labels):
+def write_store(path, count, photos, labels, held_out=1):
     rng = np.random.default_rng(count)
     with PhotoStoreWriter(path) as store:
         for index in range(count):
@@ -46,7 +46,7 @@ def write_store(path, count, photos, labels):
             blocks = rng.integers(0, 17, (3, 3), dtype=np.uint8).repeat(8, 0).repeat(8, 1)
             store.add(
                 f"{index:05d}", content.getvalue() if photos else None, blocks if labels else None,
-                split=HELD_OUT if index == 0 else TRAIN,
+                split=HELD_OUT if index < held_out else TRAIN,
             )  # fmt: skip
 
 

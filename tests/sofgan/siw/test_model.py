@@ -5,9 +5,11 @@ import torch
 from sofgan import cameras
 from sofgan.labels import EYE, HAIR, NUM_CLASSES, SKIN, U_LIP, LabelError
 from sofgan.siw.generator import Generator
-from sofgan.siw.model import Siw, load_siw, save_siw, to_uint8
+from sofgan.siw.model import Siw, load_siw, maps_to_paint, save_siw, to_uint8
 from sofgan.siw.portrait_camera import Framing, face_anchors, field_anchors, match_framing, training_views
 from sofgan.siw.sheets import restyle_strip, sample_grid
+
+CPU = torch.device("cpu")
 
 
 @pytest.fixture
@@ -66,10 +68,12 @@ def test_similarity_of_a_class_or_a_pixel_chooses_the_style(siw, maps):
     torch.testing.assert_close(siw.paint(maps, pair, p), siw.paint(maps, pair, per_pixel), **close)
 
 
-def test_maps_of_any_size_are_taken_at_pixels_centres(siw):
+def test_maps_of_any_size_are_taken_at_pixels_centres():
     labels = np.random.default_rng(0).integers(0, NUM_CLASSES, (2, 48, 48), dtype=np.uint8)
-    assert np.array_equal(siw._labels(labels).numpy(), labels[:, 1::3, 1::3])
-    assert np.array_equal(siw._labels(labels[:, :8, :8]).numpy(), labels[:, :8, :8].repeat(2, 1).repeat(2, 2))
+    assert np.array_equal(maps_to_paint(labels, 16, CPU).numpy(), labels[:, 1::3, 1::3])
+    assert np.array_equal(
+        maps_to_paint(labels[:, :8, :8], 16, CPU).numpy(), labels[:, :8, :8].repeat(2, 1).repeat(2, 2)
+    )
 
 
 def test_restyling_a_class_that_is_absent_changes_nothing(siw):

@@ -11,10 +11,11 @@ from sofgan.progress import Progress
 from sofgan.session import Checkpoints, Session
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches, Sources
+from sofgan.siw.loop import TrainingDiverged
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import load_siw, save_siw
 from sofgan.siw.operators import upsample2
-from sofgan.siw.train import TrainingDiverged, train
+from sofgan.siw.train import train
 from sofgan.siw.training_step import SiwTraining
 from tests.sofgan.siw.heads import write_heads
 
