@@ -29,6 +29,7 @@ from sofgan.siw.generator import fixed_noise
 from sofgan.siw.mixing import class_weights, one_hot
 from sofgan.siw.model import Siw, load_siw, to_uint8
 from sofgan.siw.portrait_camera import Framing, training_views
+from sofgan.siw.shoulders import USUAL
 from sofgan.sof.render import PreparedCode
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import Sof, load_sof
@@ -144,9 +145,9 @@ class Engine:
         """A code's planes, and where it is solid; kept."""
         return self._heads.get(_bytes(code), lambda: self.sof.prepare(code))
 
-    def view(self, code: Tensor, camera: Camera) -> View:
-        """The view of a code (Z,) with shoulders, as the field has it."""
-        labels, depth = draw_view(self.sof, self.prepared(code), camera)
+    def view(self, code: Tensor, camera: Camera, shoulders=USUAL) -> View:
+        """The view of a code (Z,) with shoulders of a shape (`sofgan.siw.shoulders`), as the field has it."""
+        labels, depth = draw_view(self.sof, self.prepared(code), camera, shoulders)
         return View(labels, depth)
 
     def quick_view(self, code: Tensor, camera: Camera) -> View:

@@ -29,7 +29,8 @@ SHA256 = {
     "rnet": "cb00e6460f3c98b0bfafaba3c0a0ded4bdf6e62cee7174d969e8670d7e757fee",
     "onet": "94f6ea2f4cf985275ee958cdd762d17b6009348a4fb9d8c6be39ba73ffd22ca3",
 }
-LARGEST_SIDE = 640  # pixels, to which larger photos are brought
+# Pixels of the longer side, to which larger photos are brought: those of the second size where the first shows no face.
+SIDES = (640, 360)
 SMALLEST_FACE = 24  # pixels then
 CELL, STRIDE, PYRAMID_STEP = 12, 2, 0.709  # of the first network: pixels that it sees, and between places
 # What counts as a face: scores of the three networks. The last is stricter than usual, as one false face is worse here
@@ -37,7 +38,7 @@ CELL, STRIDE, PYRAMID_STEP = 12, 2, 0.709  # of the first network: pixels that i
 LEAST_SCORES = (0.6, 0.7, 0.9)
 MOST_PROPOSALS = 256
 CROP_SIDES = (24, 48)  # pixels, of the second and third network
-TURNS = (0, 90, 270, 180, 45, 315)  # degrees, tried one after another
+TURNS = (90, 270, 180, 45, 315)  # degrees, tried where no face is found upright
 # Crops on which points are placed again: sides by the box's, and shifts in sides.
 POLISHING = ((0.85, 0.0, 0.0), (0.9, 0.03, 0.0), (0.9, -0.03, 0.0), (0.85, 0.0, 0.03), (0.85, 0.0, -0.03))
 # Where points are in the upright box on average: eyes, nose, mouth corners.
@@ -158,22 +159,25 @@ class PackagedDetector:
 
     @torch.inference_mode()
     def faces(self, photo: Image.Image) -> list[FoundFace]:
-        """The faces of an RGB photo, the largest first; of several turns, those of the first that shows any."""
-        scale = min(1.0, LARGEST_SIDE / max(photo.size))
-        size = tuple(max(CELL, round(side * scale)) for side in photo.size)
-        small = photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
-        to_photo = np.array(photo.size) / size
-        for turn in TURNS:
+        """The faces of an RGB photo, the largest first; where none is upright, those of the turn with the best."""
+        for side in SIDES:
+            small = _smaller(photo, side)
+            if found := self._cascade(np.asarray(small)):
+                break
+        for turn in () if found else TURNS:
             turned = small.rotate(turn, Image.Resampling.BILINEAR, expand=True, fillcolor=(128, 128, 128))
-            if found := self._cascade(np.asarray(turned)):
-                back = [_turned_back(face, turn, turned.size, size) for face in found]
-                back = [self._polished(small, face) for face in back]
-                scaled = [
-                    FoundFace(face.box * np.tile(to_photo, 2), face.points * to_photo, face.score)
-                    for face in back
-                ]
-                return sorted(scaled, key=lambda face: -face.size)
-        return []
+            others = self._cascade(np.asarray(turned))
+            if max((face.score for face in others), default=0) > max(
+                (face.score for face in found), default=0
+            ):
+                found = [_turned_back(face, turn, turned.size, small.size) for face in others]
+        to_photo = np.array(photo.size) / small.size
+        polished = [self._polished(small, face) for face in found]
+        scaled = [
+            FoundFace(face.box * np.tile(to_photo, 2), face.points * to_photo, face.score)
+            for face in polished
+        ]
+        return sorted(scaled, key=lambda face: -face.size)
 
     def _cascade(self, pixels: np.ndarray) -> list[FoundFace]:
         """Faces in (H, W, 3) uint8."""
@@ -258,6 +262,13 @@ class PackagedDetector:
         return FoundFace(face.box, points, face.score)
 
 
+def _smaller(photo: Image.Image, side: int) -> Image.Image:
+    """A photo whose longer side has at most so many pixels."""
+    scale = min(1.0, side / max(photo.size))
+    size = tuple(max(CELL, round(extent * scale)) for extent in photo.size)
+    return photo.resize(size, Image.Resampling.BILINEAR, reducing_gap=2.0)
+
+
 def _input(pictures: np.ndarray, device: str) -> Tensor:
     """(N, H, W, 3) uint8 to (N, 3, H, W) in [-1, 1], as the networks were trained."""
     return (torch.from_numpy(np.array(pictures)).to(device).permute(0, 3, 1, 2).float() - 127.5) / 128
@@ -328,8 +339,6 @@ def _apart(boxes: Tensor, scores: Tensor) -> Tensor:
 
 def _turned_back(face: FoundFace, turn: int, turned: tuple[int, int], size: tuple[int, int]) -> FoundFace:
     """A face of a photo that PIL turned by so many degrees, in the photo as it was."""
-    if not turn:
-        return face
     angle = np.radians(turn)
     rotation = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     points = (face.points - np.array(turned) / 2) @ rotation.T + np.array(size) / 2
