@@ -28,6 +28,7 @@ PARSER = "parsers/photos.pt"  # in the folder of models
 ALIGNED = 256  # pixels of the aligned photo, of which smaller ones are made
 LEAST_SIDE = 32  # pixels of a photo
 LEAST_EYES = 10.0  # pixels between the eyes
+ENOUGH_EYES = 128.0  # twice what an aligned photo has
 BLURRED_EYES = 24.0  # below it the photo is finer than what the painter paints
 TURNED, OUTSIDE = 45.0, 0.1  # degrees of yaw, and share of the square beyond the photo, that are remarked on
 LEAST_FACE = (
@@ -127,13 +128,19 @@ def read_photo(path: str | Path, parser: FaceParser) -> AlignedPhoto:
     except PhotoError as error:
         raise InputError(f"{path} can't be used: {error}") from error
     photo, remarks = found.image, list(found.notes)
-    face = ParsedPoints(PackagedDetector(parser.mean.device), parser)([path.name], [photo])[0]
+    size, finder = photo.size, PackagedDetector(parser.mean.device)
+    face = finder([path.name], [photo])[0]
     if face is None:
         raise InputError(
             f"no face is found in {path}: a person's face is wanted, with both eyes to be seen and at least "
             f"{LEAST_EYES:.0f} pixels between them"
         )
-    apart = float(np.hypot(*(face.eyes[1] - face.eyes[0])))
+    # Of a face that is many times as fine as its aligned picture, all pixels need not be moved.
+    shrink = max(1, int(np.hypot(*(face.eyes[1] - face.eyes[0])) / ENOUGH_EYES))
+    photo = photo.reduce(shrink)
+    face = Face(face.eyes / shrink, face.mouth / shrink, face.others)
+    face = ParsedPoints(finder, parser).refined(photo, face)
+    apart = float(np.hypot(*(face.eyes[1] - face.eyes[0]))) * shrink
     if apart < LEAST_EYES:
         raise InputError(
             f"the face in {path} is too small: {apart:.0f} pixels between its eyes, {LEAST_EYES:.0f} are wanted"
@@ -148,7 +155,7 @@ def read_photo(path: str | Path, parser: FaceParser) -> AlignedPhoto:
     outside = share_outside(transform, ALIGNED, photo.size)
     remarks += _remarks(face, apart, outside)
     figures = {
-        "width": photo.width, "height": photo.height, "eyes_px": round(apart, 1), "other_faces": face.others,
+        "width": size[0], "height": size[1], "eyes_px": round(apart, 1), "other_faces": face.others,
         "roll_degrees": round(float(np.degrees(np.arctan2(*(face.eyes[1] - face.eyes[0])[::-1]))), 1),
         "outside_share": round(outside, 3),
     }  # fmt: skip
