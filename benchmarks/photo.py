@@ -18,7 +18,7 @@ from PIL import Image
 
 from benchmarks import harness
 from sofgan.apps.engine import Engine
-from sofgan.apps.photo import fit_photo, load_photo_parser, read_photo
+from sofgan.apps.photo import fit_photo, photo_parser, read_photo
 from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, UserError
 from sofgan.files import write_png
@@ -47,7 +47,8 @@ def main(arguments):
     if not paths:
         raise InputError(f"no .jpg in {arguments.photos} that is not left out")
     spread = np.unique(np.linspace(0, len(paths) - 1, min(arguments.count, len(paths))).round().astype(int))
-    engine, face_parser = Engine.load(arguments.models), load_photo_parser(arguments.models)
+    engine = Engine.load(arguments.models)
+    face_parser = photo_parser(engine)
     clock, seconds, mious, codes, distances, colors = harness.clock(arguments), [], [], [], [], []
     finished = 0
     for index in spread.tolist():

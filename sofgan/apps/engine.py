@@ -74,10 +74,11 @@ class Engine:
     Attributes:
         digests: sha256 of the models' files, by name; {} where models were given.
         framing: cameras as the painter's photos have them.
+        folder: where the models' files are; None where models were given.
     """
 
-    def __init__(self, sof: Sof, siw: Siw, digests: dict[str, str] | None = None):
-        self.sof, self.siw, self.digests = sof, siw, digests or {}
+    def __init__(self, sof: Sof, siw: Siw, digests: dict[str, str] | None = None, folder: Path | None = None):
+        self.sof, self.siw, self.digests, self.folder = sof, siw, digests or {}, folder
         whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
         self.framing: Framing = siw.framing or whole
         self._heads, self._quick, self._maps = Kept(HEADS_KEPT), Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
@@ -95,7 +96,7 @@ class Engine:
             raise MissingInput(f"no model at {' and '.join(missing)}: {HOW_TO_MAKE}")
         runtime.use_gpu(device, exact=True)
         digests = {path.name: sha256_file(path) for path in paths}
-        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests)
+        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests, Path(folder))
 
     # Heads, looks and cameras.
 

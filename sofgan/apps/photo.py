@@ -11,7 +11,7 @@ from sofgan.apps.camera_paths import orbit
 from sofgan.apps.engine import Engine, View
 from sofgan.apps.looks import Look
 from sofgan.apps.map_fit import SIZE, FittedHead, fit_head
-from sofgan.apps.style_fit import fit_look, region_colors
+from sofgan.apps.style_fit import STEPS, fit_look, region_colors
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import sha256_file
 from sofgan.images import to_network_range
@@ -99,18 +99,18 @@ class PhotoHead:
         return np.concatenate([np.concatenate([photo, *maps, self.picture], 1), np.concatenate(turned, 1)])
 
 
-def load_photo_parser(models: str | Path, device: str = "cpu") -> FaceParser:
-    """The parser of photos in a folder of models.
+def photo_parser(engine: Engine) -> FaceParser:
+    """The parser of photos beside an engine's models.
 
     Raises:
         MissingInput: it is not there.
     """
-    path = Path(models, PARSER)
+    path = Path(engine.folder or "models", PARSER)
     if not path.is_file():
         raise MissingInput(
             f"no parser at {path}: `make demo` or `dvc repro` makes it; --models names another folder"
         )
-    return load_parser(path, device)
+    return load_parser(path, engine.siw.device)
 
 
 def read_photo(path: str | Path, parser: FaceParser) -> AlignedPhoto:
@@ -204,6 +204,13 @@ def fit_photo(engine: Engine, photo: AlignedPhoto, seed: int = 0, progress: Prog
     if abs(head.yaw) > TURNED:
         report["remarks"].append(f"turned by {abs(head.yaw):.0f} degrees: its other side is a guess")
     return PhotoHead(own, photo, head, found.look, picture, report)
+
+
+def photo_look(engine: Engine, photo: AlignedPhoto, progress: Progress = SILENT) -> Look:
+    """The look of a photo for any head, in the engine's own painter: styles are found for the photo's own map."""
+    size = engine.siw.resolution
+    wanted = np.array(Image.fromarray(photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
+    return fit_look(engine.siw, photo.labels, wanted, steps=(STEPS, 0), progress=progress).look
 
 
 def _report(photo: AlignedPhoto, head: FittedHead, wanted: np.ndarray, picture: np.ndarray) -> dict:

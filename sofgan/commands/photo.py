@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 from sofgan.apps.engine import Engine
-from sofgan.apps.photo import PARSER, PhotoHead, fit_photo, load_photo_parser, read_photo
+from sofgan.apps.photo import PARSER, PhotoHead, fit_photo, photo_parser, read_photo
 from sofgan.apps.results import Film, encode
 from sofgan.commands import common
 from sofgan.errors import InputError
@@ -27,8 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def turned(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> PhotoHead:
     """The photo's head."""
-    parser = load_photo_parser(arguments.models, str(engine.siw.device))
-    return fit_photo(engine, read_photo(arguments.file, parser), arguments.seed, progress)
+    return fit_photo(engine, read_photo(arguments.file, photo_parser(engine)), arguments.seed, progress)
 
 
 def run(arguments: argparse.Namespace) -> None:

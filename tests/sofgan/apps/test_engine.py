@@ -117,3 +117,19 @@ def test_wrong_keyframes_are_told(tmp_path, text, told):
     (tmp_path / "path.yaml").write_text(text)
     with pytest.raises(InputError, match=told):
         camera_paths.read_keyframes(tmp_path / "path.yaml")
+
+
+def test_looks_with_and_without_layers_mix(engine):
+    labels, plain, other = a_map(), engine.look(1), engine.look(2)
+    layers = Look(other.w[:, None].expand(-1, engine.siw.generator.layers, -1))
+    for one, two in ((plain, layers), (layers, plain)):
+        same = (
+            Look(one.w[:, 0] if one.w.dim() == 3 else one.w),
+            Look(two.w[:, 0] if two.w.dim() == 3 else two.w),
+        )
+        for mixed, expected in (
+            (one.restyled("hair", two), same[0].restyled("hair", same[1])),
+            (one.towards(two, 0.3), same[0].towards(same[1], 0.3)),
+        ):
+            difference = engine.paint(labels, mixed).astype(int) - engine.paint(labels, expected)
+            assert np.abs(difference).max() <= 1

@@ -183,3 +183,25 @@ def test_the_verb_writes_film_sheet_and_report(few_steps, tmp_path, capsys):
     (tmp_path / "list.pdf").write_bytes(b"%PDF-1.7")
     assert command_line.main(["photo", str(tmp_path / "list.pdf"), *words[2:]]) == 1
     assert "a PDF document" in capsys.readouterr().err
+
+
+def test_a_region_takes_the_style_of_a_photo(few_steps, tmp_path):
+    models, out = tmp_path / "models", tmp_path / "hair.png"
+    (models / "parsers").mkdir(parents=True)
+    save_sof(models / "sof_inverted.pt", small_sof())
+    save_siw(models / "siw.pt", small_siw())
+    (models / "parsers/photos.pt").write_bytes(b"of drawn faces")
+    draw_face(256).save(tmp_path / "me.png")
+    words = ["restyle", "--region", "hair", "--photo", str(tmp_path / "me.png"), "--models", str(models)]
+    assert command_line.main([*words, "--size", "32", "-o", str(out)]) == 0
+    grid = np.asarray(Image.open(out)).astype(int)
+    assert grid.shape == (32, 96, 3)  # the look itself, its hair restyled, all restyled
+    plain, hair, whole = grid.reshape(32, 3, 32, 3).swapaxes(0, 1)
+    engine = Engine.load(models)
+    labels = engine.view(engine.head("0"), engine.camera(0, 0, 32)).labels
+    changed = np.abs(hair - plain).sum(2) > 0
+    assert changed[labels == HAIR].mean() > 0.5 and (whole != hair).any()
+    look = photo.photo_look(engine, photo.read_photo(tmp_path / "me.png", DrawnParser()))
+    assert (np.abs(engine.paint(labels, look) - whole) <= 1).all()
+    own = engine.look(0, 0.7)
+    assert (np.abs(engine.paint(labels, own.restyled("hair", look)) - hair) <= 1).all()
