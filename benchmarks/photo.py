@@ -3,7 +3,8 @@
 Photos are those of a folder that neither the field nor the painter has seen: whichever of a record of inversions
 (`--seen`, inversion.npz of the stage invert_masks) are left out. Printed are, over photos, the mean IoU of the fitted
 map with the parser's, distances of regions' mean colors between photo and repainted view, against a third of those
-between two photos, and seconds. `--sheets` keeps a sheet of each. Run from the project's root:
+between two photos, and seconds. `--sheets` keeps a sheet of each; `--starts` compares where styles begin. Run from
+the project's root:
 
     python -m benchmarks.photo --models FOLDER --photos FOLDER [--seen FILE] [--sheets FOLDER] [--check]
 
@@ -18,8 +19,9 @@ from PIL import Image
 
 from benchmarks import harness
 from sofgan.apps.engine import Engine
+from sofgan.apps.looks import Look
 from sofgan.apps.photo import fit_photo, photo_parser, read_photo
-from sofgan.apps.style_fit import region_colors
+from sofgan.apps.style_fit import fit_look, region_colors
 from sofgan.errors import InputError, UserError
 from sofgan.files import write_png
 from sofgan.labels import resize
@@ -34,6 +36,12 @@ def parser():
     found.add_argument("--seen", type=Path, help="inversion.npz, whose photos are left out")
     found.add_argument("--count", type=int, default=20, help="photos, spread over the folder")
     found.add_argument("--sheets", type=Path, help="folder to keep sheets in")
+    found.add_argument(
+        "--starts",
+        type=int,
+        default=0,
+        help="steps of styles, that also begin at the average style, to compare",
+    )
     found.add_argument("--frames", type=int, default=36, help="of the film that each photo's seconds include")
     return found
 
@@ -50,7 +58,7 @@ def main(arguments):
     engine = Engine.load(arguments.models)
     face_parser = photo_parser(engine)
     clock, seconds, mious, codes, distances, colors = harness.clock(arguments), [], [], [], [], []
-    finished = 0
+    finished, starts = 0, {}
     for index in spread.tolist():
         path, began = paths[index], clock()
         try:
@@ -65,17 +73,27 @@ def main(arguments):
         mious.append(report["map_miou"])
         codes.append(report["map_miou_by_codes_alone"])
         distances.append(report["region_color_distance"])
-        photo = np.asarray(Image.fromarray(head.photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
+        photo = np.array(Image.fromarray(head.photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
         colors.append(region_colors(photo, resize(head.photo.labels, size)))
         print(
             f"{path.name}: mIoU {mious[-1]:.3f}, by codes {codes[-1]:.3f}, picture {report['picture_distance']:.3f}, "
             f"skin {distances[-1].get('skin', np.nan):.1f}, {seconds[-1]:.1f} s, {'; '.join(report['remarks'])}",
             flush=True,
         )
+        if arguments.starts:
+            for name, start in (
+                ("average style", Look.of(engine.siw.generator.w_average)),
+                ("looked up", None),
+            ):
+                found = fit_look(engine.siw, head.head.labels, photo, start, (arguments.starts, 0)).distances
+                starts.setdefault(name, []).append((found["start"] / 2, found["styles"] / 2))
         if arguments.sheets:
             write_png(arguments.sheets / f"{path.stem}.png", head.sheet(35.0))
     if not finished:
         raise InputError("none of the photos could be fitted")
+    for name, values in starts.items():
+        first, last = np.mean(values, 0)
+        print(f"from the {name}: distance {first:.4f}, after {arguments.starts} steps of styles {last:.4f}")
     shares = []
     for name in sorted({name for one in colors for name in one}):
         own = [one[name] for one in distances if name in one]

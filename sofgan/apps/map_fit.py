@@ -25,7 +25,7 @@ from sofgan.sof.sof import Sof
 
 SIZE = 128  # pixels at which maps are fitted
 STARTS = 24  # codes tried as starts: each costs as much as eight steps
-STEPS, RELEASED_STEPS = 140, 140
+STEPS, RELEASED_STEPS = 180, 60
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ def recipe(steps: int = STEPS, released_steps: int = RELEASED_STEPS, starts: int
         preset="fast", maps=1, parsed_maps=0, least_miou=0.0, new_heads=0, size=SIZE,
         encoder_steps=0, starts=starts, start_yaws=(-0.6, -0.3, 0.0, 0.3, 0.6), blend=4,
         steps=steps, camera_only_share=0.15, rays_per_map=512, maps_per_step=1, autocast=False, adam_beta2=0.99,
-        warmup_share=0.05, clip_gradient_norm=5.0, code_space="all", code_learning_rate=5e-2,
-        camera_learning_rate=2e-2, code_weight=0.02, camera_weight=1.0, released_steps=released_steps,
-        rehearsal_instances=0, module_learning_rate=1e-3, released_code_learning_rate=2e-2,
+        warmup_share=0.05, clip_gradient_norm=5.0, code_space="known", code_learning_rate=5e-2,
+        camera_learning_rate=2e-2, code_weight=0.05, camera_weight=1.0, released_steps=released_steps,
+        rehearsal_instances=0, module_learning_rate=5e-4, released_code_learning_rate=2e-2,
         released_camera_learning_rate=3e-3, checkpoint_every_steps=1_000_000,
     )  # fmt: skip
 
