@@ -135,6 +135,7 @@ def test_what_is_unusual_is_remarked_on(read):
 def test_a_very_large_photo_is_read(read, plain):
     found = read(draw_face(256).resize((7100, 7100)), "large.jpg", quality=80)
     assert found.figures["width"] == 7100
+    assert found.figures["eyes_px"] == pytest.approx(plain.figures["eyes_px"] * 7100 / 256, rel=0.05)
     assert np.abs(found.pixels.astype(int) - plain.pixels).mean() < 6
 
 
