@@ -29,6 +29,7 @@ from sofgan.siw.generator import fixed_noise
 from sofgan.siw.mixing import class_weights, one_hot
 from sofgan.siw.model import Siw, load_siw, to_uint8
 from sofgan.siw.portrait_camera import Framing, training_views
+from sofgan.siw.shoulders import USUAL
 from sofgan.sof.render import PreparedCode
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import Sof, load_sof
@@ -80,12 +81,19 @@ class Engine:
         digests: sha256 of the models' files, by name; {} where models were given.
         source: where the models are from, to be told.
         framing: cameras as the painter's photos have them.
+        folder: where the models' files are; None where models were given.
     """
 
     def __init__(
-        self, sof: Sof, siw: Siw, digests: dict[str, str] | None = None, source: str = "given models"
+        self,
+        sof: Sof,
+        siw: Siw,
+        digests: dict[str, str] | None = None,
+        folder: Path | None = None,
+        source: str = "given models",
     ):
-        self.sof, self.siw, self.digests, self.source = sof, siw, digests or {}, source
+        self.sof, self.siw, self.digests, self.folder = sof, siw, digests or {}, folder
+        self.source = source
         whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
         self.framing: Framing = siw.framing or whole
         self._heads, self._quick, self._maps = Kept(HEADS_KEPT), Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
@@ -103,7 +111,7 @@ class Engine:
             raise MissingInput(f"no model at {' and '.join(missing)}: {HOW_TO_MAKE}")
         runtime.use_gpu(device, exact=True)
         digests = {path.name: sha256_file(path) for path in paths}
-        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests, str(folder))
+        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests, Path(folder), str(folder))
 
     @classmethod
     def starter(cls, device: str = "cpu", why: str = "") -> "Engine":
@@ -111,7 +119,8 @@ class Engine:
         runtime.use_gpu(device, exact=True)
         starter = load_starter(device)
         source = "the starter model of the package, learned from the embedded avatars alone"
-        return cls(starter.sof, starter.siw, starter.digests, f"{source}{why and f' ({why})'}")
+        source += f" ({why})" if why else ""
+        return cls(starter.sof, starter.siw, starter.digests, source=source)
 
     @classmethod
     def open(cls, folder: str | Path | None = None, device: str = "cpu") -> "Engine":
@@ -176,9 +185,9 @@ class Engine:
         """A code's planes, and where it is solid; kept."""
         return self._heads.get(_bytes(code), lambda: self.sof.prepare(code))
 
-    def view(self, code: Tensor, camera: Camera) -> View:
-        """The view of a code (Z,) with shoulders, as the field has it."""
-        labels, depth = draw_view(self.sof, self.prepared(code), camera)
+    def view(self, code: Tensor, camera: Camera, shoulders=USUAL) -> View:
+        """The view of a code (Z,) with shoulders of a shape (`sofgan.siw.shoulders`), as the field has it."""
+        labels, depth = draw_view(self.sof, self.prepared(code), camera, shoulders)
         return View(labels, depth)
 
     def quick_view(self, code: Tensor, camera: Camera) -> View:

@@ -46,14 +46,14 @@ def count(text: str) -> int:
     return int(text)
 
 
-def add_models(parser: argparse.ArgumentParser, out: str = "") -> None:
-    """Add arguments that say where the models are and where the result goes, if there is one."""
+def add_models(parser: argparse.ArgumentParser, out: str = "", what: str = "file to write") -> None:
+    """Add arguments that say where the models are and where the result, of that kind, goes, if there is one."""
     parser.add_argument(
         "--models", type=Path,
         help="folder of the models, or `starter`: those of the package (models, if they are there, else the starter)",
     )  # fmt: skip
     if out:
-        parser.add_argument("--out", type=Path, default=Path(out), help=f"file to write ({out})")
+        parser.add_argument("-o", "--out", type=Path, default=Path(out), help=f"{what} ({out})")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
     parser.add_argument("--threads", type=whole, default=0, help="of the CPU; 0: one a core")
 
