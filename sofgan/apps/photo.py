@@ -8,7 +8,7 @@ import numpy as np
 from PIL import Image
 
 from sofgan.apps.camera_paths import orbit
-from sofgan.apps.engine import Engine, View
+from sofgan.apps.engine import MODELS, Engine, View
 from sofgan.apps.looks import Look
 from sofgan.apps.map_fit import SIZE, FittedHead, fit_head
 from sofgan.apps.style_fit import STEPS, fit_look, region_colors

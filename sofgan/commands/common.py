@@ -80,6 +80,12 @@ def engine_of(arguments: argparse.Namespace) -> Engine:
     return engine
 
 
+def asked_of(engine: Engine, arguments: argparse.Namespace) -> dict:
+    """Record of a verb's result, with all that it was asked for but where the result goes."""
+    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
+    return record_of(arguments.verb, asked, engine)
+
+
 def finish(make: Make, arguments: argparse.Namespace) -> None:
     """Make a verb's result and write it, with its record.
 
@@ -87,9 +93,7 @@ def finish(make: Make, arguments: argparse.Namespace) -> None:
         InputError: the file's ending is of another kind of result.
     """
     engine = engine_of(arguments)
-    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
-    record = record_of(arguments.verb, asked, engine)
-    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), record)
+    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), asked_of(engine, arguments))
     write_bytes(arguments.out, content)
     print(arguments.out)
 

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> None:
     engine, line = common.engine_of(arguments), common.Line()
     head = turned(engine, arguments, line)
     frames = head.film(arguments.frames, arguments.yaw, line)
-    record = common.record_of(engine, arguments)
+    record = common.asked_of(engine, arguments)
     record["models"] = record["models"] | {PARSER: sha256_file(parser_path(engine))}
     record["photo"] = head.photo.sha256
     files = {
