@@ -128,7 +128,7 @@ def test_every_asset_is_some_stages():
     found = {name for stage in STAGES for name in found_by(stage)}
     run = {Path(name).parent.as_posix() for name in found if name.endswith(".py")}
 
-    def package(path: Path) -> str:
+    def package_of(path: Path) -> str:
         """Folder of modules that an asset belongs to; the starter's and the viewer's are no stage's."""
         folder = next(parent for parent in path.parents if (parent / "__init__.py").is_file())
         return folder.relative_to(ROOT).as_posix()
@@ -139,7 +139,7 @@ def test_every_asset_is_some_stages():
         for path in (ROOT / package).rglob("*")
         if path.is_file() and path.suffix != ".py" and not path.name.startswith(".")
         if "__pycache__" not in path.parts  # where numba, too, keeps what it compiled
-        if package(path) in run
+        if package_of(path) in run
     }
     assert assets == {name for name in found if not name.endswith(".py")}
 
