@@ -12,7 +12,7 @@ SYSTEM_LIBRARIES := libEGL.so.1 libGL.so.1 libglib-2.0.so.0
 SYSTEM_PACKAGES := libegl1 libgl1 libgl1-mesa-dri libglib2.0-0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup system demo test lint format doctor report mlflow clean
+.PHONY: help setup system demo view starter test lint format doctor report mlflow clean
 
 help: ## This list.
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/make \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
@@ -33,10 +33,19 @@ $(READY): pyproject.toml constraints.txt
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@echo "Installing pinned packages into $(VENV) (minutes, once)"
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> >(grep -v '^WARNING: Location' >&2)
+	@# viser asks for older packages than it needs: alone, not with what it depends on (pyproject.toml has that).
+	@$(BIN)/pip install --quiet --constraint constraints.txt --no-deps viser 2> >(grep -v '^WARNING: Location' >&2)
 	@rm -f $(VENV)/.ready-* && touch $@
 
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
+
+view: setup ## A page on http://127.0.0.1:8080 in which heads are turned and restyled; needs no training.
+	@python -m pipelines view
+
+starter: setup ## The package's starter model made anew: the demo's models, written small to sofgan/starter.
+	@dvc repro train_siw
+	@python -m sofgan.starter.make --models models
 
 test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of every profile.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder

@@ -8,6 +8,8 @@ from pathlib import Path
 from pipelines import batches, demo, doctor, metrics, profiles, rehearsal, services, status, weights
 from sofgan.errors import in_a_sentence
 
+VIEW = ("models", "host", "port", "device", "threads")  # arguments of the viewer
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run a command; returns the exit status."""
@@ -71,12 +73,37 @@ def main(arguments: list[str] | None = None) -> int:
     command = commands.add_parser("down", help="stop what `up` started")
     command.set_defaults(run=lambda chosen: services.down(Path.cwd()))
 
+    command = commands.add_parser(
+        "ablate", help="train with a few parameters changed, several times each, and compare all in one table"
+    )
+    command.add_argument("names", nargs="*", help="of pipelines/ablations.yaml (without: list them)")
+    command.add_argument("--seeds", type=int, default=1, help="trainings of each from other random numbers")
+    command.add_argument("--jobs", type=int, default=1, help="experiments at once")
+    command.set_defaults(run=lambda chosen: _ablate(chosen.names, chosen.seeds, chosen.jobs))
+
+    command = commands.add_parser("view", help="a page in which heads are turned and restyled: `sofgan view`")
+    for name in VIEW:
+        command.add_argument(f"--{name}", help="of `sofgan view`, which tells what it is")
+    command.set_defaults(run=lambda chosen: _view({name: getattr(chosen, name) for name in VIEW}))
+
     command = commands.add_parser("rebuild", help="run the pipeline as a Prefect flow on this machine")
     command.add_argument("targets", nargs="*", help="stages to rebuild with all before them (default: all)")
     command.set_defaults(run=lambda chosen: _rebuild(chosen.targets))
 
     chosen = parser.parse_args(arguments)
     return in_a_sentence(lambda: chosen.run(chosen))
+
+
+def _ablate(names: list[str], seeds: int, jobs: int) -> int:
+    from pipelines import ablations  # DVC takes a second to import.
+
+    return ablations.run(names, seeds, jobs)
+
+
+def _view(asked: dict[str, str | None]) -> None:
+    """Become `sofgan view`: what starts stages imports no torch."""
+    words = [word for name, value in asked.items() if value is not None for word in (f"--{name}", value)]
+    os.execv(sys.executable, [sys.executable, "-m", "sofgan", "view", *words])
 
 
 def _rebuild(targets: list[str]) -> int:

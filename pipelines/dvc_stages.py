@@ -4,15 +4,17 @@ Not called `stages.py`: Prefect loads a flow as a script, and beside it that nam
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from pipelines import demo
 from sofgan.errors import UserError, sentence
+from stages import paths
 from stages.execution.entry import MARK
 
 LEASH = Path(__file__).with_name("parent_watch.py")
@@ -133,14 +135,23 @@ class _Words:
 
 
 def run_experiment(
-    name: str, changes: list[str], root: Path, environment: dict[str, str], say: Callable[[str], None]
+    name: str,
+    changes: list[str],
+    root: Path,
+    environment: dict[str, str],
+    say: Callable[[str], None],
+    targets: Sequence[str] = (),
 ) -> Outcome:
     """`dvc exp run` in a folder of its own, beside which others may run; its output said line by line.
+
+    What its stages keep to go on from lies in the project, in `.work/experiments/NAME`: if the experiment is stopped,
+    the next one of that name goes on from there, in another folder.
 
     Args:
         name: of the experiment; one of that name is replaced.
         changes: of params.yaml, `block.key=value` each.
         environment: of its stages, beside this process's.
+        targets: stages to run with all that they need; none: all.
 
     Raises:
         StageFailed: dvc ended with an error.
@@ -150,15 +161,17 @@ def run_experiment(
     remove = demo.dvc("exp", "remove", "--quiet", name)
     subprocess.run(remove, cwd=root, env=demo.environment(), capture_output=True)
     options = [word for change in changes for word in ("--set-param", change)]
-    command = demo.dvc("exp", "run", "--temp", "--name", name, *options)
+    command = demo.dvc("exp", "run", "--temp", "--name", name, *options, *targets)
+    kept = root / paths.WORK / "experiments" / name
     words = _Words()
 
     def hear(line: str) -> None:
         words.hear(line)
         say(line)
 
-    if status := run_command(command, root, environment, hear):
+    if status := run_command(command, root, environment | {"SOFGAN_WORK": str(kept.resolve())}, hear):
         raise StageFailed(f"experiment '{name}' failed: {words.last or f'dvc ended with {status}'}")
+    shutil.rmtree(kept, ignore_errors=True)
     return Outcome(name, "ran", time.monotonic() - start)
 
 

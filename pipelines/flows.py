@@ -4,7 +4,6 @@ import os
 import sys
 from pathlib import Path
 
-import yaml
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact
 from prefect.cache_policies import NO_CACHE
@@ -12,7 +11,7 @@ from prefect.context import FlowRunContext
 from prefect.futures import PrefectFuture, as_completed
 from prefect.runtime import flow_run
 
-from pipelines import batches, dvc_stages, gpu_shares, watched_folder
+from pipelines import ablations, batches, dvc_stages, gpu_shares, watched_folder
 from pipelines.batch_sources import slug
 from pipelines.dvc_stages import Outcome
 from pipelines.summary import batch_tables, experiments_table, summary
@@ -20,7 +19,6 @@ from stages import paths
 from stages.execution.dask_shards import in_a_state
 from stages.tracking import spool
 
-ABLATIONS = Path(__file__).with_name("ablations.yaml")
 OPTIONS = {"persist_result": False, "log_prints": True}
 
 
@@ -174,20 +172,25 @@ def watch_batches(
 
 @flow(name="ablate", **OPTIONS)
 @in_a_state
-def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1) -> list[Outcome]:
+def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1, seeds: int = 0) -> list[Outcome]:
     """Run experiments beside each other and compare them; the workspace stays as it is.
 
     Args:
         experiments: names of pipelines/ablations.yaml; or name to changes of params.yaml, as
             `["train_siw.generator.encoder=constant"]`.
         jobs: how many run at once. Each has GPUs of its own, where there are as many, else one of them in turn.
+        seeds: trainings of each, and of params.yaml as it stands, from other random numbers, compared as
+            `python -m pipelines ablate` does; 0: each once, alone.
 
     Raises:
         StageFailed: an experiment failed, the others are done all the same; or a name is unknown.
     """
     root, outcomes = Path.cwd(), []
     if not isinstance(experiments, dict):
-        experiments = named_ablations(experiments)
+        experiments = ablations.named(experiments)
+    changes = experiments
+    if seeds:
+        experiments = ablations.in_trials({ablations.DEFAULT: [], **changes}, seeds)
     free = gpu_shares.shares(gpu_shares.seen(), max(1, min(jobs, len(experiments))))
     running: dict[PrefectFuture, list[str]] = {}  # and the GPUs that each has
     for name, changes in experiments.items():
@@ -197,26 +200,14 @@ def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1) -> list
         running[experiment_task.with_options(name=name).submit(name, changes, root, gpus)] = gpus
     while running:
         outcomes.append(_first_done(running, free))
-    create_markdown_artifact(experiments_table(root, experiments), key="ablate")
+    text = experiments_table(root, experiments)
+    if seeds:
+        text = f"{ablations.summarize(root, changes, list(experiments)).markdown()}\n\n{text}"
+    create_markdown_artifact(text, key="ablate")
     for outcome in outcomes:
         if isinstance(outcome, BaseException):
             raise outcome
     return outcomes
-
-
-def named_ablations(names: list[str]) -> dict[str, list[str]]:
-    """Changes of params.yaml by the names of pipelines/ablations.yaml.
-
-    Raises:
-        StageFailed: there is no such name.
-    """
-    known = yaml.safe_load(ABLATIONS.read_text())
-    for name in names:
-        if name not in known:
-            raise dvc_stages.StageFailed(
-                f"no ablation '{name}' in {ABLATIONS.name}; there are: {', '.join(known)}"
-            )
-    return {name: known[name] for name in names}
 
 
 def _first_done(running: dict[PrefectFuture, list[str]], free: list[list[str]]) -> Outcome | BaseException:

@@ -1,5 +1,6 @@
 """Paths that stages read and write, relative to the project's folder: the outs of dvc.yaml, and what is beside them."""
 
+import os
 from pathlib import Path
 
 DATA = Path("data")
@@ -36,4 +37,6 @@ METRICS = Path("metrics")  # what `dvc metrics show` prints: a few figures of a 
 FIGURES = METRICS / "all"  # all figures of each stage
 PLOTS = Path("plots")
 REPORT = Path("report")
-WORK = Path(".work")  # states of stopped stages and what is told to MLflow: no stage's out
+# States of stopped stages and what is told to MLflow: no stage's out. Of an experiment it is outside of its folder,
+# which is another one each time that it is run.
+WORK = Path(os.environ.get("SOFGAN_WORK", ".work"))

@@ -51,7 +51,7 @@ def main() -> None:
         heads = conditions.heads() if params.compares_views else None
         sources = Sources(photos, maps, photo_labels, heads, photo_shares)
         states = session("train_siw", params, run, inputs=inputs)
-        siw, rows = train(sources, grid_labels, params, seed(), device, states)
+        siw, rows = train(sources, grid_labels, params, seed() + params.trial, device, states)
         if distributed.rank() == 0:
             siw.framing = conditions.framing
             _save(siw, rows, grid_labels, params, run)

@@ -148,7 +148,7 @@ def main():
     for kind in ("outs", "metrics", "plots"):
         for out in stage.get(kind, ()):
             path = Path(filled(next(iter(out)) if isinstance(out, dict) else out, params))
-            if kind == "plots":
+            if path.suffix == ".csv":
                 write(path, "step,kimg\\n0,0\\n")
             elif path.suffix == ".json":
                 # Values that parameters of other stages are read from it.

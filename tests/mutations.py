@@ -1427,8 +1427,8 @@ MUTATIONS = (
         {
             "the floor is of what is painted": ('(("", 0), ("_floor", 1))', '(("", 0), ("_floor", 0))'),
             "painted pictures against perfect ones": (
-                "photos[name][rows[2]]) for rows in rounds]",
-                "sets[1][name][rows[1]]) for rows in rounds]",
+                "sets[side][name], photos[name], [(rows[side], rows[2])",
+                "sets[side][name], sets[1][name], [(rows[side], rows[1])",
             ),
             "sets of all their pictures": ("n = min(lengths)", "n = max(lengths)"),
             "control's rows are what is seen": (
@@ -1800,5 +1800,59 @@ MUTATIONS = (
                 "np.argsort(scores.excess, 1",
             ),
         },
+    ),
+    (
+        "sofgan/photos/packaged_detector.py",
+        "tests/sofgan/photos/test_packaged_detector.py",
+        {
+            "linear layers read rows first": (
+                "x.permute(0, 3, 2, 1).flatten(1)",
+                "x.permute(0, 2, 3, 1).flatten(1)",
+            ),
+            "faces turned back the wrong way": (
+                "(face.points - np.array(turned) / 2) @ rotation.T",
+                "(face.points - np.array(turned) / 2) @ rotation",
+            ),
+            "the smallest face first": ("key=lambda face: -face.size", "key=lambda face: face.size"),
+            "faces within faces count": ("if not (shared > 0.5).any():", "if True:"),
+        },
+    ),
+    (
+        "sofgan/parsing/face_points.py",
+        "tests/sofgan/parsing/test_face_points.py",
+        {"eyes anywhere": ("REACH = 0.4", "REACH = 9.0")},
+    ),
+    (
+        "sofgan/apps/map_fit.py",
+        "tests/sofgan/apps/test_map_fit.py",
+        {
+            "modules never learn": ("if config.released_steps:", "if False:"),
+            "the camera turns the other way": ("self.yaw + yaw", "self.yaw - yaw"),
+        },
+    ),
+    (
+        "sofgan/apps/style_fit.py",
+        "tests/sofgan/apps/test_style_fit.py",
+        {
+            "the painter is changed": ("copy.deepcopy(siw.generator)", "siw.generator"),
+            "farthest style by color": ("square().sum(1).argmin()", "square().sum(1).argmax()"),
+        },
+    ),
+    (
+        "sofgan/apps/photo.py",
+        "tests/sofgan/apps/test_photo.py",
+        {
+            "faces that no parser sees": ("< LEAST_FACE or seen < 2", "< 0"),
+            "explained classes are told": ("if iou < EXPLAINED", "if iou > EXPLAINED"),
+            "shrunk eyes are told": (
+                "np.hypot(*(face.eyes[1] - face.eyes[0]))) * shrink",
+                "np.hypot(*(face.eyes[1] - face.eyes[0])))",
+            ),
+        },
+    ),
+    (
+        "sofgan/apps/looks.py",
+        "tests/sofgan/apps/test_engine.py",
+        {"looks keep their region": ("w[index] = others[index]", "w[index] = w[index]")},
     ),
 )

@@ -29,12 +29,15 @@ from sofgan.siw.generator import fixed_noise
 from sofgan.siw.mixing import class_weights, one_hot
 from sofgan.siw.model import Siw, load_siw, to_uint8
 from sofgan.siw.portrait_camera import Framing, training_views
+from sofgan.siw.shoulders import USUAL
 from sofgan.sof.render import PreparedCode
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import Sof, load_sof
+from sofgan.starter.files import load_starter
 
 FIELD, PAINTER = "sof_inverted.pt", "siw.pt"  # in the folder of models
-HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 4, 16
+MODELS, STARTER = "models", "starter"  # where models are looked for; what stands for those in the package
+HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
 HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
 
 
@@ -52,6 +55,10 @@ class Kept:
     def __init__(self, most: int):
         self.most, self.lock = most, threading.Lock()
         self.results: OrderedDict[Hashable, object] = OrderedDict()
+
+    def __contains__(self, key: Hashable) -> bool:
+        with self.lock:
+            return key in self.results
 
     def get(self, key: Hashable, make: Callable[[], object]):
         """The result of that key, made where it isn't kept."""
@@ -72,11 +79,21 @@ class Engine:
 
     Attributes:
         digests: sha256 of the models' files, by name; {} where models were given.
+        source: where the models are from, to be told.
         framing: cameras as the painter's photos have them.
+        folder: where the models' files are; None where models were given.
     """
 
-    def __init__(self, sof: Sof, siw: Siw, digests: dict[str, str] | None = None):
-        self.sof, self.siw, self.digests = sof, siw, digests or {}
+    def __init__(
+        self,
+        sof: Sof,
+        siw: Siw,
+        digests: dict[str, str] | None = None,
+        folder: Path | None = None,
+        source: str = "given models",
+    ):
+        self.sof, self.siw, self.digests, self.folder = sof, siw, digests or {}, folder
+        self.source = source
         whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
         self.framing: Framing = siw.framing or whole
         self._heads, self._quick, self._maps = Kept(HEADS_KEPT), Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
@@ -94,7 +111,31 @@ class Engine:
             raise MissingInput(f"no model at {' and '.join(missing)}: {HOW_TO_MAKE}")
         runtime.use_gpu(device, exact=True)
         digests = {path.name: sha256_file(path) for path in paths}
-        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests)
+        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests, Path(folder), str(folder))
+
+    @classmethod
+    def starter(cls, device: str = "cpu", why: str = "") -> "Engine":
+        """The engine of the starter in this package; `why` it is used is told with its source."""
+        runtime.use_gpu(device, exact=True)
+        starter = load_starter(device)
+        source = "the starter model of the package, learned from the embedded avatars alone"
+        source += f" ({why})" if why else ""
+        return cls(starter.sof, starter.siw, starter.digests, source=source)
+
+    @classmethod
+    def open(cls, folder: str | Path | None = None, device: str = "cpu") -> "Engine":
+        """The engine of a folder's models, or of the starter where "starter" is asked for.
+
+        Without a folder it is that of `models`, if both are there, else the starter's.
+
+        Raises:
+            MissingInput: a model is missing in the folder that was named.
+        """
+        if folder is not None:
+            return cls.starter(device) if str(folder) == STARTER else cls.load(folder, device)
+        if missing := [name for name in (FIELD, PAINTER) if not Path(MODELS, name).is_file()]:
+            return cls.starter(device, f"{MODELS} has no {' and no '.join(missing)}")
+        return cls.load(MODELS, device)
 
     # Heads, looks and cameras.
 
@@ -144,9 +185,9 @@ class Engine:
         """A code's planes, and where it is solid; kept."""
         return self._heads.get(_bytes(code), lambda: self.sof.prepare(code))
 
-    def view(self, code: Tensor, camera: Camera) -> View:
-        """The view of a code (Z,) with shoulders, as the field has it."""
-        labels, depth = draw_view(self.sof, self.prepared(code), camera)
+    def view(self, code: Tensor, camera: Camera, shoulders=USUAL) -> View:
+        """The view of a code (Z,) with shoulders of a shape (`sofgan.siw.shoulders`), as the field has it."""
+        labels, depth = draw_view(self.sof, self.prepared(code), camera, shoulders)
         return View(labels, depth)
 
     def quick_view(self, code: Tensor, camera: Camera) -> View:
@@ -154,11 +195,21 @@ class Engine:
 
         A field with a learned marcher can't be baked: then it is `view`.
         """
-        if self.sof.config.marcher.kind != "volume":
-            return self.view(code, camera)
+        return View(*self.baked(code).view(camera)) if self.can_bake else self.view(code, camera)
+
+    @property
+    def can_bake(self) -> bool:
+        """Whether the field has quick views."""
+        return self.sof.config.marcher.kind == "volume"
+
+    def is_baked(self, code: Tensor) -> bool:
+        """Whether a code's quick views need no more baking."""
+        return _bytes(code) in self._quick
+
+    def baked(self, code: Tensor) -> QuickHead:
+        """A code's baked grid; kept."""
         prepared = self.prepared(code)
-        made: QuickHead = self._quick.get(_bytes(code), lambda: quick_head(bake(self.sof, prepared)))
-        return View(*made.view(camera))
+        return self._quick.get(_bytes(code), lambda: quick_head(bake(self.sof, prepared)))
 
     @torch.inference_mode()
     def paint(self, labels: np.ndarray, look: Look, noise_seed: int = 0) -> np.ndarray:

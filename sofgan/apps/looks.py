@@ -29,7 +29,8 @@ class Look:
     """Styles by region.
 
     Attributes:
-        w: (12, w_dim) a style for each of `REGION_NAMES`.
+        w: (12, w_dim) a style for each of `REGION_NAMES`; or (12, layers, w_dim), a style a layer of the painter, as
+            looks of photos have.
     """
 
     w: Tensor
@@ -45,15 +46,26 @@ class Look:
         Raises:
             InputError: there is no such region.
         """
-        w, index = self.w.clone(), region_index(region)
-        w[index] = other.w[index]
+        index, (w, others) = region_index(region), _alike(self.w, other.w)
+        w = w.clone()
+        w[index] = others[index]
         return Look(w)
 
     def towards(self, other: "Look", share: float) -> "Look":
         """A look on the way to another one: itself at 0, the other at 1."""
-        return Look(self.w.lerp(other.w, share))
+        w, others = _alike(self.w, other.w)
+        return Look(w.lerp(others, share))
 
     def styles(self) -> tuple[Tensor, Tensor]:
-        """Different styles (K, w_dim), and which of them each class has (17,) int64."""
+        """Different styles (K, w_dim) or (K, layers, w_dim), and which of them each class has (17,) int64."""
         w, of_region = torch.unique(self.w, dim=0, return_inverse=True)
         return w, of_region[class_to_group(self.w.device)]
+
+
+def _alike(w: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
+    """Both styles with a row for each layer, where one of them has."""
+    if w.dim() < other.dim():
+        return w[:, None].expand_as(other), other
+    if other.dim() < w.dim():
+        return w, other[:, None].expand_as(w)
+    return w, other

@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, PngImagePlugin
 
+from sofgan.apps.engine import Engine
 from sofgan.apps.mesh import HeadMesh
 from sofgan.errors import InputError, MissingInput
 
@@ -122,6 +123,13 @@ def _record_text(content: bytes, suffix: str) -> str:
         if suffix == ".gif":
             return image.info["comment"].decode()
         return image.getexif()[EXIF_DESCRIPTION] if suffix == ".webp" else image.info[KEY]
+
+
+def record_of(verb: str, arguments: dict, engine: Engine) -> dict:
+    """Record of how a result is made: version and commit, the verb and what it was asked for, the models' sha256, the
+    camera."""
+    made_by = {"verb": verb, "arguments": arguments, "models": engine.digests}
+    return version() | made_by | {"camera": engine.framing.to_mapping()}
 
 
 def version() -> dict[str, str]:

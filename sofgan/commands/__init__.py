@@ -9,7 +9,10 @@ VERBS = {
     "orbit": ("sofgan.commands.orbit", "a film around one head"),
     "morph": ("sofgan.commands.morph", "a film through several heads and looks"),
     "restyle": ("sofgan.commands.restyle", "one head, one region after another in another style"),
+    "photo": ("sofgan.commands.photo", "a person's photo, turned: a film, a sheet, a report of the fit"),
     "mesh": ("sofgan.commands.mesh", "a head as a GLB file, colored by class or painted"),
     "volume": ("sofgan.commands.volume", "a head as a volume: the probability of each class (Fig. 2)"),
+    "score": ("sofgan.commands.score", "how far pictures are from others: distances, intervals, floors"),
+    "view": ("sofgan.commands.view", "a page on this machine in which heads are turned and restyled"),
     "replay": ("sofgan.commands.replay", "make a file of these commands again, by the record in it"),
 }

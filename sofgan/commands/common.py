@@ -7,8 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sofgan import runtime
-from sofgan.apps.engine import Engine
-from sofgan.apps.results import Result, encode, version
+from sofgan.apps.engine import MODELS, Engine
+from sofgan.apps.results import Result, encode, record_of
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.progress import Progress
@@ -46,10 +46,14 @@ def count(text: str) -> int:
     return int(text)
 
 
-def add_models(parser: argparse.ArgumentParser, out: str) -> None:
-    """Add arguments that say where the models are and where the result goes."""
-    parser.add_argument("--models", type=Path, default=Path("models"), help="folder of the models")
-    parser.add_argument("--out", type=Path, default=Path(out), help=f"file to write ({out})")
+def add_models(parser: argparse.ArgumentParser, out: str = "", what: str = "file to write") -> None:
+    """Add arguments that say where the models are and where the result, of that kind, goes, if there is one."""
+    parser.add_argument(
+        "--models", type=Path,
+        help="folder of the models, or `starter`: those of the package (models, if they are there, else the starter)",
+    )  # fmt: skip
+    if out:
+        parser.add_argument("-o", "--out", type=Path, default=Path(out), help=f"{what} ({out})")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
     parser.add_argument("--threads", type=whole, default=0, help="of the CPU; 0: one a core")
 
@@ -68,20 +72,12 @@ def add_size(parser: argparse.ArgumentParser) -> None:
 
 
 def engine_of(arguments: argparse.Namespace) -> Engine:
-    """The engine of the models that arguments name."""
+    """The engine of the models that arguments name; a line tells of the starter where none are there."""
     runtime.use_cpu(arguments.threads or os.cpu_count() or 1)
-    return Engine.load(arguments.models, runtime.resolve_device(arguments.device))
-
-
-def record_of(engine: Engine, arguments: argparse.Namespace) -> dict:
-    """Record of how a result is made: version and commit, verb, what was asked for, the models, the camera."""
-    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
-    return version() | {
-        "verb": arguments.verb,
-        "arguments": asked,
-        "models": engine.digests,
-        "camera": engine.framing.to_mapping(),
-    }
+    engine = Engine.open(arguments.models, runtime.resolve_device(arguments.device))
+    if arguments.models is None and engine.source != MODELS:
+        print(f"Models: {engine.source}", file=sys.stderr)
+    return engine
 
 
 def finish(make: Make, arguments: argparse.Namespace) -> None:
@@ -91,7 +87,9 @@ def finish(make: Make, arguments: argparse.Namespace) -> None:
         InputError: the file's ending is of another kind of result.
     """
     engine = engine_of(arguments)
-    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), record_of(engine, arguments))
+    asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
+    record = record_of(arguments.verb, asked, engine)
+    content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), record)
     write_bytes(arguments.out, content)
     print(arguments.out)
 

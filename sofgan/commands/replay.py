@@ -25,13 +25,17 @@ def run(arguments: argparse.Namespace) -> None:
     record = read_record(arguments.file)
     if record.get("verb") not in VERBS or record["verb"] == "replay":
         raise InputError(f"{arguments.file} was made by the verb {record.get('verb')!r}, which is not there")
+    verb = importlib.import_module(VERBS[record["verb"]][0])
+    if not hasattr(verb, "make"):
+        raise InputError(
+            f"{arguments.file} is one of several files: `sofgan {record['verb']}` makes them again"
+        )
     engine = common.engine_of(arguments)
     others = [name for name, digest in record["models"].items() if engine.digests.get(name) != digest]
     if others:
         raise InputError(
-            f"{arguments.file} was made with another {' and another '.join(others)} than the one in {arguments.models}"
+            f"{arguments.file} was made with another {' and another '.join(others)} than that of {engine.source}"
         )
-    verb = importlib.import_module(VERBS[record["verb"]][0])
     made = verb.make(engine, argparse.Namespace(**record["arguments"]), common.Line())
     suffix, out = arguments.file.suffix.lower(), arguments.out
     out = out if out.suffix != ".*" else out.with_suffix(suffix)

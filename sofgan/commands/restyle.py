@@ -7,6 +7,7 @@ import numpy as np
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import region_index
+from sofgan.apps.photo import photo_look, photo_parser, read_photo
 from sofgan.commands import common
 from sofgan.images import sheet
 from sofgan.progress import Progress
@@ -20,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--others", type=common.whole, nargs="+", default=[1, 2, 3], help="seeds of looks, a row each"
+    )
+    parser.add_argument(
+        "--photos",
+        nargs="+",
+        default=[],
+        help="people's photos, a row each, in place of --others: their looks",
     )
     parser.add_argument(
         "--regions", nargs="+", default=["skin", "lips", "hair", "cloth", "background"],
@@ -39,9 +46,14 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
         region_index(name)  # A wrong name is told before anything is made.
     camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
     code, look = engine.head(arguments.head, arguments.head_psi), engine.look(arguments.look, arguments.psi)
+    if photos := getattr(arguments, "photos", []):  # Records of earlier versions have none.
+        parser = photo_parser(engine)
+        aligned = [read_photo(path, parser) for path in photos]
+        others = [photo_look(engine, photo, progress) for photo in aligned]
+    else:
+        others = [engine.look(seed, arguments.psi) for seed in arguments.others]
     scenes = []
-    for seed in arguments.others:
-        other = engine.look(seed, arguments.psi)
+    for other in others:
         scenes.append((code, look, camera))
         for column in columns:
             changed = look

@@ -9,8 +9,9 @@ from torch import Tensor, nn
 from sofgan.labels import resize
 from sofgan.parsing.parser import FaceParser
 from sofgan.scores.features import LiteFeatures, NetworkFeatures
-from sofgan.scores.frechet import frechet_distance
+from sofgan.scores.frechet_interval import frechet_estimate, subsets_estimate
 from sofgan.scores.inception import InceptionFeatures
+from sofgan.scores.intervals import Estimate
 from sofgan.scores.kernel import kernel_distance
 from sofgan.scores.segmentation import ConfusionMatrix, frequent_classes
 from sofgan.seeds import numpy_generator, torch_generator
@@ -88,7 +89,8 @@ def compare(
         seed: of the subsets.
 
     Returns:
-        `fd_lite0<suffix>`, `kd_lite0<suffix>`, the same with `_floor` behind, and so on, and `n_a_side<suffix>`.
+        `fd_lite0<suffix>`, `kd_lite0<suffix>`, the same with `_floor` behind, and so on, and `n_a_side<suffix>`; of
+        each Frechet distance the interval's ends too, with `_low` and `_high` behind all that.
     """
     sets = (painted, perfect, photos)
     lengths = [len(next(iter(features.values()))) for features in sets]
@@ -105,8 +107,10 @@ def compare(
     for name in painted:
         kernel = numpy_generator(seed, "evaluate", "kid", suffix, name)
         for end, side in (("", 0), ("_floor", 1)):
-            found = [frechet_distance(sets[side][name][rows[side]], photos[name][rows[2]]) for rows in rounds]
-            values[f"{name}{suffix}{end}"] = float(np.mean(found))
+            found = subsets_estimate(
+                sets[side][name], photos[name], [(rows[side], rows[2]) for rows in rounds]
+            )
+            values |= _interval(f"{name}{suffix}{end}", found)
             values[f"{_kernel_name(name)}{suffix}{end}"] = kernel_distance(
                 sets[side][name], photos[name], kernel, KID_SUBSETS, min(kid_subset, n)
             )[0]
@@ -119,11 +123,18 @@ def compare_all(
     """Frechet distances by every extractor of as many painted pictures as photos, where no floor can be had.
 
     Returns:
-        `fd_lite0<suffix>` and so on, and `n_a_side<suffix>`.
+        `fd_lite0<suffix>`, `fd_lite0<suffix>_low`, `fd_lite0<suffix>_high` and so on, and `n_a_side<suffix>`.
     """
     n = min(len(next(iter(features.values()))) for features in (painted, photos))
-    values = {f"{name}{suffix}": frechet_distance(painted[name][:n], photos[name][:n]) for name in painted}
-    return values | {f"n_a_side{suffix}": n}
+    values: dict[str, float] = {f"n_a_side{suffix}": n}
+    for name in painted:
+        values |= _interval(f"{name}{suffix}", frechet_estimate(painted[name][:n], photos[name][:n]))
+    return values
+
+
+def _interval(name: str, estimate: Estimate) -> dict[str, float]:
+    """The value of a Frechet distance, and its interval's ends, which don't lie below 0."""
+    return {name: estimate.value, f"{name}_low": max(estimate.low, 0.0), f"{name}_high": estimate.high}
 
 
 def _kernel_name(name: str) -> str:

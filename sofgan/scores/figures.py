@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from sofgan.errors import InputError
-from sofgan.scores.intervals import Estimate
+from sofgan.scores.intervals import Estimate, of_seeds
 
 
 class UnlikeFigures(InputError):
@@ -118,19 +118,13 @@ def over_seeds(figures: Sequence[Figure]) -> Figure:
         UnlikeFigures: they can't be compared.
         InputError: there is one alone.
     """
-    from scipy.stats import t
-
-    if len(figures) < 2:
-        raise InputError("an interval over seeds needs two figures at least")
     check_alike(figures)
-    values = np.array([figure.value for figure in figures])
-    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
-    mean = float(values.mean())
+    over = of_seeds([figure.value for figure in figures])
     return dataclasses.replace(
         figures[0],
-        value=mean,
-        low=float(mean - half),
-        high=float(mean + half),
+        value=over.value,
+        low=over.low,
+        high=over.high,
         painted_data=" ".join(figure.painted_data for figure in figures),
         interval="seeds",
     )

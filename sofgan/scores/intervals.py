@@ -1,9 +1,11 @@
 """Estimates with their interval of 95 percent over pictures."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
+from sofgan.errors import InputError
 
 Z = 1.959963984540054  # half the width of 95 percent of a normal distribution, in deviations
 GROUPS = 20  # of the jackknife
@@ -23,6 +25,20 @@ class Estimate:
     def of(cls, value: float, error: float, width: float = Z) -> "Estimate":
         """An interval as wide as `width` standard errors on either side."""
         return cls(value, value - width * error, value + width * error, error)
+
+
+def of_seeds(values: Sequence[float]) -> Estimate:
+    """Mean over trainings from several seeds, with Student's interval.
+
+    Raises:
+        InputError: there is one alone.
+    """
+    from scipy.stats import t
+
+    if len(values) < 2:
+        raise InputError("an interval over seeds needs two figures at least")
+    error = np.std(values, ddof=1) / np.sqrt(len(values))
+    return Estimate.of(float(np.mean(values)), float(error), float(t.ppf(0.975, len(values) - 1)))
 
 
 def from_influences(value: float, *influences: np.ndarray) -> Estimate:

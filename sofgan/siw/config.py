@@ -186,6 +186,7 @@ class TrainSiw:
     """The block `train_siw` of params.yaml."""
 
     kimg: Positive  # thousands of real photos shown
+    trial: Whole  # added to the run's seed: another training of the same data
     batch: Count
     learning_rate_generator: Rate
     learning_rate_discriminator: Rate

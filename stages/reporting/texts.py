@@ -5,6 +5,11 @@ import re
 # First pattern that matches the whole key, in order.
 DEFINITIONS = (
     (
+        r"(fid|fd_)\w*_(low|high)",
+        "Bounds of that figure's interval of 95 percent over pictures. It is of the mean at this number of pictures, "
+        "which few of them raise: compare it with the floor's.",
+    ),
+    (
         r"(fid|fd_\w+?|kid|kd_\w+?)_held_out_floor",
         "The floor of that: one half of the held-out photos against the other.",
     ),

@@ -11,7 +11,6 @@ from pathlib import Path
 
 import psutil
 import pytest
-import yaml
 
 from pipelines import dvc_stages, gpu_shares
 from pipelines.summary import batch_tables, experiments_table, summary
@@ -326,32 +325,3 @@ def test_how_stages_run_is_a_parameter_of_the_flow(monkeypatch):
     for name, value in flows.execution("rebuild", "tcp://host:8786", 8).items():
         monkeypatch.setenv(name, value)
     assert (params.cluster(), params.train_processes()) == ("tcp://host:8786", 8)
-
-
-ABLATIONS = yaml.safe_load((CODE / "pipelines/ablations.yaml").read_text())
-
-
-@pytest.mark.parametrize("name", sorted(ABLATIONS))
-def test_named_ablations_change_valid_parameters(name, tmp_path):
-    from stages import params
-
-    document = yaml.safe_load((CODE / "params.yaml").read_text())
-    for change in ABLATIONS[name]:
-        key, _, value = change.partition("=")
-        *above, last = key.split(".")
-        block = document
-        for part in above:
-            block = block[part]
-        assert last in block and block[last] != yaml.safe_load(value), key
-        block[last] = yaml.safe_load(value)
-        params.block_of(document[above[0]], above[0], tmp_path / "params.yaml")
-
-
-def test_ablations_are_run_by_their_names(monkeypatch):
-    from pipelines import flows
-
-    assert flows.named_ablations(["constant-encoder"]) == {
-        "constant-encoder": ["train_siw.generator.encoder=constant"]
-    }
-    with pytest.raises(dvc_stages.StageFailed, match="no ablation 'constant'.*constant-encoder"):
-        flows.named_ablations(["constant"])

@@ -179,7 +179,7 @@ def test_a_stage_that_writes_figures_has_them_as_an_out(stage):
     script = ROOT / f"stages/{scripts_of(ROOT / 'dvc.yaml').get(stage, 'code')}.py"
     paths = {
         next(iter(out)) if isinstance(out, dict) else out
-        for kind in ("outs", "metrics")
+        for kind in ("outs", "metrics", "plots")
         for out in GRAPH[stage].get(kind, [])
     }
     figures = {path for path in paths if path.startswith("metrics/all/")}

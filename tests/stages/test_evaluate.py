@@ -185,7 +185,8 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
     ]:
         assert figures[f"n_a_side{suffix}"] == count
         for end in ("", "_floor"):
-            assert figures[f"fd_parser{suffix}{end}"] >= 0 and f"kd_parser{suffix}{end}" in figures
+            low, value, high = (figures[f"fd_parser{suffix}{end}{bound}"] for bound in ("_low", "", "_high"))
+            assert 0 <= low <= value <= high and f"kd_parser{suffix}{end}" in figures
     # Where there are more training photos than held-out maps, these are painted more than once: `images` are 6.
     assert figures["n_a_side_repeated"] == 6 and figures["fd_parser_repeated"] >= 0
     assert "fd_parser_repeated_floor" not in figures

@@ -157,7 +157,7 @@ def test_dvc_has_the_figures_of_the_list_by_their_short_names():
     outs = {
         path
         for stage in stages.values()
-        for item in stage.get("outs", [])
+        for item in stage.get("plots", [])
         if isinstance(item, dict)
         for path in item
     }

@@ -190,6 +190,14 @@ def test_headlines_and_definitions_have_words():
     assert "none of them theirs" in texts.definition("fd_parser_celebamask")
     assert "half" in texts.definition("kid_held_out") and "custom" in texts.definition("fid_repeated")
     assert "The floor of that" in texts.definition("fd_parser_held_out_floor")
+    for key in (
+        "fd_lite0_low",
+        "fd_parser_held_out_floor_high",
+        "fid_sof_yaw_25_up_low",
+        "fd_maps_unpainted_low",
+    ):
+        assert "over pictures" in texts.definition(key)
+    assert "over heads" in texts.definition("warp_error_20_floor_low")
 
 
 def test_stage_writes_its_folder_whole(project, monkeypatch):

@@ -4,45 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan import cameras
 from sofgan.apps import camera_paths
 from sofgan.apps.engine import Engine, Kept
 from sofgan.apps.looks import REGION_NAMES, Look
 from sofgan.errors import InputError
 from sofgan.labels import EYE, HAIR, SKIN, STYLE_GROUPS
 from sofgan.siw.condition_views import draw_view
-from sofgan.siw.config import GeneratorConfig
-from sofgan.siw.generator import Generator
-from sofgan.siw.model import Siw, to_uint8
-from sofgan.siw.portrait_camera import Framing
-from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
-from sofgan.sof.model import new_model
-from sofgan.sof.sof import Sof
-
-
-def small_sof(background_bias: float = 0.0) -> Sof:
-    """An untrained field of four heads, of which about half of the ball is solid."""
-    field = FieldConfig(
-        code_size=16, channels=4, base_size=16, basis_size=8, basis=8, local_basis=0, warp_size=0,
-        decoder_hidden=8, background_bias=background_bias,
-    )  # fmt: skip
-    model = new_model(SofConfig(field, MarcherConfig()), 4, 1.0, seed=0)
-    with torch.no_grad():  # An untrained field is nearly the same everywhere.
-        for parameter in (model.field.base, model.field.basis):
-            parameter.mul_(30)
-    model.eval().requires_grad_(False)
-    poses = torch.from_numpy(cameras.orbit(np.zeros(1), 0.0, 4.0)).float()
-    intrinsics = torch.from_numpy(cameras.intrinsics_from_fov(29.0)).float()
-    return Sof(model, ["a", "b", "c", "d"], [1, 1, 1, 2], {}, poses, intrinsics)
-
-
-def small_siw() -> Siw:
-    torch.manual_seed(0)
-    config = GeneratorConfig(
-        resolution=32, label_size=32, start_size=8, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256,
-        channel_max=8, encoder_channels=(6, 8), spade_sizes=(16, 32), spade_hidden=4, spade_max_size=16,
-    )  # fmt: skip
-    return Siw(Generator(config).requires_grad_(False), "cpu", Framing(29.0, 0.0, 4.0))
+from sofgan.siw.model import to_uint8
+from tests.small_models import small_siw, small_sof
 
 
 @pytest.fixture(scope="module")
@@ -148,3 +117,19 @@ def test_wrong_keyframes_are_told(tmp_path, text, told):
     (tmp_path / "path.yaml").write_text(text)
     with pytest.raises(InputError, match=told):
         camera_paths.read_keyframes(tmp_path / "path.yaml")
+
+
+def test_looks_with_and_without_layers_mix(engine):
+    labels, plain, other = a_map(), engine.look(1), engine.look(2)
+    layers = Look(other.w[:, None].expand(-1, engine.siw.generator.layers, -1))
+    for one, two in ((plain, layers), (layers, plain)):
+        same = (
+            Look(one.w[:, 0] if one.w.dim() == 3 else one.w),
+            Look(two.w[:, 0] if two.w.dim() == 3 else two.w),
+        )
+        for mixed, expected in (
+            (one.restyled("hair", two), same[0].restyled("hair", same[1])),
+            (one.towards(two, 0.3), same[0].towards(same[1], 0.3)),
+        ):
+            difference = engine.paint(labels, mixed).astype(int) - engine.paint(labels, expected)
+            assert np.abs(difference).max() <= 1

@@ -21,6 +21,7 @@ from sofgan.parsing.config import ParserConfig
 from sofgan.parsing.parser import FaceParser
 from sofgan.scores.features import extract
 from sofgan.scores.frechet import frechet_distance
+from sofgan.scores.frechet_interval import frechet_estimate
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw
@@ -98,7 +99,13 @@ def test_distance_and_floor_are_of_one_number_of_pictures():
     """Each by hand: sets of one size are compared as they are."""
     painted, perfect, photos = _features(30, 2.0, 1), _features(30, 0.0, 2), _features(30, 0.0, 3)
     values = compare(painted, perfect, photos, "_x", 10, 0)
-    assert set(values) == {"n_a_side_x", "fd_patch_x", "fd_patch_x_floor", "kd_patch_x", "kd_patch_x_floor"}
+    ends = {f"fd_patch_x{floor}{end}" for floor in ("", "_floor") for end in ("", "_low", "_high")}
+    assert set(values) == {"n_a_side_x", "kd_patch_x", "kd_patch_x_floor"} | ends
+    for name in ("fd_patch_x", "fd_patch_x_floor"):
+        assert 0 <= values[f"{name}_low"] < values[name] < values[f"{name}_high"]
+    estimate = frechet_estimate(painted["fd_patch"], photos["fd_patch"])
+    assert values["fd_patch_x_low"] == pytest.approx(estimate.low)
+    assert values["fd_patch_x_floor_high"] < values["fd_patch_x_low"]
     one, two, three = (features["fd_patch"] for features in (painted, perfect, photos))
     assert values["n_a_side_x"] == 30
     assert values["fd_patch_x"] == pytest.approx(frechet_distance(one, three))
@@ -129,7 +136,15 @@ def test_a_perfect_painter_scores_the_floor_whatever_it_paints():
 def test_without_a_floor_all_are_compared():
     values = compare_all(_features(50, 1.0, 1), _features(80, 0.0, 2), "_repeated")
     expected = frechet_distance(_features(50, 1.0, 1)["fd_patch"], _features(80, 0.0, 2)["fd_patch"][:50])
-    assert values == {"n_a_side_repeated": 50, "fd_patch_repeated": pytest.approx(expected)}
+    assert set(values) == {"n_a_side_repeated"} | {f"fd_patch_repeated{end}" for end in ("", "_low", "_high")}
+    assert values["n_a_side_repeated"] == 50 and values["fd_patch_repeated"] == pytest.approx(expected)
+    assert values["fd_patch_repeated_low"] < expected < values["fd_patch_repeated_high"]
+
+
+def test_intervals_end_at_0():
+    """Sets so alike that the distance's error is as large as itself."""
+    values = compare_all(_features(4, 0.0, 1), _features(4, 0.0, 1), "")
+    assert values["fd_patch_low"] == 0 <= values["fd_patch"] <= values["fd_patch_high"]
 
 
 def test_control_compares_at_the_pictures_size():

@@ -111,7 +111,7 @@ def test_pictures_are_compared_with_those_that_are_turned_as_far():
     assert found["n_a_side_sof_yaw_0_10"] == 30 and found["n_a_side_sof_yaw_10_25"] == 30
     assert set(found) == {
         f"{name}_sof_yaw_{bin}{end}" for bin in ("0_10", "10_25") for name, end in
-        (("fd_x", ""), ("fd_x", "_floor"), ("n_a_side", ""))
+        (("n_a_side", ""), *(("fd_x", floor + end) for floor in ("", "_floor") for end in ("", "_low", "_high")))
     }  # fmt: skip
     assert max(value for key, value in found.items() if key.startswith("fd_x")) < 8
     few = [values[: LEAST - 1] for values in yaws]

@@ -3,8 +3,14 @@
 import numpy as np
 import pytest
 
+from sofgan.scores import frechet, frechet_interval
 from sofgan.scores.frechet import frechet_distance
-from sofgan.scores.frechet_interval import extrapolated_frechet, frechet_estimate, frechet_influences
+from sofgan.scores.frechet_interval import (
+    extrapolated_frechet,
+    frechet_estimate,
+    frechet_influences,
+    subsets_estimate,
+)
 from sofgan.scores.intervals import jackknife
 from sofgan.scores.kernel import kernel_estimate, squared_mmd
 from sofgan.scores.sliced import sliced_distance
@@ -90,6 +96,36 @@ def test_influences_are_what_a_picture_more_or_less_changes(counts):
             ends = [_weighted(sets, side, row, sign * step) for sign in (1, -1)]
             slope = (ends[0] - ends[1]) / (2 * step)
             assert found[row] / len(sets[side]) == pytest.approx(slope, rel=1e-4, abs=1e-6)
+
+
+def test_vectors_taken_by_the_block_have_the_same_influences(monkeypatch):
+    generator = np.random.default_rng(4)
+    x, y = generator.normal(size=(70, 10)), generator.normal(size=(50, 10)) * 1.1
+    x[:, 3] = y[:, 3] = 0  # as features that nothing excites: the covariance has no full rank
+    whole = frechet_influences(x, y)
+    monkeypatch.setattr(frechet_interval, "BLOCK", 16)
+    monkeypatch.setattr(frechet, "BLOCK", 16)
+    for one, other in zip(frechet_influences(x, y), whole):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+    for one, other in zip(frechet_influences(y, x), (whole[0], whole[2], whole[1])):
+        np.testing.assert_allclose(one, other, rtol=1e-8, atol=1e-8)
+
+
+@pytest.mark.parametrize(("count", "some", "rounds"), [(120, 40, 4), (40, 40, 1)])
+def test_means_over_subsets_have_intervals_that_hold_their_mean(count, some, rounds):
+    """Of four subsets with a third of the pictures each, the error is less than that of one."""
+    generator, found = np.random.default_rng(5), []
+    for _ in range(100):
+        x, y = generator.normal(size=(count, DIM)) * FIRST, generator.normal(size=(40, DIM)) * SECOND + SHIFT
+        subsets = [(generator.choice(count, some, replace=False), np.arange(40)) for _ in range(rounds)]
+        found.append(subsets_estimate(x, y, subsets))
+        values = [frechet_distance(x[rows], y[others]) for rows, others in subsets]
+        assert found[-1].value == pytest.approx(np.mean(values), rel=1e-6)
+    assert 0.88 <= _share(found, np.mean([one.value for one in found])) <= 0.99
+    if rounds == 1:
+        return
+    alone = [frechet_estimate(x[rows], y).error for rows, _ in subsets]
+    assert found[-1].error < 0.95 * np.mean(alone)
 
 
 def _weighted(sets, side, row, step):

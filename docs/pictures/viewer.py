@@ -1,0 +1,107 @@
+"""Pictures of the viewer's page for docs/view.md, as Debian's Chromium shows it.
+
+    apt-get install --no-install-recommends chromium chromium-driver fonts-dejavu-core
+    pip install --constraint constraints.txt --editable '.[screenshots]'
+    python -m docs.pictures.viewer
+
+It serves the starter model and opens its page: at first sight, and with the head turned and its cloth restyled.
+"""
+
+import argparse
+import io
+import shutil
+import sys
+import time
+from pathlib import Path
+
+from PIL import Image
+from selenium import webdriver
+
+from sofgan import runtime
+from sofgan.apps.engine import Engine
+from sofgan.errors import InputError, in_a_sentence
+from sofgan.files import write_bytes
+from sofgan.viewer.server import Viewer
+
+OPTIONS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
+WIDTH, HEIGHT, PORT = 1400, 940, 8091
+SECONDS = 90  # for a page to be shown
+# Values of the page's controls, in the order in which they are set, and the camera's yaw and pitch in degrees.
+SCENES = {
+    "viewer_restyled": ((("head", 8), ("look", 5), ("region", "cloth")), (32.0, 6.0)),
+}
+
+
+def main(words: list[str] | None = None) -> int:
+    """Write the pictures."""
+    parser = argparse.ArgumentParser(
+        prog="python -m docs.pictures.viewer", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("--models", default="starter", help="folder of the models, or starter")
+    parser.add_argument("--out", type=Path, default=Path("docs/images"))
+    arguments = parser.parse_args(words)
+    return in_a_sentence(lambda: take(arguments.models, arguments.out))
+
+
+def take(models: str, out: Path) -> None:
+    """Open a page, and write what it shows of each scene."""
+    runtime.use_cpu(1)
+    viewer = Viewer(Engine.open(models), port=PORT)
+    driver = browser()
+    try:
+        driver.get(viewer.url)
+        page = _until(lambda: next(iter(viewer.pages.values()), None))
+        # The warning that a browser without a GPU draws by the CPU is no part of the page.
+        time.sleep(8)
+        for button in driver.find_elements("css selector", ".mantine-Notification-closeButton"):
+            button.click()
+        for name, (values, angles) in SCENES.items():
+            for control, value in values:
+                page.controls[control].value = value
+            page.session.turn(*angles)
+            if name == "viewer_restyled":
+                for button in driver.find_elements("xpath", "//button[normalize-space(.)='Next style']"):
+                    driver.execute_script("arguments[0].click()", button)
+                    time.sleep(1)
+            _until(lambda: (page.shot and page.shot.fine and page.shot.scene == page.session.scene) or None)
+            time.sleep(3)
+            write_bytes(out / f"{name}.png", _small(driver.get_screenshot_as_png()))
+            print(out / f"{name}.png")
+    finally:
+        driver.quit()
+        viewer.stop()
+
+
+def browser() -> webdriver.Chrome:
+    """A Chromium without a screen.
+
+    Raises:
+        InputError: it is not there.
+    """
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if None in programs:
+        raise InputError("no browser: apt-get install --no-install-recommends chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    for option in (*OPTIONS, f"--window-size={WIDTH},{HEIGHT}"):
+        options.add_argument(option)
+    options.binary_location = programs[0]
+    return webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+
+
+def _until(told):
+    end = time.monotonic() + SECONDS
+    while time.monotonic() < end:
+        if (value := told()) is not None:
+            return value
+        time.sleep(0.1)
+    raise InputError(f"the page shows nothing within {SECONDS} s")
+
+
+def _small(png: bytes) -> bytes:
+    out = io.BytesIO()
+    Image.open(io.BytesIO(png)).convert("P", palette=Image.Palette.ADAPTIVE).save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

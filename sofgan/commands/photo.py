@@ -1,0 +1,56 @@
+"""`sofgan photo`: a person's photo as a head that turns: a film, a sheet, and a report of the fit."""
+
+import argparse
+import json
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.photo import PARSER, PhotoHead, fit_photo, parser_path, photo_parser, read_photo
+from sofgan.apps.results import Film, encode
+from sofgan.commands import common
+from sofgan.errors import InputError
+from sofgan.files import sha256_file, write_bytes
+from sofgan.progress import Progress
+
+FILM, SHEET, REPORT = "turned.webp", "sheet.png", "report.json"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("file", help="a photo: JPEG, PNG, WebP, TIFF, BMP or GIF")
+    parser.add_argument("--yaw", type=float, default=35.0, help="degrees that the film turns to either side")
+    parser.add_argument("--frames", type=common.count, default=36)
+    parser.add_argument("--fps", type=common.count, default=18, help="frames a second")
+    parser.add_argument("--seed", type=common.whole, default=0, help="of what the fit draws")
+    common.add_models(parser, "photo", f"folder to write {FILM}, {SHEET} and {REPORT} into")
+
+
+def turned(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> PhotoHead:
+    """The photo's head."""
+    return fit_photo(engine, read_photo(arguments.file, photo_parser(engine)), arguments.seed, progress)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Fit the photo and write the files.
+
+    Raises:
+        InputError: the folder is a file; or as `read_photo`.
+    """
+    if arguments.out.is_file():
+        raise InputError(f"--out {arguments.out} is a file: a folder is wanted")
+    engine, line = common.engine_of(arguments), common.Line()
+    head = turned(engine, arguments, line)
+    frames = head.film(arguments.frames, arguments.yaw, line)
+    record = common.record_of(engine, arguments)
+    record["models"] = record["models"] | {PARSER: sha256_file(parser_path(engine))}
+    record["photo"] = head.photo.sha256
+    files = {
+        FILM: encode(Film(frames, arguments.fps), ".webp", record),
+        SHEET: encode(head.sheet(arguments.yaw), ".png", record),
+        REPORT: (json.dumps(record | head.report, indent=1) + "\n").encode(),
+    }
+    for name, content in files.items():
+        write_bytes(arguments.out / name, content)
+        print(arguments.out / name)
+    for remark in head.report["remarks"]:
+        print(f"note: {remark}")
+    print(f"map's mIoU {head.report['map_miou']}, picture's distance {head.report['picture_distance']}")

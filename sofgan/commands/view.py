@@ -1,0 +1,50 @@
+"""`sofgan view`: a page on this machine in which heads are turned and restyled."""
+
+import argparse
+import threading
+from importlib.util import find_spec
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.results import Result
+from sofgan.commands import common
+from sofgan.errors import InputError
+from sofgan.progress import Progress
+from sofgan.viewer.exports import MAKERS
+from sofgan.viewer.scene import Scene
+
+# viser wants an older trimesh than the one that reads scans, of which it needs nothing here.
+INSTALL = "pip install --constraint constraints.txt --no-deps viser"
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument(
+        "--host", default="127.0.0.1", help="address to listen on: this machine alone (127.0.0.1)"
+    )
+    parser.add_argument("--port", type=common.count, default=8080)
+    common.add_models(parser)
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Result:
+    """What a visitor saved, for `sofgan replay`: the picture, film or mesh of a scene."""
+    scene, make_kind = Scene.of(arguments.scene), MAKERS[arguments.kind]
+    return make_kind(engine, scene, arguments.size, progress, arguments.views)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Serve until the process is interrupted.
+
+    Raises:
+        InputError: viser is not installed, or the port can't be had.
+    """
+    if find_spec("viser") is None:
+        raise InputError(f"the viewer needs the package viser: {INSTALL}")
+    from sofgan.viewer.server import Viewer
+
+    engine = common.engine_of(arguments)
+    viewer = Viewer(engine, arguments.host, arguments.port)
+    print(f"{viewer.url}   (Ctrl+C ends it)", flush=True)
+    try:
+        threading.Event().wait()
+    except KeyboardInterrupt:
+        viewer.stop()

@@ -1,0 +1,62 @@
+"""The starter's files, which lie beside this module, and the models in them."""
+
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+
+from sofgan.errors import InputError
+from sofgan.files import read_json, sha256_file
+from sofgan.siw.model import Siw, load_siw
+from sofgan.sof.sof import Sof, load_sof
+from sofgan.starter.quantize import quantized, restored
+from sofgan.training import load_model, save_model
+
+FOLDER = Path(__file__).parent
+FIELD, PAINTER, CARD = "field.pt", "painter.pt", "card.json"
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A field and a painter.
+
+    Attributes:
+        digests: sha256 of the starter's files, by their names.
+    """
+
+    sof: Sof
+    siw: Siw
+    digests: dict[str, str]
+
+
+def shrink(source: Path, target: Path) -> None:
+    """Write a model's file again with its large arrays in 8 bits."""
+    state, config = load_model(source)
+    save_model(target, quantized(state), config)
+
+
+def load_starter(device: str | torch.device = "cpu", folder: Path = FOLDER) -> Starter:
+    """The starter on a device.
+
+    Raises:
+        InputError: a file of it is not as the card beside it says.
+    """
+    card = read_json(folder / CARD)
+    digests = {name: sha256_file(folder / name) for name in (FIELD, PAINTER)}
+    if others := [name for name, digest in digests.items() if card["sha256"][name] != digest]:
+        raise InputError(
+            f"{folder / others[0]} is not the starter's file: install this package anew, or `git checkout` it"
+        )
+    sof, siw = (_load(folder / name, how, device) for name, how in ((FIELD, load_sof), (PAINTER, load_siw)))
+    return Starter(sof, siw, digests)
+
+
+def _load(path: Path, load: Callable, device: str | torch.device):
+    """The model of a small file, by the reader of large ones."""
+    state, config = load_model(path)
+    with tempfile.TemporaryDirectory() as folder:
+        whole = Path(folder, path.name)
+        save_model(whole, restored(state), config)
+        return load(whole, device)

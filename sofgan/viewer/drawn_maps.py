@@ -1,0 +1,68 @@
+"""Label maps that a visitor drew elsewhere and gives as a file."""
+
+import base64
+import io
+
+import numpy as np
+from PIL import Image
+
+from sofgan.errors import InputError
+from sofgan.labels import NUM_CLASSES, PALETTE, resize
+
+MOST_BYTES, SIDES = 4_000_000, (16, 2048)  # of a file, pixels
+TOLERANCE = 24  # distance in RGB (0..255) within which a color is a class'
+MOST_OFF = 0.02  # share of pixels that may be farther
+
+
+def read_map(content: bytes, size: int) -> np.ndarray:
+    """Labels (size, size) uint8 of a PNG: of class ids (gray), or of the colors in which maps are shown.
+
+    Raises:
+        InputError: it is no such file, too large, or its values are neither.
+    """
+    if len(content) > MOST_BYTES:
+        raise InputError(
+            f"a label map has {MOST_BYTES // 1_000_000} MB at most, this file has {len(content):,} bytes"
+        )
+    try:
+        with Image.open(io.BytesIO(content), formats=["PNG"]) as image:
+            if not all(SIDES[0] <= side <= SIDES[1] for side in image.size):
+                raise InputError(
+                    f"a label map has sides of {SIDES[0]} to {SIDES[1]} pixels, not {image.width} x {image.height}"
+                )
+            values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
+    except OSError as error:  # Pillow's own are.
+        raise InputError("a label map is a PNG, which this file is not, or it is damaged") from error
+    return resize(_ids(values), size)
+
+
+def _ids(values: np.ndarray) -> np.ndarray:
+    """Class ids of gray values or colors."""
+    if values.ndim == 2:
+        if values.max() >= NUM_CLASSES:
+            raise InputError(
+                f"a gray label map holds class ids up to {NUM_CLASSES - 1}, this one {values.max()}"
+            )
+        return values
+    colors, inverse = np.unique(values.reshape(-1, 3), axis=0, return_inverse=True)
+    distance = np.linalg.norm(colors[:, None].astype(float) - PALETTE, axis=-1)
+    off = float((distance.min(1) > TOLERANCE)[inverse].mean())
+    if off > MOST_OFF:
+        raise InputError(
+            f"{off:.0%} of the pixels have a color that is no class': save the map that is shown, paint in it with its "
+            "own colors, without soft edges"
+        )
+    return distance.argmin(1).astype(np.uint8)[inverse].reshape(values.shape[:2])
+
+
+def packed(labels: np.ndarray) -> str:
+    """A map as text, for records: equal maps are equal text."""
+    out = io.BytesIO()
+    Image.fromarray(labels).save(out, "PNG", optimize=True)
+    return base64.b64encode(out.getvalue()).decode()
+
+
+def unpacked(text: str) -> np.ndarray:
+    """The map of that text, as it was."""
+    with Image.open(io.BytesIO(base64.b64decode(text))) as image:
+        return np.array(image)

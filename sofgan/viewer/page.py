@@ -1,0 +1,277 @@
+"""A visitor's page: what it shows and what can be moved on it, by viser. All else is the session's."""
+
+import html
+import threading
+from dataclasses import dataclass
+
+import numpy as np
+import viser
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.looks import REGION_NAMES
+from sofgan.errors import UserError, sentence
+from sofgan.images import sheet
+from sofgan.progress import Progress
+from sofgan.viewer.canvas import compose
+from sofgan.viewer.scene import angles_of
+from sofgan.viewer.session import Session, Shot
+
+JPEG_QUALITY = 90
+PREVIEWS = 6  # looks that are shown beside each other
+AROUND = "Film around the head"
+NEXT, OWN, ALL_OWN = "Next style", "Look's own", "All own"
+FILMS = (".mp4", ".webp", ".gif")
+HIGHEST_SEED = 1_000_000
+SWATCH = (
+    "display:inline-block;width:1em;height:1em;border-radius:.2em;margin-right:.4em;vertical-align:-.15em;"
+)
+LIST = "display:grid;grid-template-columns:repeat(3,1fr);gap:.2em;padding:.3em .8em;font-size:.75em;white-space:nowrap"
+UNSEEN = "background:repeating-linear-gradient(45deg,#888 0 2px,transparent 2px 5px);"
+
+
+@dataclass
+class Bar(Progress):
+    """Listener that moves a page's bar."""
+
+    bar: viser.GuiInputHandle
+
+    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:  # noqa: ARG002
+        """Move the bar."""
+        self.bar.value = 100.0 * done / total
+
+
+class Page:
+    """One visitor's.
+
+    Args:
+        client: the visitor.
+        engine, places: see `Session`.
+    """
+
+    def __init__(self, client: viser.ClientHandle, engine: Engine, places: threading.Semaphore):
+        self.client, self.engine = client, engine
+        self.session = Session(engine, self._show, self._tell, places)
+        self.shot: Shot | None = None
+        self._aspect = client.camera.aspect
+        self._add_controls()
+        client.camera.on_update(self._moved)
+        self._moved(client.camera)
+        self.session.redraw()
+
+    def close(self) -> None:
+        """End the session."""
+        self.session.close()
+
+    # What is shown.
+
+    def _show(self, shot: Shot) -> None:
+        self.shot = shot
+        image = compose(shot, self._aspect, self.with_map.value)
+        self.client.scene.set_background_image(image, "jpeg", jpeg_quality=JPEG_QUALITY)
+        scene = shot.scene
+        what = "a drawn map" if scene.drawn else f"head {html.escape(scene.head)}"
+        self.status.content = (
+            f"{'Fine' if shot.fine else 'Coarse'}: {what}, look {scene.look}, "
+            f"yaw {round(scene.yaw)}°, pitch {round(scene.pitch)}°, zoom {scene.zoom:.2f}"
+        )
+        if shot.fine:
+            self.swatches.content = swatches(shot)
+
+    def _tell(self, text: str) -> None:
+        self.client.add_notification("This did not work", text, color="red")
+
+    def _moved(self, camera: viser.CameraHandle) -> None:
+        yaw, pitch, zoom = angles_of(camera.position - camera.look_at, self.engine.framing.distance)
+        self.session.turn(yaw, pitch, zoom)
+        if camera.aspect != self._aspect:
+            self._aspect = camera.aspect
+            self.session.redraw()
+
+    # What can be moved.
+
+    def _add_controls(self) -> None:
+        gui, self.controls = self.client.gui, {}
+        gui.add_markdown(f"Drag to turn the head, scroll to zoom.\n\nModels: {self.engine.source}.")
+        self.status = gui.add_markdown("")
+        self._add_head(gui)
+        self._add_look(gui)
+        self._add_regions(gui)
+        self._add_view(gui)
+        self._add_files(gui)
+
+    def _add_head(self, gui: viser.GuiApi) -> None:
+        scene, change = self.session.scene, self.session.change
+        with gui.add_folder("Head"):
+            head = gui.add_number("Seed", int(scene.head), min=0, max=HIGHEST_SEED, step=1)
+            another = gui.add_button("Another head")
+            psi = gui.add_slider(
+                "Psi", 0.0, 1.2, 0.05, scene.head_psi, hint="1: as drawn, 0: the average head"
+            )
+            other = gui.add_number("Other seed", int(scene.other_head), min=0, max=HIGHEST_SEED, step=1)
+            morph = gui.add_slider("Morph", 0.0, 1.0, 0.02, scene.morph, hint="towards the other head")
+        self.controls |= {"head": head, "other_head": other, "head_psi": psi, "morph": morph}
+        head.on_update(lambda _: change(head=str(int(head.value))))
+        other.on_update(lambda _: change(other_head=str(int(other.value))))
+        psi.on_update(lambda _: change(head_psi=psi.value))
+        morph.on_update(lambda _: change(morph=morph.value))
+
+        @another.on_click
+        def _(_) -> None:
+            head.value = int(head.value) + 1
+            change(head=str(int(head.value)))
+
+    def _add_look(self, gui: viser.GuiApi) -> None:
+        session, change = self.session, self.session.change
+        scene = session.scene
+        with gui.add_folder("Look"):
+            look = gui.add_number("Seed", scene.look, min=0, max=HIGHEST_SEED, step=1)
+            another = gui.add_button("Another look")
+            psi = gui.add_slider("Psi", 0.0, 1.2, 0.05, scene.psi, hint="1: as drawn, 0: the average style")
+            six = gui.add_button("Show the next six")
+            with gui.add_folder("The next six, on this head", visible=False) as shown:
+                sheet_of_six = gui.add_image(np.zeros((2, 3, 3), np.uint8))
+                choice = gui.add_button_group("Seed", ("0",))
+        self.controls |= {"look": look, "look_psi": psi, "six": choice}
+        look.on_update(lambda _: change(look=int(look.value)))
+        psi.on_update(lambda _: change(psi=psi.value))
+
+        def choose(seed: int) -> None:
+            look.value = seed
+            change(look=seed)
+
+        @another.on_click
+        def _(_) -> None:
+            choose(int(look.value) + 1)
+
+        @choice.on_click
+        def _(_) -> None:
+            choose(int(choice.value))
+
+        @six.on_click
+        def _(_) -> None:
+            seeds = range(int(look.value) + 1, int(look.value) + 1 + PREVIEWS)
+            sheet_of_six.image = sheet(session.previews(seeds), 3)
+            choice.options = tuple(map(str, seeds))
+            shown.visible = True
+
+    def _add_regions(self, gui: viser.GuiApi) -> None:
+        session = self.session
+        with gui.add_folder("Regions"):
+            self.swatches = gui.add_html("")
+            region = gui.add_dropdown("Region", REGION_NAMES, initial_value="hair")
+            seed = gui.add_number(
+                "Style of seed", session.scene.look, min=0, max=HIGHEST_SEED, step=1,
+                hint="the region takes this look's style",
+            )  # fmt: skip
+            buttons = gui.add_button_group("", (NEXT, OWN, ALL_OWN))
+
+        self.controls |= {"region": region, "region_seed": seed}
+
+        def restyle(value: int | None) -> None:
+            session.restyle(region.value, value)
+
+        @region.on_update
+        def _(_) -> None:
+            seed.value = dict(session.scene.regions).get(region.value, session.scene.look)
+
+        @seed.on_update
+        def _(event: viser.GuiEvent) -> None:
+            if (
+                event.client is not None
+            ):  # The visitor's own doing, and not what the choice of a region shows.
+                restyle(int(seed.value))
+
+        @buttons.on_click
+        def _(_) -> None:
+            if buttons.value == NEXT:
+                seed.value = int(seed.value) + 1
+                restyle(int(seed.value))
+                return
+            if buttons.value == OWN:
+                restyle(None)
+            else:
+                session.change(regions=())
+            seed.value = session.scene.look
+
+    def _add_view(self, gui: viser.GuiApi) -> None:
+        with gui.add_folder("View"):
+            self.with_map = gui.add_checkbox("Label map", True)
+            front = gui.add_button("From the front")
+            drawn = gui.add_upload_button(
+                "Paint a label map", mime_type="image/png",
+                hint="a PNG of class ids, or in the colors of the map; drag to go back to the head",
+            )  # fmt: skip
+        self.with_map.on_update(lambda _: self.session.redraw())
+
+        @front.on_click
+        def _(_) -> None:
+            framing, camera = self.engine.framing, self.client.camera
+            with self.client.atomic():
+                camera.up_direction = (0.0, 1.0, 0.0)
+                camera.look_at = (0.0, framing.target_y, 0.0)
+                camera.position = (0.0, framing.target_y, framing.distance)
+            self.session.turn(0.0, 0.0)
+
+        @drawn.on_upload
+        def _(_) -> None:
+            try:
+                self.session.draw(drawn.value.content)
+            except UserError as error:
+                self._tell(sentence(error))
+
+    def _add_files(self, gui: viser.GuiApi) -> None:
+        with gui.add_folder("Save"):
+            picture = gui.add_button("Picture")
+            suffix = gui.add_dropdown("Film as", FILMS, initial_value=FILMS[0])
+            keep = gui.add_button("Keep this view for a film")
+            forget = gui.add_button("Forget the views", visible=False)
+            film = gui.add_button(AROUND)
+            mesh = gui.add_button("Mesh")
+            bar = gui.add_progress_bar(0.0, visible=False)
+        buttons = (picture, film, mesh)
+
+        def save(kind: str, ending: str) -> None:
+            for button in buttons:
+                button.disabled = True
+            bar.value, bar.visible = 0.0, True
+            try:
+                content = self.session.export(kind, ending, Bar(bar))
+                self.client.send_file_download(f"{kind}{ending}", content, save_immediately=True)
+            except UserError as error:
+                self._tell(sentence(error))
+            finally:
+                bar.visible = False
+                for button in buttons:
+                    button.disabled = False
+
+        def tell_views() -> None:
+            count = len(self.session.views)
+            forget.visible = count > 0
+            forget.label = f"Forget the {count} views" if count > 1 else "Forget the view"
+            film.label = f"Film through the {count} views" if count > 1 else AROUND
+
+        @keep.on_click
+        def _(_) -> None:
+            self.session.keep_view()
+            tell_views()
+
+        @forget.on_click
+        def _(_) -> None:
+            self.session.views.clear()
+            tell_views()
+
+        picture.on_click(lambda _: save("picture", ".png"))
+        film.on_click(lambda _: save("film", suffix.value))
+        mesh.on_click(lambda _: save("mesh", ".glb"))
+
+
+def swatches(shot: Shot) -> str:
+    """HTML list of the regions: mean color of each in the shot, hatched where it shows none, and the seed of its
+    style."""
+    seeds, cells = dict(shot.scene.regions), []
+    for region, color in shot.colors().items():
+        fill = UNSEEN if color is None else f"background:rgb{color};"
+        name = f"<b>{region}</b>" if region in seeds else region
+        seed = seeds.get(region, shot.scene.look)
+        cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{seed}</small></div>')
+    return f'<div style="{LIST}">{"".join(cells)}</div>'

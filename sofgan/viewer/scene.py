@@ -1,0 +1,97 @@
+"""What a visitor looks at: all that a picture depends on, but for the models."""
+
+from dataclasses import asdict, dataclass, replace
+
+import numpy as np
+from torch import Tensor
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.looks import Look, region_index
+from sofgan.cameras import Camera
+
+YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)  # as far as a camera goes; degrees, factor
+
+
+@dataclass(frozen=True)
+class Scene:
+    """A head in a look, seen from a camera.
+
+    Attributes:
+        head, other_head: seeds of heads, or names of the field's own.
+        morph: share of the way from the first to the other.
+        head_psi: heads towards the mean one: 1 not at all, 0 fully.
+        look: seed of the style of all regions.
+        psi: styles towards the average one.
+        regions: seeds of the styles of single regions, by the region's name.
+        yaw, pitch: degrees; positive to the head's left and up.
+        zoom: factor of the focal length.
+        drawn: a label map that is painted in the place of the head's, as `drawn_maps.packed` gives it; "": none.
+    """
+
+    head: str = "0"
+    other_head: str = "1"
+    morph: float = 0.0
+    head_psi: float = 1.0
+    look: int = 0
+    psi: float = 0.7
+    regions: tuple[tuple[str, int], ...] = ()
+    yaw: float = 0.0
+    pitch: float = 0.0
+    zoom: float = 1.0
+    drawn: str = ""
+
+    def restyled(self, region: str, seed: int | None) -> "Scene":
+        """This scene with a region in the style of that seed, or in the look's own again (None).
+
+        Raises:
+            InputError: there is no such region.
+        """
+        region_index(region)
+        regions = {name: one for name, one in self.regions if name != region}
+        if seed is not None:
+            regions[region] = seed
+        return replace(self, regions=tuple(sorted(regions.items())))
+
+    def turned(self, yaw: float, pitch: float, zoom: float) -> "Scene":
+        """This scene from another camera, as far as one goes."""
+        limited = (min(max(value, low), high) for value, (low, high) in zip((yaw, pitch, zoom), LIMITS))
+        yaw, pitch, zoom = (round(float(value), 3) for value in limited)
+        moved = replace(self, yaw=yaw, pitch=pitch, zoom=zoom)
+        return moved if moved == self else replace(moved, drawn="")  # A drawn map has no other side.
+
+    def code_of(self, engine: Engine) -> Tensor:
+        """Code (Z,) of the head."""
+        code = engine.head(self.head, self.head_psi)
+        return code.lerp(engine.head(self.other_head, self.head_psi), self.morph) if self.morph else code
+
+    def look_of(self, engine: Engine) -> Look:
+        """Styles of the regions."""
+        look = engine.look(self.look, self.psi)
+        for region, seed in self.regions:
+            look = look.restyled(region, engine.look(seed, self.psi))
+        return look
+
+    def camera_of(self, engine: Engine, size: int) -> Camera:
+        """Camera for maps of so many pixels along a side."""
+        return engine.camera(self.yaw, self.pitch, size, self.zoom)
+
+    def to_mapping(self) -> dict:
+        """Plain data, for `of`."""
+        return asdict(self) | {"regions": dict(self.regions)}
+
+    @classmethod
+    def of(cls, mapping: dict) -> "Scene":
+        """The scene of plain data."""
+        return cls(**{**mapping, "regions": tuple(sorted(mapping["regions"].items()))})
+
+
+LIMITS = (YAWS, PITCHES, ZOOMS)
+
+
+def angles_of(offset: np.ndarray, distance: float) -> tuple[float, float, float]:
+    """Yaw and pitch in degrees, and zoom, of a camera at an offset (3,) from the point that it orbits; at `distance`
+    the zoom is 1."""
+    x, y, z = (float(value) for value in offset)
+    length = max(float(np.linalg.norm(offset)), 1e-6)
+    yaw, pitch = np.degrees(np.arctan2(x, z)), np.degrees(np.arcsin(np.clip(y / length, -1, 1)))
+    return float(yaw), float(pitch), distance / length

@@ -1,0 +1,96 @@
+"""The server of the viewer: a page for each visitor, on this machine alone unless it is told otherwise."""
+
+import socket
+import threading
+
+import viser
+
+from sofgan import runtime
+from sofgan.apps.engine import Engine
+from sofgan.errors import InputError
+from sofgan.viewer.page import Page
+from sofgan.viewer.scene import Scene
+
+LOOPBACK, PORT = "127.0.0.1", 8080
+MOST_VISITORS = 8  # at a time; each has a thread, and grids of a head
+
+
+class Viewer:
+    """A running server; `stop` ends it.
+
+    Args:
+        engine: serves all visitors.
+        host, port: where it listens.
+
+    Raises:
+        InputError: the port is taken, or the host is no address of this machine.
+    """
+
+    def __init__(self, engine: Engine, host: str = LOOPBACK, port: int = PORT):
+        check_free(host, port)
+        self.engine, self.pages = engine, {}
+        self._lock, self._places = threading.Lock(), threading.Semaphore(max(1, runtime.threads()))
+        self.server = viser.ViserServer(host, port, label="SofGAN", verbose=False)
+        self._prepare()
+        self.server.on_client_connect(self._came)
+        self.server.on_client_disconnect(self._left)
+        # The first quick view compiles its walk: while the first visitor looks at a coarse one.
+        scene = Scene()
+        view = (scene.code_of(engine), scene.camera_of(engine, 16))
+        self._warm_up = threading.Thread(target=engine.quick_view, args=view, name="warm up", daemon=True)
+        self._warm_up.start()
+
+    @property
+    def url(self) -> str:
+        """Address of the page."""
+        return f"http://{self.server.get_host()}:{self.server.get_port()}"
+
+    def stop(self) -> None:
+        """End all sessions and the server; what is being computed is waited for, as a process can't end amid it."""
+        with self._lock:
+            pages, self.pages = list(self.pages.values()), {}
+        for page in pages:
+            page.close()
+        self.server.stop()
+        self._warm_up.join()
+
+    def _prepare(self) -> None:
+        framing, server = self.engine.framing, self.server
+        server.gui.configure_theme(dark_mode=True, show_logo=False, show_share_button=False)
+        server.gui.main_panel.dock_right()
+        server.scene.set_up_direction("+y")
+        camera = server.initial_camera
+        camera.up = (0.0, 1.0, 0.0)
+        camera.look_at = (0.0, framing.target_y, 0.0)
+        camera.position = (0.0, framing.target_y, framing.distance)
+
+    def _came(self, client: viser.ClientHandle) -> None:
+        with self._lock:
+            if len(self.pages) < MOST_VISITORS:
+                self.pages[client.client_id] = Page(client, self.engine, self._places)
+                return
+        client.gui.add_markdown(
+            f"{MOST_VISITORS} pages are open, as many as there may be: close one, then reload."
+        )
+
+    def _left(self, client: viser.ClientHandle) -> None:
+        with self._lock:
+            page = self.pages.pop(client.client_id, None)
+        if page:
+            page.close()
+
+
+def check_free(host: str, port: int) -> None:
+    """See that a port can be listened on: viser itself would silently take another one.
+
+    Raises:
+        InputError: it can't.
+    """
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise InputError(
+                f"can't listen on {host}:{port} ({error.strerror}): name another --port"
+            ) from error

@@ -1,0 +1,180 @@
+"""A visitor's session: the scene, and a worker that shows it, first coarse, then fine. It has no user interface."""
+
+import threading
+import traceback
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from sofgan.apps.engine import Engine
+from sofgan.apps.looks import REGION_NAMES
+from sofgan.apps.results import encode, record_of
+from sofgan.errors import UserError, sentence
+from sofgan.labels import STYLE_GROUPS, resize
+from sofgan.progress import SILENT, Progress
+from sofgan.viewer.drawn_maps import packed, read_map, unpacked
+from sofgan.viewer.exports import MAKERS
+from sofgan.viewer.newest import Newest
+from sofgan.viewer.scene import Scene
+
+COARSE = 48  # pixels of a head's map before it is baked
+REST = 0.15  # seconds without a new wish after which a scene is shown fine
+LARGEST = 256  # pixels of maps
+HEAD = {"head", "other_head", "morph", "head_psi"}  # fields of a scene that another head has
+
+
+@dataclass(frozen=True)
+class Shot:
+    """A scene as it is shown.
+
+    Attributes:
+        labels: (S, S) uint8.
+        picture: (R, R, 3) uint8, painted from that map.
+        fine: the map is the field's own, else one of fewer pixels or of the baked grid.
+    """
+
+    scene: Scene
+    labels: np.ndarray
+    picture: np.ndarray
+    fine: bool
+
+    def colors(self) -> dict[str, tuple[int, int, int] | None]:
+        """Mean color in the picture of each region; None of one that it doesn't show."""
+        labels = resize(self.labels, len(self.picture))
+        shown = {}
+        for region, group in zip(REGION_NAMES, STYLE_GROUPS):
+            inside = np.isin(labels, group)
+            mean = self.picture[inside].mean(0).round() if inside.any() else None
+            shown[region] = None if mean is None else tuple(int(value) for value in mean)
+        return shown
+
+
+class Session:
+    """One visitor's. Calls return at once, but for `export`.
+
+    Args:
+        engine: may serve several sessions: what it keeps depends on no visitor.
+        show: is given each shot, by the worker's thread.
+        tell: is given a sentence where a scene can't be shown.
+        places: as many sessions as it has compute at a time.
+
+    Attributes:
+        scene: as it was asked for last.
+        views: yaw, pitch and zoom of each view that was kept for a film.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        show: Callable[[Shot], None],
+        tell: Callable[[str], None],
+        places: threading.Semaphore,
+    ):
+        self.engine, self.scene = engine, Scene()
+        self.size = min(engine.siw.generator.config.label_size, LARGEST)
+        self.views: list[tuple[float, float, float]] = []
+        self._show, self._tell, self._places = show, tell, places
+        self._lock = threading.Lock()  # of the scene: wishes come from several threads
+        self._worker = Newest(self._render, self._failed, "session")
+
+    def change(self, **fields) -> None:
+        """Change fields of the scene; another head takes the place of a drawn map."""
+        drawn = {"drawn": ""} if HEAD & set(fields) else {}
+        self._alter(lambda scene: replace(scene, **(drawn | fields)))
+
+    def restyle(self, region: str, seed: int | None) -> None:
+        """Give a region the style of a seed; None: the look's own again."""
+        self._alter(lambda scene: scene.restyled(region, seed))
+
+    def turn(self, yaw: float, pitch: float, zoom: float = 1.0) -> None:
+        """Move the camera: degrees, and a factor."""
+        self._alter(lambda scene: scene.turned(yaw, pitch, zoom))
+
+    def draw(self, content: bytes) -> None:
+        """Paint a label map in the place of the head's, until the camera moves or another head is asked for.
+
+        Args:
+            content: of its PNG file, see `read_map`.
+
+        Raises:
+            InputError: it can't be used.
+        """
+        self.change(drawn=packed(read_map(content, self.size)))
+
+    def keep_view(self) -> None:
+        """Keep the camera for a film."""
+        scene = self.scene
+        self.views.append((scene.yaw, scene.pitch, scene.zoom))
+
+    def previews(self, seeds: Sequence[int]) -> np.ndarray:
+        """Pictures (N, R, R, 3) uint8 of the scene in other looks, of those seeds; its map may be of few pixels."""
+        scene, engine = self.scene, self.engine
+        with self._places:
+            labels = self._labels(scene, COARSE if not scene.drawn else self.size)
+            return np.stack([engine.paint(labels, engine.look(seed, scene.psi)) for seed in seeds])
+
+    def redraw(self) -> None:
+        """Show the scene anew."""
+        self._worker.put(self.scene)
+
+    def wait(self, seconds: float = 60.0) -> bool:
+        """Wait until the scene is shown fine; whether it is within so many seconds."""
+        return self._worker.wait(seconds)
+
+    def close(self) -> None:
+        """End the worker."""
+        self._worker.close()
+
+    def export(self, kind: str, suffix: str, progress: Progress = SILENT) -> bytes:
+        """A file of the scene with a record by which `sofgan replay` makes it again.
+
+        Args:
+            kind: picture, film or mesh.
+            suffix: ending of its format, such as ".png".
+
+        Raises:
+            InputError: a file with that ending can't hold it.
+        """
+        scene = self.scene
+        arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": list(self.views)}
+        made = MAKERS[kind](self.engine, scene, self.size, progress, self.views)
+        return encode(made, suffix, record_of("view", arguments, self.engine))
+
+    def _alter(self, how: Callable[[Scene], Scene]) -> None:
+        with self._lock:
+            scene = how(self.scene)
+            if scene == self.scene:
+                return
+            self.scene = scene
+            self._worker.put(scene)
+
+    def _labels(self, scene: Scene, size: int) -> np.ndarray:
+        """The scene's label map, of so many pixels where it is the field's."""
+        if scene.drawn:
+            return unpacked(scene.drawn)
+        return self.engine.view(scene.code_of(self.engine), scene.camera_of(self.engine, size)).labels
+
+    def _render(self, scene: Scene, overtaken: Callable[..., bool]) -> None:
+        engine = self.engine
+        code, look = scene.code_of(engine), scene.look_of(engine)
+        with self._places:
+            if engine.is_baked(code) and not scene.drawn:
+                labels = engine.quick_view(code, scene.camera_of(engine, self.size)).labels
+            else:
+                labels = self._labels(scene, min(COARSE, self.size))
+            self._show(Shot(scene, labels, engine.paint(labels, look), bool(scene.drawn)))
+        if scene.drawn or overtaken(REST):
+            return
+        with self._places:
+            labels = self._labels(scene, self.size)
+            if not overtaken():
+                self._show(Shot(scene, labels, engine.paint(labels, look), True))
+        if engine.can_bake and not engine.is_baked(code) and not overtaken(REST):
+            with self._places:
+                engine.baked(code)
+
+    def _failed(self, error: Exception) -> None:
+        if not isinstance(error, UserError):
+            traceback.print_exception(error)
+        self._tell(sentence(error))

@@ -1,0 +1,122 @@
+"""The starter: 8 bits lose little, its files are as its card says, it shows heads and is used where no model is."""
+
+import shutil
+
+import numpy as np
+import pytest
+import torch
+
+from sofgan.__main__ import main
+from sofgan.apps.engine import Engine
+from sofgan.apps.results import read_record
+from sofgan.errors import InputError
+from sofgan.files import read_json
+from sofgan.labels import CLOTH, EYE, HAIR, NECK, SKIN
+from sofgan.seeds import torch_generator
+from sofgan.siw.model import save_siw
+from sofgan.sof.sof import save_sof
+from sofgan.starter import make
+from sofgan.starter.files import CARD, FIELD, FOLDER, PAINTER, load_starter
+from sofgan.starter.quantize import HIGHEST, quantized, restored, row_shape
+
+
+@pytest.fixture(scope="module")
+def engine() -> Engine:
+    return Engine.starter()
+
+
+@pytest.mark.parametrize("shape", [(64, 48, 10, 10), (64, 64, 3, 3), (32, 128), (5000,), (300, 20)])
+def test_each_number_is_off_by_half_a_scale_at_most(shape):
+    value = torch.randn(shape, generator=torch_generator(0, "test"))
+    value *= torch.logspace(-4, 4, shape[0]).reshape(-1, *[1] * (len(shape) - 1))  # rows of unlike size
+    again = restored(quantized({"x": value}))["x"]
+    assert again.shape == value.shape and again.dtype == torch.float32
+    rows, length = row_shape(shape)
+    error = (again - value).abs().reshape(rows, length).amax(1)
+    highest = value.abs().reshape(rows, length).amax(1)
+    assert (error <= 0.501 * highest / HIGHEST).all()
+
+
+def test_small_and_whole_arrays_stay_as_they_are():
+    state = {"few": torch.randn(8, 8), "ids": torch.arange(9000), "zeros": torch.zeros(100, 100)}
+    small = quantized(state)
+    assert (
+        small["few"] is state["few"] and small["ids"] is state["ids"] and small["zeros"].dtype == torch.int8
+    )
+    assert all((value == state[name]).all() for name, value in restored(small).items())
+
+
+def test_the_files_are_small_and_their_losses_are_told():
+    card = read_json(FOLDER / CARD)
+    assert card["bytes"] == {name: (FOLDER / name).stat().st_size for name in (FIELD, PAINTER)}
+    assert sum(card["bytes"].values()) < make.LIMIT
+    assert card["figures"]["painter_psnr_db"] > 40 and card["figures"]["map_agreement"] > 0.995
+
+
+def test_it_shows_heads(engine):
+    camera = engine.camera(0, 0, 64)
+    look, other = engine.look(0), engine.look(1)
+    for seed in range(3):
+        labels = engine.view(engine.head(seed), camera).labels
+        shares = {name: (labels == name).mean() for name in (SKIN, HAIR, EYE, NECK, CLOTH)}
+        assert 0.1 < shares[SKIN] < 0.4 and min(shares[HAIR], shares[CLOTH]) > 0.02
+        side = engine.view(engine.head(seed), engine.camera(30, 0, 64)).labels
+        assert (side != labels).mean() > 0.03
+        pictures = [engine.paint(labels, one).astype(float) for one in (look, other)]
+        assert pictures[0].std() > 20 and np.abs(pictures[0] - pictures[1]).mean() > 8
+
+
+def test_other_files_are_refused(tmp_path):
+    shutil.copytree(FOLDER, tmp_path / "starter")
+    content = bytearray((tmp_path / "starter" / PAINTER).read_bytes())
+    content[5000] ^= 1
+    (tmp_path / "starter" / PAINTER).write_bytes(content)
+    with pytest.raises(InputError, match="painter.pt is not the starter's file"):
+        load_starter(folder=tmp_path / "starter")
+
+
+def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
+    monkeypatch.setattr(make, "HEADS", 3)
+    save_sof(tmp_path / "sof_inverted.pt", engine.sof)
+    save_siw(tmp_path / "siw.pt", engine.siw)
+    assert make.main(["--models", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    figures = read_json(tmp_path / "out" / CARD)["figures"]
+    # 8 bits already: nothing is lost.
+    assert figures["map_agreement"] > 0.999 and figures["painter_psnr_db"] > 55
+    assert "painter_psnr_db" in capsys.readouterr().out
+    again = load_starter(folder=tmp_path / "out")
+    assert torch.allclose(again.sof.codes, engine.sof.codes, rtol=1e-5)
+    with pytest.raises(InputError, match="1000 at most"):
+        make.make(tmp_path, tmp_path / "out", limit=1000)
+
+
+def test_what_is_lost_is_measured(engine, monkeypatch):
+    """Figures of models that differ say so."""
+    monkeypatch.setattr(make, "HEADS", 3)
+    worse = Engine.starter()
+    with torch.no_grad():
+        worse.siw.generator.blocks[-1].to_rgb.weight.mul_(1.5)
+        worse.sof.model.field.base.mul_(0.9)
+    lost = make.figures((engine.sof, engine.siw), (worse.sof, worse.siw))
+    assert lost["painter_psnr_db"] < 35 and lost["map_agreement"] < 0.999
+    assert lost["picture_psnr_db"] < lost["painter_psnr_db"] + 1
+
+
+def test_models_are_taken_where_both_are_there(workdir, engine):
+    assert Engine.open().source.endswith("(models has no sof_inverted.pt and no siw.pt)")
+    (workdir / "models").mkdir()
+    save_siw("models/siw.pt", engine.siw)
+    assert Engine.open().source.endswith("(models has no sof_inverted.pt)")
+    save_sof("models/sof_inverted.pt", engine.sof)
+    assert Engine.open().source == "models" and set(Engine.open().digests) == {"sof_inverted.pt", "siw.pt"}
+    assert set(Engine.open("starter").digests) == {FIELD, PAINTER}
+
+
+def test_verbs_use_it_and_say_so(workdir, capsys):
+    words = ["generate", "--heads", "1", "--looks", "1", "--size", "64", "--threads", "1"]
+    assert main(words) == 0
+    told = capsys.readouterr().err
+    assert told.count("\n") == 1 and "the starter model of the package" in told and "no siw.pt" in told
+    assert read_record("heads.png")["models"] == read_json(FOLDER / CARD)["sha256"]
+    assert main(["replay", "heads.png", "--models", "starter", "--threads", "1"]) == 0
+    assert capsys.readouterr().err == ""

@@ -1,0 +1,319 @@
+"""The page in a real browser, Debian's Chromium without a screen: what a visitor does and sees."""
+
+import io
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from sofgan.__main__ import main
+from sofgan.apps.engine import Engine
+from sofgan.apps.results import read_record
+from sofgan.commands import view
+from sofgan.errors import InputError
+from sofgan.labels import BACKGROUND, CLOTH, HAIR, SKIN, colorize, resize
+
+pytest.importorskip("viser")
+from sofgan.viewer import server
+from sofgan.viewer.canvas import SIDE, layout
+from sofgan.viewer.server import MOST_VISITORS, Viewer
+
+SECONDS = 90  # that a page may take, of a browser that draws by the CPU beside other tests
+OFF = 3.0  # mean difference of what is shown and what was painted: scaled, packed as JPEG, scaled again
+OPTIONS = (
+    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,800", "--use-angle=swiftshader",
+    "--enable-unsafe-swiftshader",
+)  # fmt: skip
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@pytest.fixture(scope="module")
+def viewer():
+    made = Viewer(Engine.starter(), port=free_port())
+    yield made
+    made.stop()
+
+
+@pytest.fixture(scope="module")
+def driver(tmp_path_factory):
+    webdriver = pytest.importorskip(
+        "selenium.webdriver", reason="pip install selenium: the browser is driven by it"
+    )
+    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
+    if not all(programs):
+        pytest.skip("no browser: apt-get install chromium chromium-driver")
+    options = webdriver.ChromeOptions()
+    for option in OPTIONS:
+        options.add_argument(option)
+    options.binary_location = programs[0]
+    made = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+    made.downloads = tmp_path_factory.mktemp("downloads")
+    yield made
+    made.quit()
+
+
+class Tab:
+    """A page in a window of its own, and the server's side of it."""
+
+    def __init__(self, driver, viewer):
+        known = set(viewer.pages)
+        self.driver = driver
+        driver.switch_to.new_window("window")
+        self.window = driver.current_window_handle
+        driver.execute_cdp_cmd(
+            "Browser.setDownloadBehavior", {"behavior": "allow", "downloadPath": str(driver.downloads)}
+        )
+        driver.get(viewer.url)
+        # Over the map there would be a warning that this browser has no GPU.
+        driver.execute_script(
+            "const style = document.createElement('style');"
+            "style.textContent = '[class*=Notifications] { display: none !important }';"
+            "document.head.append(style)"
+        )
+        self.page = until(lambda: next((viewer.pages[one] for one in set(viewer.pages) - known), None))
+
+    def canvas(self):
+        self.driver.switch_to.window(self.window)
+        canvases = self.driver.find_elements("tag name", "canvas")
+        return max(canvases, key=lambda one: one.rect["width"] * one.rect["height"])
+
+    def tiles(self) -> list[np.ndarray]:
+        """Label map and picture as the browser shows them, (T, T, 3) float each."""
+        rect = self.canvas().rect
+        screen = Image.open(io.BytesIO(self.driver.get_screenshot_as_png())).convert("RGB")
+        places = layout(rect["width"] / rect["height"], 2)
+        scale = rect["width"] / places.width
+        boxes = []
+        for left, top in places.corners:
+            x, y = rect["x"] + left * scale, rect["y"] + top * scale
+            boxes.append((round(x), round(y), round(x + SIDE * scale), round(y + SIDE * scale)))
+        return [np.asarray(screen.crop(box).resize((128, 128)), float) for box in boxes]
+
+    def shown(self) -> list[np.ndarray]:
+        """The tiles, once they show the session's scene fine."""
+
+        def look():
+            shot = self.page.shot
+            if not (shot and shot.fine and shot.scene == self.page.session.scene):
+                return None
+            pair = (Image.fromarray(one).resize((128, 128)) for one in (colorize(shot.labels), shot.picture))
+            tiles, expected = self.tiles(), [np.asarray(one, float) for one in pair]
+            off = [float(np.abs(tile - one).mean()) for tile, one in zip(tiles, expected)]
+            return tiles if max(off) < OFF else None
+
+        return until(look)
+
+    def click(self, text: str) -> None:
+        self.driver.switch_to.window(self.window)
+        button = self.driver.find_element("xpath", f"//button[normalize-space(.)={text!r}]")
+        self.driver.execute_script("arguments[0].click()", button)
+
+
+def until(told, seconds: float = SECONDS):
+    """What a function gives, once it gives something."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        if (value := told()) is not None:
+            return value
+        time.sleep(0.1)
+    raise AssertionError(f"nothing within {seconds} s")
+
+
+@pytest.fixture(scope="module")
+def tabs(driver, viewer):
+    made = [Tab(driver, viewer) for _ in range(2)]
+    for tab in made:
+        tab.shown()
+    return made
+
+
+def labels_of(tab) -> np.ndarray:
+    return resize(tab.page.shot.labels, 128)
+
+
+def test_the_map_shows_the_classes_and_the_picture_a_head(tabs):
+    names, picture = tabs[0].shown()
+    labels = labels_of(tabs[0])
+    for label in (SKIN, HAIR, CLOTH):
+        assert np.median(names[labels == label], 0).std() > 5
+    assert (
+        len({tuple(np.median(names[labels == label], 0)) for label in (BACKGROUND, SKIN, HAIR, CLOTH)}) == 4
+    )
+    assert picture.std() > 20
+
+
+def test_a_drag_turns_the_head_here_and_not_on_the_other_page(driver, tabs):
+    from selenium.webdriver import ActionChains
+
+    first, second = tabs
+    before, other = first.shown(), second.shown()
+    yaw = first.page.session.scene.yaw
+    canvas = first.canvas()
+    ActionChains(driver).move_to_element(canvas).click_and_hold().move_by_offset(90, 0).move_by_offset(
+        30, 10
+    ).release().perform()
+    until(lambda: True if abs(first.page.session.scene.yaw - yaw) > 5 else None)
+    time.sleep(0.5)
+    after = first.shown()
+    assert np.abs(after[0] - before[0]).mean() > 8 and np.abs(after[1] - before[1]).mean() > 5
+    assert all(np.abs(now - then).mean() < 1 for now, then in zip(second.shown(), other))
+    assert second.page.session.scene.yaw == 0
+
+
+def test_a_regions_style_changes_that_region_and_others_hardly(tabs):
+    first, second = tabs
+    before, other, labels = first.shown()[1], second.shown()[1], labels_of(first)
+    first.click("Next style")
+    until(lambda: True if dict(first.page.session.scene.regions) == {"hair": 1} else None)
+
+    def changed():
+        """The picture's change, once the hair has changed: of so few pixels that `shown` might take it for noise."""
+        change = np.abs(first.shown()[1] - before).mean(-1)
+        return change if change[labels == HAIR].mean() > 8 else None
+
+    change = until(changed)
+    assert change[labels == HAIR].mean() > 5 * max(change[labels == part].mean() for part in (SKIN, CLOTH))
+    assert np.abs(second.shown()[1] - other).mean() < 1 and second.page.session.scene.regions == ()
+    first.click("Look's own")
+    until(lambda: True if not first.page.session.scene.regions else None)
+    until(lambda: True if np.abs(first.shown()[1] - before).mean() < 0.3 else None)
+
+
+def test_a_picture_is_saved_as_it_is_shown(driver, tabs):
+    first = tabs[0]
+    shown = first.shown()[1]
+    first.click("Picture")
+    path = until(lambda: next(driver.downloads.glob("picture*.png"), None))
+    time.sleep(0.2)
+    saved = np.asarray(Image.open(path).resize((128, 128)), float)
+    assert np.abs(saved - shown).mean() < 6
+    assert path.read_bytes() == first.page.session.export("picture", ".png")
+    assert read_record(path)["arguments"]["scene"] == first.page.session.scene.to_mapping()
+
+
+def test_another_head_and_look_are_asked_for(tabs):
+    first = tabs[0]
+    before = first.shown()
+    first.click("Another head")
+    until(lambda: True if first.page.session.scene.head == "1" else None)
+    head = first.shown()
+    assert np.abs(head[0] - before[0]).mean() > 3
+    first.click("Another look")
+    until(lambda: True if first.page.session.scene.look == 1 else None)
+    look = first.shown()
+    assert np.abs(look[1] - head[1]).mean() > 8 and np.abs(look[0] - head[0]).mean() < 2
+
+
+def test_one_of_six_looks_is_chosen(tabs):
+    first = tabs[0]
+    look = first.page.session.scene.look
+    first.click("Show the next six")
+    seed = str(look + 3)
+    until(lambda: True if seed in first.page.controls["six"].options else None)
+    until(lambda: first.driver.find_elements("xpath", f"//button[normalize-space(.)={seed!r}]") or None)
+    first.click(seed)
+    until(lambda: True if first.page.session.scene.look == look + 3 else None)
+    assert first.page.controls["look"].value == look + 3
+
+
+def test_a_label_map_is_dropped_in_and_painted(driver, tabs, tmp_path):
+    first = tabs[0]
+    edited = first.page.shot.labels.copy()
+    first.shown()
+    edited[:, : edited.shape[1] // 2] = BACKGROUND
+    Image.fromarray(colorize(edited)).save(tmp_path / "edited.png")
+    (tmp_path / "other.png").write_bytes(b"no picture")
+    driver.switch_to.window(first.window)
+    field = driver.find_element("css selector", "input[type=file]")
+    field.send_keys(str(tmp_path / "edited.png"))
+    until(lambda: True if first.page.session.scene.drawn else None)
+    names, _ = first.shown()
+    assert (first.page.shot.labels == edited).all() and names[:, :60].mean() < 1 < names[:, 68:].mean()
+    driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "other.png"))
+    told = until(
+        lambda: driver.find_elements("xpath", "//*[contains(text(), 'a label map is a PNG')]") or None
+    )
+    assert told and (first.page.shot.labels == edited).all()
+    first.click("From the front")
+    until(lambda: True if not first.page.session.scene.drawn else None)
+
+
+def test_views_are_kept_for_a_film(tabs):
+    first = tabs[0]
+    for count in (1, 2):
+        first.click("Keep this view for a film")
+        until(lambda count=count: True if len(first.page.session.views) == count else None)
+    until(
+        lambda: (
+            first.driver.find_elements("xpath", "//button[contains(., 'Film through the 2 views')]") or None
+        )
+    )
+    first.click("Forget the 2 views")
+    until(lambda: True if not first.page.session.views else None)
+    assert not tabs[1].page.session.views
+
+
+def test_a_page_that_is_closed_ends_its_session(driver, viewer, tabs):
+    tab = Tab(driver, viewer)
+    tab.shown()
+    driver.switch_to.window(tab.window)
+    driver.close()
+    until(lambda: True if tab.page not in viewer.pages.values() else None)
+    until(lambda: True if not tab.page.session._worker._thread.is_alive() else None)
+    driver.switch_to.window(tabs[0].window)
+    assert len(viewer.pages) == 2 < MOST_VISITORS
+
+
+def test_it_listens_on_this_machine_alone_and_takes_no_port_of_others(viewer, capsys):
+    assert viewer.url.startswith("http://127.0.0.1:")
+    port = viewer.server.get_port()
+    with pytest.raises(InputError, match=f"127.0.0.1:{port} .*name another --port"):
+        Viewer(viewer.engine, port=port)
+    assert main(["view", "--models", "starter", "--threads", "1", "--port", str(port)]) == 1
+    assert "name another --port" in capsys.readouterr().err
+    with pytest.raises(OSError):  # Who listens everywhere is found there too.
+        socket.create_connection(("127.0.0.2", port), 2).close()
+
+
+def test_more_visitors_than_there_may_be_are_told_so(viewer, monkeypatch):
+    monkeypatch.setattr(server, "MOST_VISITORS", len(viewer.pages))
+    told = []
+    gui = SimpleNamespace(add_markdown=told.append)
+    pages = dict(viewer.pages)
+    viewer._came(SimpleNamespace(client_id=-1, gui=gui))
+    assert viewer.pages == pages and f"{len(pages)} pages are open" in told[0]
+    viewer._left(SimpleNamespace(client_id=-1))
+
+
+def test_a_missing_viser_is_told_with_the_command_that_installs_it(monkeypatch, capsys):
+    monkeypatch.setattr(view, "find_spec", lambda name: None)
+    assert main(["view"]) == 1
+    assert "pip install --constraint constraints.txt --no-deps viser" in capsys.readouterr().err
+
+
+def test_an_interrupt_ends_it_at_once_and_well(tmp_path):
+    """Right after its start, while it makes quick views ready: a process that ends amid that would crash."""
+    words = [sys.executable, "-m", "sofgan", "view", "--models", "starter", "--threads", "1"]
+    path = os.pathsep.join([str(Path(__file__).parents[3]), *sys.path])
+    process = subprocess.Popen(
+        [*words, "--port", str(free_port())], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, text=True,
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+    )  # fmt: skip
+    told = next(line for line in process.stdout if "Ctrl+C" in line)
+    process.send_signal(signal.SIGINT)
+    rest = process.communicate(timeout=SECONDS)[0]
+    assert told.startswith("http://127.0.0.1:") and process.returncode == 0 and "Traceback" not in rest
