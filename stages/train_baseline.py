@@ -50,7 +50,7 @@ def main() -> None:
         inputs = {str(path): sha256_file(path) for path in indexes}
         states = session(STAGE, baseline, run, part=method, inputs=inputs)
         sources = Sources(photos, {}, labels, photo_shares=shares)
-        painter, rows = train_baseline(baseline, sources, grid, seed(), machine.device, states)
+        painter, rows = train_baseline(baseline, sources, grid, seed() + ours.trial, machine.device, states)
         save_painter(paths.BASELINES / f"{method}.pt", painter)
         with atomic_path(paths.BASELINE_PICTURES / method) as folder:
             folder.mkdir(parents=True)

@@ -19,7 +19,7 @@ from stages import train_siw
 from tests.parameters import write_params
 
 BLOCK = {
-    "kimg": 0.016, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
+    "kimg": 0.016, "trial": 0, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
     "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5, "r1_gamma": 1.0, "r1_every": 2,
     "path_length_weight": 2.0, "path_length_every": 0, "consistency_rate": 0.0, "consistency_every": 0,
     "photo_sets": ["ffhq", "celebamask"], "photo_proportions": {}, "share_fakes": True,
