@@ -177,6 +177,10 @@ def test_the_verb_writes_film_sheet_and_report(few_steps, tmp_path, capsys):
     assert 0 < report["map_miou"] <= 1 and report["arguments"]["frames"] == 3
     with Image.open(out / "turned.webp") as film:
         assert film.n_frames == 3
+    again = [*words[:5], str(tmp_path / "again"), *words[6:]]
+    assert command_line.main(again) == 0
+    for name in ("turned.webp", "sheet.png"):
+        assert (tmp_path / "again" / name).read_bytes() == (out / name).read_bytes()
     record = read_record(out / "sheet.png")
     assert set(record["models"]) == {"sof_inverted.pt", "siw.pt", "parsers/photos.pt"}
     assert command_line.main(["replay", str(out / "sheet.png"), "--models", str(models)]) == 1
