@@ -26,7 +26,8 @@ def tiny_training():
 
     def make(generator=None, discriminator=None, **changes) -> TrainSiw:
         values = {
-            "kimg": 0.032, "trial": 0, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
+            "kimg": 0.032, "trial": 0, "batch": 4,
+            "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
             "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5,
             "mix_by": "groups", "r1_gamma": 1.0,
             "r1_every": 2, "path_length_weight": 2.0, "path_length_every": 2,
