@@ -7,7 +7,7 @@ from PIL import Image
 
 from sofgan.errors import MissingInput
 from sofgan.photos import packaged_detector
-from sofgan.photos.packaged_detector import PackagedDetector, _crops, read_weights
+from sofgan.photos.packaged_detector import PackagedDetector, _apart, _crops, read_weights
 from tests.drawn_faces import GREY, draw_face, points_of_face
 
 
@@ -57,6 +57,12 @@ def test_crops_are_averages_of_what_they_shrink():
     assert torch.allclose(made[0], average, atol=1e-5)
     assert torch.allclose(made[1], picture[0, :, 8:20, 8:20], atol=1e-5)
     assert torch.allclose(made[2][:, :, 4:], average[:, :, 1:9], atol=1e-5) and (made[2][:, :, :2] == 0).all()
+
+
+def test_a_face_within_a_better_one_does_not_count():
+    boxes = torch.tensor([[0.0, 0, 40, 40], [10, 10, 30, 30], [35, 0, 75, 40], [0, 0, 42, 42]])
+    scores = torch.tensor([0.99, 0.95, 0.93, 0.98])
+    assert _apart(boxes, scores).tolist() == [0, 2]
 
 
 def test_weights_of_another_file_are_not_opened(monkeypatch):
