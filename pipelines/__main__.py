@@ -8,6 +8,7 @@ from pathlib import Path
 from pipelines import batches, demo, doctor, metrics, profiles, rehearsal, services, status, weights
 from sofgan.errors import in_a_sentence
 
+INTERRUPTED = 130  # exit status, as of shells
 VIEW = ("models", "host", "port", "device", "threads")  # arguments of the viewer
 
 
@@ -97,7 +98,11 @@ def main(arguments: list[str] | None = None) -> int:
 def _ablate(names: list[str], seeds: int, jobs: int) -> int:
     from pipelines import ablations  # DVC takes a second to import.
 
-    return ablations.run(names, seeds, jobs)
+    try:
+        return ablations.run(names, seeds, jobs)
+    except KeyboardInterrupt:
+        print("stopped: the same command goes on from here", file=sys.stderr)
+        return INTERRUPTED
 
 
 def _view(asked: dict[str, str | None]) -> None:

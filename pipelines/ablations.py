@@ -4,7 +4,7 @@ table and one page."""
 import json
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 
 import dvc.api
@@ -13,7 +13,7 @@ from dvc.repo import Repo
 
 from pipelines import ablation_page, gpu_shares
 from pipelines.ablation_table import Comparison, compare
-from pipelines.dvc_stages import Outcome, StageFailed, run_experiment
+from pipelines.dvc_stages import Outcome, StageFailed, run_experiment, stop_running
 from sofgan.files import atomic_path
 from stages.paths import FIGURES, SIW_PICTURES
 
@@ -21,6 +21,7 @@ NAMED = Path(__file__).with_name("ablations.yaml")
 DEFAULT = "default"  # params.yaml as it stands, to which all others are compared
 TRIAL = "train_siw.trial"
 PAGE = Path("data/ablations/index.html")
+POLL_SECONDS = 0.5  # between looks at experiments that were told to stop
 TARGETS = ("evaluate",)  # what an experiment runs, with all that it needs
 
 
@@ -67,7 +68,12 @@ def named(names: list[str]) -> dict[str, list[str]]:
 def in_trials(experiments: dict[str, list[str]], trials: int) -> dict[str, list[str]]:
     """Each experiment `trials` times, as NAME-0, NAME-1, ...: the same data and everything before the generator, which
     is trained from other random numbers. The trials come first to last, so that a set that is stopped has whole ones.
+
+    Raises:
+        StageFailed: there would be none.
     """
+    if trials < 1:
+        raise StageFailed(f"each is trained once at least (--seeds 1), not {trials} times")
     return {
         f"{name}-{trial}": [*changes, f"{TRIAL}={trial}"]
         for trial in range(trials)
@@ -79,7 +85,8 @@ def run_all(
     experiments: dict[str, list[str]], root: Path, jobs: int, say: Callable[[str], None]
 ) -> dict[str, str]:
     """Run experiments, `jobs` at once. What DVC's cache holds of one is not run again, and a training that was stopped
-    goes on from its last state. The first runs alone, since the others share what it makes before the generator.
+    goes on from its last state. The first runs alone, since the others share what it makes before the generator. An
+    interrupt stops all of them.
 
     Returns what went wrong, by the names of those that failed.
     """
@@ -99,7 +106,18 @@ def run_all(
 
     one(waiting.pop(0))
     with ThreadPoolExecutor(max(1, jobs)) as pool:
-        list(pool.map(one, waiting))
+        begun = [pool.submit(one, name) for name in waiting]
+        try:
+            for future in begun:
+                future.result()
+        except KeyboardInterrupt:
+            # Their processes don't hear of it, as each has a session of its own, and leaving the pool waits for them.
+            for future in begun:
+                future.cancel()
+            stop_running()
+            while wait(begun, POLL_SECONDS).not_done:
+                stop_running()  # Those too that were just about to begin.
+            raise
     return failed
 
 

@@ -18,6 +18,7 @@ from stages import paths
 from stages.execution.entry import MARK
 
 LEASH = Path(__file__).with_name("parent_watch.py")
+_running: set[subprocess.Popen] = set()  # of `run_command`, by any thread
 DVC_MARK = "ERROR: "  # how dvc begins the line that says what is wrong
 
 
@@ -194,6 +195,7 @@ def run_command(
         errors="replace",
         start_new_session=True,
     )
+    _running.add(process)
     try:
         for line in process.stdout:
             if line.strip():
@@ -203,4 +205,11 @@ def run_command(
         if process.poll() is None:
             process.terminate()  # The leash passes it on to the whole group.
             process.wait()
+        _running.discard(process)
         process.stdout.close()
+
+
+def stop_running() -> None:
+    """Stop what other threads' calls of `run_command` have begun; these then return."""
+    for process in list(_running):
+        process.terminate()

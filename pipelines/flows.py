@@ -188,9 +188,9 @@ def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1, seeds: 
     root, outcomes = Path.cwd(), []
     if not isinstance(experiments, dict):
         experiments = ablations.named(experiments)
-    changes = experiments
+    asked = experiments
     if seeds:
-        experiments = ablations.in_trials({ablations.DEFAULT: [], **changes}, seeds)
+        experiments = ablations.in_trials({ablations.DEFAULT: [], **asked}, seeds)
     free = gpu_shares.shares(gpu_shares.seen(), max(1, min(jobs, len(experiments))))
     running: dict[PrefectFuture, list[str]] = {}  # and the GPUs that each has
     for name, changes in experiments.items():
@@ -202,7 +202,7 @@ def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1, seeds: 
         outcomes.append(_first_done(running, free))
     text = experiments_table(root, experiments)
     if seeds:
-        text = f"{ablations.summarize(root, changes, list(experiments)).markdown()}\n\n{text}"
+        text = f"{ablations.summarize(root, asked, list(experiments)).markdown()}\n\n{text}"
     create_markdown_artifact(text, key="ablate")
     for outcome in outcomes:
         if isinstance(outcome, BaseException):

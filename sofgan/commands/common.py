@@ -90,12 +90,37 @@ def finish(make: Make, arguments: argparse.Namespace) -> None:
     """Make a verb's result and write it, with its record.
 
     Raises:
-        InputError: the file's ending is of another kind of result.
+        InputError: the file's ending is of another kind of result, or it can't be written there.
     """
+    check_out(arguments.out)
     engine = engine_of(arguments)
     content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), asked_of(engine, arguments))
     write_bytes(arguments.out, content)
     print(arguments.out)
+
+
+def check_out(out: Path, option: str = "--out") -> None:
+    """See that a file can be written, before it is made for minutes.
+
+    Raises:
+        InputError: it is a folder, or as of `check_folder`.
+    """
+    if out.is_dir():
+        raise InputError(f"{option} {out} is a folder: name a file")
+    check_folder(out.parent, option)
+
+
+def check_folder(folder: Path, option: str) -> None:
+    """See that files can be written into a folder, which need not be there yet.
+
+    Raises:
+        InputError: it, or one above it, is a file or may not be written to.
+    """
+    above = next(one for one in (folder, *folder.parents) if one.exists())
+    if not above.is_dir():
+        raise InputError(f"{option} {above} is no folder")
+    if not os.access(above, os.W_OK):
+        raise InputError(f"{option} {above} may not be written to")
 
 
 def suffix_of(out: Path) -> str:

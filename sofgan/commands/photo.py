@@ -7,7 +7,6 @@ from sofgan.apps.engine import Engine
 from sofgan.apps.photo import PARSER, PhotoHead, fit_photo, parser_path, photo_parser, read_photo
 from sofgan.apps.results import Film, encode
 from sofgan.commands import common
-from sofgan.errors import InputError
 from sofgan.files import sha256_file, write_bytes
 from sofgan.progress import Progress
 
@@ -33,10 +32,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Fit the photo and write the files.
 
     Raises:
-        InputError: the folder is a file; or as `read_photo`.
+        InputError: the folder can't be written; or as `read_photo`.
     """
-    if arguments.out.is_file():
-        raise InputError(f"--out {arguments.out} is a file: a folder is wanted")
+    for name in (FILM, SHEET, REPORT):
+        common.check_out(arguments.out / name)
     engine, line = common.engine_of(arguments), common.Line()
     head = turned(engine, arguments, line)
     frames = head.film(arguments.frames, arguments.yaw, line)

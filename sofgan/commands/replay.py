@@ -20,9 +20,11 @@ def run(arguments: argparse.Namespace) -> None:
     """Make it again; it is told whether the bytes are the same.
 
     Raises:
-        InputError: it holds no record, its models are others, or another version makes other bytes of it.
+        InputError: it holds no record or can't be written, its models are others, or another version makes other bytes of it.
     """
-    record = read_record(arguments.file)
+    record, suffix, out = read_record(arguments.file), arguments.file.suffix.lower(), arguments.out
+    out = out if out.suffix != ".*" else out.with_suffix(suffix)
+    common.check_out(out)
     if record.get("verb") not in VERBS or record["verb"] == "replay":
         raise InputError(f"{arguments.file} was made by the verb {record.get('verb')!r}, which is not there")
     verb = importlib.import_module(VERBS[record["verb"]][0])
@@ -37,8 +39,6 @@ def run(arguments: argparse.Namespace) -> None:
             f"{arguments.file} was made with another {' and another '.join(others)} than that of {engine.source}"
         )
     made = verb.make(engine, argparse.Namespace(**record["arguments"]), common.Line())
-    suffix, out = arguments.file.suffix.lower(), arguments.out
-    out = out if out.suffix != ".*" else out.with_suffix(suffix)
     content = encode(made, suffix, record)
     if content != arguments.file.read_bytes():
         now, then = version(), f"{record['version']}, commit {record['commit']}"

@@ -57,10 +57,10 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         InputError: a side can't be used or has too few pictures, or nothing can be written where it should be.
     """
-    if arguments.cache and arguments.cache.exists() and not arguments.cache.is_dir():
-        raise InputError(f"--cache {arguments.cache} is no folder")
-    if arguments.json and arguments.json.is_dir():
-        raise InputError(f"--json {arguments.json} is a folder: name a file")
+    if arguments.cache:
+        common.check_folder(arguments.cache, "--cache")
+    if arguments.json:
+        common.check_out(arguments.json, "--json")
     runtime.use_cpu(arguments.threads or os.cpu_count() or 1)
     device, progress = runtime.resolve_device(arguments.device), common.Line()
     runtime.use_gpu(device, exact=True)

@@ -10,15 +10,16 @@ from sofgan.errors import InputError
 from sofgan.labels import NUM_CLASSES, PALETTE, resize
 
 MOST_BYTES, SIDES = 4_000_000, (16, 2048)  # of a file, pixels
+GRAY = ("L", "I", "I;16", "I;16B")  # PIL's modes of gray values
 TOLERANCE = 24  # distance in RGB (0..255) within which a color is a class'
 MOST_OFF = 0.02  # share of pixels that may be farther
 
 
 def read_map(content: bytes, size: int) -> np.ndarray:
-    """Labels (size, size) uint8 of a PNG: of class ids (gray), or of the colors in which maps are shown.
+    """Labels (size, size) uint8 of a square PNG: of class ids (gray), or of the colors in which maps are shown.
 
     Raises:
-        InputError: it is no such file, too large, or its values are neither.
+        InputError: it is no such file, too large, not square, or its values are neither.
     """
     if len(content) > MOST_BYTES:
         raise InputError(
@@ -30,8 +31,13 @@ def read_map(content: bytes, size: int) -> np.ndarray:
                 raise InputError(
                     f"a label map has sides of {SIDES[0]} to {SIDES[1]} pixels, not {image.width} x {image.height}"
                 )
-            values = np.asarray(image if image.mode == "L" else image.convert("RGB"))
-    except OSError as error:  # Pillow's own are.
+            if image.width != image.height:
+                raise InputError(f"a label map is square, not {image.width} x {image.height} pixels")
+            # Gray of 16 bits holds ids too: as colors all of them would be black.
+            values = np.asarray(image if image.mode in GRAY else image.convert("RGB"))
+    except InputError:
+        raise
+    except Exception as error:  # PIL's readers raise anything at damaged input.
         raise InputError("a label map is a PNG, which this file is not, or it is damaged") from error
     return resize(_ids(values), size)
 
@@ -43,7 +49,7 @@ def _ids(values: np.ndarray) -> np.ndarray:
             raise InputError(
                 f"a gray label map holds class ids up to {NUM_CLASSES - 1}, this one {values.max()}"
             )
-        return values
+        return values.astype(np.uint8)
     colors, inverse = np.unique(values.reshape(-1, 3), axis=0, return_inverse=True)
     distance = np.linalg.norm(colors[:, None].astype(float) - PALETTE, axis=-1)
     off = float((distance.min(1) > TOLERANCE)[inverse].mean())

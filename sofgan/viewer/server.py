@@ -2,6 +2,7 @@
 
 import socket
 import threading
+from errno import EADDRNOTAVAIL
 
 import viser
 
@@ -12,7 +13,15 @@ from sofgan.viewer.page import Page
 from sofgan.viewer.scene import Scene
 
 LOOPBACK, PORT = "127.0.0.1", 8080
+HIGHEST_PORT = 65535
 MOST_VISITORS = 8  # at a time; each has a thread, and grids of a head
+
+
+class _Server(viser.ViserServer):
+    """viser's server, without the tunnel by which anyone on a page could open it to the internet."""
+
+    def request_share_url(self, verbose: bool = True) -> None:  # noqa: ARG002
+        """Nothing: it listens where it was told, and nowhere else."""
 
 
 class Viewer:
@@ -30,7 +39,7 @@ class Viewer:
         check_free(host, port)
         self.engine, self.pages = engine, {}
         self._lock, self._places = threading.Lock(), threading.Semaphore(max(1, runtime.threads()))
-        self.server = viser.ViserServer(host, port, label="SofGAN", verbose=False)
+        self.server = _Server(host, port, label="SofGAN", verbose=False)
         self._prepare()
         self.server.on_client_connect(self._came)
         self.server.on_client_disconnect(self._left)
@@ -43,7 +52,8 @@ class Viewer:
     @property
     def url(self) -> str:
         """Address of the page."""
-        return f"http://{self.server.get_host()}:{self.server.get_port()}"
+        host = self.server.get_host()
+        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
 
     def stop(self) -> None:
         """End all sessions and the server; what is being computed is waited for, as a process can't end amid it."""
@@ -67,7 +77,12 @@ class Viewer:
     def _came(self, client: viser.ClientHandle) -> None:
         with self._lock:
             if len(self.pages) < MOST_VISITORS:
-                self.pages[client.client_id] = Page(client, self.engine, self._places)
+                page = Page(client, self.engine, self._places)
+                # Threads of viser call this and `_left`, in any order.
+                if client.client_id in self.server.get_clients():
+                    self.pages[client.client_id] = page
+                else:
+                    page.close()
                 return
         client.gui.add_markdown(
             f"{MOST_VISITORS} pages are open, as many as there may be: close one, then reload."
@@ -86,11 +101,14 @@ def check_free(host: str, port: int) -> None:
     Raises:
         InputError: it can't.
     """
+    if port > HIGHEST_PORT:
+        raise InputError(f"a port is a number up to {HIGHEST_PORT}, not {port}")
     with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
         except OSError as error:
+            name = "host" if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL else "port"
             raise InputError(
-                f"can't listen on {host}:{port} ({error.strerror}): name another --port"
+                f"can't listen on {host}:{port} ({error.strerror}): name another --{name}"
             ) from error

@@ -1,7 +1,11 @@
 """Sets of experiments on this project's own graph, its trainings replaced by small scripts; their comparison."""
 
 import json
+import signal
 import subprocess
+import sys
+import threading
+import time
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +123,41 @@ def test_a_set_that_was_killed_goes_on_where_it_was(up_to_date, monkeypatch, cap
     assert (root / "params.yaml").read_text() == before
     status = subprocess.run(["git", "status", "--porcelain"], cwd=root, capture_output=True, text=True)
     assert status.stdout == ""
+
+
+def test_an_interrupt_stops_what_runs_beside_and_begins_no_more(tmp_path, monkeypatch):
+    said = []
+
+    def interrupt():
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+
+    def run_one(name, changes, root, environment, say):
+        said.append(name)
+        if name != "a":
+            line = [sys.executable, "-c", "import time; print('in', flush=True); time.sleep(20)"]
+            if dvc_stages.run_command(line, root, {}, lambda _: name == "b" and interrupt()):
+                raise dvc_stages.StageFailed("stopped")
+            said.append("done")
+
+    monkeypatch.setattr(ablations, "run_one", run_one)
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        ablations.run_all(dict.fromkeys("abcd", []), tmp_path, 2, said.append)
+    assert time.monotonic() - began < 15 and set(said) <= set("abc") and not dvc_stages._running
+
+
+def test_no_trainings_and_an_interrupt_are_told(monkeypatch, capsys):
+    from pipelines.__main__ import main
+
+    monkeypatch.chdir(CODE)
+    assert main(["ablate", "no-mixing", "--seeds", "0"]) == 1
+    assert "once at least (--seeds 1), not 0 times" in capsys.readouterr().err
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ablations, "run_all", interrupted)
+    assert main(["ablate", "no-mixing"]) == 130 and capsys.readouterr().err.startswith("stopped: ")
 
 
 def test_differences_are_taken_trial_by_trial():

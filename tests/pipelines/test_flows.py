@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from pipelines import dvc_stages, gpu_shares
+from pipelines.ablation_table import compare
 from pipelines.summary import batch_tables, experiments_table, summary
 from stages import paths
 
@@ -274,6 +275,21 @@ def test_an_experiment_gets_the_gpus_of_one_that_is_done(monkeypatch):
     flows.ablate.fn({name: [] for name in "abc"}, jobs=1)
     assert [gpus for _, gpus in begun] == [list("0123")] * 3
     assert flows.ablate.fn({}, jobs=2) == []
+
+    compared = []
+
+    def summarize(root, changes, names):
+        compared.append((changes, names))
+        return compare("default", {name: {"fd_lite0": 1.0} for name in names})
+
+    monkeypatch.setattr(flows.ablations, "summarize", summarize)
+    begun.clear()
+    flows.ablate.fn({"a": ["x=1"], "b": ["x=2"]}, jobs=1, seeds=2)
+    trials = ["default-0", "a-0", "b-0", "default-1", "a-1", "b-1"]
+    assert [name for name, _ in begun] == trials
+    assert compared == [
+        ({"a": ["x=1"], "b": ["x=2"]}, trials)
+    ]  # The page tells what each experiment changes.
 
 
 def test_summary_shows_metrics_and_places(tmp_path):

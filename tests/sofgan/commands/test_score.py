@@ -110,6 +110,8 @@ def test_pictures_that_a_painter_makes_are_scored(inputs, workdir, capsys):
         (["a", "a/0.jpg"], "0.jpg is a file: name a folder"),
         (["a", "b", "--cache", "a/0.jpg"], "--cache a/0.jpg is no folder"),
         (["a", "b", "--json", "a"], "--json a is a folder: name a file"),
+        (["a", "b", "--json", "a/0.jpg/b.json"], "--json a/0.jpg is no folder"),
+        (["a", "b", "--cache", "a/0.jpg/b"], "--cache a/0.jpg is no folder"),
         (["other.pt", "b", "--maps", "maps"], "other.pt holds no painter, as siw.pt does"),
         (["siw.pt", "b"], "name a photo store that has some by --maps"),
         (["a", "b", "--maps", "maps"], "--maps is for a generator"),

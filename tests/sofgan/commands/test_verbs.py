@@ -121,9 +121,14 @@ def test_a_replay_with_other_models_is_refused(models, workdir, capsys):
         (["orbit", "--keyframes", "none.yaml"], "no file none.yaml"),
         (["orbit", "--out", "film.png", "--frames", "2", "--size", "16"], "ends in .gif or .webp or .mp4"),
         (["replay", "none.png"], "no file none.png"),
+        (["volume", "--out", "file/volume.png"], "--out file is no folder"),
+        (["volume", "--out", "folder.png"], "--out folder.png is a folder: name a file"),
+        (["photo", "a.jpg", "--out", "file/photo"], "--out file is no folder"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence(models, workdir, capsys, words, told):
+    Path("file").write_text("")
+    Path("folder.png").mkdir()
     assert main([*words[:1], "--models", str(models), *words[1:]]) == 1
     error = capsys.readouterr().err
     assert told in error and "Traceback" not in error

@@ -7,13 +7,16 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 
+import msgspec
 import numpy as np
 import pytest
 from PIL import Image
+from websockets.sync.client import connect
 
 from sofgan.__main__ import main
 from sofgan.apps.engine import Engine
@@ -23,6 +26,9 @@ from sofgan.errors import InputError
 from sofgan.labels import BACKGROUND, CLOTH, HAIR, SKIN, colorize, resize
 
 pytest.importorskip("viser")
+import viser
+from viser import _viser
+
 from sofgan.viewer import server
 from sofgan.viewer.canvas import SIDE, layout
 from sofgan.viewer.server import MOST_VISITORS, Viewer
@@ -297,6 +303,46 @@ def test_more_visitors_than_there_may_be_are_told_so(viewer, monkeypatch):
     viewer._came(SimpleNamespace(client_id=-1, gui=gui))
     assert viewer.pages == pages and f"{len(pages)} pages are open" in told[0]
     viewer._left(SimpleNamespace(client_id=-1))
+
+
+def test_a_visitor_who_left_before_the_page_was_made_takes_no_place(viewer, monkeypatch):
+    ended = []
+    monkeypatch.setattr(server, "Page", lambda *_: SimpleNamespace(close=lambda: ended.append(True)))
+    pages, gone = dict(viewer.pages), SimpleNamespace(client_id=-1)  # The server knows no such client by now.
+    viewer._left(gone)
+    viewer._came(gone)
+    assert viewer.pages == pages and ended == [True]
+
+
+def test_no_visitor_can_make_it_public(viewer, monkeypatch):
+    """viser gives whoever asks for it a tunnel through a server of its makers."""
+    tunnels, heard = [], threading.Event()
+    monkeypatch.setattr(_viser, "ViserTunnel", lambda *_: tunnels.append(True))
+    asked = viewer.server.request_share_url
+
+    def ask() -> None:
+        try:
+            asked()
+        finally:
+            heard.set()
+
+    monkeypatch.setattr(viewer.server, "request_share_url", ask)
+    protocol = f"viser-v{viser.__version__}"
+    with connect(viewer.url.replace("http", "ws"), subprotocols=[protocol], max_size=None) as visitor:
+        visitor.send(msgspec.msgpack.encode({"type": "ShareUrlRequest"}))
+        assert heard.wait(SECONDS) and not tunnels
+
+
+@pytest.mark.parametrize(
+    ("host", "port", "told"),
+    [
+        ("127.0.0.1", 70_000, "a port is a number up to 65535, not 70000"),
+        ("203.0.113.1", 8080, "another --host"),  # of no machine: it stands in documents
+    ],
+)
+def test_what_is_no_address_is_told(host, port, told):
+    with pytest.raises(InputError, match=told):
+        server.check_free(host, port)
 
 
 def test_a_missing_viser_is_told_with_the_command_that_installs_it(monkeypatch, capsys):

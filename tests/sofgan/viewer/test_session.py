@@ -2,7 +2,9 @@
 
 import io
 import json
+import struct
 import threading
+import zlib
 from dataclasses import replace
 
 import numpy as np
@@ -196,6 +198,14 @@ def png_of(values: np.ndarray, mode: str | None = None) -> bytes:
     return out.getvalue()
 
 
+def png_with(*chunks: tuple[bytes, bytes]) -> bytes:
+    """A PNG of these chunks and one of pixels."""
+    content = b"\x89PNG\r\n\x1a\n"
+    for name, data in (*chunks, (b"IDAT", zlib.compress(b"\0" * 100)), (b"IEND", b"")):
+        content += struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+    return content
+
+
 def test_a_drawn_map_is_painted_until_the_camera_moves(visitor, workdir):
     one = visitor()
     before = one.after(one.session.change, head="2")
@@ -226,6 +236,17 @@ def test_a_drawn_map_is_painted_until_the_camera_moves(visitor, workdir):
         (png_of(np.full((8, 64), SKIN, np.uint8)), "sides of 16 to 2048 pixels, not 64 x 8"),
         (png_of(np.full((64, 64, 3), 130, np.uint8)), "100% of the pixels have a color that is no class'"),
         (b"x" * 5_000_000, "4 MB at most, this file has 5,000,000"),
+        (png_of(np.full((64, 32), SKIN, np.uint8)), "a label map is square, not 32 x 64 pixels"),
+        (png_of(np.full((64, 64), 300, np.uint16)), "ids up to 16, this one 300"),
+        # What PIL has errors of other kinds for: a billion pixels, and text that unpacks to megabytes.
+        (png_with((b"IHDR", struct.pack(">IIBBBBB", 32000, 32000, 8, 0, 0, 0, 0))), "a label map is a PNG"),
+        (
+            png_with(
+                (b"IHDR", struct.pack(">IIBBBBB", 64, 64, 8, 0, 0, 0, 0)),
+                (b"zTXt", b"a\0\0" + zlib.compress(bytes(3_000_000))),
+            ),
+            "a label map is a PNG",
+        ),
     ],
 )
 def test_what_is_no_label_map_is_told(content, told):
@@ -238,6 +259,7 @@ def test_maps_are_read_in_any_way_they_are_saved(engine):
     near = np.clip(colorize(labels).astype(int) + 5, 0, 255).astype(np.uint8)
     for content in (
         png_of(labels),
+        png_of(labels.astype(np.uint16)),
         png_of(colorize(labels)),
         png_of(colorize(labels), "P"),
         png_of(near, "RGBA"),
