@@ -15,13 +15,17 @@ import time
 from pathlib import Path
 
 from PIL import Image
-from selenium import webdriver
 
 from sofgan import runtime
 from sofgan.apps.engine import Engine
 from sofgan.errors import InputError, in_a_sentence
 from sofgan.files import write_bytes
 from sofgan.viewer.server import Viewer
+
+try:
+    from selenium import webdriver
+except ImportError:  # --help can do without it.
+    webdriver = None
 
 OPTIONS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 WIDTH, HEIGHT, PORT = 1400, 940, 8091
@@ -72,12 +76,16 @@ def take(models: str, out: Path) -> None:
         viewer.stop()
 
 
-def browser() -> webdriver.Chrome:
+def browser() -> "webdriver.Chrome":
     """A Chromium without a screen.
 
     Raises:
-        InputError: it is not there.
+        InputError: it, or selenium, is not there.
     """
+    if webdriver is None:
+        raise InputError(
+            "selenium is not installed: pip install --constraint constraints.txt --editable '.[screenshots]'"
+        )
     programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
     if None in programs:
         raise InputError("no browser: apt-get install --no-install-recommends chromium chromium-driver")

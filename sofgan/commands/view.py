@@ -1,6 +1,8 @@
 """`sofgan view`: a page on this machine in which heads are turned and restyled."""
 
 import argparse
+import os
+import sys
 import threading
 from importlib.util import find_spec
 
@@ -47,4 +49,6 @@ def run(arguments: argparse.Namespace) -> None:
     try:
         threading.Event().wait()
     except KeyboardInterrupt:
-        viewer.stop()
+        viewer.stop(wait=False)
+        sys.stdout.flush()
+        os._exit(0)  # The first quick view may still be compiled, for seconds, which shutting down would wait for.

@@ -55,14 +55,19 @@ class Viewer:
         host = self.server.get_host()
         return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
 
-    def stop(self) -> None:
-        """End all sessions and the server; what is being computed is waited for, as a process can't end amid it."""
+    def stop(self, wait: bool = True) -> None:
+        """End all sessions and the server.
+
+        Args:
+            wait: for what is being computed, amid which an interpreter can't shut down.
+        """
         with self._lock:
             pages, self.pages = list(self.pages.values()), {}
         for page in pages:
             page.close()
         self.server.stop()
-        self._warm_up.join()
+        if wait:
+            self._warm_up.join()
 
     def _prepare(self) -> None:
         framing, server = self.engine.framing, self.server
