@@ -31,7 +31,7 @@ $(READY): pyproject.toml constraints.txt
 	@$(MAKE) --no-print-directory system
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11 setup"'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@echo "Installing pinned packages into $(VENV) (minutes, once)"
+	@echo "Installing pinned packages into $(VENV): once, silently, 3 to 10 minutes, 8 GB"
 	@$(BIN)/pip install --quiet --constraint constraints.txt --editable '.[dev]' 2> >(grep -v '^WARNING: Location' >&2)
 	@# viser asks for older packages than it needs: alone, not with what it depends on (pyproject.toml has that).
 	@$(BIN)/pip install --quiet --constraint constraints.txt --no-deps viser 2> >(grep -v '^WARNING: Location' >&2)

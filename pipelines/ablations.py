@@ -36,6 +36,7 @@ def run(names: list[str], trials: int, jobs: int) -> int:
     root, known = Path.cwd(), read_named()
     if not names:
         width = max(map(len, known))
+        print("Experiments by name, and the values of params.yaml that each changes:")
         print("\n".join(f"{name:{width}}  {' '.join(changes)}" for name, changes in known.items()))
         return 0
     experiments = in_trials({DEFAULT: [], **named(names)}, trials)
@@ -61,7 +62,9 @@ def named(names: list[str]) -> dict[str, list[str]]:
     known = read_named()
     for name in names:
         if name not in known:
-            raise StageFailed(f"no ablation '{name}' in {NAMED.name}; there are: {', '.join(known)}")
+            raise StageFailed(
+                f"no ablation '{name}' in pipelines/{NAMED.name}; there are: {', '.join(known)}"
+            )
     return {name: known[name] for name in names}
 
 

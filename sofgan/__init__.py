@@ -27,6 +27,8 @@ _HOMES = {
     "Siw": "sofgan.siw.model",
     "load_siw": "sofgan.siw.model",
     "to_uint8": "sofgan.siw.model",
+    # A field and a painter that come with the package.
+    "load_starter": "sofgan.starter.files",
     # Photos and their label maps.
     "PhotoStore": "sofgan.photos.store",
     "FaceParser": "sofgan.parsing.parser",

@@ -51,4 +51,6 @@ def run(arguments: argparse.Namespace) -> None:
     except KeyboardInterrupt:
         viewer.stop(wait=False)
         sys.stdout.flush()
-        os._exit(0)  # The first quick view may still be compiled, for seconds, which shutting down would wait for.
+        os._exit(
+            0
+        )  # The first quick view may still be compiled, for seconds, which shutting down would wait for.

@@ -24,7 +24,9 @@ def test_stale_stages_are_named_with_what_made_them_so(up_to_date, monkeypatch, 
     )  # which all stages but code run
     change(up_to_date / "params.yaml", "held_out_views: 4", "held_out_views: 3")
     change(up_to_date / "params.yaml", "\n  kimg: 20", "\n  kimg: 21")
+    locked = (up_to_date / "dvc.lock").read_bytes()
     assert status.run() == 0
+    assert (up_to_date / "dvc.lock").read_bytes() == locked
     capfd.readouterr()
     found = status.stale(up_to_date)
     assert list(found)[:1] == [f"make_avatars@{BATCH}"] and "code" not in found
