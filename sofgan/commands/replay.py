@@ -20,7 +20,8 @@ def run(arguments: argparse.Namespace) -> None:
     """Make it again; it is told whether the bytes are the same.
 
     Raises:
-        InputError: it holds no record or can't be written, its models are others, or another version makes other bytes of it.
+        InputError: it holds no record, its models are others, another version makes other bytes of it, or it can't be
+            written.
     """
     record, suffix, out = read_record(arguments.file), arguments.file.suffix.lower(), arguments.out
     out = out if out.suffix != ".*" else out.with_suffix(suffix)
