@@ -1,6 +1,5 @@
 """Sets of experiments on this project's own graph, its trainings replaced by small scripts; their comparison."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -201,4 +200,3 @@ def test_pages_name_what_is_missing():
     page = ablation_page.render(compare("default", scores), {"a<b": ["x=1"]}, {})
     assert page.count("No pictures of this experiment") == 2
     assert "a&lt;b" in page and "a<b" not in page and "x=1" in page and "params.yaml as it is" in page
-    assert json.dumps(page)
