@@ -44,6 +44,8 @@ view: setup ## A page on http://127.0.0.1:8080 in which heads are turned and res
 	@python -m pipelines view
 
 starter: setup ## The package's starter model made anew: the demo's models, written small to sofgan/starter.
+	@{ grep -q '^profile: demo' params.yaml && git diff --quiet HEAD -- params.yaml; } || \
+	  { echo "The starter learns from the embedded avatars alone: params.yaml has to be the demo's, as git has it"; exit 1; }
 	@dvc repro train_siw
 	@python -m sofgan.starter.make --models models
 

@@ -86,7 +86,7 @@ def compare(default: str, scores: Mapping[str, Mapping[str, float]]) -> Comparis
         name: tuple(_cell(key, found, trials[default]) for key in known) for name, found in trials.items()
     }
     floors = [
-        [figures[f"{key}_{FLOOR}"] for figures in scores.values() if f"{key}_{FLOOR}" in figures]
+        [floor for figures in scores.values() if (floor := figures.get(f"{key}_{FLOOR}")) is not None]
         for key in known
     ]
     rows[FLOOR] = tuple(Cell(sum(values) / len(values) if values else None) for values in floors)

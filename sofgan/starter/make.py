@@ -2,13 +2,14 @@
 
 import argparse
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
 import torch
 
 from sofgan.errors import InputError, in_a_sentence
-from sofgan.files import read_json, sha256_file, write_json
+from sofgan.files import read_json, sha256_file, write_bytes, write_json
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import torch_generator
 from sofgan.siw.condition_views import draw_view
@@ -68,7 +69,7 @@ def _psnr(errors: list[float]) -> float:
 
 
 def make(models: Path, folder: Path = FOLDER, limit: int = LIMIT) -> dict:
-    """Write the starter's files into a folder, and the card that goes with them.
+    """Write the starter's files into a folder, and the card that goes with them: all of them, or, where it fails, none.
 
     Args:
         models: folder with sof_inverted.pt and siw.pt.
@@ -77,8 +78,18 @@ def make(models: Path, folder: Path = FOLDER, limit: int = LIMIT) -> dict:
         The card: recipe, figures, sha256 and bytes of the files, and sha256 of the models that they were made of.
 
     Raises:
+        MissingInput: a model is not there.
         InputError: the files are larger than the limit.
     """
+    with tempfile.TemporaryDirectory() as made:
+        card = _make(models, Path(made), limit)
+        folder.mkdir(parents=True, exist_ok=True)
+        for name in (FIELD, PAINTER, CARD):
+            write_bytes(folder / name, Path(made, name).read_bytes())
+    return card
+
+
+def _make(models: Path, folder: Path, limit: int) -> dict:
     sources = {FIELD: models / "sof_inverted.pt", PAINTER: models / "siw.pt"}
     for name, source in sources.items():
         shrink(source, folder / name)

@@ -63,8 +63,9 @@ class Viewer:
         """
         with self._lock:
             pages, self.pages = list(self.pages.values()), {}
-        for page in pages:
-            page.close()
+        if wait:
+            for page in pages:
+                page.close()
         self.server.stop()
         if wait:
             self._warm_up.join()

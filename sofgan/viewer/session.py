@@ -136,9 +136,9 @@ class Session:
         Raises:
             InputError: a file with that ending can't hold it.
         """
-        scene = self.scene
-        arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": list(self.views)}
-        made = MAKERS[kind](self.engine, scene, self.size, progress, self.views)
+        scene, views = self.scene, list(self.views)  # Of this moment: a visitor goes on while a film is made.
+        arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": views}
+        made = MAKERS[kind](self.engine, scene, self.size, progress, views)
         return encode(made, suffix, record_of("view", arguments, self.engine))
 
     def _alter(self, how: Callable[[Scene], Scene]) -> None:

@@ -1,6 +1,5 @@
 """Sets of experiments on this project's own graph, its trainings replaced by small scripts; their comparison."""
 
-import json
 import signal
 import subprocess
 import sys
@@ -189,9 +188,15 @@ def test_differences_are_taken_trial_by_trial():
     assert worse.rows["near"][1].better is False
 
 
+def test_figures_that_could_not_be_measured_are_left_out():
+    scores = {"default-0": {"fd_lite0": 3.0, "fd_lite0_floor": None, "warp_error_20": None}}
+    scores["default-1"] = {"fd_lite0": 3.0, "fd_lite0_floor": 2.0}
+    table = compare("default", scores)
+    assert table.columns == ("fd_lite0",) and table.rows["floor"][0].value == 2.0
+
+
 def test_pages_name_what_is_missing():
     scores = {"default-0": dict.fromkeys(COLUMNS, 0.5), "a<b-0": dict.fromkeys(COLUMNS, 0.25)}
     page = ablation_page.render(compare("default", scores), {"a<b": ["x=1"]}, {})
     assert page.count("No pictures of this experiment") == 2
     assert "a&lt;b" in page and "a<b" not in page and "x=1" in page and "params.yaml as it is" in page
-    assert json.dumps(page)

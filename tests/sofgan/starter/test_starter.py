@@ -9,7 +9,7 @@ import torch
 from sofgan.__main__ import main
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
-from sofgan.errors import InputError
+from sofgan.errors import InputError, MissingInput
 from sofgan.files import read_json
 from sofgan.labels import CLOTH, EYE, HAIR, NECK, SKIN
 from sofgan.seeds import torch_generator
@@ -18,6 +18,7 @@ from sofgan.sof.sof import save_sof
 from sofgan.starter import make
 from sofgan.starter.files import CARD, FIELD, FOLDER, PAINTER, load_starter
 from sofgan.starter.quantize import HIGHEST, quantized, restored, row_shape
+from sofgan.training import load_model, save_model
 
 
 @pytest.fixture(scope="module")
@@ -86,8 +87,17 @@ def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
     assert "painter_psnr_db" in capsys.readouterr().out
     again = load_starter(folder=tmp_path / "out")
     assert torch.allclose(again.sof.codes, engine.sof.codes, rtol=1e-5)
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert before.keys() == {FIELD, PAINTER, CARD}
+    state, config = load_model(tmp_path / "sof_inverted.pt")  # Another field, of which nothing must be left.
+    next(value for value in state.values() if value.is_floating_point()).add_(1)
+    save_model(tmp_path / "sof_inverted.pt", state, config)
     with pytest.raises(InputError, match="1000 at most"):
         make.make(tmp_path, tmp_path / "out", limit=1000)
+    (tmp_path / "siw.pt").unlink()
+    with pytest.raises(MissingInput):
+        make.make(tmp_path, tmp_path / "out")
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
 
 
 def test_what_is_lost_is_measured(engine, monkeypatch):

@@ -283,6 +283,20 @@ def test_a_film_goes_through_the_views_that_were_kept(visitor, engine, monkeypat
     assert (around[0] == around[2]).all() and (around[0] != first).any()
 
 
+def test_a_film_keeps_to_the_views_that_it_began_with(visitor, monkeypatch):
+    one, seen = visitor(), []
+    one.session.keep_view()
+
+    def film(engine, scene, size, progress, views):
+        one.session.views.clear()  # The visitor forgets them meanwhile.
+        seen.extend(views)
+        return np.zeros((8, 8, 3), np.uint8)
+
+    monkeypatch.setitem(exports.MAKERS, "film", film)
+    one.session.export("film", ".png")
+    assert seen == [(0.0, 0.0, 1.0)]
+
+
 def test_previews_are_the_head_in_those_looks(visitor, engine):
     one = visitor()
     one.after(one.session.change, head="2")
