@@ -134,7 +134,7 @@ class Engine:
         if folder is not None:
             return cls.starter(device) if str(folder) == STARTER else cls.load(folder, device)
         if missing := [name for name in (FIELD, PAINTER) if not Path(MODELS, name).is_file()]:
-            return cls.starter(device, f"{MODELS} has no {' and no '.join(missing)}")
+            return cls.starter(device, f"{MODELS}/ has no {' and no '.join(missing)}")
         return cls.load(MODELS, device)
 
     # Heads, looks and cameras.

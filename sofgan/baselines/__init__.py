@@ -1,1 +1,1 @@
-"""Networks of the paper's competitors that learn from pairs: SPADE, Pix2PixHD, SEAN; not trained by any stage yet."""
+"""Networks of the paper's competitors, and how they are trained: SPADE, Pix2PixHD and SEAN by pairs, StyleGAN2 without maps."""
