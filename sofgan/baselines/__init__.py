@@ -1,1 +1,1 @@
-"""Networks of the paper's competitors, and how they are trained: SPADE, Pix2PixHD and SEAN by pairs, StyleGAN2 without maps."""
+"""The paper's competitors and their training: SPADE, Pix2PixHD, SEAN by pairs, StyleGAN2 without maps."""

@@ -113,10 +113,10 @@ def test_what_is_lost_is_measured(engine, monkeypatch):
 
 
 def test_models_are_taken_where_both_are_there(workdir, engine):
-    assert Engine.open().source.endswith("(models has no sof_inverted.pt and no siw.pt)")
+    assert Engine.open().source.endswith("(models/ has no sof_inverted.pt and no siw.pt)")
     (workdir / "models").mkdir()
     save_siw("models/siw.pt", engine.siw)
-    assert Engine.open().source.endswith("(models has no sof_inverted.pt)")
+    assert Engine.open().source.endswith("(models/ has no sof_inverted.pt)")
     save_sof("models/sof_inverted.pt", engine.sof)
     assert Engine.open().source == "models" and set(Engine.open().digests) == {"sof_inverted.pt", "siw.pt"}
     assert set(Engine.open("starter").digests) == {FIELD, PAINTER}
