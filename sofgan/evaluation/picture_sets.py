@@ -14,6 +14,7 @@ from typing import Protocol
 import numpy as np
 from PIL import Image
 
+from sofgan.baselines.painter import Painter, load_painter
 from sofgan.config import ConfigError
 from sofgan.errors import InputError, MissingInput
 from sofgan.evaluation.portraits import paint_all
@@ -25,7 +26,7 @@ from sofgan.photos.folder import list_tree, natural_key, read_regular
 from sofgan.photos.store import PhotoStore
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator
-from sofgan.siw.model import Siw, load_siw, to_uint8
+from sofgan.siw.model import to_uint8
 
 BATCH = 16  # pictures painted or decoded at a time by a thread
 
@@ -91,7 +92,7 @@ class PaintedSet:
     name: str
     digest: str
     summary: Summary
-    siw: Siw
+    painter: Painter
     store: PhotoStore
     count: int
     seed: int
@@ -103,9 +104,9 @@ class PaintedSet:
 
     def read(self, rows: range, prepare: Prepare) -> tuple[list, list[str]]:
         """As of `PictureSet`; `rows` begins at a multiple of `BATCH`."""
-        size = self.siw.generator.config.label_size
+        size = self.painter.generator.config.label_size
         maps = np.stack([resize(self.store.labels(row % len(self.store)), size) for row in rows])
-        batches = paint_all(self.siw, maps, self.seed, "score", BATCH, rows.start)
+        batches = paint_all(self.painter, maps, self.seed, "score", BATCH, rows.start)
         return [prepare(picture) for _, painted in batches for picture in to_uint8(painted)], []
 
 
@@ -206,7 +207,7 @@ def _photo(store: PhotoStore, index: int) -> bytes:
 
 
 def open_painter(model: Path, maps: Path, count: int | None, seed: int, device: str) -> PaintedSet:
-    """Pictures by a generator's file from the label maps of a store.
+    """Pictures by a generator's file, ours or a competitor's, from the label maps of a store.
 
     Args:
         count: of pictures; maps are painted in turn where there are fewer. None: as many as maps.
@@ -216,7 +217,7 @@ def open_painter(model: Path, maps: Path, count: int | None, seed: int, device: 
         InputError: a record of the store has no label map, or the file is no generator.
     """
     try:
-        siw = load_siw(model, device)
+        painter = load_painter(model, device)
     except ConfigError as error:
         raise InputError(f"{model} holds no painter, as siw.pt does: {error}") from error
     store = PhotoStore(maps)
@@ -227,5 +228,5 @@ def open_painter(model: Path, maps: Path, count: int | None, seed: int, device: 
     count = count or len(store)
     made_of = [sha256_file(model), store.fingerprint(), count, seed]
     digest = hashlib.sha256(json.dumps(made_of).encode()).hexdigest()
-    summary = Summary.of([Compression(siw.resolution, siw.resolution, PAINTED, None)])
-    return PaintedSet(str(model), digest, summary, siw, store, count, seed)
+    summary = Summary.of([Compression(painter.resolution, painter.resolution, PAINTED, None)])
+    return PaintedSet(str(model), digest, summary, painter, store, count, seed)

@@ -8,6 +8,9 @@ import pytest
 import torch
 from PIL import Image
 
+from sofgan.baselines.config import PairedConfig
+from sofgan.baselines.painter import PairedPainter, save_painter
+from sofgan.baselines.spade import SpadeGenerator
 from sofgan.errors import InputError, MissingInput
 from sofgan.evaluation.picture_sets import (
     BATCH,
@@ -17,11 +20,12 @@ from sofgan.evaluation.picture_sets import (
     resized,
     square,
 )
+from sofgan.evaluation.portraits import paint_all
 from sofgan.photos.folder import natural_key
 from sofgan.photos.store import PhotoStoreWriter
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
-from sofgan.siw.model import Siw, save_siw
+from sofgan.siw.model import Siw, save_siw, to_uint8
 
 
 def encoded(number: int, name: str = "PNG", size=(10, 8)) -> bytes:
@@ -130,6 +134,20 @@ def test_a_painter_paints_maps_in_turn_the_same_whichever_are_read(painter):
     assert len({opened(4).digest, opened(4, 1).digest, opened(5).digest}) == 3
     with pytest.raises(InputError, match="without a label map"):
         open_painter(painter / "siw.pt", painter / "photos", None, 0, "cpu")
+
+
+def test_a_competitor_paints_too(painter):
+    config = PairedConfig(
+        method="spade", resolution=16, label_size=16, channel_base=128, channel_max=8, z_dim=4, spade_hidden=4,
+        style_dim=4, reference_photos=2, residual_blocks=1,
+    )  # fmt: skip
+    torch.manual_seed(0)
+    paired = PairedPainter(SpadeGenerator(config).requires_grad_(False), "cpu")
+    save_painter(painter / "spade.pt", paired)
+    pictures = open_painter(painter / "spade.pt", painter / "maps", 4, 0, "cpu").read(range(4), np.array)[0]
+    maps = np.stack([np.full((16, 16), number % 3, np.uint8) for number in range(4)])
+    ((_, expected),) = paint_all(paired, maps, 0, "score", 4)
+    np.testing.assert_array_equal(pictures, to_uint8(expected))
 
 
 def test_shared_and_repeated_pictures_are_counted(tmp_path):
