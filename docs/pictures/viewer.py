@@ -16,9 +16,10 @@ from pathlib import Path
 
 from PIL import Image
 
+from benchmarks import harness
 from sofgan import runtime
 from sofgan.apps.engine import Engine
-from sofgan.errors import InputError, in_a_sentence
+from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.viewer.server import Viewer
 
@@ -36,15 +37,19 @@ SCENES = {
 }
 
 
-def main(words: list[str] | None = None) -> int:
-    """Write the pictures."""
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """The command line's arguments."""
+    found = argparse.ArgumentParser(
         prog="python -m docs.pictures.viewer", description=__doc__.splitlines()[0]
     )
-    parser.add_argument("--models", default="starter", help="folder of the models, or starter")
-    parser.add_argument("--out", type=Path, default=Path("docs/images"))
-    arguments = parser.parse_args(words)
-    return in_a_sentence(lambda: take(arguments.models, arguments.out))
+    found.add_argument("--models", default="starter", help="folder of the models, or starter")
+    found.add_argument("--out", type=Path, default=Path("docs/images"))
+    return found
+
+
+def main(arguments) -> None:
+    """Write the pictures."""
+    take(arguments.models, arguments.out)
 
 
 def take(models: str, out: Path) -> None:
@@ -112,4 +117,4 @@ def _small(png: bytes) -> bytes:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(harness.run(parser(), main))
