@@ -358,6 +358,8 @@ def test_an_interrupt_ends_it_at_once_and_well(tmp_path):
     process = subprocess.Popen(
         [*words, "--port", str(free_port())], cwd=tmp_path, env=os.environ | {"PYTHONPATH": path}, text=True,
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+        # Shells have jobs behind ignore it, which processes pass on.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )  # fmt: skip
     told = next(line for line in process.stdout if "Ctrl+C" in line)
     process.send_signal(signal.SIGINT)
