@@ -1,6 +1,5 @@
 """The page of a set of ablations: its table, and every experiment's pictures of the same maps in the same styles."""
 
-import base64
 import io
 from collections.abc import Mapping
 from pathlib import Path
@@ -9,8 +8,10 @@ import jinja2
 from PIL import Image
 
 from pipelines.ablation_table import Comparison
+from stages.reporting.pictures import inline
 
 TEMPLATE = "ablations.html"
+MAX_WIDTH = 1200  # of a sheet, pixels
 
 
 def render(table: Comparison, changes: Mapping[str, list[str]], sheets: Mapping[str, bytes]) -> str:
@@ -45,9 +46,4 @@ def _inline(png: bytes | None) -> dict | None:
     if png is None:
         return None
     with Image.open(io.BytesIO(png)) as image:
-        width, height = image.size
-    return {
-        "url": f"data:image/png;base64,{base64.b64encode(png).decode()}",
-        "width": width,
-        "height": height,
-    }
+        return inline(image, MAX_WIDTH)

@@ -22,7 +22,7 @@ def squared_distances(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _scores(painted: np.ndarray, real: np.ndarray, between: np.ndarray) -> dict[str, float]:
-    """Of squared distances: (N, N) painted, (M, M) real, (N, M) between them."""
+    """The four scores from squared distances: (N, N) painted, (M, M) real, (N, M) between them."""
 
     def radii(own: np.ndarray, k: int) -> np.ndarray:
         return np.partition(own, k, axis=1)[:, k]  # a vector's nearest is itself
