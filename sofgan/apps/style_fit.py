@@ -118,7 +118,7 @@ class _Canvas:
 
 
 def look_up(siw: Siw, labels: np.ndarray, photo: Tensor, seed: int = 0) -> Look:
-    """The look whose regions have that one of `TRIED` random styles which paints each in the color most like the photo's.
+    """The look whose regions have that of `TRIED` random styles which paints each in the color most like the photo's.
 
     Args:
         labels: (S, S) uint8 of the head.
