@@ -194,7 +194,8 @@ def ablate(experiments: dict[str, list[str]] | list[str], jobs: int = 1, seeds: 
     free = gpu_shares.shares(gpu_shares.seen(), max(1, min(jobs, len(experiments))))
     running: dict[PrefectFuture, list[str]] = {}  # and the GPUs that each has
     for name, changes in experiments.items():
-        if not free:
+        # Trials share what comes before the generator, which the first makes alone, as `ablations.run_all` has it.
+        if not free or (seeds and running and not outcomes):
             outcomes.append(_first_done(running, free))
         gpus = free.pop(0)
         running[experiment_task.with_options(name=name).submit(name, changes, root, gpus)] = gpus

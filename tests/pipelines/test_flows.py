@@ -252,6 +252,7 @@ def test_an_experiment_gets_the_gpus_of_one_that_is_done(monkeypatch):
             self.name = name
 
         def result(self, raise_on_failure):
+            order.append(f"done {self.name}")
             return dvc_stages.Outcome(self.name, "ran", 0.0)
 
     class Task:
@@ -260,9 +261,10 @@ def test_an_experiment_gets_the_gpus_of_one_that_is_done(monkeypatch):
 
         def submit(self, name, changes, root, gpus):
             begun.append((name, gpus))
+            order.append(name)
             return Future(name)
 
-    begun = []
+    begun, order = [], []
     monkeypatch.setattr(flows, "experiment_task", Task())
     monkeypatch.setattr(flows, "as_completed", reversed)  # The youngest is done first.
     monkeypatch.setattr(flows, "experiments_table", lambda *_: "")
@@ -290,6 +292,10 @@ def test_an_experiment_gets_the_gpus_of_one_that_is_done(monkeypatch):
     assert compared == [
         ({"a": ["x=1"], "b": ["x=2"]}, trials)
     ]  # The page tells what each experiment changes.
+    order.clear()
+    flows.ablate.fn({"a": ["x=1"], "b": ["x=2"]}, jobs=2, seeds=1)
+    # What all share is made once, by the first alone.
+    assert order[:4] == ["default-0", "done default-0", "a-0", "b-0"]
 
 
 def test_summary_shows_metrics_and_places(tmp_path):
