@@ -36,7 +36,6 @@ from sofgan.baselines.painter import Painter, load_painter, save_painter
 from sofgan.baselines.training import Started, start
 from sofgan.config import to_mapping
 from sofgan.evaluation.painters import SET, HeldOutScores
-from sofgan.evaluation.portraits import paint_all
 from sofgan.evaluation.shards import Judges
 from sofgan.evaluation.sides import sides
 from sofgan.files import atomic_path, read_json, sha256_file, write_json, write_png
@@ -49,6 +48,7 @@ from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches, Sources
 from sofgan.siw.loop import run
 from sofgan.siw.model import Siw, to_uint8
+from sofgan.siw.painted_sets import paint_all
 from sofgan.siw.training_step import SiwTraining
 from stages import paths
 

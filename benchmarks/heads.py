@@ -30,7 +30,7 @@ import numpy as np
 from benchmarks import harness
 from benchmarks.inputs.judges import line, outside_judge
 from sofgan.evaluation import restyling
-from sofgan.evaluation.portraits import Control, draw, paint_all
+from sofgan.evaluation.portraits import Control, draw
 from sofgan.evaluation.view_consistency import measure_heads, render_orbits, warp_errors
 from sofgan.evaluation.yaw_bins import YawOfMaps, camera_yaws, compare_bins
 from sofgan.images import to_network_range
@@ -45,6 +45,7 @@ from sofgan.seeds import torch_generator
 from sofgan.siw.condition_store import EVALUATION, Conditions, shards
 from sofgan.siw.condition_views import HeadSampling, sample_heads
 from sofgan.siw.model import load_siw
+from sofgan.siw.painted_sets import paint_all
 from sofgan.siw.sheets import REGIONS
 from sofgan.sof.sof import load_sof
 from stages import paths

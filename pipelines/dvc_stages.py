@@ -170,7 +170,11 @@ def run_experiment(
         words.hear(line)
         say(line)
 
-    if status := run_command(command, root, environment | {"SOFGAN_WORK": str(kept.resolve())}, hear):
+    folders = {
+        "SOFGAN_WORK": str(kept.resolve()),
+        "SOFGAN_FEATURES": str((root / paths.FEATURES).resolve()),
+    }
+    if status := run_command(command, root, environment | folders, hear):
         raise StageFailed(f"experiment '{name}' failed: {words.last or f'dvc ended with {status}'}")
     shutil.rmtree(kept, ignore_errors=True)
     return Outcome(name, "ran", time.monotonic() - start)

@@ -45,6 +45,8 @@ def fewer(document: dict) -> dict:
     siw["photo_proportions"] = {}  # Photos that stand in lie in other folders.
     siw["kimg"] = 2 * siw["batch"] / 1000
     siw["report_every_kimg"] = siw["kimg"] / 2
+    if siw["scores"]["every_kimg"]:
+        siw["scores"]["every_kimg"] = siw["kimg"] / 2
     # What has no published layout of its own is looked for in this folder.
     for settings in (few["import_photos"]["ffhq"], few["import_photos"]["celebamask"]):
         if Path(settings["source"]).is_absolute():

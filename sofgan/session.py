@@ -57,6 +57,16 @@ class Checkpoints:
         step, path = states[-1]
         return step, torch.load(path, map_location="cpu", weights_only=True)
 
+    def beside(self, name: str) -> Path:
+        """Path of a further file of this very training, which stays with its states."""
+        return self.folder / f"{self.prefix}-{name}"
+
+    def kept_beside(self) -> dict[str, Path]:
+        """Such files that are there, by their names."""
+        states = {path for _, path in self._states(self.prefix)} | {self._about(self.prefix)}
+        found = sorted(set(self.folder.glob(f"{self.prefix}-*")) - states)
+        return {path.name.removeprefix(f"{self.prefix}-"): path for path in found}
+
     def clear(self) -> None:
         """Remove this training's states, once its result is on disk."""
         for _, path in self._states(self.prefix):

@@ -3,6 +3,7 @@
 import io
 import math
 import pickle
+import struct
 import zipfile
 from pathlib import Path
 
@@ -11,6 +12,12 @@ import torch
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import write_bytes
 from sofgan.labels import NAMES
+
+# What torch.load raises at bytes that are no model, whatever they are; RuntimeError is looked at more closely.
+UNREADABLE = (
+    pickle.UnpicklingError, EOFError, LookupError, TypeError, ValueError, AttributeError, ImportError, struct.error,
+    ArithmeticError, MemoryError,
+)  # fmt: skip
 
 
 def serialize(value) -> bytes:
@@ -41,7 +48,7 @@ def load_model(path: str | Path, device: str | torch.device = "cpu") -> tuple[di
     try:
         content = torch.load(path, map_location=device, weights_only=True)
         return content["state_dict"], content["config"]
-    except (pickle.UnpicklingError, EOFError, KeyError, TypeError) as error:
+    except UNREADABLE as error:
         raise InputError(f"{path} is no model of this project: {_first_line(error)}") from error
     except RuntimeError as error:
         if _is_archive(path):  # Then it is the device that failed.

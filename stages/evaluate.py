@@ -1,34 +1,37 @@
 """Score everything that was trained, and draw what it makes."""
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
 from torch import Tensor
 
 from sofgan.errors import InputError
-from sofgan.evaluation import orbit_scores, portraits, restyling, yaw_bins
+from sofgan.evaluation import distances, orbit_scores, portraits, style_scores, yaw_bins
 from sofgan.evaluation.config import Evaluate
+from sofgan.evaluation.kept_features import kept_features
 from sofgan.evaluation.shards import Judges, Maps, SourceMaps, StoreMaps, painted_features, photo_features
-from sofgan.evaluation.sides import FEWEST_PHOTOS, sides
+from sofgan.evaluation.sides import sides
 from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_labels, turntable_rows
+from sofgan.evaluation.worst_samples import worst_samples, worst_sheet
 from sofgan.files import atomic_path, sha256_file, write_bytes, write_png
-from sofgan.labels import resize
 from sofgan.parallel import Mapper, gpus
 from sofgan.photos.store import PhotoStore
 from sofgan.runtime import map_pieces, use_cpu, use_gpu
-from sofgan.scores import map_distance
 from sofgan.scores.inception import check_inception
 from sofgan.scores.segmentation import ConfusionMatrix, image_mean_iou
-from sofgan.seeds import numpy_generator, torch_generator
+from sofgan.seeds import torch_generator
 from sofgan.siw.condition_store import EVALUATION, Conditions, shards
 from sofgan.siw.condition_views import HeadSampling, sample_heads, training_reference
-from sofgan.siw.model import Siw, load_siw
+from sofgan.siw.model import Siw, load_siw, to_uint8
+from sofgan.siw.painted_sets import paint_all
 from sofgan.siw.sheets import sample_grid
 from sofgan.sof.sof import Sof, load_sof
 from sofgan.sof.train import validate
 from sofgan.sof.view_set import instance_name, read_views, view_files
 from sofgan.training import write_classes
 from stages import paths
+from stages.code import code_digests
 from stages.execution.dask_shards import over_devices, spread
 from stages.execution.entry import enter
 from stages.params import batches, read_params, runtime, seed
@@ -38,6 +41,7 @@ from stages.tracking.run import StageRun, stage_run
 HEADLINE = {"control": "control_miou"}
 TURNING = {"warp_20": "warp_error_20"}  # where it was measured
 DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")
+WORST = (4, 8)  # rows and columns of the sheet of pictures most unlike photos
 MAPS_OF_YAW = 2000  # by which the rule is fitted that tells a map's yaw, at most
 
 
@@ -57,12 +61,13 @@ def main() -> None:
         sampling = read_params("sample_conditions").sampling
         reference = training_reference(sof) if sampling.judged else None
         heads = sampled_maps(params.sof_images, siw.generator.config.label_size)
-        figures |= _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
+        found, worst = _score_portraits(siw, heads, chosen, params, how.device, how.workers, run)
+        figures |= found
         drawn = HeadSampling(sampling.sampling(), reference)
         orbiting = sample_heads(sof, drawn, params.orbit_heads, torch_generator(seed(), "evaluate", "orbits"))
         figures |= orbit_scores.scores(sof, orbiting, siw, params, seed(), spread("evaluate"), run)
         turned = sample_heads(sof, drawn, 1, torch_generator(seed(), "evaluate", "turntable"))
-        _draw(sof, turned[0], siw, heads, params, run)
+        _draw(sof, turned[0], siw, heads, params, worst, run)
         write_classes(
             paths.PLOTS / "evaluation_classes.csv",
             **{name: by_class(figures, f"{name}_iou_") for name in ("held_out_view", "control")},
@@ -111,17 +116,17 @@ def _score_geometry(sof: Sof, params: Evaluate, run: StageRun) -> dict[str, floa
 
 def _score_portraits(
     siw: Siw, heads: Maps, chosen: dict, params: Evaluate, device: str, readers: int, run: StageRun
-) -> dict[str, float]:
-    """Distances to real portraits and their floors, control, and what styles change.
+) -> tuple[dict[str, float], np.ndarray]:
+    """Distances to real portraits and their floors, control, what styles change, and a sheet of the worst pictures.
 
     All maps that are painted are of people, or of heads, that no training saw.
     """
     inception = params.inception_weights
-    digests = tuple(sha256_file(path) for path in (paths.SIW, paths.PHOTO_PARSER, inception) if path)
+    files = [path for path in (paths.SIW, paths.PHOTO_PARSER, inception) if path]
     devices = gpus(device)
     judges = Judges(
-        paths.SIW, paths.PHOTO_PARSER, digests, tuple(params.extractors), inception, params.batch, device,
-        readers=max(1, readers // max(1, len(devices))),
+        paths.SIW, paths.PHOTO_PARSER, tuple(map(sha256_file, files)), tuple(params.extractors), inception,
+        params.batch, device, readers=max(1, readers // max(1, len(devices))),
     )  # fmt: skip
     if not params.inception_weights:
         run.text("no Inception weights are named (evaluate.inception_weights): FID is left out")
@@ -134,103 +139,73 @@ def _score_portraits(
 
 def _distances(
     siw: Siw, heads: Maps, chosen: dict, params: Evaluate, judges: Judges, workers: Mapper, run: StageRun
-) -> dict[str, float]:
+) -> tuple[dict[str, float], np.ndarray]:
     """Distances as `_score_portraits` gives them, of the records that `sides` chose of each set."""
     stores = {name: PhotoStore(path) for name, path in paths.PHOTOS.items()}
-    map_stores = {"ffhq": PhotoStore(paths.PARSED), "celebamask": stores["celebamask"]}
+    map_stores = {name: PhotoStore(path) for name, path in paths.OWN_MAPS.items()}
     size, resolution = siw.generator.config.label_size, siw.resolution
+    own, other = directions(read_params("train_siw").photo_sets)
     real, maps, colors = {}, {"sof": heads}, {}
     for name, store in stores.items():
         for side, indices in chosen[name].items():
             run.text(f"features of {len(indices)} {side} photos of {name}")
-            held_ffhq = (name, side) == ("ffhq", "held-out")
-            real[name, side], found = photo_features(
-                store, indices, resolution, judges, workers, run,
-                StoreMaps(map_stores[name], indices, resolution) if held_ffhq else None,
+            shown = (
+                StoreMaps(map_stores[name], indices, resolution)
+                if (name, side) == (own, "held-out")
+                else None
+            )
+            made_of = _made_of(store, indices, resolution, shown, judges)
+            real[name, side], found = kept_features(
+                paths.FEATURES, made_of,
+                partial(photo_features, store, indices, resolution, judges, workers, run, shown),
             )  # fmt: skip
             colors |= found
             if side == "held-out":
                 maps[name] = StoreMaps(map_stores[name], indices, size)
 
     painted, control, figures = {}, ConfusionMatrix(), {}
-    for name, count in pictures(real, maps, params.images).items():
+    for name, count in distances.pictures(real, maps, params.images, own).items():
         run.text(f"painting {count} pictures of {len(maps[name])} maps of {name}")
         painted[name], seen = painted_features(maps[name], count, seed(), name, judges, workers, run)
         control.merge(seen)
         figures[f"control_miou_{name}"] = seen.miou()
     run.text("distances")
-    figures |= compared(real, painted, len(maps["ffhq"]), params.kid_subset)
-    photos = {side: StoreMaps(map_stores["ffhq"], indices, size) for side, indices in chosen["ffhq"].items()}
-    figures |= by_yaw(real, painted["sof"], photos, maps["sof"])
-    figures |= of_maps(heads, photos, params.kid_subset)
-    run.text("how far styles reach")
-    restyled = range(min(params.restyled_maps, len(maps["celebamask"])))
-    few = np.stack([maps["celebamask"].labels(index) for index in restyled])
-    figures |= restyling.scores(siw, few, colors, params.batch, seed())
+    figures |= distances.compared(real, painted, len(maps[own]), params.kid_subset, (own, other), seed())
+    photos = {side: StoreMaps(map_stores[own], indices, size) for side, indices in chosen[own].items()}
+    figures |= by_yaw({side: real[own, side] for side in photos}, painted["sof"], photos, maps["sof"])
+    figures |= distances.of_maps(heads, photos, params.kid_subset, seed())
+    run.text("how far styles reach, and borders")
+    restyled = range(min(params.restyled_maps, len(maps[other])))
+    few = np.stack([maps[other].labels(index) for index in restyled])
+    figures |= style_scores.scores(few, colors, judges, seed())
+    first, count = next(iter(painted[own])), WORST[0] * WORST[1]
+    worst = worst_samples(painted[own][first][: len(maps[own])], real[own, "training"][first], count)
+    figures["unlike_photos"] = worst.unlike
+    sheet = worst_sheet(worst, partial(_picture, siw, maps[own], own), WORST[1])
     figures |= portraits.control_scores(control, params.frequent_share)
-    return figures | {"control_pictures": control.counts.sum() // resolution**2}
+    return figures | {"control_pictures": control.counts.sum() // resolution**2}, sheet
 
 
-def of_maps(heads: Maps, photos: dict[str, Maps], kid_subset: int) -> dict[str, float]:
-    """Distances of sampled heads' label maps from those of photos, unpainted, with floors, and what they differ in."""
-
-    def small(maps: Maps) -> np.ndarray:
-        return np.stack([resize(maps.labels(index), map_distance.SIZE) for index in range(len(maps))])
-
-    own, unseen, seen = (small(maps) for maps in (heads, photos["held-out"], photos["training"]))
-    features = ({"fd_maps": map_distance.map_features(maps)} for maps in (own, unseen, seen))
-    figures = portraits.compare(*features, "_unpainted", kid_subset, seed())
-    for end, maps in (("", own), ("_floor", unseen)):
-        differences = map_distance.map_differences(maps, seen)
-        figures |= {f"maps_{name}_unpainted{end}": value for name, value in differences.items()}
-    return figures
+def directions(photo_sets: Sequence[str]) -> tuple[str, str]:
+    """The photo set that was learned from, the first of several, and the other, whose maps are painted too."""
+    own = photo_sets[0]
+    (other,) = paths.PHOTOS.keys() - {own}
+    return own, other
 
 
-def pictures(real: dict, maps: dict[str, Maps], limit: int) -> dict[str, int]:
-    """Numbers of pictures painted from each set of maps: one of each, and of the FFHQ-like set's, where there are
-    more training photos, as many as these, in further styles."""
-    counts = {name: len(maps[name]) for name in ("ffhq", "celebamask", "sof")}
-    training = len(next(iter(real["ffhq", "training"].values())))
-    return counts | {"ffhq": max(counts["ffhq"], min(limit, training))}
-
-
-def compared(real: dict, painted: dict, held_out_maps: int, kid_subset: int) -> dict[str, float]:
-    """All distances with their floors (spec, section 7): of pictures of one set's held-out maps, against another set's
-    photos or its own, against photos that were trained on, which is the field's custom, and against others.
-
-    Args:
-        real: features by set and side.
-        painted: features by set; of the FFHQ-like one the first `held_out_maps` are of its held-out photos' maps.
-    """
-
-    def rows(features: dict, chosen) -> dict:
-        return {name: values[chosen] for name, values in features.items()}
-
-    ffhq, unseen = real["ffhq", "training"], real["ffhq", "held-out"]
-    own = rows(painted["ffhq"], slice(held_out_maps))
-    figures = {}
-    for suffix, *three in (
-        ("", own, unseen, ffhq),
-        ("_celebamask_maps", painted["celebamask"], unseen, ffhq),
-        (
-            "_celebamask",
-            painted["celebamask"],
-            real["celebamask", "held-out"],
-            real["celebamask", "training"],
-        ),
-        ("_sof_maps", painted["sof"], unseen, ffhq),
-    ):
-        figures |= portraits.compare(*three, suffix, kid_subset, seed())
-    # Maps of one half of the held-out photos, against the other half.
-    if held_out_maps >= 2 * FEWEST_PHOTOS:
-        order = numpy_generator(seed(), "evaluate", "halves").permutation(held_out_maps)
-        one, other = np.sort(order[: held_out_maps // 2]), np.sort(order[held_out_maps // 2 :])
-        figures |= portraits.compare(
-            rows(own, one), rows(unseen, one), rows(unseen, other), "_held_out", kid_subset, seed()
-        )
-    if len(next(iter(painted["ffhq"].values()))) > held_out_maps:
-        figures |= portraits.compare_all(painted["ffhq"], ffhq, "_repeated")
-    return figures
+def _made_of(store: PhotoStore, indices: np.ndarray, size: int, maps: StoreMaps | None, judges: Judges):
+    """What photos' features depend on."""
+    return {
+        "photos": store.fingerprint(),
+        "records": indices.tolist(),
+        "size": size,
+        "maps": maps and maps.store.fingerprint(),
+        "extractors": judges.extractors,
+        "networks": judges.digests[1:],  # the first is the painter's
+        "batch": judges.batch,
+        "device": judges.device,
+        "code": code_digests("evaluate"),
+    }
 
 
 def by_yaw(real: dict, painted: dict, photos: dict[str, Maps], heads: Maps) -> dict[str, float]:
@@ -238,9 +213,9 @@ def by_yaw(real: dict, painted: dict, photos: dict[str, Maps], heads: Maps) -> d
     error of the rule by which maps tell their yaw.
 
     Args:
-        real: features by set and side.
+        real: features by side of the photos that were learned from.
         painted: features of pictures of `heads`.
-        photos: label maps by side of the FFHQ-like photos.
+        photos: label maps by side of the same.
     """
     conditions = Conditions(paths.CONDITIONS)
     maps = conditions.maps(EVALUATION)
@@ -249,14 +224,22 @@ def by_yaw(real: dict, painted: dict, photos: dict[str, Maps], heads: Maps) -> d
     yaws = yaw_bins.camera_yaws(np.concatenate(poses))[: len(known)]
     rule = yaw_bins.YawOfMaps(known, yaws)
 
-    sets = painted, real["ffhq", "held-out"], real["ffhq", "training"]
+    sets = painted, real["held-out"], real["training"]
     turned = [rule.of_all(maps) for maps in (heads, photos["held-out"], photos["training"])]
     figures = yaw_bins.compare_bins(*sets, turned, "_sof_yaw", seed())
     return figures | {"yaw_error_degrees": rule.error(known, yaws)}
 
 
-def _draw(sof: Sof, code: Tensor, siw: Siw, heads: Maps, params: Evaluate, run: StageRun) -> None:
-    """Sample grid, and turntable of the head of a code with its animation, into data/evaluation."""
+def _picture(siw: Siw, maps: Maps, name: str, number: int) -> np.ndarray:
+    """A picture (R, R, 3) uint8 of a set, as it was scored."""
+    ((_, painted),) = paint_all(siw, maps.labels(number)[None], seed(), name, 1, number)
+    return to_uint8(painted)[0]
+
+
+def _draw(
+    sof: Sof, code: Tensor, siw: Siw, heads: Maps, params: Evaluate, worst: np.ndarray, run: StageRun
+) -> None:
+    """Sample grid, turntable of the head of a code with its animation, and worst samples, into data/evaluation."""
     rows, columns = params.grid
     size = siw.generator.config.label_size
     grid = sample_grid(siw, np.stack([heads.labels(row) for row in range(rows)]), columns, seed())
@@ -269,10 +252,12 @@ def _draw(sof: Sof, code: Tensor, siw: Siw, heads: Maps, params: Evaluate, run: 
         folder.mkdir()
         write_png(folder / "grid.png", grid)
         write_png(folder / "turntable.png", table)
+        write_png(folder / "worst.png", worst)
         moving = turntable_labels(sof, code, siw.framing, frames, size)
         write_bytes(folder / "turntable.gif", turntable_gif(siw, moving, w))
     run.image("samples/grid", grid)
     run.image("samples/turntable", table)
+    run.image("samples/worst", worst)
 
 
 if __name__ == "__main__":

@@ -31,6 +31,7 @@ SHAPE_PARSER_DIGEST = PARSERS / "shapes.json"
 SOF = Path("models/sof.pt")  # of round 1: scans
 SOF_INVERTED = Path("models/sof_inverted.pt")  # of round 2: with the heads behind label maps
 SIW = Path("models/siw.pt")
+SIW_SCORED = Path("models/siw_scored")  # generators on the way there: the best by its scores
 BASELINES = Path("models/baselines")  # a file a method
 
 METRICS = Path("metrics")  # what `dvc metrics show` prints: a few figures of a stage
@@ -40,3 +41,5 @@ REPORT = Path("report")
 # States of stopped stages and what is told to MLflow: no stage's out. Of an experiment it is outside of its folder,
 # which is another one each time that it is run.
 WORK = Path(os.environ.get("SOFGAN_WORK", ".work"))
+# Features of photos, which experiments share.
+FEATURES = Path(os.environ.get("SOFGAN_FEATURES", ".work/features"))

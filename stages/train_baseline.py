@@ -15,14 +15,14 @@ from sofgan.photos.store import PhotoStore
 from sofgan.runtime import map_pieces, use_cpu, use_gpu
 from sofgan.scores.inception import check_inception
 from sofgan.siw.data import Sources
-from sofgan.siw.photo_sources import grid_maps, open_photos
+from sofgan.siw.photo_sources import grid_maps, open_exam, open_photos
 from sofgan.siw.sheets import sample_grid
-from sofgan.training import write_curve
 from stages import paths
 from stages.execution.entry import enter
 from stages.execution.sessions import forget, session
 from stages.params import read_params, runtime, seed
 from stages.tracking.run import StageRun, stage_run
+from stages.tracking.score_curves import write_curves
 
 STAGE = "train_baseline"
 DISTANCES = ("fid", "fd_lite0", "fd_lite2", "fd_parser")  # the first that is measured is what DVC shows
@@ -50,12 +50,15 @@ def main() -> None:
         inputs = {str(path): sha256_file(path) for path in indexes}
         states = session(STAGE, baseline, run, part=method, inputs=inputs)
         sources = Sources(photos, {}, labels, photo_shares=shares)
-        painter, rows = train_baseline(baseline, sources, grid, seed() + ours.trial, machine.device, states)
+        exam = open_exam(sets, ours, seed(), machine.workers)
+        painter, rows = train_baseline(
+            baseline, sources, grid, seed() + ours.trial, machine.device, states, exam
+        )
         save_painter(paths.BASELINES / f"{method}.pt", painter)
         with atomic_path(paths.BASELINE_PICTURES / method) as folder:
             folder.mkdir(parents=True)
             write_png(folder / "samples.png", sample_grid(painter, grid, ours.sample_grid[1], seed()))
-        write_curve(paths.PLOTS / f"{STAGE}_{method}.csv", rows)
+        write_curves(paths.PLOTS, f"{STAGE}_{method}", rows)
         figures = rows[-1] | scores(method, run)
         run.final(figures, headline=headline(method, figures))
         forget(f"{STAGE}/{method}")

@@ -10,7 +10,7 @@ import torch
 from benchmarks.harness import CACHE, Line, tell
 from benchmarks.inputs.portraits import Portraits
 from sofgan.config import from_mapping, to_mapping
-from sofgan.evaluation.portraits import Control, draw, paint_all
+from sofgan.evaluation.portraits import Control, draw
 from sofgan.evaluation.restyling import leakage, region_colors, spread, style_spread
 from sofgan.images import to_network_range
 from sofgan.parsing.config import ParserConfig, TrainParser
@@ -25,6 +25,7 @@ from sofgan.scores.features import LiteFeatures, NetworkFeatures, extract
 from sofgan.scores.frechet import frechet_distance
 from sofgan.session import Session
 from sofgan.siw.model import Siw
+from sofgan.siw.painted_sets import paint_all
 from sofgan.siw.sheets import REGIONS
 
 SEED = 0  # of what is scored; trainings have their own

@@ -12,7 +12,7 @@ from sofgan.baselines.pix2pixhd import Pix2PixHDGenerator
 from sofgan.baselines.sean import SeanGenerator
 from sofgan.baselines.spade import SpadeGenerator
 from sofgan.config import from_mapping, to_mapping
-from sofgan.siw.generator import fixed_noise
+from sofgan.siw.generator import noise_of
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import Siw, load_siw, maps_to_paint, save_siw
 from sofgan.training import load_model, save_model
@@ -58,10 +58,7 @@ class PairedPainter:
             ValueError: shapes don't fit, or `labels` holds a value that is no class.
         """
         labels = maps_to_paint(labels, self.generator.config.label_size, self.device)
-        seeds = list(noise_seed) if isinstance(noise_seed, Sequence) else [noise_seed]
-        if len(seeds) not in (1, len(labels)):
-            raise ValueError(f"{len(seeds)} seeds of noise for {len(labels)} maps")
-        noise = [torch.cat(layer) for layer in zip(*(fixed_noise(self.generator, seed) for seed in seeds))]
+        noise = noise_of(self.generator, noise_seed, len(labels))
         w = w.to(self.device)
         return self.generator(one_hot(labels), w.expand(len(labels), *w.shape[1:]), noise)
 

@@ -26,6 +26,7 @@ from sofgan.siw.loop import Training, run
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import Siw, maps_to_paint
 from sofgan.siw.operators import resize_weights
+from sofgan.siw.running_scores import Exam, Examiner, RunningScores
 from sofgan.siw.sheets import sample_grid
 from sofgan.siw.training_step import SiwTraining
 from sofgan.training import ema_beta
@@ -202,7 +203,9 @@ def start(baseline: Baseline, sources: Sources, seed: int, device: torch.device 
         InputError: photos have no maps of their own.
     """
     if sources.photo_labels is None:
-        raise InputError(f"{baseline.method} learns from pairs: photos need label maps of their own")
+        raise InputError(
+            f"{baseline.method} is trained with photos and their own label maps, which are missing"
+        )
     sources = replace(sources, heads=None, maps={"parsed": sources.photo_labels})
     own = {"map_proportions": {"parsed": 1.0}}
     if baseline.method == "stylegan2":
@@ -227,6 +230,7 @@ def train_baseline(
     seed: int,
     device: torch.device | str,
     session: Session = UNWATCHED,
+    exam: Exam | None = None,
 ) -> tuple[Painter, list[dict[str, float]]]:
     """Train a method to as many photos as ours, resuming where an equal training was stopped.
 
@@ -234,6 +238,7 @@ def train_baseline(
         sources: as `start` has them.
         grid_labels: (rows, S, S) uint8 maps of the sample grid.
         session: its listener gets the count of images, and every `report_every_kimg` scalars and "samples/grid".
+        exam: by which it is scored on the way, as `train_siw.scores` has it.
 
     Returns:
         What paints: `Siw` for StyleGAN2; and a row of scalars for each report.
@@ -247,7 +252,10 @@ def train_baseline(
     def look() -> dict[str, np.ndarray]:
         return {"samples/grid": sample_grid(started.painter(), grid_labels, ours.sample_grid[1], seed)}
 
-    rows = run(started.training, started.batches, ours, session, look)
+    examine = None
+    if exam is not None:
+        examine = Examiner(RunningScores(exam, ours.scores.images, device), started.painter)
+    rows = run(started.training, started.batches, ours, session, look, examine)
     return started.painter(), rows
 
 

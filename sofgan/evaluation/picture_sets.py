@@ -17,7 +17,6 @@ from PIL import Image
 from sofgan.baselines.painter import Painter, load_painter
 from sofgan.config import ConfigError
 from sofgan.errors import InputError, MissingInput
-from sofgan.evaluation.portraits import paint_all
 from sofgan.files import sha256_file
 from sofgan.labels import resize
 from sofgan.photos.compression import PAINTED, Compression, Summary, compression
@@ -27,6 +26,7 @@ from sofgan.photos.store import PhotoStore
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator
 from sofgan.siw.model import to_uint8
+from sofgan.siw.painted_sets import paint_all
 
 BATCH = 16  # pictures painted or decoded at a time by a thread
 

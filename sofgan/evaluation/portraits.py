@@ -1,6 +1,6 @@
 """Scores of generated portraits: how far from real ones, and whether they show what their maps say."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 import torch
@@ -14,8 +14,7 @@ from sofgan.scores.inception import InceptionFeatures
 from sofgan.scores.intervals import Estimate
 from sofgan.scores.kernel import kernel_distance
 from sofgan.scores.segmentation import ConfusionMatrix, frequent_classes
-from sofgan.seeds import numpy_generator, torch_generator
-from sofgan.siw.model import Siw
+from sofgan.seeds import numpy_generator
 
 KID_SUBSETS = 50
 SUBSETS = 4  # over which a Frechet distance is averaged, where a set has more pictures than are compared
@@ -38,27 +37,6 @@ def make_extractors(
     if inception_weights:
         extractors.append(InceptionFeatures(inception_weights))
     return [extractor.to(device).eval() for extractor in extractors]
-
-
-def paint_all(
-    siw: Siw, labels: np.ndarray, seed: int, name: str, batch: int, first: int = 0
-) -> Iterator[tuple[np.ndarray, Tensor]]:
-    """Each map painted once, each with a style and noise of its own.
-
-    Args:
-        labels: (N, S, S) uint8.
-        name: of the set; with a picture's number in it, it seeds the picture's style and noise.
-        first: number of the first map; painted as among all of them if it is a multiple of `batch`.
-
-    Returns:
-        Batches of maps (B, S, S) and pictures (B, 3, R, R) in [-1, 1].
-    """
-    for start in range(0, len(labels), batch):
-        maps = labels[start : start + batch]
-        numbers = range(first + start, first + start + len(maps))
-        streams = [torch_generator(seed, "evaluate", "styles", name, number) for number in numbers]
-        z = torch.cat([siw.sample_z(1, stream) for stream in streams])
-        yield maps, siw.paint(maps, siw.map_styles(z), noise_seed=numbers)
 
 
 def draw(candidates: np.ndarray, limit: int, seed: int, name: str) -> np.ndarray:

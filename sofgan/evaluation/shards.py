@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sofgan.evaluation.portraits import Control, make_extractors, paint_all
+from sofgan.evaluation.portraits import Control, make_extractors
 from sofgan.evaluation.restyling import region_colors
 from sofgan.images import to_network_range
 from sofgan.labels import resize
@@ -29,6 +29,7 @@ from sofgan.runtime import use_gpu
 from sofgan.scores.features import extract
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.siw.model import load_siw
+from sofgan.siw.painted_sets import paint_all
 from sofgan.siw.sheets import REGIONS
 
 Features = dict[str, np.ndarray]  # by extractor, (N, d) float32

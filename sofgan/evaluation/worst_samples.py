@@ -9,6 +9,8 @@ from sofgan.errors import InputError
 from sofgan.images import sheet
 from sofgan.scores.mahalanobis import mahalanobis
 
+COMMON = 0.95  # share of photos that are no further from others than is common
+
 
 @dataclass(frozen=True)
 class Worst:
@@ -18,11 +20,13 @@ class Worst:
         rows: numbers (K,) of the pictures.
         distances: (K,) theirs.
         ranks: (K,) share of other photos that lie as far from the photos, or further: 0 is further than all of them.
+        unlike: share of all painted pictures that lie further from the photos than `COMMON` of other photos do.
     """
 
     rows: np.ndarray
     distances: np.ndarray
     ranks: np.ndarray
+    unlike: float
 
 
 def worst_samples(painted: np.ndarray, photos: np.ndarray, count: int) -> Worst:
@@ -45,7 +49,8 @@ def worst_samples(painted: np.ndarray, photos: np.ndarray, count: int) -> Worst:
     own = np.sort(mahalanobis(others, reference))
     rows = np.argsort(-distances, kind="stable")[:count]
     ranks = 1 - np.searchsorted(own, distances[rows], side="left") / len(own)
-    return Worst(rows, distances[rows], ranks)
+    unlike = float((distances > np.quantile(own, COMMON)).mean())
+    return Worst(rows, distances[rows], ranks, unlike)
 
 
 def worst_sheet(worst: Worst, picture: Callable[[int], np.ndarray], columns: int) -> np.ndarray:

@@ -182,6 +182,15 @@ class SampleConditions:
 
 
 @dataclass(frozen=True)
+class ScoresConfig:
+    """Scores of the averaged generator while it learns."""
+
+    every_kimg: Weight  # thousands of photos between scores, as reports allow, and one at the end; 0: none
+    images: Annotated[int, at_least(2)]  # pictures a side, at most
+    keep_all: bool  # the generator of each score stays, not the best one alone
+
+
+@dataclass(frozen=True)
 class TrainSiw:
     """The block `train_siw` of params.yaml."""
 
@@ -222,6 +231,7 @@ class TrainSiw:
     generator: GeneratorConfig
     discriminator: DiscriminatorConfig
     report_every_kimg: Positive
+    scores: ScoresConfig
     sample_grid: tuple[Count, Count]  # rows of maps, columns of styles
     autocast: bool  # bfloat16 on CUDA
 
@@ -295,6 +305,13 @@ class TrainSiw:
         `label_size` wide, so twice that holds all that it can show."""
         size = self.generator.label_size
         return min(2 * size, max(size, 2 * self.generator.resolution))
+
+    def scored_at(self, step: int, tick: int, total: int) -> bool:
+        """Whether the painter is scored after so many steps, of `total`, of which each `tick` have a report."""
+        if not self.scores.every_kimg:
+            return False
+        reports = max(1, round(1000 * self.scores.every_kimg / (self.batch * tick)))
+        return step % (reports * tick) == 0 or step == total
 
     def resolution_at(self, seen: int) -> int:
         """Pixels of the pictures in a step before which so many photos were seen."""

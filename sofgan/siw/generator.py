@@ -1,5 +1,7 @@
 """The SIW generator: a one-hot label map, painted region by region with styles (paper, section 5.1)."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -183,3 +185,15 @@ def fixed_noise(network: Generator, seed: int) -> list[Tensor]:
         generator = torch.Generator().manual_seed((seed * 65537 + size) * 64 + layer)
         noise.append(torch.randn((1, 1, size, size), generator=generator).to(network.w_average.device))
     return noise
+
+
+def noise_of(network: Generator, seed: int | Sequence[int], count: int) -> list[Tensor]:
+    """Noise for so many pictures: (1, 1, size, size) a layer of one seed for all, (count, 1, size, size) of one each.
+
+    Raises:
+        ValueError: there are neither one seed nor as many as pictures.
+    """
+    seeds = list(seed) if isinstance(seed, Sequence) else [seed]
+    if len(seeds) not in (1, count):
+        raise ValueError(f"{len(seeds)} seeds of noise for {count} maps")
+    return [torch.cat(layer) for layer in zip(*(fixed_noise(network, one) for one in seeds))]

@@ -47,6 +47,7 @@ def run(
     config: TrainSiw,
     session: Session,
     look: Callable[[], dict[str, np.ndarray]],
+    examine: Callable[[float, list[dict[str, float]]], dict[str, float]] | None = None,
 ) -> list[dict[str, float]]:
     """Train to `config.kimg` thousand photos, resuming where an equal training was stopped.
 
@@ -56,6 +57,8 @@ def run(
         session: its listener gets the count of images, and every `report_every_kimg`, when states are kept too,
             scalars and pictures.
         look: makes those pictures, by name; asked in the first process only.
+        examine: scores what paints, by the thousands of photos that it has seen and the rows before; asked likewise,
+            as `config.scores` has it. Its scores stand in the report's row.
 
     Returns:
         A row of scalars for each report.
@@ -88,13 +91,15 @@ def run(
             kept = f" The last good state is in {session.states.folder}." if session.states else ""
             raise TrainingDiverged(
                 f"losses at step {step + 1} are not finite: {scalars}.{kept} "
-                "A smaller learning rate or a larger r1_gamma usually helps"
+                "Smaller learning rates usually help, or a larger penalty on the critic where it has one"
             )
         sums = {}
         rows.append({"kimg": training.seen / 1000, **scalars})
         if distributed.rank() > 0:
             continue
         images = look()
+        if examine is not None and config.scored_at(step + 1, tick, total):
+            rows[-1] |= examine(rows[-1]["kimg"], rows[:-1])
         progress.scalars(step + 1, rows[-1])
         progress.images(step + 1, images)
         session.keep(step + 1, tick, total, lambda: {**training.state_dict(), "rows": rows})

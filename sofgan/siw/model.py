@@ -11,7 +11,7 @@ from torch import Tensor
 from sofgan.config import from_mapping, to_mapping
 from sofgan.labels import NUM_CLASSES, check_ids, resize
 from sofgan.siw.config import GeneratorConfig
-from sofgan.siw.generator import Generator, fixed_noise
+from sofgan.siw.generator import Generator, noise_of
 from sofgan.siw.mixing import one_hot, two_style_weights
 from sofgan.siw.portrait_camera import Framing
 from sofgan.training import load_model, save_model
@@ -68,9 +68,6 @@ class Siw:
             ValueError: shapes don't fit, or `labels` holds a value that is no class.
         """
         labels = maps_to_paint(labels, self.generator.config.label_size, self.device)
-        seeds = list(noise_seed) if isinstance(noise_seed, Sequence) else [noise_seed]
-        if len(seeds) not in (1, len(labels)):
-            raise ValueError(f"{len(seeds)} seeds of noise for {len(labels)} maps")
         w = w.to(self.device)
         if similarity is None:
             w = w[:, None]
@@ -80,7 +77,7 @@ class Siw:
                 raise ValueError(f"a similarity map mixes two styles (B, 2, w_dim), not {tuple(w.shape)}")
             weights = self._weights(labels, similarity.to(self.device))
         w = w.expand(len(labels), *w.shape[1:])
-        noise = [torch.cat(layer) for layer in zip(*(fixed_noise(self.generator, seed) for seed in seeds))]
+        noise = noise_of(self.generator, noise_seed, len(labels))
         return self.generator.synthesize(one_hot(labels), w, weights, noise).clamp(-1, 1)
 
     def restyle(

@@ -1,16 +1,20 @@
 """What trainings of painters read from photo stores: photos with their own label maps, and maps to paint."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 
 from sofgan.labels import resize
 from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.seeds import numpy_generator
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, LazySource, open_source, shares_of
+from sofgan.siw.running_scores import Exam
 
 Source = ArraySource | LazySource
 MEASURED = 64  # photos whose size is looked at
+FEWEST_SCORED = 2  # pictures of a set, as a Frechet distance needs
 
 
 def open_photos(
@@ -61,6 +65,36 @@ def open_maps(store: PhotoStore, config: TrainSiw, workers: int) -> Source:
     return open_source(
         len(places), lambda i: store.labels(places[i], config.map_size), workers, config.memory_limit_gb
     )
+
+
+def open_exam(
+    sets: Mapping[str, tuple[PhotoStore, PhotoStore]], config: TrainSiw, seed: int, workers: int
+) -> Exam | None:
+    """What the training is scored by on the way (`config.scores`); None: nothing, or too few photos are held out.
+
+    Args:
+        sets: by name the photos and a store with their maps: of the set that is learned from first, then of others.
+        seed: of the choice among more photos than are needed, and of styles.
+        workers: threads that read.
+    """
+    (own, (photos, _)), *_ = sets.items()
+    held = {name: np.flatnonzero(store.splits() == HELD_OUT) for name, (store, _) in sets.items()}
+    trained_on = np.flatnonzero(photos.splits() != HELD_OUT)
+    if not config.scores.every_kimg or min(len(held[own]), len(trained_on)) < FEWEST_SCORED:
+        return None
+
+    def source(places: np.ndarray, read: Callable[[int], np.ndarray], name: str) -> LazySource:
+        chosen = numpy_generator(seed, "train_siw", "exam", name).permutation(places)[: config.scores.images]
+        return LazySource(len(chosen), lambda i: read(int(chosen[i])), workers)
+
+    generator = config.generator
+    images, size = partial(photos.image, size=generator.resolution), generator.label_size
+    maps = {
+        name: source(held[name], partial(store.labels, size=size), name)
+        for name, (_, store) in sets.items()
+        if len(held[name]) >= FEWEST_SCORED
+    }
+    return Exam(source(trained_on, images, f"{own} trained on"), source(held[own], images, own), maps, seed)
 
 
 def grid_maps(sources: Sequence, config: TrainSiw) -> np.ndarray:

@@ -5,11 +5,13 @@ from dataclasses import replace
 import numpy as np
 import torch
 
+from sofgan import distributed
 from sofgan.session import UNWATCHED, Session
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batches, Sources
 from sofgan.siw.loop import run
 from sofgan.siw.model import Siw
+from sofgan.siw.running_scores import Exam, Examiner, RunningScores
 from sofgan.siw.sheets import restyle_strip, sample_grid
 from sofgan.siw.training_step import SiwTraining
 
@@ -21,6 +23,7 @@ def train(
     seed: int,
     device: torch.device | str,
     session: Session = UNWATCHED,
+    exam: Exam | None = None,
 ) -> tuple[Siw, list[dict[str, float]]]:
     """Train to `config.kimg` thousand photos, resuming where an equal training was stopped.
 
@@ -30,6 +33,8 @@ def train(
         grid_labels: (rows, S, S) uint8 maps of the sample grid.
         session: its listener gets the count of images, and every `report_every_kimg`, when states are kept too,
             scalars and the pictures "samples/grid" and "samples/restyle".
+        exam: by which it is scored on the way, as `config.scores` has it; generators that are kept then lie beside the
+            session's states.
 
     Returns:
         The averaged generator, and a row of scalars for each report.
@@ -53,5 +58,11 @@ def train(
             "samples/restyle": restyle_strip(siw, grid_labels, seed),
         }
 
-    rows = run(training, batches, config, session, look)
+    examine = None
+    if exam is not None and distributed.rank() == 0:
+        scores = RunningScores(exam, config.scores.images, training.device)
+        examine = Examiner(
+            scores, lambda: Siw(training.ema, training.device), session.states, config.scores.keep_all
+        )
+    rows = run(training, batches, config, session, look, examine)
     return Siw(training.ema, training.device), rows

@@ -46,18 +46,32 @@ DEFINITIONS = (
         r"maps_(shares|places|borders)_unpainted_floor",
         "The same of held-out photos' label maps in place of the heads'.",
     ),
+    (
+        r"(best_)?running_fd_lite0_floor",
+        "The floor of distances on the way: held-out photos in place of painted pictures.",
+    ),
+    (
+        r"(best_)?running_fd_lite0(_\w+_maps)?",
+        "Frechet distance of EfficientNet-lite0 features while the painter learns: of few pictures "
+        "(`train_siw.scores`), painted from held-out maps of the photos that are learned from or of another set, "
+        "against photos that are learned from. It tells states of a training apart; results are `fd_lite0`.",
+    ),
+    (
+        r"best_kimg",
+        "Thousands of photos after which that distance was smallest: of models/siw_scored/best.pt.",
+    ),
     (r"heads", "How many heads of inverted maps were fitted so well that they joined the field."),
     (
         r"view_difference",
         "Mean absolute difference of colours of two views of a head in one style, warped onto each other, in [-1, 1].",
     ),
     (
-        r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask_maps",
-        "Painted from held-out maps of the CelebAMask-like set, against FFHQ-like photos that were trained on.",
+        r"(fid|fd_\w+?|kid|kd_\w+?)_(celebamask|ffhq)_maps",
+        "Painted from held-out maps of the set that is named, against photos of the other, which were trained on.",
     ),
     (
-        r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask",
-        "The same pictures against CelebAMask-like photos, none of them theirs.",
+        r"(fid|fd_\w+?|kid|kd_\w+?)_(celebamask|ffhq)",
+        "The same pictures against photos of their own set, none of them theirs.",
     ),
     (
         r"(fid|fd_\w+?|kid|kd_\w+?)_sof_maps",
@@ -93,6 +107,21 @@ DEFINITIONS = (
     (
         r"(warp_error|shift_db)_\w+_(low|high)",
         "Bounds of that figure's interval of 95 percent over heads, by the bootstrap.",
+    ),
+    (
+        r"(feature|color)_distance(_\w+)?",
+        "How far apart pictures of one map in two styles are: by the first extractor's features, and by colors, pixel "
+        "by pixel; of the whole picture, and of a region alone. Larger is more varied.",
+    ),
+    (r"border_shift_\w+_maps", "Maps that show enough of that border."),
+    (
+        r"border_shift_\w+",
+        "How many pixels a painted border moves, as the parser sees it, where the map's is moved by 2, 4 or 8.",
+    ),
+    (
+        r"unlike_photos",
+        "Share of pictures, painted from held-out maps, that lie further from photos (Mahalanobis distance of "
+        "features) than 95 percent of other photos do. 0.05 of photos.",
     ),
     (r"orbit_(heads|avatars)", "How many heads, or avatars for the floor, those figures are of."),
     (
@@ -199,6 +228,7 @@ CAPTIONS = {
     "background only, and that other style on all.",
     "evaluation/grid.png": "Rows: geometries sampled from the field. Columns: styles, the same down a column.",
     "evaluation/samples.png": "Rows: geometries sampled from the field. Columns: styles, the same down a column.",
+    "evaluation/worst.png": "Of the pictures of held-out maps those that are most unlike photos, the worst first.",
     "evaluation/turntable.png": "One sampled head from several sides; style and noise are fixed along a row.",
 }
 

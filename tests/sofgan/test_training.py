@@ -1,9 +1,11 @@
 import copy
 
+import numpy as np
 import pytest
 import torch
 
 from sofgan import training
+from sofgan.errors import InputError
 
 
 def test_model_files_are_equal_bytes_whatever_their_name(tmp_path):
@@ -13,6 +15,16 @@ def test_model_files_are_equal_bytes_whatever_their_name(tmp_path):
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "other.pt").read_bytes()
     loaded, config = training.load_model(tmp_path / "a.pt")
     assert config == {"width": 3} and torch.equal(loaded["weight"], state["weight"])
+
+
+@pytest.mark.parametrize("start", [b"", b"PK", b"\x80\x02", b"\x80\x02}q\x00", b"(lp0", b"cos\nsystem\n"])
+def test_bytes_that_are_no_model_are_told(tmp_path, start):
+    """Pickle and zip files among them: whatever fails within torch."""
+    draws = np.random.default_rng(len(start))
+    for _ in range(40):
+        (tmp_path / "junk.pt").write_bytes(start + draws.bytes(int(draws.integers(0, 80))))
+        with pytest.raises(InputError, match="junk.pt (is no model of this project|is damaged)"):
+            training.load_model(tmp_path / "junk.pt")
 
 
 def test_ema_halves_after_its_halflife_and_copies_buffers():

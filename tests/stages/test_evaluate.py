@@ -33,6 +33,7 @@ from sofgan.sof.sof import Sof, save_sof
 from stages import evaluate
 from stages.execution import dask_shards
 from tests.parameters import write_params
+from tests.stages.test_train_siw import BLOCK
 
 PARAMS = {
     "seed": 0,
@@ -79,6 +80,7 @@ PARAMS = {
         "orbit_styles": 2,
         "orbit_yaws_degrees": [-10.0, 0.0, 10.0],
     },
+    "train_siw": BLOCK | {"photo_sets": ["ffhq"]},
 }
 
 
@@ -217,7 +219,13 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
         if key.startswith("control_iou_")
     }
     assert not any(name.startswith("fid") for name in figures)
-    assert [path.name for path in written[1:]] == ["grid.png", "turntable.gif", "turntable.png"]
+    assert figures["feature_distance_low"] <= figures["feature_distance"] <= figures["feature_distance_high"]
+    assert figures["color_distance"] > 0 and 0 <= figures["unlike_photos"] <= 1
+    assert [path.name for path in written[1:]] == ["grid.png", "turntable.gif", "turntable.png", "worst.png"]
+    assert Image.open(written[4]).size == (
+        8 * 16,
+        16,
+    )  # all four pictures of held-out maps, in a row for eight
     assert Image.open(written[1]).size == (4 * 16, 2 * 16)
     assert Image.open(written[3]).size == (3 * 16, 3 * 16)
     first = [path.read_bytes() for path in written]
@@ -248,7 +256,7 @@ def test_distances_are_of_painted_pictures_from_photos_beside_perfect_ones(proje
 
     monkeypatch.setattr(evaluate.portraits, "compare", compare)
     monkeypatch.setattr(evaluate.portraits, "compare_all", compare_all)
-    evaluate.compared(real, painted, 6, 4)
+    evaluate.distances.compared(real, painted, 6, 4, ("ffhq", "celebamask"), 0)
     rows = compared.pop("_held_out rows")
     assert {name: values for name, values in compared.items() if "rows" not in name} == {
         "": [5, 2, 1], "_celebamask_maps": [6, 2, 1], "_celebamask": [6, 4, 3], "_sof_maps": [7, 2, 1],
@@ -257,13 +265,41 @@ def test_distances_are_of_painted_pictures_from_photos_beside_perfect_ones(proje
     # The halves of the held-out photos have none in common, and all between them.
     assert [len(row) for row in rows] == [3, 3, 3] and not all_compared
     np.testing.assert_array_equal(np.sort(np.concatenate(rows[1:])), real["ffhq", "held-out"]["fd"][:, 0])
-    evaluate.compared(real, painted, 4, 4)
+    evaluate.distances.compared(real, painted, 4, 4, ("ffhq", "celebamask"), 0)
     assert all_compared == {"_repeated": [(5, 6), (1, 6)]}
     assert [len(row) for row in compared[" rows"]] == [
         4,
         6,
         6,
     ]  # One of each held-out map, not those painted again.
+
+
+def test_a_painter_of_the_other_set_is_scored_the_other_way_round(project):
+    """Photos of CelebAMask-HQ were learned from: 5 of 10 are held out, of the others 4 of 11."""
+    write_params(PARAMS | {"train_siw": BLOCK | {"photo_sets": ["celebamask"]}})
+    evaluate.main()
+    figures = json.loads((project / "metrics/all/evaluation.json").read_text())
+    counts = {"": 5, "_ffhq_maps": 4, "_ffhq": 4, "_sof_maps": 5, "_held_out": 2}
+    assert {end: figures[f"n_a_side{end}"] for end in counts} == counts
+    assert not any("celebamask_maps" in name for name in figures)
+
+
+def test_features_of_photos_are_taken_once(project, monkeypatch):
+    """Again where photos, records or the painter's size differ; a damaged file is told."""
+    evaluate.main()
+    first = (project / "metrics/all/evaluation.json").read_bytes()
+    kept = sorted((project / ".work/features").iterdir())
+    assert len(kept) == 4  # of two sets, both sides
+    monkeypatch.setattr(evaluate, "photo_features", lambda *_: pytest.fail("taken again"))
+    evaluate.main()
+    assert (project / "metrics/all/evaluation.json").read_bytes() == first
+    write_params(PARAMS | {"evaluate": PARAMS["evaluate"] | {"images": 8}})
+    with pytest.raises(pytest.fail.Exception, match="taken again"):
+        evaluate.main()
+    write_params(PARAMS)
+    kept[0].write_bytes(b"PK")
+    with pytest.raises(UserError, match="is damaged: remove it"):
+        evaluate.main()
 
 
 def test_sampled_heads_are_those_kept_from_training(project):
@@ -289,7 +325,7 @@ def test_only_what_nothing_was_trained_on_is_painted_and_scored(project, monkeyp
     monkeypatch.setattr(evaluate, "painted_features", painted_features)
     monkeypatch.setattr(evaluate, "photo_features", photo_features)
     restyled = []
-    monkeypatch.setattr(evaluate.restyling, "scores", lambda siw, maps, *rest: restyled.append(maps) or {})
+    monkeypatch.setattr(evaluate.style_scores, "scores", lambda maps, *rest: restyled.append(maps) or {})
     evaluate.main()
     splits = {"ffhq": FFHQ, "celebamask": CELEBAMASK}
     for name, side in splits.items():
@@ -405,7 +441,7 @@ def test_unpainted_maps_of_heads_are_compared_with_photos_beside_held_out_ones()
 
     rng = np.random.default_rng(0)
     seen, unseen = (Maps(rng.integers(0, 3 + i, (6, 64, 64), dtype=np.uint8)) for i in range(2))
-    figures = evaluate.of_maps(seen, {"training": seen, "held-out": unseen}, 4)
+    figures = evaluate.distances.of_maps(seen, {"training": seen, "held-out": unseen}, 4, 0)
     assert figures["fd_maps_unpainted"] == pytest.approx(0, abs=1e-6)
     assert figures["fd_maps_unpainted_floor"] > 0.1
     assert figures["maps_shares_unpainted"] == 0 < figures["maps_shares_unpainted_floor"]

@@ -64,6 +64,8 @@ def test_a_method_is_trained_and_scored(project, monkeypatch, method):
     assert pictures.shape == (3 * 16, 3 * 16, 3)
     lines = (project / f"plots/train_baseline_{method}.csv").read_text().splitlines()
     assert lines[0].startswith("kimg,") and len(lines) == 3
+    scores = (project / f"plots/train_baseline_{method}_scores.csv").read_text().splitlines()
+    assert scores[0] == "kimg,running_fd_lite0,running_fd_lite0_floor" and len(scores) == 2
     figures = json.loads((project / f"metrics/all/train_baseline/{method}.json").read_text())
     assert figures["kimg"] == pytest.approx(0.008) and figures["n_a_side"] == 2
     assert {"fd_lite0", "fd_lite0_floor", "fd_parser", "kd_lite0", "control_miou"} <= figures.keys()

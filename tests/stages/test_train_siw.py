@@ -1,3 +1,4 @@
+import csv
 import dataclasses
 import io
 import json
@@ -5,13 +6,15 @@ import shutil
 
 import numpy as np
 import pytest
+import torch
 import yaml
 from PIL import Image
 
 from sofgan.errors import InputError
-from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
+from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStore, PhotoStoreWriter
 from sofgan.siw.condition_store import EVALUATION, TRAINING, ConditionsError, write_index, write_shard
 from sofgan.siw.model import load_siw
+from sofgan.siw.photo_sources import open_exam
 from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.portrait_poses import Poses
 from stages import params as stage_params
@@ -34,6 +37,7 @@ BLOCK = {
         "kind": "residual", "channel_base": 64, "channel_max": 8, "palette_weight": 0.0, "projected_augment": [],
     },
     "report_every_kimg": 0.008, "sample_grid": [3, 2], "autocast": False,
+    "scores": {"every_kimg": 0.008, "images": 3, "keep_all": False},
 }  # fmt: skip
 
 
@@ -81,7 +85,50 @@ def test_stage_writes_model_samples_curves_and_metrics(project):
     figures = json.loads((project / "metrics/all/train_siw.json").read_text())
     assert figures["kimg"] == pytest.approx(0.016) and "loss_g" in figures
     assert json.loads((project / "metrics/train_siw.json").read_text()) == {"kimg": figures["kimg"]}
+    scores = (project / "plots/train_siw_scores.csv").read_text().splitlines()
+    # One photo is held out, by which nothing can be told.
+    assert scores == ["kimg,running_fd_lite0,running_fd_lite0_floor", "0.016,nan,nan"]
+    assert list((project / "models/siw_scored").iterdir()) == []
     assert not (project / ".work/train_siw").exists()  # Or a later run would resume the finished one.
+
+
+def test_a_training_is_scored_by_held_out_people_and_its_best_generator_stays(project):
+    for folder, photos in (("data/photos/ffhq", True), ("data/labels/ffhq", False)):
+        shutil.rmtree(project / folder)
+        write_store(project / folder, 6, photos=photos, labels=not photos, held_out=3)
+    train_siw.main()
+    with open("plots/train_siw_scores.csv") as file:
+        rows = list(csv.DictReader(file))
+    # One of celebamask's is held out: too few for a distance.
+    assert list(rows[0]) == ["kimg", "running_fd_lite0", "running_fd_lite0_floor"]
+    assert [float(row["kimg"]) for row in rows] == [0.008, 0.016]
+    assert "fd_lite0" not in (project / "plots/train_siw.csv").read_text()
+    figures = json.loads((project / "metrics/all/train_siw.json").read_text())
+    best = min(rows, key=lambda row: float(row["running_fd_lite0"]))
+    assert figures["best_kimg"] == pytest.approx(float(best["kimg"]))
+    assert figures["running_fd_lite0"] == pytest.approx(float(rows[1]["running_fd_lite0"]), rel=1e-5)
+    assert [path.name for path in (project / "models/siw_scored").iterdir()] == ["best.pt"]
+    kept, last = load_siw("models/siw_scored/best.pt"), load_siw("models/siw.pt")
+    assert kept.framing == last.framing
+    pairs = zip(kept.generator.state_dict().values(), last.generator.state_dict().values())
+    assert all(torch.equal(*pair) for pair in pairs) == (best is rows[1])
+
+
+def test_what_a_training_is_scored_by_is_held_out_and_as_large_as_pictures(project):
+    write_store(project / "more", 9, photos=True, labels=True, held_out=4)
+    params = stage_params.read_params("train_siw")
+    store = PhotoStore(project / "more")
+    exam = open_exam({"more": (store, store)}, params, 0, 1)
+    assert list(exam.maps) == ["more"] and exam.maps["more"].fetch(np.arange(3)).shape == (3, 16, 16)
+    assert len(exam.held_out) == len(exam.trained_on) == params.scores.images == 3
+    held = [store.image(i, 16) for i in np.flatnonzero(store.splits() == HELD_OUT)]
+    for photo in exam.held_out.fetch(np.arange(3)):
+        assert any((photo == other).all() for other in held)
+    for photo in exam.trained_on.fetch(np.arange(3)):
+        assert not any((photo == other).all() for other in held)
+    assert open_exam({"more": (store, store)}, params, 1, 1).seed == 1
+    none = dataclasses.replace(params.scores, every_kimg=0)
+    assert open_exam({"more": (store, store)}, dataclasses.replace(params, scores=none), 0, 1) is None
 
 
 def test_held_out_photos_are_not_trained_on(project):

@@ -20,12 +20,12 @@ from sofgan.evaluation.picture_sets import (
     resized,
     square,
 )
-from sofgan.evaluation.portraits import paint_all
 from sofgan.photos.folder import natural_key
 from sofgan.photos.store import PhotoStoreWriter
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw, to_uint8
+from sofgan.siw.painted_sets import paint_all
 
 
 def encoded(number: int, name: str = "PNG", size=(10, 8)) -> bytes:

@@ -1,4 +1,3 @@
-import copy
 import io
 
 import numpy as np
@@ -13,7 +12,6 @@ from sofgan.evaluation.portraits import (
     compare_all,
     draw,
     make_extractors,
-    paint_all,
 )
 from sofgan.evaluation.turntable import style_rows, turntable_gif, turntable_rows
 from sofgan.labels import HAIR
@@ -49,36 +47,6 @@ def siw():
 
 def _maps(count, size=16):
     return np.random.default_rng(0).integers(0, 17, (count, size, size), dtype=np.uint8)
-
-
-def test_painting_depends_on_seed_and_set_alone(siw):
-    maps = _maps(5)
-    one = torch.cat([images for _, images in paint_all(siw, maps, 0, "a", 5)])
-    again = torch.cat([images for _, images in paint_all(siw, maps, 0, "a", 5)])
-    other = torch.cat([images for _, images in paint_all(siw, maps, 0, "b", 5)])
-    assert one.shape == (5, 3, 16, 16) and torch.equal(one, again) and not torch.equal(one, other)
-    batches = list(paint_all(siw, maps, 0, "a", 2))
-    assert [len(labels) for labels, _ in batches] == [2, 2, 1]
-    # A shard of the set is painted as among all of it, in the styles of its numbers.
-    (_, last), shard = batches[2], list(paint_all(siw, maps[4:], 0, "a", 2, first=4))
-    assert len(shard) == 1 and torch.equal(shard[0][1], last)
-    assert not torch.equal(list(paint_all(siw, maps[4:], 0, "a", 2))[0][1], last)
-
-
-def test_pictures_that_are_scored_have_noise_of_their_own(siw):
-    """One map, one style: what differs is noise, and no picture's depends on those it is painted with."""
-    network = copy.deepcopy(siw.generator)
-    for block in network.blocks:
-        block.conv.noise_strength.fill_(1.0)
-    noisy = Siw(network, "cpu")
-    noisy.map_styles = lambda z: torch.zeros(len(z), 8)
-    maps = np.repeat(_maps(1), 4, 0)
-    together = torch.cat([images for _, images in paint_all(noisy, maps, 0, "a", 4)])
-    assert min((together[i] - together[j]).abs().mean() for i in range(4) for j in range(i)) > 0.01
-    apart = torch.cat([images for _, images in paint_all(noisy, maps, 0, "a", 3)])
-    torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
-    rest = torch.cat([images for _, images in paint_all(noisy, maps[1:], 0, "a", 2, first=1)])
-    torch.testing.assert_close(together[1:], rest, rtol=1e-4, atol=1e-5)
 
 
 def test_draw_takes_each_once_and_is_stable():

@@ -38,6 +38,7 @@ def tiny_training():
             "generator": {"label_size": 64, "encoder_channels": [32, 64]},
             "discriminator": {"palette_weight": 0.0, "projected_augment": []},
             "report_every_kimg": 0.016, "sample_grid": [2, 2],
+            "scores": {"every_kimg": 0, "images": 2, "keep_all": False},
             "autocast": False,
         }  # fmt: skip
         config = from_mapping(TrainSiw, values, "test")
