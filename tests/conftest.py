@@ -130,6 +130,8 @@ def up_to_date(tmp_path_factory, real_files, stand_ins) -> Iterator[Path]:
 
 _STAND_IN = """
 import hashlib, json, re, sys
+from functools import reduce
+from operator import getitem
 from pathlib import Path
 
 import yaml
@@ -143,7 +145,8 @@ def main():
     source = [path for dep in stage["deps"] for path in files(filled(dep, params))]
     seen = [hashlib.md5(path.read_bytes()).hexdigest() for path in source]
     seen += [Path(file).read_text() for block in stage.get("params", []) if isinstance(block, dict) for file in block]
-    seen += [json.dumps(params[block], default=str) for block in stage.get("params", []) if isinstance(block, str)]
+    keys = [key for key in stage.get("params", []) if isinstance(key, str)]
+    seen += [json.dumps(reduce(getitem, key.split("."), params), default=str) for key in keys]
     digest = hashlib.md5(json.dumps(seen).encode()).hexdigest()
     for kind in ("outs", "metrics", "plots"):
         for out in stage.get(kind, ()):

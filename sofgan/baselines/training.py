@@ -203,9 +203,7 @@ def start(baseline: Baseline, sources: Sources, seed: int, device: torch.device 
         InputError: photos have no maps of their own.
     """
     if sources.photo_labels is None:
-        raise InputError(
-            f"{baseline.method} is trained with photos and their own label maps, which are missing"
-        )
+        raise InputError(f"{baseline.method} learns from photos and their own label maps, which are missing")
     sources = replace(sources, heads=None, maps={"parsed": sources.photo_labels})
     own = {"map_proportions": {"parsed": 1.0}}
     if baseline.method == "stylegan2":

@@ -63,9 +63,9 @@ def compared(
     # Maps of one half of the held-out photos, against the other half.
     if held_out_maps >= 2 * FEWEST_PHOTOS:
         order = numpy_generator(seed, "evaluate", "halves").permutation(held_out_maps)
-        one, other = np.sort(order[: held_out_maps // 2]), np.sort(order[held_out_maps // 2 :])
+        one, two = np.sort(order[: held_out_maps // 2]), np.sort(order[held_out_maps // 2 :])
         figures |= portraits.compare(
-            rows(own, one), rows(unseen, one), rows(unseen, other), "_held_out", kid_subset, seed
+            rows(own, one), rows(unseen, one), rows(unseen, two), "_held_out", kid_subset, seed
         )
     if len(next(iter(painted[learned].values()))) > held_out_maps:
         figures |= portraits.compare_all(painted[learned], seen, "_repeated")

@@ -66,8 +66,12 @@ DEFINITIONS = (
         "Mean absolute difference of colours of two views of a head in one style, warped onto each other, in [-1, 1].",
     ),
     (
-        r"(fid|fd_\w+?|kid|kd_\w+?)_(celebamask|ffhq)_maps",
-        "Painted from held-out maps of the set that is named, against photos of the other, which were trained on.",
+        r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask_maps",
+        "Painted from held-out maps of the CelebAMask-like set, against FFHQ-like photos that were trained on.",
+    ),
+    (
+        r"(fid|fd_\w+?|kid|kd_\w+?)_ffhq_maps",
+        "Painted from held-out maps of the FFHQ-like set, against CelebAMask-like photos that were trained on.",
     ),
     (
         r"(fid|fd_\w+?|kid|kd_\w+?)_(celebamask|ffhq)",

@@ -308,7 +308,7 @@ def test_a_mistake_removes_nothing_and_a_change_runs_no_other_stage(up_to_date, 
     before = {
         path: path.read_bytes() for path in up_to_date.rglob("*") if path.is_file() and "models" in path.parts
     }
-    assert {path.suffix for path in before} == {".pt", ".json"} and len(before) == 7
+    assert {path.suffix for path in before} == {".pt", ".json", ".npz"} and len(before) == 8
     changed(up_to_date, "\n  kimg:", "\n  kimgs:")
     with Repo(str(up_to_date)) as repo, pytest.raises(ReproductionError, match="code"):
         repo.reproduce(targets=["train_siw"])

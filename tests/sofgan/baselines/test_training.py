@@ -122,7 +122,7 @@ def test_pairs_are_needed_by_methods_that_learn_from_them(tiny_training):
     photos, maps = toy()
     alone = Sources(ArraySource(photos), {"parsed": ArraySource(maps)})
     for method in METHODS:
-        with pytest.raises(InputError, match="pairs"):
+        with pytest.raises(InputError, match="own label maps, which are missing"):
             train_baseline(Baseline(method, tiny_training(), SIZES), alone, maps[:2], 0, "cpu")
 
 
