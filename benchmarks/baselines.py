@@ -1,13 +1,14 @@
 """The paper's competitors and ours, trained on the same photos for as long: distances to photos, control, speed.
 
-    python -m benchmarks.baselines --project FOLDER [--methods ours stylegan2 spade pix2pixhd sean] [--seeds 0 1 2]
+    python -m benchmarks.baselines --project FOLDER [--methods ours paper stylegan2 spade ...] [--seeds 0 1 2]
         [--kimg 20] [--looks 5] [--images 1000] [--rates 1] [--threads 2] [--out .work/benchmarks/baselines]
 
 --project is a folder in which `dvc repro parse_faces` has made a photo store (data/photos/ffhq), the photos' label maps
 (data/labels/ffhq) and their parser. All methods have the resolution, widths, batches and crops of the demo profile's
 `train_siw` and see as many photos; maps are the photos' own alone, so that there is nothing that only ours could learn
-from. What paired methods have beside is the demo profile's `train_baseline`, with --rates for its `rates`. At each of
---looks, every method paints the label maps of photos that nothing is trained on, each in a style of its own:
+from. `paper` is the paper's recipe of ours (`siw_convergence`), with these batches. What paired methods have beside is
+the demo profile's `train_baseline`, with --rates for its `rates`. At each of --looks, every method paints the label
+maps of photos that nothing is trained on, each in a style of its own:
 
     fd_...   Frechet distance of the painted pictures from as many photos that are trained on, by EfficientNet-lite0 and
              lite2; its floor is that of the held-out photos themselves
@@ -15,10 +16,10 @@ from. What paired methods have beside is the demo profile's `train_baseline`, wi
              classes that take at least 1 % of the pixels
     img/s    photos a second in training, without looks
 
-Printed are curves over thousands of photos, then a table with means and ranges over seeds. --out gets curves.csv and,
-of the first seed, pictures.png: a row for each of some held-out maps, with the map, its photo, then each method in
-order. A benchmark that was stopped goes on where it was: of each training the last state and all scores are kept in
---out, and are of use by the same arguments and photos. **Remove --out after a change of code.**
+Printed are curves over thousands of photos, then a table with means and Student's intervals of 95 percent over seeds.
+--out gets curves.csv and, of the first seed, pictures.png: a row for each of some held-out maps, with the map, its
+photo, then each method in order. A benchmark that was stopped goes on where it was: of each training the last state and
+all scores are kept in --out, and are of use by the same arguments and photos. **Remove --out after a change of code.**
 """
 
 import argparse
@@ -30,7 +31,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import harness
+from benchmarks import harness, siw_convergence
 from sofgan.baselines.config import METHODS, Baseline
 from sofgan.baselines.painter import Painter, load_painter, save_painter
 from sofgan.baselines.training import Started, start
@@ -43,6 +44,7 @@ from sofgan.fingerprint import short_digest
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
 from sofgan.photos.store import HELD_OUT, PhotoStore
+from sofgan.scores.intervals import of_seeds
 from sofgan.session import Checkpoints, Session
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import ArraySource, Batches, Sources
@@ -52,7 +54,7 @@ from sofgan.siw.painted_sets import paint_all
 from sofgan.siw.training_step import SiwTraining
 from stages import paths
 
-OURS = "ours"
+OURS, PAPER = "ours", "paper"
 SEED = 0  # of what is scored; trainings have their own
 BATCH = 32
 ROWS = 6  # maps of the sheet
@@ -128,19 +130,30 @@ class Exam:
 def begin(method: str, config: TrainSiw, project: Project, seed: int, arguments) -> Started:
     """A method's training, ours among them."""
     sources, device = project.sources(), arguments.device
-    if method != OURS:
+    if method not in (OURS, PAPER):
         sizes = harness.block("train_baseline", "demo", {"rates": arguments.rates})
         return start(Baseline(method, config, sizes), sources, seed, device)
     training = SiwTraining(config, seed, device, config.autocast and device.startswith("cuda"))
     return Started(training, Batches(config, sources, seed, device), lambda: Siw(training.ema, device))
 
 
+def papers(config: TrainSiw) -> TrainSiw:
+    """The paper's recipe for as many photos, in such batches, by such maps."""
+    (found,) = siw_convergence.recipes([PAPER], [], "default").values()
+    alike = ("kimg", "batch", "report_every_kimg", "map_proportions", "scores")
+    return replace(found, **{name: getattr(config, name) for name in alike})
+
+
 def train(
     method: str, seed: int, config: TrainSiw, project: Project, exam: Exam, arguments
 ) -> tuple[list[dict], Painter]:
     """Train a method to the end, from where it was stopped; the scores of all looks, and the painter."""
+    if method == PAPER:
+        config = papers(config)
+    asked = to_mapping(config)
+    del asked["scores"]  # Looks are what scores here.
     about = {
-        "method": method, "seed": seed, "configuration": to_mapping(config), "photos": project.fingerprint,
+        "method": method, "seed": seed, "configuration": asked, "photos": project.fingerprint,
         "images": exam.count, "rates": arguments.rates, "device": arguments.device,
     }  # fmt: skip
     folder = arguments.out / f"{method}-{seed}"
@@ -185,9 +198,16 @@ def text_of(row: dict) -> str:
 
 
 def over_seeds(values: list[float]) -> str:
-    """Mean and range as text."""
-    mean = f"{np.mean(values):.3g}"
-    return mean if len(values) == 1 else f"{mean} ({min(values):.3g} to {max(values):.3g})"
+    """Mean and Student's interval of 95 percent as text; a single value as it is."""
+    if len(values) == 1:
+        return f"{values[0]:.3g}"
+    found = of_seeds(values)
+    return f"{found.value:.3g} ({max(0.0, found.low):.3g} to {found.high:.3g})"
+
+
+def ranges(values: list[float]) -> str:
+    """Smallest and largest value as text."""
+    return f"{min(values):.3g} to {max(values):.3g}"
 
 
 def tables(found: dict[str, list[list[dict]]], exam: Exam) -> str:
@@ -200,7 +220,7 @@ def tables(found: dict[str, list[list[dict]]], exam: Exam) -> str:
     lines.append(harness.head("method", *SCORES, "img/s"))
     for method, runs in found.items():
         scores = (over_seeds([rows[-1][name] for rows in runs]) for name in SCORES)
-        lines.append(harness.row(method, *scores, over_seeds([speed(rows) for rows in runs])))
+        lines.append(harness.row(method, *scores, ranges([speed(rows) for rows in runs])))
     floors = (f"{runs[0][-1][name]:.3g}" for name in FLOORS)
     lines.append(harness.row("held-out photos", *floors, "", ""))
     return "\n".join(lines)
@@ -211,7 +231,9 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--project", type=Path, default=Path("."), help="folder of a finished `dvc repro parse_faces`"
     )
-    found.add_argument("--methods", nargs="+", default=[OURS, *METHODS], choices=[OURS, *METHODS])
+    found.add_argument(
+        "--methods", nargs="+", default=[OURS, PAPER, *METHODS], choices=[OURS, PAPER, *METHODS]
+    )
     found.add_argument("--seeds", type=int, nargs="+", default=[0], help="of trainings; the scores' stays")
     found.add_argument("--kimg", type=float, default=20, help="thousands of photos that each training sees")
     found.add_argument("--looks", type=int, default=5, help="scores along each training")

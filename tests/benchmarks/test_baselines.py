@@ -62,6 +62,15 @@ def test_a_stopped_training_goes_on_with_the_scores_of_its_looks(
     assert trained(tmp_path / "cut", 0) == whole  # It is done: nothing is trained or scored again.
 
 
+def test_the_papers_recipe_sees_the_same_photos_in_its_own_way():
+    config = baselines.configuration(0.2, 2)
+    paper = baselines.papers(config)
+    for name in ("kimg", "batch", "report_every_kimg", "map_proportions"):
+        assert getattr(paper, name) == getattr(config, name)
+    assert paper.generator.resolution == 64 and paper.generator.mixing == "output" != config.generator.mixing
+    assert paper.discriminator.kind == "residual" and not paper.compares_views and paper.path_length_every
+
+
 def test_looks_are_as_many_as_are_asked_for_and_the_last_is_at_the_end():
     config = baselines.configuration(0.2, 2)
     steps, every = round(1000 * config.kimg / config.batch), 1000 * config.report_every_kimg / config.batch
@@ -69,7 +78,7 @@ def test_looks_are_as_many_as_are_asked_for_and_the_last_is_at_the_end():
     assert config.generator.resolution == 64 and not config.needs_heads
 
 
-def test_the_tables_have_means_and_ranges_over_seeds():
+def test_the_tables_have_means_and_intervals_over_seeds():
     def rows(seed: int, score: float, seconds: float) -> list[dict]:
         scores = dict.fromkeys(baselines.SCORES, score) | dict.fromkeys(baselines.FLOORS, 0.5)
         return [
@@ -79,7 +88,8 @@ def test_the_tables_have_means_and_ranges_over_seeds():
 
     exam = SimpleNamespace(count=7)
     text = baselines.tables({"ours": [rows(0, 2.0, 100.0), rows(1, 3.0, 50.0)]}, exam)
-    assert "| ours | 9 (9 to 9) | 2.5 (2 to 3) |" in text
+    # Student's of two values half apart: 12.7 times 0.5, below 0 cut off.
+    assert "| ours | 9 (9 to 9) | 2.5 (0 to 8.85) |" in text
     assert "after 2 kimg, 7 pictures a side, 2 seed(s):" in text
-    assert "| ours | 2.5 (2 to 3) | 2.5 (2 to 3) | 2.5 (2 to 3) | 15 (10 to 20) |" in text
+    assert "| ours | 2.5 (0 to 8.85) | 2.5 (0 to 8.85) | 2.5 (0 to 8.85) | 10 to 20 |" in text
     assert "| held-out photos | 0.5 | 0.5 |  |  |" in text
