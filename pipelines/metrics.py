@@ -5,9 +5,12 @@ import sys
 import textwrap
 from pathlib import Path
 
+from stages import paths
 from stages.reporting.headlines import Row, read_figures, rows
 
 NARROWEST, WIDEST, WHERE_UNKNOWN = 80, 120, 100  # columns
+MADE = (paths.VIEWS, paths.PHOTOS["ffhq"], paths.SOF, paths.SIW)  # by stages, and not in git
+OF_GIT = "They came with git, from the run that was committed: nothing has been run in this folder yet (`make demo`)."
 WITH_NAMES = 100  # From so many columns on the names are shown that `dvc metrics` has for the figures.
 
 
@@ -18,7 +21,11 @@ def run() -> int:
         print("no dvc.yaml here: run this in the project's root", file=sys.stderr)
         return 1
     columns = shutil.get_terminal_size((WHERE_UNKNOWN, 24)).columns
-    text = table(rows(read_figures(root)), max(NARROWEST, min(columns, WIDEST)))
+    width = max(NARROWEST, min(columns, WIDEST))
+    figures = read_figures(root)
+    text = table(rows(figures), width)
+    if figures and not any((root / made).exists() for made in MADE):
+        text += "\n".join(textwrap.wrap(OF_GIT, width)) + "\n"
     if not _can_print(text):  # A terminal that knows ASCII only.
         text = text.replace("–", "-")
     print(text, end="")

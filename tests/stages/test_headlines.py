@@ -112,6 +112,10 @@ def test_the_command_is_readable_in_a_pipe_and_in_a_narrow_terminal(tmp_path):
             command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
         ).stdout
 
+    # Figures without anything that they could be of are those of git.
+    assert printed().startswith(metrics.table(rows(figures()), 100)) and "came with git" in printed()
+    (tmp_path / "models").mkdir()
+    (tmp_path / "models/siw.pt").touch()
     assert printed() == metrics.table(rows(figures()), 100)
     assert printed(COLUMNS="60") == metrics.table(rows(figures()), 80)
 
