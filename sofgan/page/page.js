@@ -131,16 +131,17 @@ function tell() {
 let idle = 0;
 function paintThumbnails() {
   clearTimeout(idle);
-  idle = setTimeout(async () => {
-    for (const [head, one] of thumbnails.entries()) {
-      const key = JSON.stringify([state.look, state.psi, state.own]);
-      if (busy || turning || one.key === key) continue;
-      const made = await view({ ...state, head, yaw: 0, pitch: 0, zoom: 1 }).catch(trouble);
-      if (!made) return;
-      one.key = key;
-      drawPicture(one.canvas, made.picture);
-    }
-  }, IDLE_MS);
+  idle = setTimeout(() => { if (!busy && !turning) thumbnailsPainted().catch(trouble); }, IDLE_MS);
+}
+
+async function thumbnailsPainted() {
+  for (const [head, one] of thumbnails.entries()) {
+    const key = JSON.stringify([state.look, state.psi, state.own]);
+    if (one.key === key) continue;
+    const made = await view({ ...state, head, yaw: 0, pitch: 0, zoom: 1 });
+    one.key = key;
+    drawPicture(one.canvas, made.picture);
+  }
 }
 
 function change(values) {
@@ -280,6 +281,7 @@ window.sofganPage = {
     try {
       ({ vectors } = await worker("start", { design, half: halves("painter"), scene: content.scene, plain: false }));
       await refresh();
+      await thumbnailsPainted();
       if (!matchMedia("(prefers-reduced-motion: reduce)").matches && content.turns) turn(true);
     } catch (error) {
       trouble(error);
