@@ -29,10 +29,12 @@ def small_sof(background_bias: float = 0.0) -> Sof:
     return Sof(model, ["a", "b", "c", "d"], [1, 1, 1, 2], {}, poses, intrinsics)
 
 
-def small_siw() -> Siw:
+def small_siw(**changes) -> Siw:
+    """An untrained painter, with changes of its configuration."""
     torch.manual_seed(0)
-    config = GeneratorConfig(
-        resolution=32, label_size=32, start_size=8, z_dim=8, w_dim=8, mapping_layers=2, channel_base=256,
-        channel_max=8, encoder_channels=(6, 8), spade_sizes=(16, 32), spade_hidden=4, spade_max_size=16,
-    )  # fmt: skip
+    config = GeneratorConfig(**{
+        "resolution": 32, "label_size": 32, "start_size": 8, "z_dim": 8, "w_dim": 8, "mapping_layers": 2,
+        "channel_base": 256, "channel_max": 8, "encoder_channels": (6, 8), "spade_sizes": (16, 32), "spade_hidden": 4,
+        "spade_max_size": 16,
+    } | changes)  # fmt: skip
     return Siw(Generator(config).requires_grad_(False), "cpu", Framing(29.0, 0.0, 4.0))

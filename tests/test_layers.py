@@ -25,6 +25,7 @@ LAYERS = (
     "sofgan.starter",
     "sofgan.apps",
     "sofgan.viewer",
+    "sofgan.page",
     "sofgan.commands",
     "stages",
     "pipelines",

@@ -9,7 +9,6 @@ It serves the starter model and opens its page: at first sight, and with the hea
 
 import argparse
 import io
-import shutil
 import sys
 import time
 from pathlib import Path
@@ -17,18 +16,13 @@ from pathlib import Path
 from PIL import Image
 
 from benchmarks import harness
+from benchmarks.inputs.browser import browser
 from sofgan import runtime
 from sofgan.apps.engine import Engine
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.viewer.server import Viewer
 
-try:
-    from selenium import webdriver
-except ImportError:  # --help can do without it.
-    webdriver = None
-
-OPTIONS = ("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader")
 WIDTH, HEIGHT, PORT = 1400, 940, 8091
 SECONDS = 90  # for a page to be shown
 # Values of the page's controls, in the order in which they are set, and the camera's yaw and pitch in degrees.
@@ -56,7 +50,7 @@ def take(models: str, out: Path) -> None:
     """Open a page, and write what it shows of each scene."""
     runtime.use_cpu(1)
     viewer = Viewer(Engine.open(models), port=PORT)
-    driver = browser()
+    driver = browser(WIDTH, HEIGHT)
     try:
         driver.get(viewer.url)
         page = _until(lambda: next(iter(viewer.pages.values()), None))
@@ -74,31 +68,11 @@ def take(models: str, out: Path) -> None:
                     time.sleep(1)
             _until(lambda: (page.shot and page.shot.fine and page.shot.scene == page.session.scene) or None)
             time.sleep(3)
-            write_bytes(out / f"{name}.png", _small(driver.get_screenshot_as_png()))
+            write_bytes(out / f"{name}.png", small(driver.get_screenshot_as_png()))
             print(out / f"{name}.png")
     finally:
         driver.quit()
         viewer.stop()
-
-
-def browser() -> "webdriver.Chrome":
-    """A Chromium without a screen.
-
-    Raises:
-        InputError: it, or selenium, is not there.
-    """
-    if webdriver is None:
-        raise InputError(
-            "selenium is not installed: pip install --constraint constraints.txt --editable '.[screenshots]'"
-        )
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if None in programs:
-        raise InputError("no browser: apt-get install --no-install-recommends chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    for option in (*OPTIONS, f"--window-size={WIDTH},{HEIGHT}"):
-        options.add_argument(option)
-    options.binary_location = programs[0]
-    return webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
 
 
 def _until(told):
@@ -110,7 +84,8 @@ def _until(told):
     raise InputError(f"the page shows nothing within {SECONDS} s")
 
 
-def _small(png: bytes) -> bytes:
+def small(png: bytes) -> bytes:
+    """A screenshot in 256 colors."""
     out = io.BytesIO()
     Image.open(io.BytesIO(png)).convert("P", palette=Image.Palette.ADAPTIVE).save(out, "PNG", optimize=True)
     return out.getvalue()

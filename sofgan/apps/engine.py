@@ -202,6 +202,11 @@ class Engine:
         """Whether the field has quick views."""
         return self.sof.config.marcher.kind == "volume"
 
+    @property
+    def is_starter(self) -> bool:
+        """Whether these are the models of the package."""
+        return self.folder is None and bool(self.digests)
+
     def is_baked(self, code: Tensor) -> bool:
         """Whether a code's quick views need no more baking."""
         return _bytes(code) in self._quick

@@ -1,4 +1,4 @@
-"""Files of what was made (pictures, films, meshes), each with a record in its metadata of how it was made."""
+"""Files of what was made (pictures, films, meshes, pages), each with a record in its metadata of how it was made."""
 
 import io
 import json
@@ -19,7 +19,9 @@ from sofgan.errors import InputError, MissingInput
 
 KEY = "sofgan"  # of the record, in metadata
 BOX = uuid.uuid5(uuid.NAMESPACE_URL, "https://arxiv.org/abs/2007.03780").bytes  # of the record, in MP4
-PICTURES, FILMS, MESHES = (".png",), (".gif", ".webp", ".mp4"), (".glb",)
+PICTURES, FILMS, MESHES, PAGES = (".png",), (".gif", ".webp", ".mp4"), (".glb",), (".html",)
+PAGE_PLACE = "<!--record-->"  # of the record, in a page
+PAGE_RECORD = f'<script type="application/json" id="{KEY}">', "</script>"
 EXIF_DESCRIPTION = 0x010E
 
 
@@ -31,12 +33,20 @@ class Film:
     frames_per_second: int
 
 
-Result = np.ndarray | Film | HeadMesh
+@dataclass(frozen=True)
+class Page:
+    """An HTML document that needs nothing beside it, with `PAGE_PLACE` where its record goes."""
+
+    html: str
+
+
+Result = np.ndarray | Film | HeadMesh | Page
 
 
 def suffixes(result: Result) -> tuple[str, ...]:
     """Endings of files that a result can be written to."""
-    return FILMS if isinstance(result, Film) else MESHES if isinstance(result, HeadMesh) else PICTURES
+    kinds = {Film: FILMS, HeadMesh: MESHES, Page: PAGES}
+    return kinds.get(type(result), PICTURES)
 
 
 def encode(result: Result, suffix: str, record: dict) -> bytes:
@@ -52,6 +62,10 @@ def encode(result: Result, suffix: str, record: dict) -> bytes:
     text, out = json.dumps(record, sort_keys=True), io.BytesIO()
     if suffix == ".glb":
         return result.to_glb({KEY: text})
+    if suffix == ".html":
+        begin, end = PAGE_RECORD
+        # A slash after "<" would end the element that the record lies in.
+        return result.html.replace(PAGE_PLACE, begin + text.replace("</", "<\\/") + end).encode()
     if suffix == ".png":
         info = PngImagePlugin.PngInfo()
         info.add_text(KEY, text)
@@ -119,6 +133,11 @@ def _record_text(content: bytes, suffix: str) -> str:
     if suffix == ".glb":
         length = struct.unpack("<I", content[12:16])[0]
         return json.loads(content[20 : 20 + length])["scenes"][0]["extras"][KEY]
+    if suffix == ".html":
+        begin, end = PAGE_RECORD
+        text = content.decode()
+        start = text.index(begin) + len(begin)
+        return text[start : text.index(end, start)]
     with Image.open(io.BytesIO(content)) as image:
         if suffix == ".gif":
             return image.info["comment"].decode()

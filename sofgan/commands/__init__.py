@@ -14,5 +14,6 @@ VERBS = {
     "volume": ("sofgan.commands.volume", "a head as a volume: the probability of each class (Fig. 2)"),
     "score": ("sofgan.commands.score", "how far pictures are from others: distances, intervals, floors"),
     "view": ("sofgan.commands.view", "a page on this machine in which heads are turned and restyled"),
+    "page": ("sofgan.commands.page", "the same as one HTML file, which needs no server"),
     "replay": ("sofgan.commands.replay", "make a file of these commands again, by the record in it"),
 }

@@ -7,9 +7,11 @@ from pathlib import Path
 import jinja2
 import yaml
 
+from sofgan.errors import InputError, MissingInput
 from sofgan.labels import NAMES, PALETTE
 from stages import paths
 from stages.reporting import curves, graph, headlines, pictures, texts
+from stages.reporting.live import live_page
 
 PHOTOS_SHOWN, PHOTO_PX = 12, 128
 BATCHES_SHOWN = 3
@@ -69,14 +71,24 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
 
 
 class Page:
-    """Sections: each a mapping with `id`, `title`, `figures`, `missing`, and for some `turntable`."""
+    """Sections: each a mapping with `id`, `title`, `figures`, `missing`, `notes`, and for one of them `live`, a page of
+    its own, or `turntable` in its place."""
 
     def __init__(self, root: Path, max_width: int):
         self.root, self.max_width = root, max_width
 
     def portraits(self) -> dict:
-        """Section with what the whole makes: the sample grid and a head that turns."""
+        """Section with what the whole makes: the sample grid, and heads to be turned, or one that was."""
         section = self.folder("portraits", "Portraits", paths.EVALUATION, "evaluate")
+        try:
+            section["live"] = live_page(self.root)
+            return section
+        except MissingInput:
+            section["missing"].append(
+                f"heads to be turned: {paths.SOF_INVERTED} and {paths.SIW}, of the stages invert_masks and train_siw"
+            )
+        except InputError as error:
+            section["notes"].append(f"Heads that could be turned here are left out: {error}.")
         animation = self.root / paths.EVALUATION / "turntable.gif"
         if animation.is_file():
             section["turntable"] = pictures.animation(animation)
@@ -142,7 +154,15 @@ class Page:
 
 
 def _section(identifier: str, title: str) -> dict:
-    return {"id": identifier, "title": title, "figures": [], "missing": [], "notes": [], "turntable": None}
+    return {
+        "id": identifier,
+        "title": title,
+        "figures": [],
+        "missing": [],
+        "notes": [],
+        "live": None,
+        "turntable": None,
+    }
 
 
 def cards(metrics: dict[str, dict]) -> list[dict]:

@@ -116,7 +116,7 @@ def test_stages_run_what_their_results_depend_on():
         "sofgan/parsing/train.py",
     }
     assert [name for name in STAGES if "sofgan/sof/model.py" in found_by(name)] == [
-        "evaluate", "invert_masks", "sample_conditions", "train_sof",
+        "evaluate", "invert_masks", "report", "sample_conditions", "train_sof",
     ]  # fmt: skip
 
 
@@ -129,7 +129,7 @@ def test_every_asset_is_some_stages():
     run = {Path(name).parent.as_posix() for name in found if name.endswith(".py")}
 
     def package_of(path: Path) -> str:
-        """Folder of modules that an asset belongs to; the starter's and the viewer's are no stage's."""
+        """Folder of modules that an asset belongs to; the viewer's are no stage's."""
         folder = next(parent for parent in path.parents if (parent / "__init__.py").is_file())
         return folder.relative_to(ROOT).as_posix()
 

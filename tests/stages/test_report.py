@@ -1,5 +1,6 @@
 """The report: one file, nothing from elsewhere, the same bytes each time, and what is missing is said."""
 
+import html
 import io
 import json
 import re
@@ -13,8 +14,11 @@ from PIL import Image
 from sofgan.files import write_json, write_png
 from sofgan.labels import colorize
 from sofgan.photos.store import PhotoStoreWriter
-from stages.reporting import curves, graph, headlines, pictures, texts
+from sofgan.siw.model import save_siw
+from sofgan.sof.sof import save_sof
+from stages.reporting import curves, graph, headlines, live, pictures, texts
 from stages.reporting.page import build
+from tests.small_models import small_siw, small_sof
 
 DVC = """
 stages:
@@ -93,7 +97,8 @@ def test_page_is_whole_and_stands_alone(project):
     assert "evaluation/&lt;new&gt;.png" in text  # A picture that nobody described is shown by its name.
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", text)
     assert not re.findall(r"url\((?!data:)|@import|<link", text)
-    assert "Not there:" not in text and "the stage train_parser has not run yet" in text
+    assert re.findall("Not there: ([^:<]*)", text) == ["heads to be turned"]
+    assert "the stage train_parser has not run yet" in text
     assert (
         ">0.91<" in text
         and "evaluation: held_out_view_iou" in text
@@ -115,6 +120,26 @@ def test_what_is_missing_is_said(tmp_path):
         assert re.search(rf"Not there: [^<]*{missing}", text), missing
     assert "Not there: CSV files" in text and "Not there: JSON files" in text
     assert "1 more batches in use: d." in text
+
+
+def test_heads_can_be_turned_in_place_of_the_strip(project, monkeypatch):
+    monkeypatch.setattr(live, "HEADS", ("0",))
+    strip = build(project, "T", 1600, ["a", "b"])
+    assert 'data-frames="4"' in strip and "<iframe" not in strip
+    assert re.search("Not there: heads to be turned: models/sof_inverted.pt and models/siw.pt", strip)
+    (project / "models").mkdir()
+    save_sof(project / "models/sof_inverted.pt", small_sof())
+    save_siw(project / "models/siw.pt", small_siw())
+    text = build(project, "T", 1600, ["a", "b"])
+    (inner,) = re.findall(r'srcdoc="([^"]*)"', text)
+    assert "data-frames" not in text.replace(inner, "") and "Not there" not in text
+    page = html.unescape(inner)
+    assert page.startswith("<!doctype html>") and page.count('id="head-') == 1 and "<!--record-->" not in page
+    assert text == build(project, "T", 1600, ["a", "b"])
+    save_siw(project / "models/siw.pt", small_siw(mixing="output"))
+    text = build(project, "T", 1600, ["a", "b"])
+    assert 'data-frames="4"' in text and "<iframe" not in text
+    assert "left out: the page can&#39;t paint as this generator does: its mixing is output" in text
 
 
 def test_graph_has_no_edge_that_a_longer_way_implies(project):

@@ -30,6 +30,7 @@ RUNS = {
     "restyle": (["--others", "1", "--regions", "hair", "skin+lips", "--size", "16"], "restyled.png"),
     "mesh": (["--cells", "16"], "head.glb"),
     "volume": (["--size", "16"], "volume.png"),
+    "page": (["--heads", "1", "b", "--looks", "2", "--size", "16", "--title", "</script>"], "page.html"),
 }
 
 

@@ -2,7 +2,6 @@
 
 import io
 import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -18,6 +17,7 @@ import pytest
 from PIL import Image
 from websockets.sync.client import connect
 
+from benchmarks.inputs.browser import browser
 from sofgan.__main__ import main
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
@@ -35,10 +35,6 @@ from sofgan.viewer.server import MOST_VISITORS, Viewer
 
 SECONDS = 90  # that a page may take, of a browser that draws by the CPU beside other tests
 OFF = 3.0  # mean difference of what is shown and what was painted: scaled, packed as JPEG, scaled again
-OPTIONS = (
-    "--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--window-size=1300,800", "--use-angle=swiftshader",
-    "--enable-unsafe-swiftshader",
-)  # fmt: skip
 
 
 def free_port() -> int:
@@ -56,17 +52,10 @@ def viewer():
 
 @pytest.fixture(scope="module")
 def driver(tmp_path_factory):
-    webdriver = pytest.importorskip(
-        "selenium.webdriver", reason="pip install selenium: the browser is driven by it"
-    )
-    programs = [shutil.which(name) for name in ("chromium", "chromedriver")]
-    if not all(programs):
-        pytest.skip("no browser: apt-get install chromium chromium-driver")
-    options = webdriver.ChromeOptions()
-    for option in OPTIONS:
-        options.add_argument(option)
-    options.binary_location = programs[0]
-    made = webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+    try:
+        made = browser(1300, 800)
+    except InputError as error:
+        pytest.skip(str(error))
     made.downloads = tmp_path_factory.mktemp("downloads")
     yield made
     made.quit()
