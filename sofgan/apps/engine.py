@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from sofgan import runtime
+from sofgan.apps import edited_heads
 from sofgan.apps.baked import bake
 from sofgan.apps.looks import Look
 from sofgan.apps.quick_view import QuickHead, quick_head
@@ -140,17 +141,20 @@ class Engine:
     # Heads, looks and cameras.
 
     def head(self, name: str | int, psi: float = 1.0) -> Tensor:
-        """Code (Z,) of a head.
+        """Code (Z,) of a head, or the tensor of an edited one.
 
         Args:
-            name: a seed (a whole number), by which a new head is drawn, or the name of one of the field's own.
+            name: a seed (a whole number), by which a new head is drawn, the name of one of the field's own, or the text
+                of an edited head (`sofgan.apps.edited_heads`).
             psi: towards the mean of the field's heads: 1 not at all, 0 fully.
 
         Raises:
-            InputError: it is neither.
+            InputError: it is none of these.
         """
         text = str(name)
-        if text.isdecimal():
+        if text.startswith(edited_heads.MARK):
+            code = edited_heads.from_text(self.sof, text)
+        elif text.isdecimal():
             code = sample_codes(self.sof, 1, torch_generator(int(text), "apps", "head"))[0]
         elif text in self.sof.instance_names:
             code = self.sof.codes[self.sof.instance_names.index(text)]
@@ -160,7 +164,7 @@ class Engine:
                 f"{text!r} is neither a seed, a whole number from 0, nor one of the field's "
                 f"{len(self.sof.instance_names)} heads, such as {some}"
             )
-        return self.sof.codes.mean(0).lerp(code, psi)
+        return edited_heads.blend(self.sof.codes.mean(0), code, psi)
 
     def look(self, seed: int, psi: float = 1.0) -> Look:
         """The look of a seed, one style for all regions; psi pulls it towards the average style."""
@@ -182,8 +186,10 @@ class Engine:
     # Views and pictures.
 
     def prepared(self, code: Tensor) -> PreparedCode:
-        """A code's planes, and where it is solid; kept."""
-        return self._heads.get(_bytes(code), lambda: self.sof.prepare(code))
+        """The planes of a code, or of an edited head, and where it is solid; kept."""
+        return self._heads.get(
+            _bytes(code), lambda: self.sof.prepare(edited_heads.representation(self.sof, code))
+        )
 
     def view(self, code: Tensor, camera: Camera, shoulders=USUAL) -> View:
         """The view of a code (Z,) with shoulders of a shape (`sofgan.siw.shoulders`), as the field has it."""

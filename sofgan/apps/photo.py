@@ -55,6 +55,10 @@ class AlignedPhoto:
     remarks: list[str]
     figures: dict[str, float]
 
+    def shown(self, size: int) -> np.ndarray:
+        """Its pixels at another size: (size, size, 3) uint8."""
+        return np.array(Image.fromarray(self.pixels).resize((size, size), Image.Resampling.LANCZOS))
+
 
 @dataclass(frozen=True)
 class PhotoHead:
@@ -91,12 +95,13 @@ class PhotoHead:
     def sheet(self, yaw: float) -> np.ndarray:
         """Picture (2 R, 4 R, 3) uint8: photo, its map, the fitted map, the painted view; below four turned views."""
         size = len(self.picture)
-        photo = np.asarray(Image.fromarray(self.photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
         maps = [colorize(resize(labels, size)) for labels in (self.photo.labels, self.head.labels)]
         turned = [
             self.engine.paint(self.view(share * yaw, 0.0).labels, self.look) for share in (-1, -0.5, 0.5, 1)
         ]
-        return np.concatenate([np.concatenate([photo, *maps, self.picture], 1), np.concatenate(turned, 1)])
+        return np.concatenate(
+            [np.concatenate([self.photo.shown(size), *maps, self.picture], 1), np.concatenate(turned, 1)]
+        )
 
 
 def parser_path(engine: Engine) -> Path:
@@ -195,8 +200,7 @@ def fit_photo(engine: Engine, photo: AlignedPhoto, seed: int = 0, progress: Prog
     began = time.perf_counter()
     head = fit_head(engine.sof, photo.labels, seed=seed, progress=progress)
     fitted_head = time.perf_counter()
-    size = engine.siw.resolution
-    wanted = np.array(Image.fromarray(photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
+    wanted = photo.shown(engine.siw.resolution)
     found = fit_look(engine.siw, head.labels, wanted, progress=progress)
     own = Engine(head.sof, found.siw, engine.digests)
     picture = own.paint(head.labels, found.look)
@@ -213,8 +217,7 @@ def fit_photo(engine: Engine, photo: AlignedPhoto, seed: int = 0, progress: Prog
 
 def photo_look(engine: Engine, photo: AlignedPhoto, progress: Progress = SILENT) -> Look:
     """The look of a photo for any head, in the engine's own painter: styles are found for the photo's own map."""
-    size = engine.siw.resolution
-    wanted = np.array(Image.fromarray(photo.pixels).resize((size, size), Image.Resampling.LANCZOS))
+    wanted = photo.shown(engine.siw.resolution)
     return fit_look(engine.siw, photo.labels, wanted, steps=(STEPS, 0), progress=progress).look
 
 

@@ -9,6 +9,7 @@ VERBS = {
     "orbit": ("sofgan.commands.orbit", "a film around one head"),
     "morph": ("sofgan.commands.morph", "a film through several heads and looks"),
     "restyle": ("sofgan.commands.restyle", "one head, one region after another in another style"),
+    "edit": ("sofgan.commands.edit", "a head follows its edited label map, on all sides"),
     "photo": ("sofgan.commands.photo", "a person's photo, turned: a film, a sheet, a report of the fit"),
     "mesh": ("sofgan.commands.mesh", "a head as a GLB file, colored by class or painted"),
     "volume": ("sofgan.commands.volume", "a head as a volume: the probability of each class (Fig. 2)"),

@@ -7,8 +7,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sofgan import runtime
+from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import MODELS, Engine
-from sofgan.apps.results import Result, encode, record_of
+from sofgan.apps.results import Result, encode, read_record, record_of
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.progress import Progress
@@ -44,6 +45,30 @@ def count(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
     return int(text)
+
+
+def head(text: str) -> str:
+    """A head, as an argument: a seed, a name, or of a file that holds an edited head that one's text."""
+    if not Path(text).suffix or not Path(text).is_file():
+        return text
+    try:
+        arguments = read_record(text).get("arguments", {})
+    except InputError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    for found in (arguments.get("edited"), arguments.get("head"), arguments.get("scene", {}).get("head")):
+        if str(found).startswith(MARK):
+            return found
+    raise argparse.ArgumentTypeError(
+        f"{text} holds no edited head: files of `sofgan edit` do, and what is made of such heads"
+    )
+
+
+def add_head(parser: argparse.ArgumentParser, default: str = "0") -> None:
+    """Add the head."""
+    parser.add_argument(
+        "--head", type=head, default=default,
+        help="a seed, the name of one of the field's heads, or a file of `sofgan edit`",
+    )  # fmt: skip
 
 
 def add_models(parser: argparse.ArgumentParser, out: str = "", what: str = "file to write") -> None:

@@ -12,7 +12,7 @@ from sofgan.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    common.add_head(parser)
     parser.add_argument("--textured", action="store_true", help="vertices have the colors of painted views")
     parser.add_argument("--look", type=common.whole, default=0, help="seed of the look, where it is textured")
     parser.add_argument(

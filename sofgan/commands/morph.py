@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 import torch
 
+from sofgan.apps.edited_heads import blend
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import Film
 from sofgan.commands import common
@@ -17,7 +18,11 @@ from sofgan.sof.sampling import ease
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "--heads", nargs="+", default=["0", "1", "2"], help="seeds, or names of the field's heads"
+        "--heads",
+        nargs="+",
+        type=common.head,
+        default=["0", "1", "2"],
+        help="seeds, names of the field's heads, or files of `sofgan edit`",
     )
     parser.add_argument(
         "--looks", type=common.whole, nargs="+", default=[0, 1, 2], help="seeds, one for each head or one"
@@ -47,7 +52,7 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
         for step, share in enumerate(shares):
             turn = 2 * np.pi * (leg * arguments.frames + step) / count
             camera = engine.camera(arguments.yaw * np.sin(turn), 0.0, arguments.size)
-            code = codes[leg].lerp(codes[after], share)
+            code = blend(codes[leg], codes[after], share)
             scenes.append((code, looks[leg].towards(looks[after], share), camera))
     return Film(engine.pictures(scenes, progress), arguments.fps)
 

@@ -15,7 +15,7 @@ from sofgan.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    common.add_head(parser)
     parser.add_argument(
         "--looks", type=common.whole, nargs="+", default=[0], help="seeds of looks, side by side"
     )

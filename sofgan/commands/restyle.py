@@ -15,7 +15,7 @@ from sofgan.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    common.add_head(parser)
     parser.add_argument(
         "--look", type=common.whole, default=0, help="seed of the look that is kept elsewhere"
     )
@@ -26,7 +26,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photos",
         nargs="+",
         default=[],
-        help="people's photos, a row each, in place of --others: their looks",
+        help="people's photos, a row each, in place of --others: the photo, and then its look",
     )
     parser.add_argument(
         "--regions", nargs="+", default=["skin", "lips", "hair", "cloth", "background"],
@@ -40,7 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:
-    """The grid (H, W, 3) uint8: the look itself, a region restyled in each column, and all of them."""
+    """The grid (H, W, 3) uint8: the look itself, a region restyled in each column, and all of them; of photos, each row
+    begins with the photo as it was aligned."""
     columns = [column.split("+") for column in arguments.regions]
     for name in (name for column in columns for name in column):
         region_index(name)  # A wrong name is told before anything is made.
@@ -61,7 +62,12 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
                 changed = changed.restyled(name, other)
             scenes.append((code, changed, camera))
         scenes.append((code, other, camera))
-    return sheet(engine.pictures(scenes, progress), len(columns) + 2)
+    pictures = engine.pictures(scenes, progress)
+    if not photos:
+        return sheet(pictures, len(columns) + 2)
+    rows = pictures.reshape(len(aligned), len(columns) + 2, *pictures.shape[1:])
+    shown = np.stack([photo.shown(engine.siw.resolution) for photo in aligned])
+    return sheet(np.concatenate([shown[:, None], rows], 1).reshape(-1, *pictures.shape[1:]), len(columns) + 3)
 
 
 run = partial(common.finish, make)

@@ -13,7 +13,7 @@ from sofgan.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument("--head", default="0", help="a seed, or the name of one of the field's heads")
+    common.add_head(parser)
     parser.add_argument(
         "--head-psi", type=float, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
     )

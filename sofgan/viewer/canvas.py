@@ -7,6 +7,7 @@ from PIL import Image
 
 from sofgan.labels import colorize
 from sofgan.viewer.session import Shot
+from sofgan.viewer.strokes import Place
 
 BACKGROUND = (24, 26, 30)  # RGB
 SIDE, GAP, MARGIN = 512, 12, 20  # pixels of a tile's side, between tiles, around them
@@ -48,3 +49,19 @@ def compose(shot: Shot, aspect: float, with_map: bool = True) -> np.ndarray:
     for tile, corner in zip(tiles, places.corners):
         page.paste(tile, corner)
     return np.asarray(page)
+
+
+def place_on_map(screen: Place, aspect: float, with_map: bool = True) -> Place | None:
+    """Where on the label map a place of the page lies: (x, y) in map widths from the left and top; None beside it.
+
+    Args:
+        screen: (x, y) from the left and top, in the page's width and height.
+        aspect: the page's width by its height.
+        with_map: whether the page shows the map.
+    """
+    if not with_map:
+        return None
+    places = layout(aspect, 2)
+    left, top = places.corners[0]
+    x, y = ((screen[0] * places.width - left) / SIDE, (screen[1] * places.height - top) / SIDE)
+    return (x, y) if 0 <= x < 1 and 0 <= y < 1 else None

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 
 from sofgan.apps import camera_paths
+from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.engine import Engine
 from sofgan.apps.mesh import HeadMesh
 from sofgan.apps.painted_mesh import painted_mesh
 from sofgan.apps.results import Film, Result
 from sofgan.errors import InputError
 from sofgan.progress import SILENT, Progress
-from sofgan.viewer.drawn_maps import unpacked
 from sofgan.viewer.scene import Scene
 
 FRAMES, FPS, YAW = 48, 24, 40.0  # of a film: frames of the loop, frames a second, degrees to either side

@@ -2,7 +2,6 @@
 
 import html
 import threading
-from dataclasses import dataclass
 
 import numpy as np
 import viser
@@ -11,10 +10,12 @@ from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
 from sofgan.errors import UserError, sentence
 from sofgan.images import sheet
-from sofgan.progress import Progress
-from sofgan.viewer.canvas import compose
+from sofgan.viewer.bar import Bar
+from sofgan.viewer.brush import Brush
+from sofgan.viewer.canvas import compose, place_on_map
 from sofgan.viewer.scene import angles_of
 from sofgan.viewer.session import Session, Shot
+from sofgan.viewer.strokes import Place
 
 JPEG_QUALITY = 90
 PREVIEWS = 6  # looks that are shown beside each other
@@ -27,17 +28,6 @@ SWATCH = (
 )
 LIST = "display:grid;grid-template-columns:repeat(3,1fr);gap:.2em;padding:.3em .8em;font-size:.75em;white-space:nowrap"
 UNSEEN = "background:repeating-linear-gradient(45deg,#888 0 2px,transparent 2px 5px);"
-
-
-@dataclass
-class Bar(Progress):
-    """Listener that moves a page's bar."""
-
-    bar: viser.GuiInputHandle
-
-    def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:  # noqa: ARG002
-        """Move the bar."""
-        self.bar.value = 100.0 * done / total
 
 
 class Page:
@@ -69,7 +59,7 @@ class Page:
         image = compose(shot, self._aspect, self.with_map.value)
         self.client.scene.set_background_image(image, "jpeg", jpeg_quality=JPEG_QUALITY)
         scene = shot.scene
-        what = "a drawn map" if scene.drawn else f"head {html.escape(scene.head)}"
+        what = "a drawn map" if scene.drawn else html.escape(scene.name)
         self.status.content = (
             f"{'Fine' if shot.fine else 'Coarse'}: {what}, look {scene.look}, "
             f"yaw {round(scene.yaw)}°, pitch {round(scene.pitch)}°, zoom {scene.zoom:.2f}"
@@ -79,6 +69,10 @@ class Page:
 
     def _tell(self, text: str) -> None:
         self.client.add_notification("This did not work", text, color="red")
+
+    def _place(self, screen: Place) -> Place | None:
+        """Where on the label map a place of the page lies."""
+        return place_on_map(screen, self._aspect, self.with_map.value)
 
     def _moved(self, camera: viser.CameraHandle) -> None:
         yaw, pitch, zoom = angles_of(camera.position - camera.look_at, self.engine.framing.distance)
@@ -97,6 +91,7 @@ class Page:
         self._add_look(gui)
         self._add_regions(gui)
         self._add_view(gui)
+        self.brush = Brush(self.client, self.session, self._place, self._tell)
         self._add_files(gui)
 
     def _add_head(self, gui: viser.GuiApi) -> None:

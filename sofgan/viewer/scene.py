@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from torch import Tensor
 
+from sofgan.apps.edited_heads import MARK, blend
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import Look, region_index
 from sofgan.cameras import Camera
@@ -17,7 +18,7 @@ class Scene:
     """A head in a look, seen from a camera.
 
     Attributes:
-        head, other_head: seeds of heads, or names of the field's own.
+        head, other_head: seeds of heads, names of the field's own, or texts of edited ones.
         morph: share of the way from the first to the other.
         head_psi: heads towards the mean one: 1 not at all, 0 fully.
         look: seed of the style of all regions.
@@ -59,10 +60,15 @@ class Scene:
         moved = replace(self, yaw=yaw, pitch=pitch, zoom=zoom)
         return moved if moved == self else replace(moved, drawn="")  # A drawn map has no other side.
 
+    @property
+    def name(self) -> str:
+        """Words for the head."""
+        return "an edited head" if self.head.startswith(MARK) else f"head {self.head}"
+
     def code_of(self, engine: Engine) -> Tensor:
         """Code (Z,) of the head."""
         code = engine.head(self.head, self.head_psi)
-        return code.lerp(engine.head(self.other_head, self.head_psi), self.morph) if self.morph else code
+        return blend(code, engine.head(self.other_head, self.head_psi), self.morph) if self.morph else code
 
     def look_of(self, engine: Engine) -> Look:
         """Styles of the regions."""

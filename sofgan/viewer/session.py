@@ -7,20 +7,24 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from sofgan.apps.drawn_maps import packed, read_map, unpacked
+from sofgan.apps.edit import Edit, edit_head
+from sofgan.apps.edited_heads import to_text
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
 from sofgan.apps.results import encode, record_of
-from sofgan.errors import UserError, sentence
+from sofgan.errors import InputError, UserError, sentence
 from sofgan.labels import STYLE_GROUPS, resize
 from sofgan.progress import SILENT, Progress
-from sofgan.viewer.drawn_maps import packed, read_map, unpacked
 from sofgan.viewer.exports import MAKERS
 from sofgan.viewer.newest import Newest
 from sofgan.viewer.scene import Scene
+from sofgan.viewer.strokes import Place, drawn
 
 COARSE = 48  # pixels of a head's map before it is baked
 REST = 0.15  # seconds without a new wish after which a scene is shown fine
 LARGEST = 256  # pixels of maps
+MOST_UNDONE = 20  # strokes and fits
 HEAD = {"head", "other_head", "morph", "head_psi"}  # fields of a scene that another head has
 
 
@@ -62,6 +66,7 @@ class Session:
     Attributes:
         scene: as it was asked for last.
         views: yaw, pitch and zoom of each view that was kept for a film.
+        strokes: what each stroke and fit can be undone to: fields of the scene.
     """
 
     def __init__(
@@ -74,6 +79,7 @@ class Session:
         self.engine, self.scene = engine, Scene()
         self.size = min(engine.siw.generator.config.label_size, LARGEST)
         self.views: list[tuple[float, float, float]] = []
+        self.strokes: list[dict] = []
         self._show, self._tell, self._places = show, tell, places
         self._lock = threading.Lock()  # of the scene: wishes come from several threads
         self._worker = Newest(self._render, self._failed, "session")
@@ -101,6 +107,49 @@ class Session:
             InputError: it can't be used.
         """
         self.change(drawn=packed(read_map(content, self.size)))
+
+    # The brush.
+
+    def begin_stroke(self) -> None:
+        """Begin one, on the map that was drawn or else on the head's own; `undo` goes back to here."""
+        scene = self.scene
+        labels = unpacked(scene.drawn) if scene.drawn else self._labels(scene, self.size)
+        self._remember(scene)
+        self.change(drawn=packed(labels))
+
+    def stroke(self, label: int, start: Place, end: Place, radius: float) -> None:
+        """Paint a class on the map from one place to another, in map widths; the radius is in pixels of the map."""
+        if self.scene.drawn:
+            self.change(drawn=packed(drawn(unpacked(self.scene.drawn), label, start, end, radius)))
+
+    def fit(self, progress: Progress = SILENT) -> Edit:
+        """Take the head that follows the drawn map in the place of the head, for all views; `undo` goes back.
+
+        Raises:
+            InputError: nothing was drawn; as `sofgan.apps.edit.edit_head`; or another head was chosen meanwhile.
+        """
+        scene, engine = self.scene, self.engine
+        if not scene.drawn:
+            raise InputError("nothing was painted: switch the brush on and drag over the label map")
+        camera = scene.camera_of(engine, self.size)
+        with self._places:
+            found = edit_head(engine, scene.code_of(engine), camera, unpacked(scene.drawn), progress=progress)
+        if any(getattr(self.scene, name) != getattr(scene, name) for name in HEAD):
+            raise InputError("another head was chosen while this one was fitted: paint again")
+        self._remember(scene)
+        self.change(head=to_text(engine.sof, found.head), morph=0.0, head_psi=1.0)
+        return found
+
+    def undo(self) -> bool:
+        """Go back to before the last stroke or fit; whether there was one."""
+        if not self.strokes:
+            return False
+        self._alter(lambda scene: replace(scene, **self.strokes.pop()))
+        return True
+
+    def _remember(self, scene: Scene) -> None:
+        self.strokes.append({name: getattr(scene, name) for name in (*HEAD, "drawn", "yaw", "pitch", "zoom")})
+        del self.strokes[:-MOST_UNDONE]
 
     def keep_view(self) -> None:
         """Keep the camera for a film."""

@@ -200,7 +200,9 @@ def test_a_region_takes_the_style_of_a_photo(few_steps, tmp_path):
     words = ["restyle", "--region", "hair", "--photo", str(tmp_path / "me.png"), "--models", str(models)]
     assert command_line.main([*words, "--size", "32", "-o", str(out)]) == 0
     grid = np.asarray(Image.open(out)).astype(int)
-    assert grid.shape == (32, 96, 3)  # the look itself, its hair restyled, all restyled
+    assert grid.shape == (32, 128, 3)  # the photo, the look itself, its hair restyled, all restyled
+    assert (grid[:, :32] == photo.read_photo(tmp_path / "me.png", DrawnParser()).shown(32)).all()
+    grid = grid[:, 32:]
     plain, hair, whole = grid.reshape(32, 3, 32, 3).swapaxes(0, 1)
     engine = Engine.load(models)
     labels = engine.view(engine.head("0"), engine.camera(0, 0, 32)).labels

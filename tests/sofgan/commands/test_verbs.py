@@ -11,9 +11,12 @@ from PIL import Image
 
 from sofgan import cameras
 from sofgan.__main__ import main
+from sofgan.apps import edit
+from sofgan.apps.edited_heads import MARK
 from sofgan.apps.results import read_record
 from sofgan.commands import VERBS
 from sofgan.files import sha256_file
+from sofgan.labels import HAIR, PALETTE
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw
@@ -111,6 +114,61 @@ def test_a_replay_with_other_models_is_refused(models, workdir, capsys):
     (workdir / "again.png").unlink()
     assert run(*run_on) == 1 and not (workdir / "again.png").exists()
     assert "made with another siw.pt than" in capsys.readouterr().err
+
+
+@pytest.fixture
+def painted_map(models, workdir, monkeypatch) -> Path:
+    """The map of head 3, with a stripe painted into it."""
+    for name, value in {"CODE_STEPS": 2, "PLANE_STEPS": 3, "POINTS": 300}.items():
+        monkeypatch.setattr(edit, name, value)
+    path = workdir / "map.png"
+    start = ["edit", str(path), "--models", str(models), "--threads", "1", "--head", "3", "--size", "16"]
+    assert main([*start, "--start"]) == 0
+    pixels = np.array(Image.open(path).convert("RGB"))
+    assert pixels.shape == (512, 512, 3) and read_record(path)["arguments"]["start"]
+    pixels[:, 192:224] = PALETTE[HAIR]
+    Image.fromarray(pixels).save(path)
+    return path
+
+
+def test_a_painted_map_makes_a_head_that_other_verbs_take(models, workdir, painted_map):
+    words = (str(painted_map), "--head", "3", "--size", "16")
+    assert run("edit", models, workdir / "edited.png", *words) == 0
+    assert Image.open("edited.png").size == (5 * 16, 5 * 16)
+    arguments = read_record("edited.png")["arguments"]
+    assert arguments["edited"].startswith(MARK) and arguments["head"] == "3"
+    painted_map.unlink()
+    assert run("replay", models, workdir / "again.png", "edited.png") == 0  # from the head that was found
+    assert Path("again.png").read_bytes() == Path("edited.png").read_bytes()
+    few = ("--frames", "2", "--size", "16")
+    assert run("orbit", models, workdir / "edited.webp", "--head", "edited.png", *few) == 0
+    assert run("orbit", models, workdir / "plain.webp", "--head", "3", *few) == 0
+    frames = [np.array(Image.open(name)) for name in ("edited.webp", "plain.webp")]
+    assert (frames[0] != frames[1]).any()
+    Path("edited.png").unlink()
+    assert run("replay", models, workdir / "again.webp", "edited.webp") == 0
+    assert (
+        run("morph", models, workdir / "morph.gif", "--heads", "1", "edited.webp", "--looks", "0", *few) == 0
+    )
+
+
+def test_an_unpainted_map_is_told(models, workdir, painted_map, capsys):
+    words = ("--head", "3", "--size", "16")
+    assert run("edit", models, workdir / "edited.png", "none.png", *words) == 1
+    assert "no file none.png: the same command with --start" in capsys.readouterr().err
+    assert run("edit", models, workdir / "edited.png", str(painted_map), *words, "--start") == 0
+    assert run("edit", models, workdir / "edited.png", str(painted_map), *words) == 1
+    assert "nothing was painted" in capsys.readouterr().err
+    assert not Path("edited.png").exists()
+
+
+def test_a_file_without_an_edited_head_is_no_head(models, workdir, capsys):
+    assert run("volume", models, workdir / "volume.png", "--size", "16") == 0
+    Image.new("RGB", (4, 4)).save("plain.png")
+    for name, told in (("volume.png", "holds no edited head"), ("plain.png", "holds no record")):
+        with pytest.raises(SystemExit):
+            run("orbit", models, workdir / "o.webp", "--head", name)
+        assert told in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

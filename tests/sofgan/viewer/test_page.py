@@ -19,6 +19,8 @@ from websockets.sync.client import connect
 
 from benchmarks.inputs.browser import browser
 from sofgan.__main__ import main
+from sofgan.apps import edit
+from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
 from sofgan.commands import view
@@ -245,6 +247,44 @@ def test_a_label_map_is_dropped_in_and_painted(driver, tabs, tmp_path):
     assert told and (first.page.shot.labels == edited).all()
     first.click("From the front")
     until(lambda: True if not first.page.session.scene.drawn else None)
+
+
+def test_a_brush_paints_and_the_head_follows_here_alone(driver, tabs, monkeypatch):
+    from selenium.webdriver import ActionChains
+
+    for name, value in {"CODE_STEPS": 3, "PLANE_STEPS": 4, "POINTS": 3000}.items():
+        monkeypatch.setattr(edit, name, value)
+    first, second = tabs
+    first.click("From the front")
+    before, other = first.shown(), second.page.session.scene
+    scene = first.page.session.scene
+    first.click("Brush on")
+    until(lambda: True if first.page.brush.on else None)
+    rect = first.canvas().rect
+    places = layout(rect["width"] / rect["height"], 2)
+    scale = rect["width"] / places.width
+    (left, top), side = np.multiply(places.corners[0], scale), SIDE * scale
+    x, y = round(left + 0.15 * side - rect["width"] / 2), round(top + 0.3 * side - rect["height"] / 2)
+    drag = ActionChains(driver).move_to_element_with_offset(first.canvas(), x, y).click_and_hold()
+    for _ in range(6):
+        drag = drag.move_by_offset(0, round(0.06 * side)).pause(0.1)
+    drag.release().perform()
+    until(lambda: True if first.page.session.scene.drawn else None)
+    painted = first.shown()
+    was, now = (one[40:80, 14:25] for one in (before[0], painted[0]))
+    assert (np.abs(now - colorize(np.uint8(HAIR))).max(-1) < 40).mean() > 0.4 and np.abs(
+        now - was
+    ).mean() > 20
+    assert first.page.session.scene.yaw == scene.yaw and not second.page.session.scene.drawn
+    first.click("Fit the head to it")
+    until(lambda: True if first.page.session.scene.head.startswith(MARK) else None)
+    first.shown()
+    assert second.page.session.scene == other
+    for _ in range(2):
+        first.click("Undo")
+    until(lambda: True if first.page.session.scene == scene else None)
+    first.click("Brush off")
+    until(lambda: None if first.page.brush.on else True)
 
 
 def test_views_are_kept_for_a_film(tabs):

@@ -14,12 +14,12 @@ from PIL import Image
 
 from sofgan.__main__ import main
 from sofgan.apps import painted_mesh
+from sofgan.apps.drawn_maps import packed, read_map, unpacked
 from sofgan.apps.engine import Engine
 from sofgan.errors import InputError
 from sofgan.labels import HAIR, SKIN, colorize, resize
 from sofgan.viewer import exports
 from sofgan.viewer.canvas import BACKGROUND, compose
-from sofgan.viewer.drawn_maps import packed, read_map, unpacked
 from sofgan.viewer.newest import Newest
 from sofgan.viewer.scene import Scene, angles_of
 from sofgan.viewer.session import COARSE, Session

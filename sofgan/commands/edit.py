@@ -1,0 +1,88 @@
+"""`sofgan edit`: someone paints into one view's label map, and the head follows on all sides."""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+
+from sofgan.apps import edited_heads
+from sofgan.apps.drawn_maps import packed, read_map, unpacked
+from sofgan.apps.edit import edit_head
+from sofgan.apps.engine import Engine
+from sofgan.commands import common
+from sofgan.errors import MissingInput
+from sofgan.images import sheet
+from sofgan.labels import colorize, resize
+from sofgan.progress import Progress
+
+SHOWN = 512  # pixels at least of the map that is written to be painted in
+YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)  # degrees, of the sides
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Add the verb's arguments."""
+    parser.add_argument("map", type=Path, help="the view's label map with what was painted into it, a PNG")
+    parser.add_argument(
+        "--start", action="store_true", help="write the head's own map to that file instead, to paint in"
+    )
+    common.add_head(parser)
+    parser.add_argument("--yaw", type=float, default=0.0, help="degrees, of the map's camera")
+    parser.add_argument("--pitch", type=float, default=0.0, help="degrees")
+    parser.add_argument("--look", type=common.whole, default=0, help="seed of the look that is painted")
+    parser.add_argument("--seed", type=common.whole, default=0, help="of what the fit draws")
+    common.add_size(parser)
+    common.add_psi(parser)
+    common.add_models(parser, "edited.png")
+
+
+def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:
+    """The sheet (5 R, 5 R, 3) uint8: the map before, as painted, as the head has it, and the pictures before and after;
+    below, pictures of five sides before and after, and their maps. With `start` the map before alone, to paint in.
+
+    The head is found once; the arguments then hold it, and another call shows it.
+    """
+    head = engine.head(arguments.head, arguments.head_psi)
+    camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
+    before = engine.view(head, camera).labels
+    if arguments.start:
+        return colorize(resize(before, arguments.size * -(-SHOWN // arguments.size)))
+    wanted = unpacked(arguments.wanted)
+    if not getattr(arguments, "edited", ""):
+        found = edit_head(engine, head, camera, wanted, arguments.seed, progress)
+        arguments.edited = edited_heads.to_text(engine.sof, found.head)
+        print(
+            f"{found.followed:.1%} of the painted pixels and {found.kept:.1%} of the others are as in the map"
+        )
+    edited, look = engine.head(arguments.edited), engine.look(arguments.look, arguments.psi)
+    after = engine.view(edited, camera).labels
+    first = [*(_shown(engine, labels) for labels in (before, wanted, after))]
+    first += [engine.paint(labels, look) for labels in (before, after)]
+    sides = [engine.camera(arguments.yaw + yaw, arguments.pitch, arguments.size) for yaw in YAWS]
+    maps = [[engine.view(one, side).labels for side in sides] for one in (head, edited)]
+    pictures = [[engine.paint(labels, look) for labels in row] for row in maps]
+    rows = [first, *pictures, *([_shown(engine, labels) for labels in row] for row in maps)]
+    return sheet(np.stack([tile for row in rows for tile in row]), len(YAWS))
+
+
+def _shown(engine: Engine, labels: np.ndarray) -> np.ndarray:
+    return colorize(resize(labels, engine.siw.resolution))
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Edit the head and write the sheet, or with --start the map.
+
+    Raises:
+        MissingInput: there is no such map.
+        InputError: it can't be used, or the sheet can't be written.
+    """
+    path = arguments.map
+    arguments.map = str(path)  # as records hold it
+    if arguments.start:
+        arguments.out = path
+    elif not path.is_file():
+        raise MissingInput(
+            f"no file {path}: the same command with --start writes the head's map to it, to paint in"
+        )
+    else:
+        arguments.wanted = packed(read_map(path.read_bytes(), arguments.size))
+    common.finish(make, arguments)
