@@ -109,7 +109,9 @@ def test_files_and_modules_that_a_page_names_are_there(page):
 
 def test_the_index_has_all_pages():
     listed = re.findall(r"^\| \[([\w/.]+)\]\(\1\) \|", text_of("docs/README.md"), re.M)
-    pages = {path.name for path in (ROOT / "docs").glob("*.md")} - {"README.md"}
+    pages = {path.name for kind in ("md", "ipynb") for path in (ROOT / "docs").glob(f"*.{kind}")} - {
+        "README.md"
+    }
     assert {name for name in listed if "/" not in name} == pages
     assert {"../README.md", "../CONTRIBUTING.md", "../THIRD_PARTY.md", "../data/README.md"} <= set(listed)
 

@@ -13,7 +13,7 @@ from sofgan.progress import Progress
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
-        "--heads", nargs="+", default=["0", "1", "2", "3"], help="seeds, or names of the field's heads"
+        "--heads", nargs="+", default=["8", "2", "7", "10"], help="seeds, or names of the field's heads"
     )
     parser.add_argument(
         "--looks", type=common.count, default=100, help="how many looks it carries: seeds from 0"
