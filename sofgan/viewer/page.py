@@ -13,6 +13,7 @@ from sofgan.images import sheet
 from sofgan.viewer.bar import Bar
 from sofgan.viewer.brush import Brush
 from sofgan.viewer.canvas import compose, place_on_map
+from sofgan.viewer.features import Features
 from sofgan.viewer.scene import angles_of
 from sofgan.viewer.session import Session, Shot
 from sofgan.viewer.strokes import Place
@@ -88,6 +89,7 @@ class Page:
         gui.add_markdown(f"Drag to turn the head, scroll to zoom.\n\nModels: {self.engine.source}.")
         self.status = gui.add_markdown("")
         self._add_head(gui)
+        self.features = Features(gui, self.session)
         self._add_look(gui)
         self._add_regions(gui)
         self._add_view(gui)

@@ -25,7 +25,7 @@ COARSE = 48  # pixels of a head's map before it is baked
 REST = 0.15  # seconds without a new wish after which a scene is shown fine
 LARGEST = 256  # pixels of maps
 MOST_UNDONE = 20  # strokes and fits
-HEAD = {"head", "other_head", "morph", "head_psi"}  # fields of a scene that another head has
+HEAD = {"head", "other_head", "morph", "head_psi", "features"}  # fields of a scene that another head has
 
 
 @dataclass(frozen=True)
@@ -93,6 +93,10 @@ class Session:
         """Give a region the style of a seed; None: the look's own again."""
         self._alter(lambda scene: scene.restyled(region, seed))
 
+    def feature(self, name: str, amount: float) -> None:
+        """Give the head so much more of a known feature, in the place of a drawn map."""
+        self._alter(lambda scene: replace(scene.featured(name, amount), drawn=""))
+
     def turn(self, yaw: float, pitch: float, zoom: float = 1.0) -> None:
         """Move the camera: degrees, and a factor."""
         self._alter(lambda scene: scene.turned(yaw, pitch, zoom))
@@ -137,7 +141,7 @@ class Session:
         if any(getattr(self.scene, name) != getattr(scene, name) for name in HEAD):
             raise InputError("another head was chosen while this one was fitted: paint again")
         self._remember(scene)
-        self.change(head=to_text(engine.sof, found.head), morph=0.0, head_psi=1.0)
+        self.change(head=to_text(engine.sof, found.head), morph=0.0, head_psi=1.0, features=())
         return found
 
     def undo(self) -> bool:

@@ -260,6 +260,20 @@ def test_a_label_map_is_dropped_in_and_painted(driver, tabs, tmp_path):
     until(lambda: True if not first.page.session.scene.drawn else None)
 
 
+def test_sliders_give_a_head_known_features_here_alone(tabs):
+    first, second = tabs
+    until(lambda: True if "As the head has them" in first.driver.page_source else None)
+    sliders = first.page.features.sliders
+    assert {"smile", "glasses", "hair_length"} <= set(sliders)
+    before = first.shown()[0]
+    sliders["glasses"].value = 1.0
+    until(lambda: True if dict(first.page.session.scene.features) == {"glasses": 1.0} else None)
+    assert np.abs(first.shown()[0] - before).mean() > 1 and not second.page.session.scene.features
+    first.click("As the head has them")
+    until(lambda: True if not first.page.session.scene.features else None)
+    assert sliders["glasses"].value == 0.0 and np.abs(first.shown()[0] - before).mean() < 1
+
+
 def test_a_brush_paints_and_the_head_follows_here_alone(driver, tabs, monkeypatch):
     from selenium.webdriver import ActionChains
 
