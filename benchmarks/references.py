@@ -4,10 +4,11 @@
 
 A reference is a picture of a head with its label map: painted, of heads in random looks, all of which differ; or with
 --photos people's, as a parser beside the models sees them. Each region has a reference of its own that shows it, whose
-style is found from the picture alone (`sofgan.apps.style_fit`). Heads are then painted in the twelve styles at five
-yaws. With --true the styles that painted the references are taken in the place of found ones: what is lost then is the
-painter's. A region counts at a yaw where its mean color is nearer to that of its own reference than to the same region
-of any other reference that shows it. A region is looked at on the known head that shows most of it.
+style is found from the picture alone (`sofgan.apps.style_fit`); the twelve together are then settled on the heads'
+frontal maps (`sofgan.apps.settle`; not with --unsettled). Heads are painted in them at five yaws. With --true the
+styles that painted the references are taken in the place of found ones. A region counts at a yaw where its mean color
+is nearer to that of its own reference than to the same region of any other reference that shows it. A region is looked
+at on the known head that shows most of it.
 """
 
 import argparse
@@ -21,6 +22,7 @@ from benchmarks import harness
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES, Look
 from sofgan.apps.photo import photo_parser, read_photo
+from sofgan.apps.settle import settle
 from sofgan.apps.style_fit import LEAST_SHARE, STEPS, fit_look
 from sofgan.errors import InputError, UserError
 from sofgan.labels import STYLE_GROUPS, resize
@@ -51,6 +53,7 @@ def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__, threads=2, seed=0)
     found.add_argument("--models", default="starter", help="folder of the models, or starter")
     found.add_argument("--true", action="store_true", help="take the references' own styles, not found ones")
+    found.add_argument("--unsettled", action="store_true", help="take styles as they are found")
     found.add_argument("--photos", type=Path, help="folder of .jpg photos in the place of painted pictures")
     return found
 
@@ -132,6 +135,11 @@ def main(arguments) -> list[bool]:
         mixed = look if mixed is None else mixed.restyled(name, look)
         harness.tell(f"style of {name} found")
     heads = [engine.head(known[number]) for number in shown.argmax(0)]
+    if not arguments.unsettled:
+        views = [engine.view(head, engine.camera(0, 0, SIZE)).labels for head in heads]
+        colors = {name: one.color(region) for region, (name, one) in enumerate(zip(REGION_NAMES, references))}
+        unique = {labels.tobytes(): labels for labels in views}
+        mixed = settle(engine.siw, mixed, [*unique.values()], colors)
     nearest = np.zeros((len(YAWS), len(REGION_NAMES)), int)  # 1 own, 0 another's, -1 not shown
     rivals = []
     for region, head in enumerate(heads):
