@@ -7,7 +7,7 @@ from torch import Tensor
 
 from sofgan.apps.edited_heads import MARK, blend, moved
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import Look, region_index
+from sofgan.apps.looks import Look, region_index, with_style
 from sofgan.cameras import Camera
 from sofgan.errors import InputError
 
@@ -26,7 +26,7 @@ class Scene:
             `Engine.directions`.
         look: seed of the style of all regions.
         psi: styles towards the average one.
-        regions: seeds of the styles of single regions, by the region's name.
+        regions: seeds of the styles of single regions, by the region's name; or a style as text, such as a photo's.
         yaw, pitch: degrees; positive to the head's left and up.
         zoom: factor of the focal length.
         drawn: a label map that is painted in the place of the head's, as `drawn_maps.packed` gives it; "": none.
@@ -39,14 +39,14 @@ class Scene:
     features: tuple[tuple[str, float], ...] = ()
     look: int = 0
     psi: float = 0.7
-    regions: tuple[tuple[str, int], ...] = ()
+    regions: tuple[tuple[str, int | str], ...] = ()
     yaw: float = 0.0
     pitch: float = 0.0
     zoom: float = 1.0
     drawn: str = ""
 
-    def restyled(self, region: str, seed: int | None) -> "Scene":
-        """This scene with a region in the style of that seed, or in the look's own again (None).
+    def restyled(self, region: str, seed: int | str | None) -> "Scene":
+        """This scene with a region in the style of that seed or text, or in the look's own again (None).
 
         Raises:
             InputError: there is no such region.
@@ -92,8 +92,11 @@ class Scene:
     def look_of(self, engine: Engine) -> Look:
         """Styles of the regions."""
         look = engine.look(self.look, self.psi)
-        for region, seed in self.regions:
-            look = look.restyled(region, engine.look(seed, self.psi))
+        for region, style in self.regions:
+            if isinstance(style, str):
+                look = with_style(look, region, style)
+            else:
+                look = look.restyled(region, engine.look(style, self.psi))
         return look
 
     def camera_of(self, engine: Engine, size: int) -> Camera:
