@@ -173,6 +173,14 @@ def fit_directions(
     return directions
 
 
+def compact(features: Tensor) -> Tensor:
+    """Features (N, F) of heads as (N, N) numbers with the same distances between heads, and so the same scores."""
+    seen = features.detach().double()
+    seen = seen - seen.mean(0)
+    values, vectors = torch.linalg.eigh(seen @ seen.T)
+    return vectors * values.clamp_min(0).sqrt()
+
+
 def _slope(points: np.ndarray, attribute: Attribute, attributes) -> np.ndarray:
     """Slope (Z,) of codes (N, Z) along an attribute, where the first attribute of each other parameter is held."""
     known = attribute.known

@@ -17,28 +17,12 @@ from scipy import ndimage
 from torch import Tensor
 
 from sofgan import cameras
-from sofgan.apps import edited_heads
+from sofgan.apps import edit_scope, edited_heads
 from sofgan.apps.edit_views import EditLoss, ViewTargets, chances, crosses, descend, pixels_of
 from sofgan.apps.engine import Engine
 from sofgan.cameras import Camera
 from sofgan.errors import InputError
-from sofgan.labels import (
-    BACKGROUND,
-    BROW,
-    CLOTH,
-    EAR,
-    EARRING,
-    EYE,
-    EYEGLASS,
-    L_LIP,
-    L_NOSE,
-    MOUTH,
-    NECKLACE,
-    NUM_CLASSES,
-    R_NOSE,
-    SKIN,
-    U_LIP,
-)  # fmt: skip
+from sofgan.labels import CLOTH
 from sofgan.progress import SILENT, Progress
 from sofgan.seeds import numpy_generator, torch_generator
 from sofgan.siw.shoulders import add_shoulders, shoulder_depth
@@ -57,9 +41,7 @@ HELD = (
     (25.0, 20.0),
 )  # degrees
 REACH = 2  # pixels beyond the painted ones that an edit may change
-PARTS = (BROW, EYE, R_NOSE, L_NOSE, MOUTH, U_LIP, L_LIP, EAR, EARRING, EYEGLASS, NECKLACE)
 MOST_CHANGED = 0.5  # share of a map's pixels
-COVERED = 0.97  # share of painted pixels that the edit's classes are about
 CODE_STEPS, CODE_RATE = 50, 0.15
 HELD_IN_CODE, FREE = (
     0.2,
@@ -188,7 +170,7 @@ class _Scene:
         return np.array(
             [
                 part
-                for part in PARTS
+                for part in edit_scope.PARTS
                 if 2 * ((self.shown == part) & ~self.changed).sum() > (self.shown == part).sum()
             ],
             np.uint8,
@@ -245,13 +227,13 @@ def _take(engine: Engine, head: Tensor, suggested: Tensor, scene: _Scene, seed: 
     sof = engine.sof
     code, before = edited_heads.parts(sof, head)
     base, other = sof.generate(code), edited_heads.representation(sof, suggested)
-    classes = about(scene.shown[scene.changed], scene.wanted[scene.changed])
+    classes = edit_scope.about(scene.shown[scene.changed], scene.wanted[scene.changed])
     prepared = engine.prepared(suggested)
     views = sof.render_views(prepared, scene.held)
     theirs, labels = np.stack([view.labels.cpu().numpy() for view in views]), scene.labels
     known = np.union1d(np.unique(labels), np.unique(scene.wanted))
     what = (classes, known, scene.kept_parts)
-    taken = scene.free & _takes(labels, theirs, *what)
+    taken = scene.free & edit_scope.takes(labels, theirs, *what)
     targets = scene.targets(np.where(taken, theirs, labels), np.where(taken, TAKEN, 1.0), 1.0)
     both = (engine.prepared(head).representation, prepared.representation)
     points, teacher = _points(engine, scene, both, views, what, seed)
@@ -281,30 +263,6 @@ def _take(engine: Engine, head: Tensor, suggested: Tensor, scene: _Scene, seed: 
     return added.detach, descend(added, made, loss, PLANE_STEPS, PLANE_RATE, more, penalty)
 
 
-def about(before: np.ndarray, after: np.ndarray) -> list[int]:
-    """Classes that an edit is about: the fewest of which nearly every painted pixel has one, before (N,) or after.
-
-    Longer hair is about hair alone, whatever it hides; a hat in the place of hair is about the hat. Of classes that say
-    as much, skin and background come last.
-    """
-    left, found = np.ones(len(before), bool), []
-    while left.mean() > 1 - COVERED:
-        counts = [(left & ((before == one) | (after == one))).sum() for one in range(NUM_CLASSES)]
-        order = sorted(range(NUM_CLASSES), key=lambda one: (-counts[one], one in (SKIN, BACKGROUND), one))
-        found.append(order[0])
-        left &= (before != order[0]) & (after != order[0])
-    return found
-
-
-def _takes(
-    ours: np.ndarray, theirs: np.ndarray, classes: list[int], known: np.ndarray, kept_parts: np.ndarray
-) -> np.ndarray:
-    """Whether a place is taken from the suggested head: its class changes, to or from what the edit is about, into one
-    that the head had or that was painted, and not out of a small part that the edited view still shows."""
-    concerned = np.isin(ours, classes) | np.isin(theirs, classes)
-    return (ours != theirs) & concerned & np.isin(theirs, known) & ~np.isin(ours, kept_parts)
-
-
 @torch.no_grad()
 def _points(engine: Engine, scene: _Scene, made, views: list[RenderedView], takes, seed: int):
     """Points (P, 3) of the ball, most of them about surfaces, and the probabilities (P, K) that they are to have.
@@ -312,7 +270,7 @@ def _points(engine: Engine, scene: _Scene, made, views: list[RenderedView], take
     Args:
         made: representations, before and of the suggested head.
         views: held ones of the suggested head.
-        takes: what `_takes` wants to know beside the classes of both.
+        takes: what `edit_scope.takes` wants to know beside the classes of both.
     """
     rng, device = numpy_generator(seed, "edit points"), engine.sof.device
     about_surfaces = np.concatenate([_surface(scene.held, some) for some in (scene.views, views)])
@@ -328,7 +286,7 @@ def _points(engine: Engine, scene: _Scene, made, views: list[RenderedView], take
     reach, distance = pixels_of(points, scene.camera, depth)
     painted = pixels_of(points, scene.camera, scene.changed)[0]
     fixed = (distance < reach + SHELL) & ~painted
-    taken = torch.from_numpy(_takes(ours, theirs, *takes) & ~fixed).to(device)
+    taken = torch.from_numpy(edit_scope.takes(ours, theirs, *takes) & ~fixed).to(device)
     return placed, torch.where(taken[:, None], logs[1], logs[0]).exp()
 
 

@@ -73,6 +73,11 @@ def blend(first: Tensor, second: Tensor, share: float) -> Tensor:
     return first.lerp(second, share)
 
 
+def moved(head: Tensor, change: Tensor) -> Tensor:
+    """A head whose code is moved by a change (Z,), with what was added to its planes."""
+    return head + F.pad(change, (0, len(head) - len(change)))
+
+
 def rounded(addition: Tensor) -> Tensor:
     """What is added (3 C, B, B), as its text tells it."""
     numbers, scales = _quantized(addition)

@@ -17,6 +17,14 @@ from torch import Tensor
 
 from sofgan import runtime
 from sofgan.apps import edited_heads
+from sofgan.apps.attributes import (
+    EXPRESSION,
+    Direction,
+    avatar_attributes,
+    compact,
+    fit_directions,
+    read_parameters,
+)
 from sofgan.apps.baked import bake
 from sofgan.apps.looks import Look
 from sofgan.apps.quick_view import QuickHead, quick_head
@@ -34,10 +42,13 @@ from sofgan.siw.shoulders import USUAL
 from sofgan.sof.render import PreparedCode
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import Sof, load_sof
+from sofgan.starter.files import SCANS as STARTER_SCANS
 from sofgan.starter.files import load_starter
 
 FIELD, PAINTER = "sof_inverted.pt", "siw.pt"  # in the folder of models
 MODELS, STARTER = "models", "starter"  # where models are looked for; what stands for those in the package
+SCANS = "data/raw/scans"  # beside the folder of models: what is known of avatars
+LEAST_RELIABILITY = 0.3  # of a direction, from 0, chance, to 1
 HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
 HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
 
@@ -83,6 +94,7 @@ class Engine:
         source: where the models are from, to be told.
         framing: cameras as the painter's photos have them.
         folder: where the models' files are; None where models were given.
+        scans: folder of what is known of the avatars that the field was trained on; None: nothing.
     """
 
     def __init__(
@@ -95,10 +107,11 @@ class Engine:
     ):
         self.sof, self.siw, self.digests, self.folder = sof, siw, digests or {}, folder
         self.source = source
+        self.scans: Path | None = Path(folder).parent / SCANS if folder else None
         whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
         self.framing: Framing = siw.framing or whole
         self._heads, self._quick, self._maps = Kept(HEADS_KEPT), Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
-        self._noise = Kept(4)
+        self._noise, self._directions = Kept(4), Kept(1)
 
     @classmethod
     def load(cls, folder: str | Path, device: str = "cpu") -> "Engine":
@@ -121,7 +134,9 @@ class Engine:
         starter = load_starter(device)
         source = "the starter model of the package, learned from the embedded avatars alone"
         source += f" ({why})" if why else ""
-        return cls(starter.sof, starter.siw, starter.digests, source=source)
+        engine = cls(starter.sof, starter.siw, starter.digests, source=source)
+        engine.scans = STARTER_SCANS
+        return engine
 
     @classmethod
     def open(cls, folder: str | Path | None = None, device: str = "cpu") -> "Engine":
@@ -182,6 +197,19 @@ class Engine:
         intrinsics = camera.intrinsics.copy()
         intrinsics[[0, 1], [0, 1]] *= zoom
         return Camera(camera.cam2world, intrinsics, size)
+
+    def directions(self) -> dict[str, Direction]:
+        """Directions in code space of what is known of the avatars that the field was trained on and can be read from
+        codes, such as hair length, by name; {} where nothing is known of them. Kept: the first call takes seconds."""
+        return self._directions.get("directions", self._find_directions)
+
+    def _find_directions(self) -> dict[str, Direction]:
+        if self.scans is None:
+            return {}
+        attributes = avatar_attributes(read_parameters(self.sof.instance_names, self.scans))
+        wanted = {name: one for name, one in attributes.items() if not name.startswith(f"{EXPRESSION}_")}
+        found = fit_directions(self.sof.codes, wanted, compact(self.sof.features()))
+        return {name: one for name, one in found.items() if one.reliability >= LEAST_RELIABILITY}
 
     # Views and pictures.
 

@@ -1,7 +1,9 @@
 """Looks: the styles that a head is painted in, one for all of it or up to twelve, one a region."""
 
+import base64
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -9,6 +11,7 @@ from sofgan.errors import InputError
 from sofgan.labels import NAMES, STYLE_GROUPS
 from sofgan.siw.mixing import class_to_group
 
+MARK = "style:"  # begins the text of a style
 # What a region is called: a class that it consists of, or what its classes are together.
 REGION_NAMES = tuple("lips" if NAMES[group[0]] == "u_lip" else NAMES[group[0]] for group in STYLE_GROUPS)
 
@@ -69,3 +72,36 @@ def _alike(w: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:
     if other.dim() < w.dim():
         return w, other[:, None].expand_as(w)
     return w, other
+
+
+def style_text(look: Look, region: str) -> str:
+    """A region's style as text, for records."""
+    style = look.w[region_index(region)].detach().cpu().float().numpy()
+    return MARK + base64.b64encode(style.tobytes()).decode()
+
+
+def with_style(look: Look, region: str, text: str) -> Look:
+    """A look with a region's style out of such a text.
+
+    Raises:
+        InputError: it is none, or one of another painter.
+    """
+    try:
+        numbers = np.frombuffer(base64.b64decode(text.removeprefix(MARK), validate=True), np.float32)
+    except ValueError as error:
+        raise InputError(f"the style of the region {region} is damaged") from error
+    width = look.w.shape[-1]
+    if (
+        not text.startswith(MARK)
+        or not len(numbers)
+        or len(numbers) % width
+        or not np.isfinite(numbers).all()
+    ):
+        raise InputError(f"the style of the region {region} is one of another painter, or damaged")
+    style = torch.from_numpy(numbers.copy()).to(look.w).reshape(-1, width)
+    w, other = _alike(
+        look.w, style.expand(len(REGION_NAMES), -1, -1) if len(style) > 1 else style.expand_as(look.w)
+    )
+    if w.shape != other.shape:
+        raise InputError(f"the style of the region {region} is one of another painter, or damaged")
+    return Look(w).restyled(region, Look(other))

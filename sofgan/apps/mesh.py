@@ -8,11 +8,15 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from scipy import ndimage
+from scipy.sparse import coo_matrix
+from scipy.sparse.csgraph import connected_components
+from scipy.spatial import cKDTree
 from torch import Tensor
 
 from sofgan.apps.baked import grid_log_odds
+from sofgan.cameras import Camera, project
 from sofgan.files import write_bytes
-from sofgan.labels import colorize
+from sofgan.labels import CLOTH, HAIR, HAT, NECK, SKIN, colorize
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import cell_centres, in_chunks
 from sofgan.sof.render import CLASS_DEPTH, PreparedCode
@@ -20,6 +24,8 @@ from sofgan.sof.sof import Sof
 from sofgan.sof.surface import surface_normals
 
 RESOLUTION = 128  # cells along a side of the ball's box
+LOOKS, LOOK_SIZE, TOLERANCE = 14, 128, 0.03  # views by which it is told what training saw; pixels; head units
+WIDE = (SKIN, NECK, CLOTH, HAIR, HAT)  # classes that go on where nothing was seen
 SPECK_SIZE = 0.04  # head units: parts with less than the volume of a cube of this side are dropped
 
 
@@ -55,7 +61,8 @@ def save_glb(path: str | Path, mesh: HeadMesh) -> None:
 def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float = SPECK_SIZE) -> HeadMesh:
     """The surface of one code (Z,), or of what `generate` or `prepare` returned for one, cut off at the ball.
 
-    Hollows are filled, as rays never see them and training knows nothing of them, and specks are dropped.
+    Hollows are filled, as rays never see them and training knows nothing of them, and specks are dropped. So are parts
+    that no view of the training shows; where of others none shows anything, classes go on from what is seen.
 
     Args:
         resolution: cells along a side of the ball's box.
@@ -81,8 +88,57 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
         raise ValueError("the field is nowhere solid: there is no surface to extract")
     places, faces, _, _ = marching_cubes(log_odds, 0.0, gradient_direction="descent")
     vertices = ((places[:, ::-1] - 0.5) * spacing - 1).astype(np.float32)  # z, y, x with a border to x, y, z
-    labels = _vertex_labels(instance, torch.from_numpy(vertices.copy()).to(sof.device))
-    return HeadMesh(vertices, faces.astype(np.int64), labels.cpu().numpy())
+    labels = _vertex_labels(instance, torch.from_numpy(vertices.copy()).to(sof.device)).cpu().numpy()
+    seen = seen_in_training(
+        sof, code if isinstance(code, PreparedCode) else sof.prepare(representation), vertices
+    )
+    vertices, faces, labels, seen = _shown_parts(vertices, faces.astype(np.int64), labels, seen)
+    return HeadMesh(vertices, faces, continued(vertices, labels, seen))
+
+
+def seen_in_training(sof: Sof, prepared: PreparedCode, vertices: np.ndarray) -> np.ndarray:
+    """(V,) bool: vertices (V, 3) of a head that some camera shows from which the field has learned.
+
+    What lies behind a head was never shown. There a field of planes has what lies before it at the same height: lips
+    and a nose at the nape.
+    """
+    poses = sof.poses.cpu().numpy().astype(np.float64)
+    order = np.argsort(np.arctan2(poses[:, 0, 3], poses[:, 2, 3]), kind="stable")
+    chosen = poses[order[np.unique(np.linspace(0, len(poses) - 1, LOOKS).round().astype(int))]]
+    camera = Camera(chosen, sof.intrinsics.cpu().numpy().astype(np.float64), LOOK_SIZE)
+    seen = np.zeros(len(vertices), bool)
+    for one, view in zip(camera, sof.render_views(prepared, camera)):
+        places, depth = project(vertices.astype(np.float64), one)
+        column, row = np.floor(places * LOOK_SIZE).astype(int).T
+        inside = (column >= 0) & (column < LOOK_SIZE) & (row >= 0) & (row < LOOK_SIZE)
+        shown = view.depth.cpu().numpy()[row.clip(0, LOOK_SIZE - 1), column.clip(0, LOOK_SIZE - 1)]
+        seen |= inside & (shown > 0) & (np.abs(shown - depth) < TOLERANCE)
+    return seen
+
+
+def _shown_parts(vertices, faces, labels, seen):
+    """A mesh without the parts of which nothing is seen, such as pieces of hair that float behind a head."""
+    pairs = np.concatenate([faces[:, :2], faces[:, 1:]])
+    count = len(vertices)
+    edges = coo_matrix((np.ones(len(pairs), bool), pairs.T), (count, count))
+    part = connected_components(edges, directed=False)[1]
+    kept = np.bincount(part, seen)[part] > 0
+    if not kept.any():
+        return vertices, faces, labels, seen
+    number = np.cumsum(kept) - 1
+    return vertices[kept], number[faces[kept[faces[:, 0]]]], labels[kept], seen[kept]
+
+
+def continued(vertices: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Classes (V,) of vertices (V, 3): of those that are not seen that of the nearest seen one which covers much, as
+    hair and skin do; small parts, such as ears, don't go on behind a head."""
+    known = seen & np.isin(labels, WIDE)
+    if not known.any() or seen.all():
+        return labels
+    nearest = cKDTree(vertices[known]).query(vertices[~seen])[1]
+    labels = labels.copy()
+    labels[~seen] = labels[known][nearest]
+    return labels
 
 
 def tidied(log_odds: np.ndarray, least_cells: float) -> np.ndarray:

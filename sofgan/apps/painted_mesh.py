@@ -11,15 +11,16 @@ from sofgan.apps.mesh import HeadMesh, extract_mesh
 from sofgan.cameras import project
 from sofgan.progress import SILENT, Progress
 
-ANGLES = tuple((yaw, pitch) for pitch in (-15.0, 15.0) for yaw in range(-75, 76, 15))  # degrees
+ANGLES = tuple((yaw, pitch) for pitch in (-15.0, 15.0) for yaw in range(-45, 46, 15))  # degrees; as trained
 TOLERANCE = 0.03  # head units that a vertex may lie behind what a view shows there
 SHARPNESS = 4  # power of how much a view faces a vertex: views from the front of a place have their say
+NEAREST = 256  # seen vertices of whose colors one that isn't seen has the mean
 RESOLUTION = 160  # cells along a side
 
 
 def painted_mesh(engine: Engine, code, look: Look, progress: Progress = SILENT) -> HeadMesh:
-    """The mesh of a code (Z,), each vertex with the mean color of the views that see it; what none sees has the color
-    of the nearest vertex that some see."""
+    """The mesh of a head, each vertex with the mean color of the views that see it; what none sees has the mean
+    color of the nearest ones that some see, of those of its class if there are any."""
     import trimesh
 
     mesh = extract_mesh(engine.sof, engine.prepared(code), RESOLUTION)
@@ -45,7 +46,10 @@ def painted_mesh(engine: Engine, code, look: Look, progress: Progress = SILENT) 
     known = weight > 1e-6
     colors = np.zeros_like(total)
     colors[known] = total[known] / weight[known, None]
-    if known.any() and not known.all():
-        nearest = cKDTree(mesh.vertices[known]).query(mesh.vertices[~known])[1]
-        colors[~known] = colors[known][nearest]
+    for part in np.unique(mesh.labels[~known]) if known.any() else ():
+        alike = known & (mesh.labels == part)
+        near, wanted = alike if alike.any() else known, ~known & (mesh.labels == part)
+        count = min(NEAREST, int(near.sum()))
+        nearest = cKDTree(mesh.vertices[near]).query(mesh.vertices[wanted], range(1, count + 1))[1]
+        colors[wanted] = colors[near][nearest].mean(1)
     return replace(mesh, colors=colors.round().clip(0, 255).astype(np.uint8))

@@ -102,7 +102,7 @@ class Comparison:
         )
 
 
-class _Canvas:
+class Canvas:
     """A label map ready to be painted again and again by one generator."""
 
     def __init__(self, generator: Generator, labels: np.ndarray):
@@ -164,7 +164,7 @@ def fit_look(
     wanted = images.to_network_range(photo[None], siw.device)
     start = start or look_up(siw, labels, wanted)
     generator = copy.deepcopy(siw.generator).requires_grad_(False)
-    canvas, compare = _Canvas(generator, labels), Comparison(wanted, resize(labels, photo.shape[0]))
+    canvas, compare = Canvas(generator, labels), Comparison(wanted, resize(labels, photo.shape[0]))
     layers = generator.layers
     first = start.w.detach().clone()
     w = (first[:, None].expand(-1, layers, -1) if first.dim() == 2 else first).clone().requires_grad_(True)

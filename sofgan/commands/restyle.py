@@ -8,8 +8,11 @@ import numpy as np
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import region_index
 from sofgan.apps.photo import photo_look, photo_parser, read_photo
+from sofgan.apps.settle import settle
+from sofgan.apps.style_fit import region_colors
 from sofgan.commands import common
 from sofgan.images import sheet
+from sofgan.labels import resize
 from sofgan.progress import Progress
 
 
@@ -48,26 +51,31 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
     code, look = engine.head(arguments.head, arguments.head_psi), engine.look(arguments.look, arguments.psi)
     if photos := getattr(arguments, "photos", []):  # Records of earlier versions have none.
-        parser = photo_parser(engine)
+        parser, size = photo_parser(engine), engine.siw.resolution
         aligned = [read_photo(path, parser) for path in photos]
         others = [photo_look(engine, photo, progress) for photo in aligned]
+        seen = [region_colors(photo.shown(size), resize(photo.labels, size)) for photo in aligned]
+        shown = engine.view(code, camera).labels
     else:
-        others = [engine.look(seed, arguments.psi) for seed in arguments.others]
+        others, seen = [engine.look(seed, arguments.psi) for seed in arguments.others], []
     scenes = []
-    for other in others:
+    for number, other in enumerate(others):
         scenes.append((code, look, camera))
         for column in columns:
             changed = look
             for name in column:
                 changed = changed.restyled(name, other)
+            if seen:  # Beside the look's other styles, a photo's would be painted in another color.
+                wanted = {name: seen[number][name] for name in column if name in seen[number]}
+                changed = settle(engine.siw, changed, [shown], wanted, progress=progress)
             scenes.append((code, changed, camera))
         scenes.append((code, other, camera))
     pictures = engine.pictures(scenes, progress)
     if not photos:
         return sheet(pictures, len(columns) + 2)
     rows = pictures.reshape(len(aligned), len(columns) + 2, *pictures.shape[1:])
-    shown = np.stack([photo.shown(engine.siw.resolution) for photo in aligned])
-    return sheet(np.concatenate([shown[:, None], rows], 1).reshape(-1, *pictures.shape[1:]), len(columns) + 3)
+    first = np.stack([photo.shown(size) for photo in aligned])
+    return sheet(np.concatenate([first[:, None], rows], 1).reshape(-1, *pictures.shape[1:]), len(columns) + 3)
 
 
 run = partial(common.finish, make)

@@ -45,8 +45,8 @@ def run(arguments: argparse.Namespace) -> None:
 
     engine = common.engine_of(arguments)
     viewer = Viewer(engine, arguments.host, arguments.port)
-    print(f"{viewer.url}   (Ctrl+C ends it)", flush=True)
-    try:
+    try:  # Whoever reads that line may interrupt at once.
+        print(f"{viewer.url}   (Ctrl+C ends it)", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
         viewer.stop(wait=False)

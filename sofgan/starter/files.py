@@ -15,6 +15,7 @@ from sofgan.starter.quantize import quantized, restored
 from sofgan.training import load_model, save_model
 
 FOLDER = Path(__file__).parent
+SCANS = FOLDER / "scans"  # avatars.json of the batches that the field was trained on
 FIELD, PAINTER, CARD = "field.pt", "painter.pt", "card.json"
 
 

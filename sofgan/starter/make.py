@@ -17,7 +17,7 @@ from sofgan.siw.model import Siw, load_siw, to_uint8
 from sofgan.siw.portrait_camera import training_views
 from sofgan.sof.sampling import sample_codes
 from sofgan.sof.sof import Sof, load_sof
-from sofgan.starter.files import CARD, FIELD, FOLDER, PAINTER, load_starter, shrink
+from sofgan.starter.files import CARD, FIELD, FOLDER, PAINTER, SCANS, load_starter, shrink
 
 LIMIT = 5_000_000  # bytes of the files together
 HEADS, YAWS, SIZE = 12, (-0.5, 0.0, 0.5), 128  # radians, pixels
@@ -86,6 +86,8 @@ def make(models: Path, folder: Path = FOLDER, limit: int = LIMIT) -> dict:
         folder.mkdir(parents=True, exist_ok=True)
         for name in (FIELD, PAINTER, CARD):
             write_bytes(folder / name, Path(made, name).read_bytes())
+        for path in Path(made).glob(f"{SCANS.name}/*/*"):
+            write_bytes(folder / path.relative_to(made), path.read_bytes())
     return card
 
 
@@ -105,6 +107,10 @@ def _make(models: Path, folder: Path, limit: int) -> dict:
     }
     write_json(folder / CARD, card)
     starter = load_starter(folder=folder)
+    for batch in {name.rpartition("/")[0] for name in starter.sof.training_names}:
+        known = models.parent / "data/raw/scans" / batch / "avatars.json"
+        if known.is_file():  # Other scans than avatars have none: nothing is known of them.
+            write_bytes(folder / SCANS.name / batch / known.name, known.read_bytes())
     before = load_sof(sources[FIELD]), load_siw(sources[PAINTER])
     card["figures"] = figures(before, (starter.sof, starter.siw))
     write_json(folder / CARD, card)

@@ -13,6 +13,7 @@ from sofgan.images import sheet
 from sofgan.viewer.bar import Bar
 from sofgan.viewer.brush import Brush
 from sofgan.viewer.canvas import compose, place_on_map
+from sofgan.viewer.features import Features
 from sofgan.viewer.scene import angles_of
 from sofgan.viewer.session import Session, Shot
 from sofgan.viewer.strokes import Place
@@ -88,6 +89,7 @@ class Page:
         gui.add_markdown(f"Drag to turn the head, scroll to zoom.\n\nModels: {self.engine.source}.")
         self.status = gui.add_markdown("")
         self._add_head(gui)
+        self.features = Features(gui, self.session)
         self._add_look(gui)
         self._add_regions(gui)
         self._add_view(gui)
@@ -159,6 +161,10 @@ class Page:
                 hint="the region takes this look's style",
             )  # fmt: skip
             buttons = gui.add_button_group("", (NEXT, OWN, ALL_OWN))
+            photo = gui.add_upload_button(
+                "Style from a photo", mime_type="image/*", hint="of a face that shows the region; a minute"
+            )
+            bar = gui.add_progress_bar(0.0, visible=False)
 
         self.controls |= {"region": region, "region_seed": seed}
 
@@ -167,7 +173,18 @@ class Page:
 
         @region.on_update
         def _(_) -> None:
-            seed.value = dict(session.scene.regions).get(region.value, session.scene.look)
+            style = dict(session.scene.regions).get(region.value)
+            seed.value = style if isinstance(style, int) else session.scene.look
+
+        @photo.on_upload
+        def _(_) -> None:
+            photo.disabled, bar.value, bar.visible = True, 0.0, True
+            try:
+                session.restyle_by_photo(region.value, photo.value.content, Bar(bar))
+            except UserError as error:
+                self._tell(sentence(error))
+            finally:
+                photo.disabled, bar.visible = False, False
 
         @seed.on_update
         def _(event: viser.GuiEvent) -> None:
@@ -267,6 +284,7 @@ def swatches(shot: Shot) -> str:
     for region, color in shot.colors().items():
         fill = UNSEEN if color is None else f"background:rgb{color};"
         name = f"<b>{region}</b>" if region in seeds else region
-        seed = seeds.get(region, shot.scene.look)
+        style = seeds.get(region, shot.scene.look)
+        seed = "photo" if isinstance(style, str) else style
         cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{seed}</small></div>')
     return f'<div style="{LIST}">{"".join(cells)}</div>'

@@ -5,10 +5,11 @@ from dataclasses import asdict, dataclass, replace
 import numpy as np
 from torch import Tensor
 
-from sofgan.apps.edited_heads import MARK, blend
+from sofgan.apps.edited_heads import MARK, blend, moved
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import Look, region_index
+from sofgan.apps.looks import Look, region_index, with_style
 from sofgan.cameras import Camera
+from sofgan.errors import InputError
 
 YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)  # as far as a camera goes; degrees, factor
 
@@ -21,9 +22,11 @@ class Scene:
         head, other_head: seeds of heads, names of the field's own, or texts of edited ones.
         morph: share of the way from the first to the other.
         head_psi: heads towards the mean one: 1 not at all, 0 fully.
+        features: amounts by which known features of the head are changed, by the feature's name, see
+            `Engine.directions`.
         look: seed of the style of all regions.
         psi: styles towards the average one.
-        regions: seeds of the styles of single regions, by the region's name.
+        regions: seeds of the styles of single regions, by the region's name; or a style as text, such as a photo's.
         yaw, pitch: degrees; positive to the head's left and up.
         zoom: factor of the focal length.
         drawn: a label map that is painted in the place of the head's, as `drawn_maps.packed` gives it; "": none.
@@ -33,16 +36,17 @@ class Scene:
     other_head: str = "1"
     morph: float = 0.0
     head_psi: float = 1.0
+    features: tuple[tuple[str, float], ...] = ()
     look: int = 0
     psi: float = 0.7
-    regions: tuple[tuple[str, int], ...] = ()
+    regions: tuple[tuple[str, int | str], ...] = ()
     yaw: float = 0.0
     pitch: float = 0.0
     zoom: float = 1.0
     drawn: str = ""
 
-    def restyled(self, region: str, seed: int | None) -> "Scene":
-        """This scene with a region in the style of that seed, or in the look's own again (None).
+    def restyled(self, region: str, seed: int | str | None) -> "Scene":
+        """This scene with a region in the style of that seed or text, or in the look's own again (None).
 
         Raises:
             InputError: there is no such region.
@@ -52,6 +56,11 @@ class Scene:
         if seed is not None:
             regions[region] = seed
         return replace(self, regions=tuple(sorted(regions.items())))
+
+    def featured(self, name: str, amount: float) -> "Scene":
+        """This scene with so much more of a feature than the head has of itself."""
+        features = dict(self.features) | {name: round(float(amount), 3)}
+        return replace(self, features=tuple(sorted((n, a) for n, a in features.items() if a)))
 
     def turned(self, yaw: float, pitch: float, zoom: float) -> "Scene":
         """This scene from another camera, as far as one goes."""
@@ -66,15 +75,28 @@ class Scene:
         return "an edited head" if self.head.startswith(MARK) else f"head {self.head}"
 
     def code_of(self, engine: Engine) -> Tensor:
-        """Code (Z,) of the head."""
+        """Code (Z,) of the head, or the tensor of an edited one.
+
+        Raises:
+            InputError: nothing is known of a feature.
+        """
         code = engine.head(self.head, self.head_psi)
-        return blend(code, engine.head(self.other_head, self.head_psi), self.morph) if self.morph else code
+        if self.morph:
+            code = blend(code, engine.head(self.other_head, self.head_psi), self.morph)
+        for name, amount in self.features:
+            if name not in engine.directions():
+                raise InputError(f"these models know no feature {name!r} of heads")
+            code = moved(code, amount * engine.directions()[name].vector)
+        return code
 
     def look_of(self, engine: Engine) -> Look:
         """Styles of the regions."""
         look = engine.look(self.look, self.psi)
-        for region, seed in self.regions:
-            look = look.restyled(region, engine.look(seed, self.psi))
+        for region, style in self.regions:
+            if isinstance(style, str):
+                look = with_style(look, region, style)
+            else:
+                look = look.restyled(region, engine.look(style, self.psi))
         return look
 
     def camera_of(self, engine: Engine, size: int) -> Camera:
@@ -83,12 +105,13 @@ class Scene:
 
     def to_mapping(self) -> dict:
         """Plain data, for `of`."""
-        return asdict(self) | {"regions": dict(self.regions)}
+        return asdict(self) | {"regions": dict(self.regions), "features": dict(self.features)}
 
     @classmethod
     def of(cls, mapping: dict) -> "Scene":
         """The scene of plain data."""
-        return cls(**{**mapping, "regions": tuple(sorted(mapping["regions"].items()))})
+        pairs = {name: tuple(sorted(mapping.get(name, {}).items())) for name in ("regions", "features")}
+        return cls(**{**mapping, **pairs})
 
 
 LIMITS = (YAWS, PITCHES, ZOOMS)

@@ -1,9 +1,11 @@
 """A visitor's session: the scene, and a worker that shows it, first coarse, then fine. It has no user interface."""
 
+import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +13,11 @@ from sofgan.apps.drawn_maps import packed, read_map, unpacked
 from sofgan.apps.edit import Edit, edit_head
 from sofgan.apps.edited_heads import to_text
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import REGION_NAMES
+from sofgan.apps.looks import REGION_NAMES, style_text
+from sofgan.apps.photo import photo_look, photo_parser, read_photo
 from sofgan.apps.results import encode, record_of
+from sofgan.apps.settle import settle
+from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, UserError, sentence
 from sofgan.labels import STYLE_GROUPS, resize
 from sofgan.progress import SILENT, Progress
@@ -24,8 +29,9 @@ from sofgan.viewer.strokes import Place, drawn
 COARSE = 48  # pixels of a head's map before it is baked
 REST = 0.15  # seconds without a new wish after which a scene is shown fine
 LARGEST = 256  # pixels of maps
+MOST_PHOTO_BYTES = 30_000_000
 MOST_UNDONE = 20  # strokes and fits
-HEAD = {"head", "other_head", "morph", "head_psi"}  # fields of a scene that another head has
+HEAD = {"head", "other_head", "morph", "head_psi", "features"}  # fields of a scene that another head has
 
 
 @dataclass(frozen=True)
@@ -93,6 +99,40 @@ class Session:
         """Give a region the style of a seed; None: the look's own again."""
         self._alter(lambda scene: scene.restyled(region, seed))
 
+    def restyle_by_photo(self, region: str, content: bytes, progress: Progress = SILENT) -> None:
+        """Give a region the style that it has in a person's photo, settled on the head as it is seen.
+
+        Args:
+            content: of its file, in any format that `sofgan photo` reads.
+
+        Raises:
+            InputError: it is too large, no photo of a face, or doesn't show the region.
+            MissingInput: there is no parser of photos beside the models.
+        """
+        engine, scene = self.engine, self.scene
+        if len(content) > MOST_PHOTO_BYTES:
+            limit = MOST_PHOTO_BYTES // 1_000_000
+            raise InputError(f"a photo has {limit} MB at most, this file has {len(content):,} bytes")
+        parser, size = photo_parser(engine), engine.siw.resolution
+        with self._places, tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "photo")
+            path.write_bytes(content)
+            try:
+                photo = read_photo(path, parser)
+            except InputError as error:
+                raise InputError(str(error).replace(str(path), "the photo")) from error
+            colors = region_colors(photo.shown(size), resize(photo.labels, size))
+            if region not in colors:
+                raise InputError(f"the photo shows too little of the region {region}")
+            look = scene.look_of(engine).restyled(region, photo_look(engine, photo, progress))
+            labels = self._labels(scene, self.size)
+            look = settle(engine.siw, look, [labels], {region: colors[region]}, progress=progress)
+        self._alter(lambda now: now.restyled(region, style_text(look, region)))
+
+    def feature(self, name: str, amount: float) -> None:
+        """Give the head so much more of a known feature, in the place of a drawn map."""
+        self._alter(lambda scene: replace(scene.featured(name, amount), drawn=""))
+
     def turn(self, yaw: float, pitch: float, zoom: float = 1.0) -> None:
         """Move the camera: degrees, and a factor."""
         self._alter(lambda scene: scene.turned(yaw, pitch, zoom))
@@ -137,7 +177,7 @@ class Session:
         if any(getattr(self.scene, name) != getattr(scene, name) for name in HEAD):
             raise InputError("another head was chosen while this one was fitted: paint again")
         self._remember(scene)
-        self.change(head=to_text(engine.sof, found.head), morph=0.0, head_psi=1.0)
+        self.change(head=to_text(engine.sof, found.head), morph=0.0, head_psi=1.0, features=())
         return found
 
     def undo(self) -> bool:

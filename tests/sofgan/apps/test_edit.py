@@ -7,12 +7,13 @@ import pytest
 import torch
 
 from sofgan.apps import edit, edited_heads
-from sofgan.apps.edit import about, edit_head
+from sofgan.apps.edit import edit_head
+from sofgan.apps.edit_scope import about, takes
 from sofgan.apps.edit_views import crosses, pixels_of
 from sofgan.apps.engine import Engine
 from sofgan.cameras import project
 from sofgan.errors import InputError
-from sofgan.labels import BACKGROUND, CLOTH, EYE, EYEGLASS, HAIR, HAT, NECK, SKIN
+from sofgan.labels import BACKGROUND, CLOTH, EAR, EYE, EYEGLASS, HAIR, HAT, NECK, SKIN
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
 from tests.small_models import small_siw, small_sof
@@ -187,3 +188,13 @@ def test_shoulders_stand_for_cloth_that_the_field_lacks(engine):
     assert not targets.either[:2][:, ~scene.changed].any() and not targets.either[2:].any()
     assert targets.chances[0].astype(bool).sum() == scene.changed.sum()
     assert (targets.chances[0] * targets.chances[1] == 0).all()
+
+
+def test_taken_are_changes_of_what_the_edit_is_about_into_known_classes_and_not_out_of_kept_parts():
+    ours = np.array([BACKGROUND, SKIN, EAR, HAIR, SKIN, NECK])
+    theirs = np.array([HAIR, HAIR, HAIR, HAT, NECK, NECK])
+    known, kept = np.array([BACKGROUND, SKIN, EAR, HAIR, NECK]), np.array([EAR])
+    assert takes(ours, theirs, [HAIR], known, kept).tolist() == [True, True, False, False, False, False]
+    assert takes(ours, theirs, [HAIR], np.append(known, HAT), np.array([], int)).tolist() == [
+        True, True, True, True, False, False,
+    ]  # fmt: skip

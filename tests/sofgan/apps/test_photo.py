@@ -12,7 +12,7 @@ from sofgan import __main__ as command_line
 from sofgan.apps import map_fit, photo
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
-from sofgan.apps.style_fit import fit_look
+from sofgan.apps.style_fit import LEAST_SHARE, fit_look, region_colors
 from sofgan.errors import InputError, MissingInput
 from sofgan.labels import EYE, HAIR, L_LIP, R_NOSE, SKIN
 from sofgan.labels import resize as resize_labels
@@ -197,13 +197,26 @@ def test_a_region_takes_the_style_of_a_photo(few_steps, tmp_path):
     save_siw(models / "siw.pt", small_siw())
     (models / "parsers/photos.pt").write_bytes(b"of drawn faces")
     draw_face(256).save(tmp_path / "me.png")
-    words = ["restyle", "--region", "hair", "--photo", str(tmp_path / "me.png"), "--models", str(models)]
+    words = [
+        "restyle",
+        "--regions",
+        "hair",
+        "background",
+        "--photo",
+        str(tmp_path / "me.png"),
+        "--models",
+        str(models),
+    ]
     assert command_line.main([*words, "--size", "32", "-o", str(out)]) == 0
     grid = np.asarray(Image.open(out)).astype(int)
-    assert grid.shape == (32, 128, 3)  # the photo, the look itself, its hair restyled, all restyled
+    assert grid.shape == (
+        32,
+        160,
+        3,
+    )  # the photo, the look itself, its hair and background restyled, all restyled
     assert (grid[:, :32] == photo.read_photo(tmp_path / "me.png", DrawnParser()).shown(32)).all()
     grid = grid[:, 32:]
-    plain, hair, whole = grid.reshape(32, 3, 32, 3).swapaxes(0, 1)
+    plain, hair, back, whole = grid.reshape(32, 4, 32, 3).swapaxes(0, 1)
     engine = Engine.load(models)
     labels = engine.view(engine.head("0"), engine.camera(0, 0, 32)).labels
     changed = np.abs(hair - plain).sum(2) > 0
@@ -211,4 +224,10 @@ def test_a_region_takes_the_style_of_a_photo(few_steps, tmp_path):
     look = photo.photo_look(engine, photo.read_photo(tmp_path / "me.png", DrawnParser()))
     assert (np.abs(engine.paint(labels, look) - whole) <= 1).all()
     own = engine.look(0, 0.7)
+    assert (labels == HAIR).mean() < LEAST_SHARE  # too little to settle a style on
     assert (np.abs(engine.paint(labels, own.restyled("hair", look)) - hair) <= 1).all()
+    aligned = photo.read_photo(tmp_path / "me.png", DrawnParser())
+    wanted = region_colors(aligned.shown(32), resize_labels(aligned.labels, 32))["background"]
+    found = (back, engine.paint(labels, own.restyled("background", look)))
+    off = [np.linalg.norm(region_colors(one, labels)["background"] - wanted) for one in found]
+    assert off[0] < off[1] - 1

@@ -10,6 +10,7 @@ from sofgan.apps.attributes import (
     Attribute,
     area_under_curve,
     avatar_attributes,
+    compact,
     cross_validated_score,
     fit_directions,
     read_parameters,
@@ -126,3 +127,11 @@ def test_area_under_curve_counts_ties_half():
     assert area_under_curve(np.array([3.0, 2, 1, 0]), positive) == 1
     assert area_under_curve(np.array([1.0, 1, 1, 1]), positive) == 0.5
     assert area_under_curve(np.array([3.0, 0, 1, 2]), positive) == 0.5
+
+
+def test_compact_features_give_the_same_scores():
+    generator = torch.Generator().manual_seed(0)
+    features, codes = torch.randn(40, 300, generator=generator), torch.randn(40, 8, generator=generator)
+    values = {"x": Attribute(np.where(np.arange(40) % 7 == 0, np.nan, features[:, 0].numpy()), "x", "x")}
+    scores = [fit_directions(codes, values, seen)["x"].score for seen in (features, compact(features))]
+    assert compact(features).shape == (40, 40) and scores[0] == pytest.approx(scores[1], abs=1e-6)

@@ -9,7 +9,8 @@ import torch
 import trimesh
 
 from sofgan import labels
-from sofgan.apps.mesh import extract_mesh, save_glb, tidied
+from sofgan.apps import mesh as mesh_module
+from sofgan.apps.mesh import _shown_parts, continued, extract_mesh, save_glb, seen_in_training, tidied
 from sofgan.apps.volume_picture import class_volumes, most_probable_volume, probabilities_at, volume_picture
 from sofgan.sof.model import field_instance
 from tests import scenes
@@ -60,6 +61,51 @@ def test_an_empty_field_has_no_mesh(sphere_sof, monkeypatch):
     monkeypatch.setattr(scenes.SphereField, "RADIUS", -1.0)
     with pytest.raises(ValueError, match="nowhere solid"):
         extract_mesh(sphere_sof, sphere_sof.codes[0], 16)
+
+
+def test_what_no_camera_of_the_training_shows_goes_on_from_what_one_shows(sphere_sof, monkeypatch):
+    """A field of planes has at the nape what lies before it: here a mouth within the lower half, front and back."""
+    plain = mesh_module._vertex_labels
+
+    def with_mouth(instance, vertices):
+        found = plain(instance, vertices)
+        return torch.where((vertices[:, 1] < 0) & (vertices[:, 0].abs() < 0.15), labels.MOUTH, found)
+
+    monkeypatch.setattr(mesh_module, "_vertex_labels", with_mouth)
+    mesh = extract_mesh(sphere_sof, sphere_sof.codes[0], 48)
+    front, back = mesh.vertices[:, 2] > 0.1, mesh.vertices[:, 2] < -0.1
+    assert (mesh.labels[front] == labels.MOUTH).sum() > 50
+    assert set(np.unique(mesh.labels[back])) == {labels.SKIN, labels.HAIR}
+    above = mesh.vertices[back, 1] > 0.15
+    assert (mesh.labels[back][above] == labels.HAIR).all()
+
+
+def test_a_vertex_is_seen_where_a_view_of_the_training_meets_it(sphere_sof):
+    vertices = extract_mesh(sphere_sof, sphere_sof.codes[0], 48).vertices
+    seen = seen_in_training(sphere_sof, sphere_sof.prepare(sphere_sof.codes[0]), vertices)
+    towards = (vertices - np.array(scenes.SphereField.CENTRE))[:, 2] / scenes.SphereField.RADIUS
+    assert seen[towards > 0.75].all() and not seen[towards < -0.1].any()
+
+
+def test_parts_that_nobody_sees_are_left_out():
+    first = trimesh.creation.icosphere(1, 0.3)
+    both = np.concatenate([first.vertices, first.vertices + (0, 0, -2)])
+    faces = np.concatenate([first.faces, first.faces + len(first.vertices)])
+    classes, seen = np.full(len(both), labels.HAIR), np.zeros(len(both), bool)
+    seen[3] = True
+    vertices, faces, classes, kept = _shown_parts(both, faces, classes, seen)
+    assert np.array_equal(vertices, first.vertices) and np.array_equal(faces, first.faces)
+    assert len(classes) == len(kept) == len(vertices) and kept.sum() == 1
+    none = _shown_parts(both, faces, classes, np.zeros(len(both), bool))
+    assert len(none[0]) == len(both)  # where nothing is seen at all, all stays
+
+
+def test_small_parts_do_not_go_on():
+    places = np.array([[0.0, 0, 1], [1.0, 0, 0], [0.9, 0, -0.2], [0.0, 0, -1]])
+    classes = np.array([labels.HAIR, labels.EAR, labels.MOUTH, labels.EYE])
+    seen = np.array([True, True, False, False])
+    assert continued(places, classes, seen).tolist() == [labels.HAIR, labels.EAR, labels.HAIR, labels.HAIR]
+    assert continued(places, classes, np.zeros(4, bool)).tolist() == classes.tolist()
 
 
 def test_hollows_are_filled_and_specks_dropped():

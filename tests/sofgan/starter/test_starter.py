@@ -78,16 +78,22 @@ def test_other_files_are_refused(tmp_path):
 
 def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
     monkeypatch.setattr(make, "HEADS", 3)
+    tmp_path = tmp_path / "models"
+    tmp_path.mkdir()
     save_sof(tmp_path / "sof_inverted.pt", engine.sof)
     save_siw(tmp_path / "siw.pt", engine.siw)
+    known = tmp_path.parent / "data/raw/scans/avatars-000/avatars.json"
+    known.parent.mkdir(parents=True)
+    known.write_text('{"avatar_0000": {"hat": "cap"}}')
     assert make.main(["--models", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
+    assert (tmp_path / "out/scans/avatars-000/avatars.json").read_text() == known.read_text()
     figures = read_json(tmp_path / "out" / CARD)["figures"]
     # 8 bits already: nothing is lost.
     assert figures["map_agreement"] > 0.999 and figures["painter_psnr_db"] > 55
     assert "painter_psnr_db" in capsys.readouterr().out
     again = load_starter(folder=tmp_path / "out")
     assert torch.allclose(again.sof.codes, engine.sof.codes, rtol=1e-5)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
     assert before.keys() == {FIELD, PAINTER, CARD}
     state, config = load_model(tmp_path / "sof_inverted.pt")  # Another field, of which nothing must be left.
     next(value for value in state.values() if value.is_floating_point()).add_(1)
@@ -97,7 +103,7 @@ def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
     (tmp_path / "siw.pt").unlink()
     with pytest.raises(MissingInput):
         make.make(tmp_path, tmp_path / "out")
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
 
 
 def test_what_is_lost_is_measured(engine, monkeypatch):

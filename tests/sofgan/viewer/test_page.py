@@ -34,6 +34,7 @@ from viser import _viser
 from sofgan.viewer import server
 from sofgan.viewer.canvas import SIDE, layout
 from sofgan.viewer.server import MOST_VISITORS, Viewer
+from tests.drawn_faces import draw_face
 
 SECONDS = 90  # that a page may take, of a browser that draws by the CPU beside other tests
 OFF = 3.0  # mean difference of what is shown and what was painted: scaled, packed as JPEG, scaled again
@@ -235,18 +236,32 @@ def test_a_label_map_is_dropped_in_and_painted(driver, tabs, tmp_path):
     Image.fromarray(colorize(edited)).save(tmp_path / "edited.png")
     (tmp_path / "other.png").write_bytes(b"no picture")
     driver.switch_to.window(first.window)
-    field = driver.find_element("css selector", "input[type=file]")
+    field = driver.find_elements("css selector", "input[type=file]")[-1]
     field.send_keys(str(tmp_path / "edited.png"))
     until(lambda: True if first.page.session.scene.drawn else None)
     names, _ = first.shown()
     assert (first.page.shot.labels == edited).all() and names[:, :60].mean() < 1 < names[:, 68:].mean()
-    driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "other.png"))
+    driver.find_elements("css selector", "input[type=file]")[-1].send_keys(str(tmp_path / "other.png"))
     told = until(
         lambda: driver.find_elements("xpath", "//*[contains(text(), 'a label map is a PNG')]") or None
     )
     assert told and (first.page.shot.labels == edited).all()
     first.click("From the front")
     until(lambda: True if not first.page.session.scene.drawn else None)
+
+
+def test_sliders_give_a_head_known_features_here_alone(tabs):
+    first, second = tabs
+    until(lambda: True if "As the head has them" in first.driver.page_source else None)
+    sliders = first.page.features.sliders
+    assert {"smile", "glasses", "hair_length"} <= set(sliders)
+    before = first.shown()[0]
+    sliders["glasses"].value = 1.0
+    until(lambda: True if dict(first.page.session.scene.features) == {"glasses": 1.0} else None)
+    assert np.abs(first.shown()[0] - before).mean() > 1 and not second.page.session.scene.features
+    first.click("As the head has them")
+    until(lambda: True if not first.page.session.scene.features else None)
+    assert sliders["glasses"].value == 0.0 and np.abs(first.shown()[0] - before).mean() < 1
 
 
 def test_a_brush_paints_and_the_head_follows_here_alone(driver, tabs, monkeypatch):
@@ -285,6 +300,15 @@ def test_a_brush_paints_and_the_head_follows_here_alone(driver, tabs, monkeypatc
     until(lambda: True if first.page.session.scene == scene else None)
     first.click("Brush off")
     until(lambda: None if first.page.brush.on else True)
+
+
+def test_a_photo_without_a_parser_of_photos_is_told_so(driver, tabs, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)  # where no models are
+    draw_face(64).save("face.png")
+    driver.switch_to.window(tabs[0].window)
+    field = driver.find_elements("css selector", "input[type=file]")[0]
+    field.send_keys(str(tmp_path / "face.png"))
+    until(lambda: driver.find_elements("xpath", "//*[contains(text(), 'no parser at models')]") or None)
 
 
 def test_views_are_kept_for_a_film(tabs):
