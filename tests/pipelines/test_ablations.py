@@ -67,13 +67,16 @@ if name == "constant 1" and not step:
     state.write_text("1")
     sys.exit("train_siw: error: the power failed")
 Path("models/siw.pt").write_text(name)
+Path("models/siw_scored").mkdir(exist_ok=True)
+Path("models/siw_scored/best.pt").write_text(name)
 Path("data/siw").mkdir(parents=True, exist_ok=True)
 Image.new("RGB", (6, 4), "red").save("data/siw/samples.png")
 for file in ("metrics/train_siw.json", "metrics/all/train_siw.json"):
     Path(file).parent.mkdir(parents=True, exist_ok=True)
     Path(file).write_text("{}")
 Path("plots").mkdir(exist_ok=True)
-Path("plots/train_siw.csv").write_text("kimg\\n0\\n")
+for file in ("plots/train_siw.csv", "plots/train_siw_scores.csv"):
+    Path(file).write_text("kimg\\n0\\n")
 """
 EVALUATE = """
 import json
