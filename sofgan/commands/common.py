@@ -1,6 +1,7 @@
 """What verbs share: arguments, the engine, progress on a terminal, and files with a record of how they were made."""
 
 import argparse
+import math
 import os
 import sys
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from pathlib import Path
 from sofgan import runtime
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import MODELS, Engine
-from sofgan.apps.results import Result, encode, read_record, record_of
+from sofgan.apps.results import FILMS, MESHES, PICTURES, Result, encode, read_record, record_of
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.progress import Progress
@@ -47,9 +48,22 @@ def count(text: str) -> int:
     return int(text)
 
 
+def number(text: str) -> float:
+    """A number, as an argument: none that is infinite or undefined, which cameras and networks take without a word."""
+    try:
+        found = float(text)
+    except ValueError:
+        found = math.nan
+    if not math.isfinite(found):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number")
+    return found
+
+
 def head(text: str) -> str:
     """A head, as an argument: a seed, a name, or of a file that holds an edited head that one's text."""
     if not Path(text).suffix or not Path(text).is_file():
+        if Path(text).suffix.lower() in (*PICTURES, *FILMS, *MESHES):
+            raise argparse.ArgumentTypeError(f"there is no file {text}")
         return text
     try:
         arguments = read_record(text).get("arguments", {})
@@ -86,9 +100,9 @@ def add_models(parser: argparse.ArgumentParser, out: str = "", what: str = "file
 def add_psi(parser: argparse.ArgumentParser) -> None:
     """Add arguments of truncation."""
     parser.add_argument(
-        "--psi", type=float, default=0.7, help="styles towards the average one: 1 not at all, 0 fully"
+        "--psi", type=number, default=0.7, help="styles towards the average one: 1 not at all, 0 fully"
     )
-    parser.add_argument("--head-psi", type=float, default=1.0, help="heads towards the mean one, likewise")
+    parser.add_argument("--head-psi", type=number, default=1.0, help="heads towards the mean one, likewise")
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:

@@ -9,8 +9,9 @@ from sofgan.apps import edited_heads
 from sofgan.apps.drawn_maps import packed, read_map, unpacked
 from sofgan.apps.edit import edit_head
 from sofgan.apps.engine import Engine
+from sofgan.apps.results import PICTURES
 from sofgan.commands import common
-from sofgan.errors import MissingInput
+from sofgan.errors import InputError, MissingInput
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
 from sofgan.progress import Progress
@@ -26,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start", action="store_true", help="write the head's own map to that file instead, to paint in"
     )
     common.add_head(parser)
-    parser.add_argument("--yaw", type=float, default=0.0, help="degrees, of the map's camera")
-    parser.add_argument("--pitch", type=float, default=0.0, help="degrees")
+    parser.add_argument("--yaw", type=common.number, default=0.0, help="degrees, of the map's camera")
+    parser.add_argument("--pitch", type=common.number, default=0.0, help="degrees")
     parser.add_argument("--look", type=common.whole, default=0, help="seed of the look that is painted")
     parser.add_argument("--seed", type=common.whole, default=0, help="of what the fit draws")
     common.add_size(parser)
@@ -73,11 +74,17 @@ def run(arguments: argparse.Namespace) -> None:
 
     Raises:
         MissingInput: there is no such map.
-        InputError: it can't be used, or the sheet can't be written.
+        InputError: it can't be used, the sheet can't be written, or with --start there is a file already.
     """
     path = arguments.map
     arguments.map = str(path)  # as records hold it
+    if not arguments.start and common.suffix_of(arguments.out) not in PICTURES:
+        raise InputError(f"--out {arguments.out} has to end in .png")  # now, not after the head was found
     if arguments.start:
+        if path.is_file():
+            raise InputError(
+                f"{path} is there already, and may have been painted in: remove it, or name another file"
+            )
         arguments.out = path
     elif not path.is_file():
         raise MissingInput(

@@ -30,7 +30,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--frames", type=common.count, default=24, help="from one head to the next")
     parser.add_argument("--fps", type=common.count, default=24, help="frames a second")
     parser.add_argument(
-        "--yaw", type=float, default=15.0, help="degrees that the camera turns to either side meanwhile"
+        "--yaw",
+        type=common.number,
+        default=15.0,
+        help="degrees that the camera turns to either side meanwhile",
     )
     common.add_size(parser)
     common.add_psi(parser)

@@ -23,9 +23,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--keyframes", default="", help="YAML list of {yaw, pitch, zoom} to go through, in its place"
     )
-    parser.add_argument("--yaw", type=float, default=40.0, help="degrees to either side")
+    parser.add_argument("--yaw", type=common.number, default=40.0, help="degrees to either side")
     parser.add_argument(
-        "--pitch", type=float, default=8.0, help="degrees: height of an orbit, half of a spiral's"
+        "--pitch", type=common.number, default=8.0, help="degrees: height of an orbit, half of a spiral's"
     )
     parser.add_argument("--frames", type=common.count, default=48)
     parser.add_argument("--fps", type=common.count, default=24, help="frames a second")

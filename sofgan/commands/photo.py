@@ -16,7 +16,9 @@ FILM, SHEET, REPORT = "turned.webp", "sheet.png", "report.json"
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("file", help="a photo: JPEG, PNG, WebP, TIFF, BMP or GIF")
-    parser.add_argument("--yaw", type=float, default=35.0, help="degrees that the film turns to either side")
+    parser.add_argument(
+        "--yaw", type=common.number, default=35.0, help="degrees that the film turns to either side"
+    )
     parser.add_argument("--frames", type=common.count, default=36)
     parser.add_argument("--fps", type=common.count, default=18, help="frames a second")
     parser.add_argument("--seed", type=common.whole, default=0, help="of what the fit draws")

@@ -35,8 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions", nargs="+", default=["skin", "lips", "hair", "cloth", "background"],
         help="a column each, after the look itself; joined with +: several at once (hair+brow)",
     )  # fmt: skip
-    parser.add_argument("--yaw", type=float, default=0.0, help="degrees")
-    parser.add_argument("--pitch", type=float, default=0.0, help="degrees")
+    parser.add_argument("--yaw", type=common.number, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=common.number, default=0.0, help="degrees")
     common.add_size(parser)
     common.add_psi(parser)
     common.add_models(parser, "restyled.png")

@@ -15,10 +15,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     common.add_head(parser)
     parser.add_argument(
-        "--head-psi", type=float, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
+        "--head-psi", type=common.number, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
     )
-    parser.add_argument("--yaw", type=float, default=30.0, help="degrees")
-    parser.add_argument("--pitch", type=float, default=6.0, help="degrees")
+    parser.add_argument("--yaw", type=common.number, default=30.0, help="degrees")
+    parser.add_argument("--pitch", type=common.number, default=6.0, help="degrees")
     parser.add_argument("--size", type=common.count, default=160, help="pixels of a tile")
     common.add_models(parser, "volume.png")
 

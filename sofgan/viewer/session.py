@@ -159,8 +159,13 @@ class Session:
 
     def stroke(self, label: int, start: Place, end: Place, radius: float) -> None:
         """Paint a class on the map from one place to another, in map widths; the radius is in pixels of the map."""
-        if self.scene.drawn:
-            self.change(drawn=packed(drawn(unpacked(self.scene.drawn), label, start, end, radius)))
+
+        def painted(scene: Scene) -> Scene:  # The camera may move meanwhile, and take the map away.
+            if not scene.drawn:
+                return scene
+            return replace(scene, drawn=packed(drawn(unpacked(scene.drawn), label, start, end, radius)))
+
+        self._alter(painted)
 
     def fit(self, progress: Progress = SILENT) -> Edit:
         """Take the head that follows the drawn map in the place of the head, for all views; `undo` goes back.
@@ -182,10 +187,15 @@ class Session:
 
     def undo(self) -> bool:
         """Go back to before the last stroke or fit; whether there was one."""
-        if not self.strokes:
-            return False
-        self._alter(lambda scene: replace(scene, **self.strokes.pop()))
-        return True
+        found: list[dict] = []
+
+        def back(scene: Scene) -> Scene:  # Clicks come from several threads: the last stroke is one's alone.
+            found.extend(self.strokes[-1:])
+            del self.strokes[-1:]
+            return replace(scene, **found[0]) if found else scene
+
+        self._alter(back)
+        return bool(found)
 
     def _remember(self, scene: Scene) -> None:
         self.strokes.append({name: getattr(scene, name) for name in (*HEAD, "drawn", "yaw", "pitch", "zoom")})

@@ -156,10 +156,39 @@ def test_an_unpainted_map_is_told(models, workdir, painted_map, capsys):
     words = ("--head", "3", "--size", "16")
     assert run("edit", models, workdir / "edited.png", "none.png", *words) == 1
     assert "no file none.png: the same command with --start" in capsys.readouterr().err
+    painted_map.unlink()
     assert run("edit", models, workdir / "edited.png", str(painted_map), *words, "--start") == 0
     assert run("edit", models, workdir / "edited.png", str(painted_map), *words) == 1
     assert "nothing was painted" in capsys.readouterr().err
     assert not Path("edited.png").exists()
+
+
+def test_what_was_painted_is_not_overwritten(models, workdir, painted_map, capsys):
+    before = painted_map.read_bytes()
+    assert run("edit", models, workdir / "edited.png", str(painted_map), "--start") == 1
+    assert "may have been painted in" in capsys.readouterr().err and painted_map.read_bytes() == before
+
+
+def test_an_ending_that_no_sheet_has_is_refused_before_the_fit(
+    models, workdir, painted_map, capsys, monkeypatch
+):
+    monkeypatch.setattr("sofgan.commands.edit.edit_head", None)
+    assert run("edit", models, workdir / "edited.gif", str(painted_map), "--head", "3", "--size", "16") == 1
+    assert "has to end in .png" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("word", ["nan", "inf", "-inf", "wide"])
+@pytest.mark.parametrize(("verb", "option"), [("edit", "--yaw"), ("orbit", "--pitch"), ("page", "--psi")])
+def test_what_is_no_number_is_refused(verb, option, word, models, workdir, capsys):
+    with pytest.raises(SystemExit):
+        run(verb, models, workdir / "out.png", *(["map.png"] if verb == "edit" else []), f"{option}={word}")
+    assert f"'{word}' is no number" in capsys.readouterr().err
+
+
+def test_a_head_of_a_file_that_is_missing_is_told(models, workdir, capsys):
+    with pytest.raises(SystemExit):
+        run("orbit", models, workdir / "o.webp", "--head", "edited.png")
+    assert "there is no file edited.png" in capsys.readouterr().err
 
 
 def test_a_file_without_an_edited_head_is_no_head(models, workdir, capsys):

@@ -130,6 +130,36 @@ def test_only_so_many_strokes_are_kept(session):
     assert len(session.strokes) == MOST_UNDONE
 
 
+def meanwhile(session, call, change=lambda: None) -> list:
+    """What two calls at once give, both of which wait for the scene, which is changed before they have it."""
+    found = []
+    threads = [threading.Thread(target=lambda: found.append(call())) for _ in range(2)]
+    with session._lock:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(0.3)  # They can't end yet.
+        change()
+    for thread in threads:
+        thread.join()
+    return found
+
+
+def test_two_clicks_at_once_undo_one_stroke(session):
+    session.begin_stroke()
+    assert sorted(meanwhile(session, session.undo)) == [False, True]
+
+
+def test_a_stroke_does_not_bring_back_a_map_that_the_camera_took_away(session):
+    session.begin_stroke()
+
+    def turn() -> None:
+        session.scene = session.scene.turned(30.0, 0.0, 1.0)
+
+    meanwhile(session, lambda: session.stroke(HAIR, (0.2, 0.2), (0.8, 0.8), 2.0), turn)
+    assert not session.scene.drawn
+
+
 def test_visitors_undo_their_own_strokes(session, engine):
     other = Session(engine, lambda shot: None, lambda text: None, threading.Semaphore(1))
     session.begin_stroke()
