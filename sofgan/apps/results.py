@@ -64,8 +64,8 @@ def encode(result: Result, suffix: str, record: dict) -> bytes:
         return result.to_glb({KEY: text})
     if suffix == ".html":
         begin, end = PAGE_RECORD
-        # A slash after "<" would end the element that the record lies in.
-        return result.html.replace(PAGE_PLACE, begin + text.replace("</", "<\\/") + end).encode()
+        # "</script>" would end the element that the record lies in, and "<!--<script>" keep it from ending.
+        return result.html.replace(PAGE_PLACE, begin + text.replace("<", "\\u003c") + end).encode()
     if suffix == ".png":
         info = PngImagePlugin.PngInfo()
         info.add_text(KEY, text)

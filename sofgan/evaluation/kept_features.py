@@ -1,7 +1,9 @@
 """Features of photos, kept from one evaluation to the next: of the same photos, extractors, size and code they are the
 same."""
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -26,18 +28,26 @@ def kept_features(
         InputError: a file of the folder is damaged.
     """
     file = folder / f"{short_digest(made_of)}.npz"
-    if file.is_file():
+    with suppress(FileNotFoundError):  # Another process may drop it at any time.
         found = _read(file)
-        file.touch()
+        os.utime(file)
         return found
     features, colors = make()
     named = {f"features {name}": values for name, values in features.items()}
     named |= {f"colors {name}": values for name, values in colors.items()}
     with atomic_path(file) as path, open(path, "wb") as out:
         np.savez(out, **named)
-    for old in sorted(folder.glob("*.npz"), key=lambda one: one.stat().st_mtime_ns)[:-KEPT]:
+    for old in sorted(folder.glob("*.npz"), key=_used)[:-KEPT]:
         old.unlink(missing_ok=True)
     return features, colors
+
+
+def _used(file: Path) -> int:
+    """When a file was used last; 0 of one that another process has just dropped."""
+    try:
+        return file.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
 
 
 def _read(file: Path) -> tuple[Features, Colors]:
@@ -47,6 +57,8 @@ def _read(file: Path) -> tuple[Features, Colors]:
             for key in content.files:
                 kind, _, name = key.partition(" ")
                 found[("features", "colors").index(kind)][name] = content[key]
+    except FileNotFoundError:
+        raise
     except Exception as error:  # zipfile and NumPy raise anything at damaged input.
         raise InputError(f"{file} is damaged: remove it, and it is made again") from error
     return found

@@ -3,7 +3,8 @@
 import base64
 import html
 import json
-from collections.abc import Sequence
+import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
 
@@ -91,7 +92,7 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
         "title": html.escape(content.title),
         "style": _source("page.css"),
         "about": about(engine),
-        "content": json.dumps(facts, separators=(",", ":")).replace("</", "<\\/"),
+        "content": json.dumps(facts, separators=(",", ":")).replace("<", "\\u003c"),
         "data": "\n".join(
             f'<script type="application/octet-stream" id="{name}">{base64.b64encode(one).decode()}</script>'
             for name, one in data.items()
@@ -99,14 +100,18 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
         "work": "\n".join(_source(name) for name in WORK),
         "script": _source("page.js"),
     }
-    page = _source("page.html")
-    for name, text in parts.items():
-        page = page.replace(f"[[{name}]]", text)
+    page = fill(_source("page.html"), parts)
     if (size := len(page.encode())) > MOST_BYTES:
         raise InputError(
-            f"the page would have {size / 1e6:.1f} MB, of which {MOST_BYTES / 1e6:.0f} may be: name fewer --heads"
+            f"the page would have {size / 1e6:.1f} MB, of which {MOST_BYTES / 1e6:.0f} may be: name fewer --heads or "
+            "--looks"
         )
     return Page(page)
+
+
+def fill(page: str, parts: Mapping[str, str]) -> str:
+    """A page with its parts where it has [[name]]; what a part has that looks like such a place stays as it is."""
+    return re.sub(r"\[\[(\w+)\]\]", lambda place: parts.get(place[1], place[0]), page)
 
 
 def about(engine: Engine) -> str:

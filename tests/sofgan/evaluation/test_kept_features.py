@@ -30,3 +30,21 @@ def test_those_used_last_stay(tmp_path, monkeypatch):
     kept_features(tmp_path, 2, lambda: ({"f": np.zeros((1, 1))}, {}))
     assert len(list(tmp_path.iterdir())) == 2
     kept_features(tmp_path, 0, lambda: pytest.fail("the one that was used last is gone"))
+
+
+def test_another_process_may_drop_a_file_at_any_time(tmp_path, monkeypatch):
+    """Between reading and marking it as used, and while the oldest are looked for."""
+    kept_features(tmp_path, 1, lambda: ({"f": np.ones((1, 1))}, {}))
+    read = module._read
+
+    def read_and_drop(file):
+        found = read(file)
+        file.unlink()
+        return found
+
+    monkeypatch.setattr(module, "_read", read_and_drop)
+    features, _ = kept_features(tmp_path, 1, lambda: ({"f": np.full((1, 1), 2)}, {}))
+    assert features["f"] == 2 and len(list(tmp_path.iterdir())) == 1  # made again, and no empty file left
+    monkeypatch.setattr(module, "_read", read)
+    assert kept_features(tmp_path, 1, lambda: pytest.fail("made again"))[0]["f"] == 2
+    assert module._used(tmp_path / "gone.npz") == 0

@@ -1,11 +1,13 @@
 """What the page refuses, and how heads and painters are packed."""
 
+import json
 import zlib
 from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from sofgan.apps import results
 from sofgan.apps.quick_view import QuickHead
 from sofgan.errors import InputError
 from sofgan.page import build, heads, painter
@@ -34,6 +36,20 @@ def test_painters_of_other_kinds_are_refused(changes, told):
     painter.check(DEFAULT)
     with pytest.raises(InputError, match=told):
         painter.check(replace(DEFAULT, **changes))
+
+
+def test_a_part_that_looks_like_a_place_stays_as_it_is():
+    parts = {"title": "[[script]]", "script": "run()"}
+    assert (
+        build.fill("<h1>[[title]]</h1>[[script]][[unknown]]", parts) == "<h1>[[script]]</h1>run()[[unknown]]"
+    )
+
+
+def test_a_record_can_neither_end_nor_comment_out_its_element():
+    title = "</script><!--<script>"
+    page = results.encode(results.Page("<p><!--record--></p>"), ".html", {"title": title}).decode()
+    assert page.count("<") == 4 and "<!--" not in page
+    assert json.loads(results._record_text(page.encode(), ".html"))["title"] == title
 
 
 def test_numbers_lie_where_their_places_say():
