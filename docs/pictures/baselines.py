@@ -1,9 +1,10 @@
 """The curves that `benchmarks.baselines` has measured, as the paper's Fig. 9: scores over photos seen, a line a method.
 
     python -m docs.pictures.baselines [--curves .work/benchmarks/baselines/curves.csv]
-        [--out docs/images/baselines_curves.png]
+        [--out docs/images/baselines_curves.png] [--sheet .work/benchmarks/baselines/pictures.png]
 
-A line is the mean over seeds, and the band around it lies between the smallest and the largest of them.
+A line is the mean over seeds, and the band around it lies between the smallest and the largest of them. With --sheet
+the benchmark's pictures.png is written beside it as baselines.png, without its second column: photos of people.
 """
 
 import argparse
@@ -12,9 +13,11 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
 
 from benchmarks import harness
-from sofgan.files import atomic_path
+from benchmarks.baselines import ROWS
+from sofgan.files import atomic_path, write_png
 
 SCORES = {"fd_lite0": "fd_lite0", "fd_lite2": "fd_lite2", "control_miou_frequent": "control (mIoU)"}
 FLOOR = "_floor"
@@ -24,7 +27,13 @@ def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__, check=False)
     found.add_argument("--curves", type=Path, default=harness.CACHE / "baselines/curves.csv")
     found.add_argument("--out", type=Path, default=Path("docs/images/baselines_curves.png"))
+    found.add_argument("--sheet", type=Path, help="the benchmark's sheet of pictures")
     return found
+
+
+def without_photos(sheet: np.ndarray, size: int) -> np.ndarray:
+    """A sheet (H, W, 3) of pictures of so many pixels without the second column."""
+    return np.concatenate((sheet[:, :size], sheet[:, 2 * size :]), 1)
 
 
 def read_curves(path: Path) -> tuple[dict[str, dict[float, dict[str, list[float]]]], dict[str, float]]:
@@ -64,6 +73,10 @@ def main(arguments) -> None:
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=8, fontsize=9)
     with atomic_path(arguments.out) as path:
         figure.savefig(path, format="png", dpi=100, metadata={"Software": None})
+    if arguments.sheet:
+        sheet = np.asarray(Image.open(arguments.sheet))
+        shown = without_photos(sheet, sheet.shape[0] // ROWS)
+        write_png(arguments.out.with_name("baselines.png"), shown)
 
 
 if __name__ == "__main__":
