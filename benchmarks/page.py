@@ -13,14 +13,12 @@ import argparse
 import contextlib
 import json
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import psutil
 
 from benchmarks import harness
-from benchmarks.inputs.browser import browser
+from benchmarks.inputs.browser import opened_page
 from sofgan.apps.camera_paths import orbit
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
@@ -65,18 +63,9 @@ def main(arguments) -> list[bool]:
     page = build(engine, Content([0], LOOKS, size=arguments.size, turns=False)).html
     resolution = engine.siw.resolution
     print(f"page of one head: {len(page.encode()) / 1e6:.2f} MB; pictures of {resolution} pixels")
-    driver = browser(*WINDOW)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "page.html")
-            path.write_text(page, encoding="utf-8")
-            driver.set_script_timeout(SECONDS)
-            driver.get(path.as_uri())
-            driver.execute_async_script("sofganPage.ready.then(arguments[0])")
-            rates = measure(driver, arguments.frames)
-            difference, alike = compare(driver, engine, arguments.size)
-    finally:
-        driver.quit()
+    with opened_page(page, WINDOW, SECONDS) as driver:
+        rates = measure(driver, arguments.frames)
+        difference, alike = compare(driver, engine, arguments.size)
     print(f"maps that are as the engine's quick ones: {alike:.4f} of the pixels")
     return [
         harness.verdict("frames a second", rates["turned"], at_least=LEAST_FRAMES),

@@ -1,6 +1,10 @@
 """Debian's Chromium without a screen, for pictures, benchmarks and tests of pages."""
 
 import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from sofgan.errors import InputError
 
@@ -33,3 +37,19 @@ def browser(width: int, height: int, *more: str) -> "webdriver.Chrome":
         options.add_argument(option)
     options.binary_location = programs[0]
     return webdriver.Chrome(options, webdriver.ChromeService(programs[1]))
+
+
+@contextmanager
+def opened_page(html: str, window: tuple[int, int], seconds: float) -> Iterator:
+    """A browser with a page of `sofgan page` in it, once its first picture is painted; scripts may take so long."""
+    driver = browser(*window)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder, "page.html")
+            path.write_text(html, encoding="utf-8")
+            driver.set_script_timeout(seconds)
+            driver.get(path.as_uri())
+            driver.execute_async_script("sofganPage.ready.then(arguments[0])")
+            yield driver
+    finally:
+        driver.quit()

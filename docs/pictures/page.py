@@ -9,12 +9,11 @@ It opens a page of the starter model, with one head turned and its cloth and bac
 
 import argparse
 import sys
-import tempfile
 import time
 from pathlib import Path
 
 from benchmarks import harness
-from benchmarks.inputs.browser import browser
+from benchmarks.inputs.browser import opened_page
 from docs.pictures.viewer import small
 from sofgan.apps.engine import Engine
 from sofgan.files import write_bytes
@@ -40,20 +39,11 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments) -> None:
     """Write the picture."""
     page = build(Engine.open(arguments.models), Content(HEADS, turns=False)).html
-    driver = browser(WIDTH, HEIGHT)
-    try:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "page.html")
-            path.write_text(page, encoding="utf-8")
-            driver.set_script_timeout(SECONDS)
-            driver.get(path.as_uri())
-            driver.execute_async_script("sofganPage.ready.then(arguments[0])")
-            driver.execute_async_script("sofganPage.change(arguments[0]).then(arguments[1])", SCENE)
-            time.sleep(SETTLE_S)
-            write_bytes(arguments.out, small(driver.get_screenshot_as_png()))
-            print(arguments.out)
-    finally:
-        driver.quit()
+    with opened_page(page, (WIDTH, HEIGHT), SECONDS) as driver:
+        driver.execute_async_script("sofganPage.change(arguments[0]).then(arguments[1])", SCENE)
+        time.sleep(SETTLE_S)
+        write_bytes(arguments.out, small(driver.get_screenshot_as_png()))
+        print(arguments.out)
 
 
 if __name__ == "__main__":
