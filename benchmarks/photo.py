@@ -20,7 +20,8 @@ from PIL import Image
 from benchmarks import harness
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import Look
-from sofgan.apps.photo import fit_photo, photo_parser, read_photo
+from sofgan.apps.photo import photo_parser, read_photo
+from sofgan.apps.photo_head import fit_photo
 from sofgan.apps.style_fit import fit_look, region_colors
 from sofgan.errors import InputError, UserError
 from sofgan.files import write_png

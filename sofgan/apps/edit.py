@@ -126,6 +126,7 @@ class _Scene:
         own: the edited view before, without shoulders.
         held: (V,) cameras, and `views` from them, before.
         free: (V, S, S) bool: held pixels that the edit may change.
+        shoulders: (3,) their shape.
     """
 
     camera: Camera
@@ -136,6 +137,7 @@ class _Scene:
     held: Camera
     views: list[RenderedView]
     free: np.ndarray
+    shoulders: tuple[float, ...]
 
     @classmethod
     def of(cls, engine: Engine, head: Tensor, camera: Camera, wanted: np.ndarray) -> "_Scene":
@@ -143,7 +145,7 @@ class _Scene:
             raise ValueError(f"a map of {wanted.shape} for a camera of {camera.size} pixels")
         prepared = engine.prepared(head)
         own = engine.sof.render(prepared, camera)
-        shown = add_shoulders(own.labels.cpu().numpy(), camera)
+        shown = add_shoulders(own.labels.cpu().numpy(), camera, engine.shoulders)
         changed = wanted != shown
         if not changed.any():
             raise InputError("the map is the head's own: nothing was painted into it")
@@ -157,7 +159,7 @@ class _Scene:
         views = engine.sof.render_views(prepared, held)
         cone = ndimage.binary_dilation(changed, iterations=REACH)
         free = [crosses(c, v.depth.cpu().numpy(), cone, camera) for c, v in zip(held, views)]
-        return cls(camera, shown, wanted, changed, own, held, views, np.stack(free))
+        return cls(camera, shown, wanted, changed, own, held, views, np.stack(free), engine.shoulders)
 
     @property
     def labels(self) -> np.ndarray:
@@ -186,7 +188,7 @@ class _Scene:
         """
         own = self.own.labels.cpu().numpy()
         edited = np.where(self.changed, self.wanted, own)
-        body = shoulder_depth(self.camera) > 0
+        body = shoulder_depth(self.camera, self.shoulders) > 0
         either = self.changed & body & (self.wanted == CLOTH)
         likely = chances(edited[None])[0]
         count = len(self.held)

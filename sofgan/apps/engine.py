@@ -95,6 +95,7 @@ class Engine:
         framing: cameras as the painter's photos have them.
         folder: where the models' files are; None where models were given.
         scans: folder of what is known of the avatars that the field was trained on; None: nothing.
+        shoulders: (3,) their shape below all heads, see `sofgan.siw.shoulders`.
     """
 
     def __init__(
@@ -110,6 +111,7 @@ class Engine:
         self.scans: Path | None = Path(folder).parent / SCANS if folder else None
         whole = training_views(sof.intrinsics.cpu().numpy(), sof.radius)
         self.framing: Framing = siw.framing or whole
+        self.shoulders: tuple[float, ...] = USUAL
         self._heads, self._quick, self._maps = Kept(HEADS_KEPT), Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
         self._noise, self._directions = Kept(4), Kept(1)
 
@@ -219,9 +221,9 @@ class Engine:
             _bytes(code), lambda: self.sof.prepare(edited_heads.representation(self.sof, code))
         )
 
-    def view(self, code: Tensor, camera: Camera, shoulders=USUAL) -> View:
-        """The view of a code (Z,) with shoulders of a shape (`sofgan.siw.shoulders`), as the field has it."""
-        labels, depth = draw_view(self.sof, self.prepared(code), camera, shoulders)
+    def view(self, code: Tensor, camera: Camera) -> View:
+        """The view of a code (Z,) with its shoulders, as the field has it."""
+        labels, depth = draw_view(self.sof, self.prepared(code), camera, self.shoulders)
         return View(labels, depth)
 
     def quick_view(self, code: Tensor, camera: Camera) -> View:
@@ -229,7 +231,9 @@ class Engine:
 
         A field with a learned marcher can't be baked: then it is `view`.
         """
-        return View(*self.baked(code).view(camera)) if self.can_bake else self.view(code, camera)
+        return (
+            View(*self.baked(code).view(camera, self.shoulders)) if self.can_bake else self.view(code, camera)
+        )
 
     @property
     def can_bake(self) -> bool:

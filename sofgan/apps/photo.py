@@ -1,21 +1,19 @@
-"""A person's photo as a head that turns: the face is found, parsed, and head, camera and look are fitted to it."""
+"""A photo of a person, read: the face is found, aligned and parsed."""
 
-import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
-from sofgan.apps.camera_paths import orbit
-from sofgan.apps.engine import MODELS, Engine, View
+from sofgan.apps.engine import MODELS, Engine
 from sofgan.apps.looks import Look
-from sofgan.apps.map_fit import SIZE, FittedHead, fit_head
-from sofgan.apps.style_fit import STEPS, fit_look, region_colors
+from sofgan.apps.map_fit import SIZE
+from sofgan.apps.style_fit import STEPS, fit_look
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import sha256_file
 from sofgan.images import to_network_range
-from sofgan.labels import EYE, EYEGLASS, L_LIP, L_NOSE, MOUTH, NAMES, R_NOSE, SKIN, U_LIP, colorize, resize
+from sofgan.labels import EYE, EYEGLASS, L_LIP, L_NOSE, MOUTH, R_NOSE, SKIN, U_LIP
 from sofgan.parsing.face_points import ParsedPoints
 from sofgan.parsing.parser import FaceParser, load_parser
 from sofgan.photos.alignment import Face, align_photo, ffhq_transform, share_outside
@@ -30,11 +28,10 @@ LEAST_SIDE = 32  # pixels of a photo
 LEAST_EYES = 10.0  # pixels between the eyes
 ENOUGH_EYES = 128.0  # twice what an aligned photo has
 BLURRED_EYES = 24.0  # below it the photo is finer than what the painter paints
-TURNED, OUTSIDE = 45.0, 0.1  # degrees of yaw, and share of the square beyond the photo, that are remarked on
+OUTSIDE = 0.1  # share of the square beyond the photo that is remarked on
 LEAST_FACE = (
     0.08  # share of an aligned photo that is skin; of the parser's map of a person it is a fifth and more
 )
-SAME, EXPLAINED = 0.15, 0.5  # of [0, 1]: a pixel is explained below it; IoU: a class is above it
 
 
 @dataclass(frozen=True)
@@ -58,50 +55,6 @@ class AlignedPhoto:
     def shown(self, size: int) -> np.ndarray:
         """Its pixels at another size: (size, size, 3) uint8."""
         return np.array(Image.fromarray(self.pixels).resize((size, size), Image.Resampling.LANCZOS))
-
-
-@dataclass(frozen=True)
-class PhotoHead:
-    """A person's head, in the look of the photo.
-
-    Attributes:
-        engine: of a field and a painter that have learned this photo.
-        photo: what it was made of.
-        head, look: what was found.
-        picture: (R, R, 3) uint8, painted from the photo's camera.
-        report: plain data on how good the fit is.
-    """
-
-    engine: Engine
-    photo: AlignedPhoto
-    head: FittedHead
-    look: Look
-    picture: np.ndarray
-    report: dict = field(default_factory=dict)
-
-    def view(self, yaw: float, pitch: float, size: int = SIZE) -> View:
-        """The view from the photo's camera, turned by so many degrees."""
-        return self.engine.view(self.head.code, self.head.camera(size, yaw, pitch), self.head.shoulders)
-
-    def film(self, frames: int, yaw: float, progress: Progress = SILENT) -> np.ndarray:
-        """Frames (N, R, R, 3) uint8 of a loop that begins with the photo's view and turns by so many degrees."""
-        made = []
-        for angle in orbit(frames, yaw, 0.0):
-            labels = self.view(angle.yaw, angle.pitch).labels
-            made.append(self.engine.paint(labels, self.look))
-            progress.items(len(made), frames, "pictures")
-        return np.stack(made)
-
-    def sheet(self, yaw: float) -> np.ndarray:
-        """Picture (2 R, 4 R, 3) uint8: photo, its map, the fitted map, the painted view; below four turned views."""
-        size = len(self.picture)
-        maps = [colorize(resize(labels, size)) for labels in (self.photo.labels, self.head.labels)]
-        turned = [
-            self.engine.paint(self.view(share * yaw, 0.0).labels, self.look) for share in (-1, -0.5, 0.5, 1)
-        ]
-        return np.concatenate(
-            [np.concatenate([self.photo.shown(size), *maps, self.picture], 1), np.concatenate(turned, 1)]
-        )
 
 
 def parser_path(engine: Engine) -> Path:
@@ -195,62 +148,7 @@ def _remarks(face: Face, apart: float, outside: float) -> list[str]:
     return remarks
 
 
-def fit_photo(engine: Engine, photo: AlignedPhoto, seed: int = 0, progress: Progress = SILENT) -> PhotoHead:
-    """Head, camera and look of a photo; the engine's models stay as they are."""
-    began = time.perf_counter()
-    head = fit_head(engine.sof, photo.labels, seed=seed, progress=progress)
-    fitted_head = time.perf_counter()
-    wanted = photo.shown(engine.siw.resolution)
-    found = fit_look(engine.siw, head.labels, wanted, progress=progress)
-    own = Engine(head.sof, found.siw, engine.digests)
-    picture = own.paint(head.labels, found.look)
-    report = _report(photo, head, wanted, picture) | {
-        "seconds": {
-            "head": round(fitted_head - began, 1),
-            "look": round(time.perf_counter() - fitted_head, 1),
-        }
-    }
-    if abs(head.yaw) > TURNED:
-        report["remarks"].append(f"turned by {abs(head.yaw):.0f} degrees: its other side is a guess")
-    return PhotoHead(own, photo, head, found.look, picture, report)
-
-
 def photo_look(engine: Engine, photo: AlignedPhoto, progress: Progress = SILENT) -> Look:
     """The look of a photo for any head, in the engine's own painter: styles are found for the photo's own map."""
     wanted = photo.shown(engine.siw.resolution)
     return fit_look(engine.siw, photo.labels, wanted, steps=(STEPS, 0), progress=progress).look
-
-
-def _report(photo: AlignedPhoto, head: FittedHead, wanted: np.ndarray, picture: np.ndarray) -> dict:
-    """Plain data: how like the photo's are map, pixels and colors of regions, and what is not explained."""
-    truth, shown = photo.labels, head.labels
-    ious = {
-        name: round(float(((truth == k) & (shown == k)).sum() / ((truth == k) | (shown == k)).sum()), 3)
-        for k, name in enumerate(NAMES)
-        if (truth == k).any()
-    }
-    small = resize(truth, len(picture))
-    colors = [region_colors(one, small) for one in (wanted, picture)]
-    distances = {
-        name: round(float(np.linalg.norm(colors[0][name] - colors[1][name])), 1) for name in colors[0]
-    }
-    unexplained = {
-        name: round(float((truth == NAMES.index(name)).mean()), 4)
-        for name, iou in ious.items()
-        if iou < EXPLAINED
-    }
-    off = np.abs(wanted.astype(float) - picture).mean(2) / 255
-    return {
-        "photo": photo.figures,
-        "remarks": list(photo.remarks),
-        "camera": {"yaw_degrees": round(head.yaw, 1), "pitch_degrees": round(head.pitch, 1)},
-        "map_miou": round(head.miou, 3),
-        "map_miou_by_codes_alone": round(head.codes_miou, 3),
-        "map_iou": ious,
-        "picture_distance": round(float(off.mean()), 4),
-        "region_color_distance": distances,
-        "not_explained": {
-            "classes": unexplained,
-            "share_of_pixels": round(float((off > SAME).mean()), 4),
-        },
-    }  # fmt: skip

@@ -18,6 +18,7 @@ from sofgan.apps.mesh import HeadMesh
 from sofgan.errors import InputError, MissingInput
 
 KEY = "sofgan"  # of the record, in metadata
+PARTS = {"verb": str, "arguments": dict, "models": dict, "version": str, "commit": str}  # of each record
 BOX = uuid.uuid5(uuid.NAMESPACE_URL, "https://arxiv.org/abs/2007.03780").bytes  # of the record, in MP4
 PICTURES, FILMS, MESHES, PAGES = (".png",), (".gif", ".webp", ".mp4"), (".glb",), (".html",)
 PAGE_PLACE = "<!--record-->"  # of the record, in a page
@@ -120,11 +121,16 @@ def read_record(path: str | Path) -> dict:
         raise MissingInput(f"no file {path}")
     content = path.read_bytes()
     try:
-        return json.loads(_record_text(content, path.suffix.lower()))
+        record = json.loads(_record_text(content, path.suffix.lower()))
     except (KeyError, ValueError, OSError, struct.error) as error:
         raise InputError(
             f"{path} holds no record of how it was made: only files of `sofgan` commands do"
         ) from error
+    if not isinstance(record, dict) or not all(
+        isinstance(record.get(name), kind) for name, kind in PARTS.items()
+    ):
+        raise InputError(f"the record in {path} has no {', '.join(PARTS)}: no `sofgan` command made it")
+    return record
 
 
 def _record_text(content: bytes, suffix: str) -> str:

@@ -69,7 +69,10 @@ def head(text: str) -> str:
         arguments = read_record(text).get("arguments", {})
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    for found in (arguments.get("edited"), arguments.get("head"), arguments.get("scene", {}).get("head")):
+    scene = arguments.get("scene", {})
+    if scene.get("photo"):
+        raise argparse.ArgumentTypeError(f"the head in {text} was fitted to a photo, which it does not hold")
+    for found in (arguments.get("edited"), arguments.get("head"), scene.get("head")):
         if str(found).startswith(MARK):
             return found
     raise argparse.ArgumentTypeError(
@@ -134,8 +137,20 @@ def finish(make: Make, arguments: argparse.Namespace) -> None:
     check_out(arguments.out)
     engine = engine_of(arguments)
     content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), asked_of(engine, arguments))
-    write_bytes(arguments.out, content)
-    print(arguments.out)
+    write(arguments.out, content)
+
+
+def write(out: Path, content: bytes) -> None:
+    """Write a result, and tell its path.
+
+    Raises:
+        InputError: the disk is full, or the file can't be written there for another reason.
+    """
+    try:
+        write_bytes(out, content)
+    except OSError as error:
+        raise InputError(f"{out} can't be written: {error.strerror or error}") from error
+    print(out)
 
 
 def check_out(out: Path, option: str = "--out") -> None:

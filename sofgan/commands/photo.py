@@ -4,10 +4,11 @@ import argparse
 import json
 
 from sofgan.apps.engine import Engine
-from sofgan.apps.photo import PARSER, PhotoHead, fit_photo, parser_path, photo_parser, read_photo
+from sofgan.apps.photo import PARSER, parser_path, photo_parser, read_photo
+from sofgan.apps.photo_head import PhotoHead, fit_photo
 from sofgan.apps.results import Film, encode
 from sofgan.commands import common
-from sofgan.files import sha256_file, write_bytes
+from sofgan.files import sha256_file
 from sofgan.progress import Progress
 
 FILM, SHEET, REPORT = "turned.webp", "sheet.png", "report.json"
@@ -50,8 +51,7 @@ def run(arguments: argparse.Namespace) -> None:
         REPORT: (json.dumps(record | head.report, indent=1) + "\n").encode(),
     }
     for name, content in files.items():
-        write_bytes(arguments.out / name, content)
-        print(arguments.out / name)
+        common.write(arguments.out / name, content)
     for remark in head.report["remarks"]:
         print(f"note: {remark}")
     print(f"map's mIoU {head.report['map_miou']}, picture's distance {head.report['picture_distance']}")

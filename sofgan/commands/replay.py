@@ -7,7 +7,6 @@ from pathlib import Path
 from sofgan.apps.results import encode, read_record, version
 from sofgan.commands import VERBS, common
 from sofgan.errors import InputError
-from sofgan.files import write_bytes
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -39,7 +38,14 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(
             f"{arguments.file} was made with another {' and another '.join(others)} than that of {engine.source}"
         )
-    made = verb.make(engine, argparse.Namespace(**record["arguments"]), common.Line())
+    try:
+        made = verb.make(engine, argparse.Namespace(**record["arguments"]), common.Line())
+    except AttributeError as error:  # Of the namespace: an argument that other versions lack.
+        if not isinstance(error.obj, argparse.Namespace):
+            raise
+        raise InputError(
+            f"the record in {arguments.file} has no {error.name}: another version made it"
+        ) from error
     content = encode(made, suffix, record)
     if content != arguments.file.read_bytes():
         now, then = version(), f"{record['version']}, commit {record['commit']}"
@@ -47,5 +53,5 @@ def run(arguments: argparse.Namespace) -> None:
             f"{arguments.file} comes out otherwise: it was made by version {then}, this is {now['version']}, commit "
             f"{now['commit']}, or the file was changed"
         )
-    write_bytes(out, content)
-    print(f"{out}: the same bytes")
+    common.write(out, content)
+    print("the same bytes")

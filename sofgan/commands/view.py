@@ -28,8 +28,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Result:
-    """What a visitor saved, for `sofgan replay`: the picture, film or mesh of a scene."""
-    scene, make_kind = Scene.of(arguments.scene), MAKERS[arguments.kind]
+    """What a visitor saved, for `sofgan replay`: the picture, film or mesh of a scene.
+
+    Raises:
+        InputError: it shows a head that was fitted to a photo, or such scenes are not known.
+    """
+    scene, make_kind = Scene.of(arguments.scene), MAKERS.get(arguments.kind)
+    if make_kind is None:
+        raise InputError(f"the viewer saves {', '.join(MAKERS)}, not {arguments.kind!r}")
+    if scene.photo:
+        raise InputError(
+            "it shows a head that was fitted to a photo, which no file of it holds: `sofgan photo` does that"
+        )
     return make_kind(engine, scene, arguments.size, progress, arguments.views)
 
 

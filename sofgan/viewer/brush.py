@@ -1,6 +1,8 @@
 """The brush of a page: a class is painted on the label map by dragging over it, and the head is fitted to that."""
 
+import traceback
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import viser
@@ -26,6 +28,7 @@ class Brush:
         client, session: the page's visitor.
         place: of a place of the page, in its width and height, that on the label map; None beside the map.
         tell: is given a sentence where something can't be done.
+        changed: is called where a head was fitted, or something undone.
     """
 
     def __init__(
@@ -34,8 +37,12 @@ class Brush:
         session: Session,
         place: Callable[[Place], Place | None],
         tell: Callable[[str], None],
+        changed: Callable[[], None],
     ):
         self.client, self.session, self._place, self._tell = client, session, place, tell
+        self._changed = changed
+        # Of the first stroke the head's map is rendered: seconds, for which viser's own thread would serve nobody.
+        self._painter = ThreadPoolExecutor(1, "brush")
         self._box: viser.SceneNodeHandle | None = None
         self._last: Place | None = None
         gui = client.gui
@@ -49,7 +56,7 @@ class Brush:
             self.fit = gui.add_button("Fit the head to it", hint="all sides then follow; some ten seconds")
             self.bar = gui.add_progress_bar(0.0, visible=False)
         self.switch.on_click(lambda _: self._switch())
-        self.undo.on_click(lambda _: self.session.undo())
+        self.undo.on_click(lambda _: self._undo())
         self.fit.on_click(lambda _: self._fit())
 
     @property
@@ -72,9 +79,21 @@ class Brush:
 
         @self._box.on_drag
         async def _(event: viser.SceneNodeDragEvent) -> None:  # viser keeps the order of these alone.
-            self.dragged(event.phase, event.start_screen_pos, event.end_screen_pos)
+            self._painter.submit(self._drag, event.phase, event.start_screen_pos, event.end_screen_pos)
 
         self.switch.label = OFF
+
+    def close(self) -> None:
+        """Forget drags that are not painted yet."""
+        self._painter.shutdown(wait=False, cancel_futures=True)
+
+    def _drag(self, phase: str, start: Place, end: Place) -> None:
+        try:
+            self.dragged(phase, start, end)
+        except Exception as error:  # A pool would keep it to itself.
+            self._tell(sentence(error))
+            if not isinstance(error, UserError):
+                traceback.print_exception(error)
 
     def dragged(self, phase: str, start: Place, end: Place) -> None:
         """Paint as a drag goes on, from where it began or was told of last.
@@ -96,10 +115,15 @@ class Brush:
             self.session.stroke(label, first, last or first, float(self.radius.value))
             self._last = last or first
 
+    def _undo(self) -> None:
+        if self.session.undo():
+            self._changed()
+
     def _fit(self) -> None:
         self.fit.disabled, self.bar.value, self.bar.visible = True, 0.0, True
         try:
             found = self.session.fit(Bar(self.bar))
+            self._changed()
             self.client.add_notification(
                 "The head follows", f"{found.followed:.0%} of what was painted, {found.kept:.0%} of the rest as it was",
                 auto_close_seconds=6,

@@ -6,7 +6,7 @@ import numpy as np
 from PIL import Image
 
 from sofgan.labels import colorize
-from sofgan.viewer.session import Shot
+from sofgan.viewer.shot import Shot
 from sofgan.viewer.strokes import Place
 
 BACKGROUND = (24, 26, 30)  # RGB

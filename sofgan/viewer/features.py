@@ -1,9 +1,11 @@
 """Sliders of known features of heads, such as a smile."""
 
 import threading
+from functools import partial
 
 import viser
 
+from sofgan.viewer.controls import on_visitor
 from sofgan.viewer.session import Session
 
 AMOUNTS, WORN = (-2.0, 2.0, 0.1), (-1.0, 1.0, 0.05)  # least, most, step; of what is there or not
@@ -32,13 +34,21 @@ class Features:
                     name.replace("_", " ").capitalize(), *(WORN if direction.measure == "AUC" else AMOUNTS), 0.0,
                     hint=f"{direction.unit}; 0: as the head has it",
                 )  # fmt: skip
-                slider.on_update(lambda event, name=name: self.session.feature(name, event.target.value))
+                on_visitor(slider, partial(self._change, name, slider))
                 self.sliders[name] = slider
             none = self._gui.add_button("As the head has them")
         none.on_click(lambda _: self._reset())
         self._folder.visible = True
 
+    def follow(self) -> None:
+        """Show the features of the session's scene."""
+        features = dict(self.session.scene.features)
+        for name, slider in self.sliders.items():
+            slider.value = features.get(name, 0.0)
+
+    def _change(self, name: str, slider: viser.GuiInputHandle) -> None:
+        self.session.feature(name, slider.value)
+
     def _reset(self) -> None:
-        for slider in self.sliders.values():
-            slider.value = 0.0
         self.session.change(features=())
+        self.follow()

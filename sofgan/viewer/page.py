@@ -8,14 +8,18 @@ import viser
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
+from sofgan.apps.photo_head import PHOTO
 from sofgan.errors import UserError, sentence
 from sofgan.images import sheet
 from sofgan.viewer.bar import Bar
 from sofgan.viewer.brush import Brush
 from sofgan.viewer.canvas import compose, place_on_map
+from sofgan.viewer.controls import on_visitor
 from sofgan.viewer.features import Features
-from sofgan.viewer.scene import angles_of
-from sofgan.viewer.session import Session, Shot
+from sofgan.viewer.portrait import Portrait
+from sofgan.viewer.scene import angles_of, position_of
+from sofgan.viewer.session import Session
+from sofgan.viewer.shot import Shot
 from sofgan.viewer.strokes import Place
 
 JPEG_QUALITY = 90
@@ -51,6 +55,7 @@ class Page:
 
     def close(self) -> None:
         """End the session."""
+        self.brush.close()
         self.session.close()
 
     # What is shown.
@@ -62,7 +67,7 @@ class Page:
         scene = shot.scene
         what = "a drawn map" if scene.drawn else html.escape(scene.name)
         self.status.content = (
-            f"{'Fine' if shot.fine else 'Coarse'}: {what}, look {scene.look}, "
+            f"{'Fine' if shot.fine else 'Coarse'}: {what}, {scene.look_name}, "
             f"yaw {round(scene.yaw)}°, pitch {round(scene.pitch)}°, zoom {scene.zoom:.2f}"
         )
         if shot.fine:
@@ -82,18 +87,44 @@ class Page:
             self._aspect = camera.aspect
             self.session.redraw()
 
+    def look_from(self, yaw: float, pitch: float) -> None:
+        """Move the camera to these angles, in degrees."""
+        framing, camera = self.engine.framing, self.client.camera
+        with self.client.atomic():
+            camera.up_direction = (0.0, 1.0, 0.0)
+            camera.position = position_of(yaw, pitch, framing)
+            camera.look_at = (0.0, framing.target_y, 0.0)  # which a new position takes along
+        self.session.turn(yaw, pitch)
+
+    def _show_photo(self) -> None:
+        """Look at the photo's head from where it was taken."""
+        scene = self.session.scene
+        self.look_from(scene.yaw, scene.pitch)
+        self.follow()
+
+    def follow(self) -> None:
+        """Have the controls show the scene, which others than they have changed."""
+        scene = self.session.scene
+        shown = {"head_psi": scene.head_psi, "morph": scene.morph, "look": scene.look}
+        if scene.head.isdecimal():  # Edited heads have no seed: the last one stays.
+            shown["head"] = int(scene.head)
+        for name, value in shown.items():
+            self.controls[name].value = value
+        self.features.follow()
+
     # What can be moved.
 
     def _add_controls(self) -> None:
         gui, self.controls = self.client.gui, {}
         gui.add_markdown(f"Drag to turn the head, scroll to zoom.\n\nModels: {self.engine.source}.")
         self.status = gui.add_markdown("")
+        self.portrait = Portrait(self.client, self.session, self._show_photo, self._tell)
         self._add_head(gui)
         self.features = Features(gui, self.session)
         self._add_look(gui)
         self._add_regions(gui)
         self._add_view(gui)
-        self.brush = Brush(self.client, self.session, self._place, self._tell)
+        self.brush = Brush(self.client, self.session, self._place, self._tell, self.follow)
         self._add_files(gui)
 
     def _add_head(self, gui: viser.GuiApi) -> None:
@@ -107,10 +138,10 @@ class Page:
             other = gui.add_number("Other seed", int(scene.other_head), min=0, max=HIGHEST_SEED, step=1)
             morph = gui.add_slider("Morph", 0.0, 1.0, 0.02, scene.morph, hint="towards the other head")
         self.controls |= {"head": head, "other_head": other, "head_psi": psi, "morph": morph}
-        head.on_update(lambda _: change(head=str(int(head.value))))
-        other.on_update(lambda _: change(other_head=str(int(other.value))))
-        psi.on_update(lambda _: change(head_psi=psi.value))
-        morph.on_update(lambda _: change(morph=morph.value))
+        on_visitor(head, lambda: change(head=str(int(head.value))))
+        on_visitor(other, lambda: change(other_head=str(int(other.value))))
+        on_visitor(psi, lambda: change(head_psi=psi.value))
+        on_visitor(morph, lambda: change(morph=morph.value))
 
         @another.on_click
         def _(_) -> None:
@@ -129,8 +160,8 @@ class Page:
                 sheet_of_six = gui.add_image(np.zeros((2, 3, 3), np.uint8))
                 choice = gui.add_button_group("Seed", ("0",))
         self.controls |= {"look": look, "look_psi": psi, "six": choice}
-        look.on_update(lambda _: change(look=int(look.value)))
-        psi.on_update(lambda _: change(psi=psi.value))
+        on_visitor(look, lambda: change(look=int(look.value)))
+        on_visitor(psi, lambda: change(psi=psi.value))
 
         def choose(seed: int) -> None:
             look.value = seed
@@ -186,12 +217,7 @@ class Page:
             finally:
                 photo.disabled, bar.visible = False, False
 
-        @seed.on_update
-        def _(event: viser.GuiEvent) -> None:
-            if (
-                event.client is not None
-            ):  # The visitor's own doing, and not what the choice of a region shows.
-                restyle(int(seed.value))
+        on_visitor(seed, lambda: restyle(int(seed.value)))
 
         @buttons.on_click
         def _(_) -> None:
@@ -217,12 +243,7 @@ class Page:
 
         @front.on_click
         def _(_) -> None:
-            framing, camera = self.engine.framing, self.client.camera
-            with self.client.atomic():
-                camera.up_direction = (0.0, 1.0, 0.0)
-                camera.look_at = (0.0, framing.target_y, 0.0)
-                camera.position = (0.0, framing.target_y, framing.distance)
-            self.session.turn(0.0, 0.0)
+            self.look_from(0.0, 0.0)
 
         @drawn.on_upload
         def _(_) -> None:
@@ -284,7 +305,7 @@ def swatches(shot: Shot) -> str:
     for region, color in shot.colors().items():
         fill = UNSEEN if color is None else f"background:rgb{color};"
         name = f"<b>{region}</b>" if region in seeds else region
-        style = seeds.get(region, shot.scene.look)
-        seed = "photo" if isinstance(style, str) else style
+        style = seeds.get(region, PHOTO if shot.scene.photo_look else shot.scene.look)
+        seed = PHOTO if isinstance(style, str) else style
         cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{seed}</small></div>')
     return f'<div style="{LIST}">{"".join(cells)}</div>'

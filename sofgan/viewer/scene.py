@@ -1,6 +1,6 @@
 """What a visitor looks at: all that a picture depends on, but for the models."""
 
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from torch import Tensor
@@ -8,8 +8,10 @@ from torch import Tensor
 from sofgan.apps.edited_heads import MARK, blend, moved
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import Look, region_index, with_style
+from sofgan.apps.photo_head import PHOTO
 from sofgan.cameras import Camera
 from sofgan.errors import InputError
+from sofgan.siw.portrait_camera import Framing
 
 YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)  # as far as a camera goes; degrees, factor
 
@@ -19,7 +21,10 @@ class Scene:
     """A head in a look, seen from a camera.
 
     Attributes:
-        head, other_head: seeds of heads, names of the field's own, or texts of edited ones.
+        head, other_head: seeds of heads, names of the field's own, or texts of edited ones; of a photo's field also
+            `PHOTO`.
+        photo: sha256 of the photo whose field and painter show the head (`PhotoEngine`); "": those that all share do.
+        photo_look: regions have the photo's styles, not those of the seed.
         morph: share of the way from the first to the other.
         head_psi: heads towards the mean one: 1 not at all, 0 fully.
         features: amounts by which known features of the head are changed, by the feature's name, see
@@ -44,6 +49,8 @@ class Scene:
     pitch: float = 0.0
     zoom: float = 1.0
     drawn: str = ""
+    photo: str = ""
+    photo_look: bool = False
 
     def restyled(self, region: str, seed: int | str | None) -> "Scene":
         """This scene with a region in the style of that seed or text, or in the look's own again (None).
@@ -72,7 +79,14 @@ class Scene:
     @property
     def name(self) -> str:
         """Words for the head."""
+        if self.head == PHOTO:
+            return "the head of the photo"
         return "an edited head" if self.head.startswith(MARK) else f"head {self.head}"
+
+    @property
+    def look_name(self) -> str:
+        """Words for the look, after those for the head."""
+        return "its look" if self.photo_look else f"look {self.look}"
 
     def code_of(self, engine: Engine) -> Tensor:
         """Code (Z,) of the head, or the tensor of an edited one.
@@ -91,7 +105,7 @@ class Scene:
 
     def look_of(self, engine: Engine) -> Look:
         """Styles of the regions."""
-        look = engine.look(self.look, self.psi)
+        look = engine.look(PHOTO if self.photo_look else self.look, self.psi)
         for region, style in self.regions:
             if isinstance(style, str):
                 look = with_style(look, region, style)
@@ -109,7 +123,18 @@ class Scene:
 
     @classmethod
     def of(cls, mapping: dict) -> "Scene":
-        """The scene of plain data."""
+        """The scene of plain data.
+
+        Raises:
+            InputError: it has what no scene of this version has, or values of other kinds.
+        """
+        kinds = {field.name: type(field.default) for field in fields(cls)}
+        if unknown := sorted(set(mapping) - set(kinds)):
+            raise InputError(f"no scene of this version has {', '.join(unknown)}")
+        for name, value in mapping.items():
+            kind = dict if kinds[name] is tuple else (int, float) if kinds[name] is float else kinds[name]
+            if not isinstance(value, kind):
+                raise InputError(f"{name} of a scene is no {value!r}")
         pairs = {name: tuple(sorted(mapping.get(name, {}).items())) for name in ("regions", "features")}
         return cls(**{**mapping, **pairs})
 
@@ -124,3 +149,12 @@ def angles_of(offset: np.ndarray, distance: float) -> tuple[float, float, float]
     length = max(float(np.linalg.norm(offset)), 1e-6)
     yaw, pitch = np.degrees(np.arctan2(x, z)), np.degrees(np.arcsin(np.clip(y / length, -1, 1)))
     return float(yaw), float(pitch), distance / length
+
+
+def position_of(yaw: float, pitch: float, framing: Framing) -> tuple[float, float, float]:
+    """Where a camera is at these angles, in degrees, and zoom 1: what `angles_of` takes back."""
+    yaw, pitch = np.radians((yaw, pitch))
+    away = framing.distance * np.array(
+        [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
+    )
+    return tuple(float(value) for value in away + (0.0, framing.target_y, 0.0))

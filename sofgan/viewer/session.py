@@ -1,11 +1,9 @@
 """A visitor's session: the scene, and a worker that shows it, first coarse, then fine. It has no user interface."""
 
-import tempfile
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,58 +11,44 @@ from sofgan.apps.drawn_maps import packed, read_map, unpacked
 from sofgan.apps.edit import Edit, edit_head
 from sofgan.apps.edited_heads import to_text
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import REGION_NAMES, style_text
-from sofgan.apps.photo import photo_look, photo_parser, read_photo
+from sofgan.apps.looks import style_text
+from sofgan.apps.photo import photo_look
+from sofgan.apps.photo_head import PHOTO, PhotoHead, fit_photo
 from sofgan.apps.results import encode, record_of
 from sofgan.apps.settle import settle
 from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, UserError, sentence
-from sofgan.labels import STYLE_GROUPS, resize
+from sofgan.labels import resize
 from sofgan.progress import SILENT, Progress
 from sofgan.viewer.exports import MAKERS
 from sofgan.viewer.newest import Newest
 from sofgan.viewer.scene import Scene
+from sofgan.viewer.shot import Shot
 from sofgan.viewer.strokes import Place, drawn
+from sofgan.viewer.uploads import uploaded_photo
 
 COARSE = 48  # pixels of a head's map before it is baked
 REST = 0.15  # seconds without a new wish after which a scene is shown fine
 LARGEST = 256  # pixels of maps
-MOST_PHOTO_BYTES = 30_000_000
 MOST_UNDONE = 20  # strokes and fits
-HEAD = {"head", "other_head", "morph", "head_psi", "features"}  # fields of a scene that another head has
-
-
-@dataclass(frozen=True)
-class Shot:
-    """A scene as it is shown.
-
-    Attributes:
-        labels: (S, S) uint8.
-        picture: (R, R, 3) uint8, painted from that map.
-        fine: the map is the field's own, else one of fewer pixels or of the baked grid.
-    """
-
-    scene: Scene
-    labels: np.ndarray
-    picture: np.ndarray
-    fine: bool
-
-    def colors(self) -> dict[str, tuple[int, int, int] | None]:
-        """Mean color in the picture of each region; None of one that it doesn't show."""
-        labels = resize(self.labels, len(self.picture))
-        shown = {}
-        for region, group in zip(REGION_NAMES, STYLE_GROUPS):
-            inside = np.isin(labels, group)
-            mean = self.picture[inside].mean(0).round() if inside.any() else None
-            shown[region] = None if mean is None else tuple(int(value) for value in mean)
-        return shown
+HEAD = (
+    "head",
+    "other_head",
+    "morph",
+    "head_psi",
+    "features",
+    "photo",
+)  # fields of a scene that another head has
+PLAIN = {"morph": 0.0, "head_psi": 1.0, "features": ()}  # a head as it is
+REMEMBERED = (*HEAD, "photo_look", "drawn", "yaw", "pitch", "zoom")
 
 
 class Session:
     """One visitor's. Calls return at once, but for `export`.
 
     Args:
-        engine: may serve several sessions: what it keeps depends on no visitor.
+        engine: may serve several sessions: what it keeps depends on no visitor. Of a photo that a visitor gives, the
+            session has an engine of its own.
         show: is given each shot, by the worker's thread.
         tell: is given a sentence where a scene can't be shown.
         places: as many sessions as it has compute at a time.
@@ -73,6 +57,7 @@ class Session:
         scene: as it was asked for last.
         views: yaw, pitch and zoom of each view that was kept for a film.
         strokes: what each stroke and fit can be undone to: fields of the scene.
+        person: head of the photo that was given last.
     """
 
     def __init__(
@@ -86,14 +71,23 @@ class Session:
         self.size = min(engine.siw.generator.config.label_size, LARGEST)
         self.views: list[tuple[float, float, float]] = []
         self.strokes: list[dict] = []
+        self.person: PhotoHead | None = None
         self._show, self._tell, self._places = show, tell, places
         self._lock = threading.Lock()  # of the scene: wishes come from several threads
         self._worker = Newest(self._render, self._failed, "session")
 
     def change(self, **fields) -> None:
-        """Change fields of the scene; another head takes the place of a drawn map."""
-        drawn = {"drawn": ""} if HEAD & set(fields) else {}
-        self._alter(lambda scene: replace(scene, **(drawn | fields)))
+        """Change fields of the scene. Another head takes the place of a drawn map, another look that of a photo's."""
+
+        def changed(scene: Scene) -> Scene:
+            other = replace(scene, **fields)
+            if "look" in fields:
+                other = replace(other, photo_look=False)
+            if other.head.isdecimal():  # A photo's field has learned one head, and unlearned others.
+                other = replace(other, photo="", photo_look=False)
+            return replace(other, drawn="") if fields.keys() & set(HEAD) else other
+
+        self._alter(changed)
 
     def restyle(self, region: str, seed: int | None) -> None:
         """Give a region the style of a seed; None: the look's own again."""
@@ -109,18 +103,10 @@ class Session:
             InputError: it is too large, no photo of a face, or doesn't show the region.
             MissingInput: there is no parser of photos beside the models.
         """
-        engine, scene = self.engine, self.scene
-        if len(content) > MOST_PHOTO_BYTES:
-            limit = MOST_PHOTO_BYTES // 1_000_000
-            raise InputError(f"a photo has {limit} MB at most, this file has {len(content):,} bytes")
-        parser, size = photo_parser(engine), engine.siw.resolution
-        with self._places, tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "photo")
-            path.write_bytes(content)
-            try:
-                photo = read_photo(path, parser)
-            except InputError as error:
-                raise InputError(str(error).replace(str(path), "the photo")) from error
+        scene = self.scene
+        engine, size = self.engine_of(scene), self.engine.siw.resolution
+        with self._places:
+            photo = uploaded_photo(content, self.engine)
             colors = region_colors(photo.shown(size), resize(photo.labels, size))
             if region not in colors:
                 raise InputError(f"the photo shows too little of the region {region}")
@@ -128,6 +114,35 @@ class Session:
             labels = self._labels(scene, self.size)
             look = settle(engine.siw, look, [labels], {region: colors[region]}, progress=progress)
         self._alter(lambda now: now.restyled(region, style_text(look, region)))
+
+    def turn_photo(self, content: bytes, progress: Progress = SILENT) -> PhotoHead:
+        """Show the head of a person's photo in the look of the photo, from where it was taken.
+
+        Args:
+            content: as of `restyle_by_photo`.
+
+        Raises:
+            InputError: it is too large, or no photo of a face.
+            MissingInput: there is no parser of photos beside the models.
+        """
+        with self._places:
+            person = fit_photo(self.engine, uploaded_photo(content, self.engine), progress=progress)
+        self.person = person
+        self.strokes.clear()  # They may be of the photo before.
+        self.to_photo()
+        return person
+
+    def to_photo(self) -> None:
+        """Show the photo's head again, as the photo shows it; nothing where none was given."""
+        if (person := self.person) is None:
+            return
+        fields = {"head": PHOTO, "photo": person.photo.sha256, "photo_look": True, "regions": (), **PLAIN}
+        self._alter(lambda scene: replace(scene, **fields, drawn=""))
+        self.turn(person.engine.fitted.yaw, person.engine.fitted.pitch)
+
+    def engine_of(self, scene: Scene) -> Engine:
+        """The engine that a scene is shown by."""
+        return self.person.engine if scene.photo and self.person else self.engine
 
     def feature(self, name: str, amount: float) -> None:
         """Give the head so much more of a known feature, in the place of a drawn map."""
@@ -173,16 +188,17 @@ class Session:
         Raises:
             InputError: nothing was drawn; as `sofgan.apps.edit.edit_head`; or another head was chosen meanwhile.
         """
-        scene, engine = self.scene, self.engine
+        scene = self.scene
+        engine = self.engine_of(scene)
         if not scene.drawn:
             raise InputError("nothing was painted: switch the brush on and drag over the label map")
         camera = scene.camera_of(engine, self.size)
         with self._places:
             found = edit_head(engine, scene.code_of(engine), camera, unpacked(scene.drawn), progress=progress)
-        if any(getattr(self.scene, name) != getattr(scene, name) for name in HEAD):
+        if _differ(self.scene, scene):
             raise InputError("another head was chosen while this one was fitted: paint again")
         self._remember(scene)
-        self.change(head=to_text(engine.sof, found.head), morph=0.0, head_psi=1.0, features=())
+        self.change(head=to_text(engine.sof, found.head), **PLAIN)
         return found
 
     def undo(self) -> bool:
@@ -198,7 +214,7 @@ class Session:
         return bool(found)
 
     def _remember(self, scene: Scene) -> None:
-        self.strokes.append({name: getattr(scene, name) for name in (*HEAD, "drawn", "yaw", "pitch", "zoom")})
+        self.strokes.append({name: getattr(scene, name) for name in REMEMBERED})
         del self.strokes[:-MOST_UNDONE]
 
     def keep_view(self) -> None:
@@ -208,7 +224,8 @@ class Session:
 
     def previews(self, seeds: Sequence[int]) -> np.ndarray:
         """Pictures (N, R, R, 3) uint8 of the scene in other looks, of those seeds; its map may be of few pixels."""
-        scene, engine = self.scene, self.engine
+        scene = self.scene
+        engine = self.engine_of(scene)
         with self._places:
             labels = self._labels(scene, COARSE if not scene.drawn else self.size)
             return np.stack([engine.paint(labels, engine.look(seed, scene.psi)) for seed in seeds])
@@ -237,7 +254,7 @@ class Session:
         """
         scene, views = self.scene, list(self.views)  # Of this moment: a visitor goes on while a film is made.
         arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": views}
-        made = MAKERS[kind](self.engine, scene, self.size, progress, views)
+        made = MAKERS[kind](self.engine_of(scene), scene, self.size, progress, views)
         return encode(made, suffix, record_of("view", arguments, self.engine))
 
     def _alter(self, how: Callable[[Scene], Scene]) -> None:
@@ -252,10 +269,11 @@ class Session:
         """The scene's label map, of so many pixels where it is the field's."""
         if scene.drawn:
             return unpacked(scene.drawn)
-        return self.engine.view(scene.code_of(self.engine), scene.camera_of(self.engine, size)).labels
+        engine = self.engine_of(scene)
+        return engine.view(scene.code_of(engine), scene.camera_of(engine, size)).labels
 
     def _render(self, scene: Scene, overtaken: Callable[..., bool]) -> None:
-        engine = self.engine
+        engine = self.engine_of(scene)
         code, look = scene.code_of(engine), scene.look_of(engine)
         with self._places:
             if engine.is_baked(code) and not scene.drawn:
@@ -277,3 +295,8 @@ class Session:
         if not isinstance(error, UserError):
             traceback.print_exception(error)
         self._tell(sentence(error))
+
+
+def _differ(scene: Scene, other: Scene) -> bool:
+    """Whether two scenes show different heads."""
+    return any(getattr(scene, name) != getattr(other, name) for name in HEAD)

@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from sofgan import __main__ as command_line
-from sofgan.apps import map_fit, photo
+from sofgan.apps import map_fit, photo, photo_head
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
 from sofgan.apps.style_fit import LEAST_SHARE, fit_look, region_colors
@@ -143,12 +143,12 @@ def test_a_very_large_photo_is_read(read, plain):
 def few_steps(monkeypatch):
     few = partial(map_fit.recipe, 2, 2, 2)
     monkeypatch.setattr(map_fit, "recipe", few)
-    monkeypatch.setattr(photo, "fit_look", partial(fit_look, steps=(2, 1)))
+    monkeypatch.setattr(photo_head, "fit_look", partial(fit_look, steps=(2, 1)))
     monkeypatch.setattr(photo, "load_parser", lambda path, device: DrawnParser())
 
 
 def test_the_report_says_how_like_the_photo_it_is(few_steps, plain):
-    head = photo.fit_photo(Engine(small_sof(), small_siw()), plain)
+    head = photo_head.fit_photo(Engine(small_sof(), small_siw()), plain)
     report = head.report
     small = resize_labels(plain.labels, 32)
     assert set(report["map_iou"]) >= {"background", "skin", "hair"}

@@ -1,5 +1,7 @@
 """Verbs on tiny models: what they write, that a replay writes the same bytes, and what they refuse."""
 
+import errno
+import json
 import shutil
 from pathlib import Path
 
@@ -7,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from sofgan import cameras
 from sofgan.__main__ import main
 from sofgan.apps import edit
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.results import read_record
-from sofgan.commands import VERBS
+from sofgan.commands import VERBS, common
 from sofgan.files import sha256_file
 from sofgan.labels import HAIR, PALETTE
 from sofgan.siw.config import GeneratorConfig
@@ -114,6 +116,44 @@ def test_a_replay_with_other_models_is_refused(models, workdir, capsys):
     (workdir / "again.png").unlink()
     assert run(*run_on) == 1 and not (workdir / "again.png").exists()
     assert "made with another siw.pt than" in capsys.readouterr().err
+
+
+def test_a_result_that_can_not_be_written_is_told(models, workdir, capsys, monkeypatch):
+    def full(path, content):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(common, "write_bytes", full)
+    assert run("volume", models, workdir / "volume.png", "--size", "16") == 1
+    told = capsys.readouterr().err
+    assert "volume.png can't be written: No space left on device" in told and "Traceback" not in told
+
+
+@pytest.mark.parametrize(
+    ("record", "told"),
+    [
+        ([], "no verb, arguments"),
+        ({"verb": "volume"}, "no verb, arguments"),
+        ({"verb": "volume", "arguments": {}}, "another version made it"),
+        (
+            {"verb": "view", "arguments": {"scene": {"heads": "1"}, "kind": "picture"}},
+            "no scene of this version has heads",
+        ),
+        (
+            {"verb": "view", "arguments": {"scene": {"yaw": "far"}, "kind": "picture"}},
+            "yaw of a scene is no 'far'",
+        ),
+        ({"verb": "view", "arguments": {"scene": {}, "kind": "song"}}, "not 'song'"),
+    ],
+)
+def test_a_record_of_others_is_told(models, workdir, capsys, record, told):
+    if isinstance(record, dict) and "arguments" in record:
+        record = {"models": {}, "version": "9", "commit": "unknown"} | record
+    info = PngImagePlugin.PngInfo()
+    info.add_text("sofgan", json.dumps(record))
+    Image.new("RGB", (4, 4)).save("other.png", pnginfo=info)
+    assert run("replay", models, workdir / "again.png", "other.png") == 1
+    error = capsys.readouterr().err
+    assert told in error and "Traceback" not in error
 
 
 @pytest.fixture

@@ -190,7 +190,7 @@ def test_a_drag_paints_from_place_to_place_and_beside_the_map_not_at_all():
         begin_stroke=lambda: done.append("begin"), stroke=lambda *values: done.append(values), undo=None
     )
     client = SimpleNamespace(gui=FakeGui())
-    brush = Brush(client, session, lambda screen: place_on_map(screen, 2.0), done.append)
+    brush = Brush(client, session, lambda screen: place_on_map(screen, 2.0), done.append, lambda: None)
     brush.radius.value = 2.0
     places = layout(2.0, 2)
     left, top = places.corners[0]
@@ -209,3 +209,45 @@ def test_a_drag_paints_from_place_to_place_and_beside_the_map_not_at_all():
     brush.dragged("start", (0.99, 0.01), at(0.3, 0.2))
     brush.dragged("update", (0.99, 0.01), at(0.5, 0.2))
     assert not done
+
+
+class FakeScene:
+    """Keeps what is to be called at a drag."""
+
+    def add_mesh_simple(self, *_, **__):
+        return SimpleNamespace(on_drag=lambda act: setattr(self, "drag", act))
+
+
+def test_a_slow_stroke_keeps_nobody_waiting_and_what_fails_is_told():
+    """The first renders the head's map, for seconds; viser's loop, which calls, serves all visitors."""
+    pytest.importorskip("viser")
+    from sofgan.viewer.brush import Brush
+
+    goes_on, done, told = threading.Event(), [], []
+
+    def begin() -> None:
+        assert goes_on.wait(10)
+        done.append("begin")
+
+    session = SimpleNamespace(begin_stroke=begin, stroke=lambda *_: done.append("stroke"), undo=None)
+    client = SimpleNamespace(gui=FakeGui(), scene=FakeScene())
+    brush = Brush(client, session, lambda screen: screen, told.append, lambda: None)
+    brush.radius.value = 2.0
+    brush._switch()
+
+    def drag(phase: str, place) -> None:
+        event = SimpleNamespace(phase=phase, start_screen_pos=place, end_screen_pos=place)
+        with pytest.raises(StopIteration):
+            client.scene.drag(event).send(None)
+
+    drag("start", (0.2, 0.2))
+    drag("end", (0.3, 0.2))
+    assert not done
+    goes_on.set()
+    brush._painter.submit(lambda: None).result(10)
+    assert done == ["begin", "stroke", "stroke"] and not told
+    session.stroke = None
+    drag("start", (0.4, 0.4))
+    brush._painter.submit(lambda: None).result(10)
+    assert len(told) == 1 and "NoneType" in told[0]
+    brush.close()

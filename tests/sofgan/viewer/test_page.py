@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 import time
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -19,10 +20,11 @@ from websockets.sync.client import connect
 
 from benchmarks.inputs.browser import browser
 from sofgan.__main__ import main
-from sofgan.apps import edit
+from sofgan.apps import edit, map_fit, photo_head
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
+from sofgan.apps.style_fit import fit_look
 from sofgan.commands import view
 from sofgan.errors import InputError
 from sofgan.labels import BACKGROUND, CLOTH, HAIR, SKIN, colorize, resize
@@ -31,10 +33,11 @@ pytest.importorskip("viser")
 import viser
 from viser import _viser
 
-from sofgan.viewer import server
+from sofgan.viewer import server, uploads
 from sofgan.viewer.canvas import SIDE, layout
 from sofgan.viewer.server import MOST_VISITORS, Viewer
 from tests.drawn_faces import draw_face
+from tests.sofgan.apps.test_photo import DrawnParser
 
 SECONDS = 90  # that a page may take, of a browser that draws by the CPU beside other tests
 OFF = 3.0  # mean difference of what is shown and what was painted: scaled, packed as JPEG, scaled again
@@ -119,6 +122,20 @@ class Tab:
         self.driver.switch_to.window(self.window)
         button = self.driver.find_element("xpath", f"//button[normalize-space(.)={text!r}]")
         self.driver.execute_script("arguments[0].click()", button)
+
+    def slide(self, name: str) -> None:
+        """Move a slider to its end."""
+        self.driver.switch_to.window(self.window)
+        path = f"//*[normalize-space(text())={name!r}]/following::*[@role='slider'][1]"
+        thumb = self.driver.find_element("xpath", path)
+        self.driver.execute_script("arguments[0].focus()", thumb)
+        thumb.send_keys("\ue010")  # End
+
+    def upload(self, button: str, path) -> None:
+        """Give a file to an upload button."""
+        self.driver.switch_to.window(self.window)
+        field = f"//button[normalize-space(.)={button!r}]/preceding::input[@type='file'][1]"
+        self.driver.find_element("xpath", field).send_keys(str(path))
 
 
 def until(told, seconds: float = SECONDS):
@@ -250,15 +267,40 @@ def test_a_label_map_is_dropped_in_and_painted(driver, tabs, tmp_path):
     until(lambda: True if not first.page.session.scene.drawn else None)
 
 
+def test_from_the_front_the_camera_is_in_front(driver, tabs):
+    from selenium.webdriver import ActionChains
+
+    first = tabs[0]
+
+    def drag() -> float:
+        chain = ActionChains(driver).move_to_element(first.canvas()).click_and_hold()
+        chain.move_by_offset(60, 0).move_by_offset(20, 10).release().perform()
+        time.sleep(1)  # The page tells of its camera again and again.
+        return first.page.session.scene.yaw
+
+    turned = drag()
+    assert abs(drag() - turned) > 5
+    first.click("From the front")
+    time.sleep(1)
+    scene = first.page.session.scene
+    assert (scene.yaw, scene.pitch, scene.zoom) == pytest.approx((0, 0, 1), abs=0.05)
+    assert np.subtract(first.page.client.camera.position, first.page.client.camera.look_at)[
+        :2
+    ] == pytest.approx((0, 0), abs=0.01)
+    assert 3 < abs(drag()) < 80
+    first.click("From the front")
+
+
 def test_sliders_give_a_head_known_features_here_alone(tabs):
     first, second = tabs
     until(lambda: True if "As the head has them" in first.driver.page_source else None)
     sliders = first.page.features.sliders
     assert {"smile", "glasses", "hair_length"} <= set(sliders)
     before = first.shown()[0]
-    sliders["glasses"].value = 1.0
+    first.slide("Glasses")
     until(lambda: True if dict(first.page.session.scene.features) == {"glasses": 1.0} else None)
     assert np.abs(first.shown()[0] - before).mean() > 1 and not second.page.session.scene.features
+    assert sliders["glasses"].value == 1.0
     first.click("As the head has them")
     until(lambda: True if not first.page.session.scene.features else None)
     assert sliders["glasses"].value == 0.0 and np.abs(first.shown()[0] - before).mean() < 1
@@ -306,9 +348,35 @@ def test_a_photo_without_a_parser_of_photos_is_told_so(driver, tabs, tmp_path, m
     monkeypatch.chdir(tmp_path)  # where no models are
     draw_face(64).save("face.png")
     driver.switch_to.window(tabs[0].window)
-    field = driver.find_elements("css selector", "input[type=file]")[0]
-    field.send_keys(str(tmp_path / "face.png"))
+    tabs[0].upload("Style from a photo", tmp_path / "face.png")
     until(lambda: driver.find_elements("xpath", "//*[contains(text(), 'no parser at models')]") or None)
+
+
+def test_a_photo_is_turned_and_left_for_another_head(driver, tabs, tmp_path, monkeypatch):
+    monkeypatch.setattr(uploads, "photo_parser", lambda engine: DrawnParser())
+    monkeypatch.setattr(map_fit, "recipe", partial(map_fit.recipe, 2, 2, 2))
+    monkeypatch.setattr(photo_head, "fit_look", partial(fit_look, steps=(2, 2)))
+    draw_face(256).save(tmp_path / "face.png")
+    first, second = tabs
+    other, head = second.page.session.scene, first.page.session.scene.head
+    first.slide("Morph")
+    until(lambda: True if first.page.session.scene.morph == 1 else None)
+    first.upload("Turn a photo", tmp_path / "face.png")
+    person = until(lambda: first.page.session.person)
+    until(lambda: True if first.page.session.scene.photo else None)
+    names, picture = first.shown()
+    assert np.abs(picture - np.asarray(Image.fromarray(person.picture).resize((128, 128)), float)).mean() < 8
+    scene = first.page.session.scene
+    assert scene.yaw == pytest.approx(person.engine.fitted.yaw, abs=0.01)
+    assert first.page.controls["morph"].value == 0 and second.page.session.scene == other
+    assert "the head of the photo, its look" in first.page.status.content
+    first.click("Another head")
+    until(lambda: True if first.page.session.scene.head == str(int(head) + 1) else None)
+    assert np.abs(first.shown()[0] - names).mean() > 3
+    first.click("Back to the photo")
+    until(lambda: True if first.page.session.scene == scene else None)
+    first.click("Another head")
+    until(lambda: True if not first.page.session.scene.photo else None)
 
 
 def test_views_are_kept_for_a_film(tabs):

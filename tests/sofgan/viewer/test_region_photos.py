@@ -14,6 +14,7 @@ from sofgan.apps.looks import style_text, with_style
 from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, MissingInput
 from sofgan.viewer import session as session_module
+from sofgan.viewer import uploads
 from sofgan.viewer.scene import Scene
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
@@ -27,7 +28,7 @@ def engine() -> Engine:
 
 @pytest.fixture
 def session(engine, monkeypatch):
-    monkeypatch.setattr(session_module, "photo_parser", lambda engine: DrawnParser())
+    monkeypatch.setattr(uploads, "photo_parser", lambda engine: DrawnParser())
     plain = session_module.photo_look
 
     def few_steps(engine, photo, progress):
@@ -72,7 +73,7 @@ def test_what_is_no_photo_of_that_region_is_told(session, monkeypatch):
         session.restyle_by_photo("hair", b"no picture")
     with pytest.raises(InputError, match="too little of the region hat"):
         session.restyle_by_photo("hat", file_of(draw_face(256)))
-    monkeypatch.setattr(session_module, "MOST_PHOTO_BYTES", 1_000_000)
+    monkeypatch.setattr(uploads, "MOST_PHOTO_BYTES", 1_000_000)
     with pytest.raises(InputError, match="1 MB at most, this file has 1,000,001"):
         session.restyle_by_photo("hair", bytes(1_000_001))
     assert session.scene == before

@@ -256,7 +256,7 @@ def test_what_is_no_label_map_is_told(content, told):
 
 def test_maps_are_read_in_any_way_they_are_saved(engine):
     labels = engine.view(engine.head(0), engine.camera(0, 0, 64)).labels
-    near = np.clip(colorize(labels).astype(int) + 5, 0, 255).astype(np.uint8)
+    near = np.clip(colorize(resize(labels, 128)).astype(int) + 5, 0, 255).astype(np.uint8)
     for content in (
         png_of(labels),
         png_of(labels.astype(np.uint16)),
@@ -266,6 +266,16 @@ def test_maps_are_read_in_any_way_they_are_saved(engine):
     ):
         assert (read_map(content, 64) == labels).all()
     assert read_map(png_of(labels), 32).shape == (32, 32)
+
+
+def test_soft_edges_take_a_class_that_is_beside_them():
+    """Halfway from hair to skin lies the color of a class of neither."""
+    labels = np.full((64, 64), HAIR, np.uint8)
+    labels[:, 32:] = SKIN
+    soft = Image.fromarray(colorize(labels)).resize((512, 512), Image.Resampling.BILINEAR)
+    assert len(np.unique(np.asarray(soft).reshape(-1, 3), axis=0)) > 2
+    found = read_map(png_of(np.asarray(soft)), 512)
+    assert set(np.unique(found)) == {HAIR, SKIN} and (found == resize(labels, 512)).mean() > 0.98
 
 
 def test_a_film_goes_through_the_views_that_were_kept(visitor, engine, monkeypatch):
