@@ -3,7 +3,7 @@
     apt-get install --no-install-recommends chromium chromium-driver fonts-dejavu-core
     pip install --constraint constraints.txt --editable '.[screenshots]'
     python -m docs.pictures.viewer
-    python -m docs.pictures.viewer --models models --photo data/raw/portraits/ffhq/00000.png
+    python -m docs.pictures.viewer --models models --photo data/raw/portraits/ffhq/00008.png
 
 It serves the starter model and opens its page: the head turned and its cloth restyled. With a photo, of an invented
 person of the demo, that one is turned.
@@ -28,7 +28,7 @@ from sofgan.viewer.server import Viewer
 WIDTH, HEIGHT, PORT = 1400, 940, 8091
 SECONDS = 300  # for a page to be shown, or a photo to be fitted
 HEAD, LOOK, REGION, ANGLES = "8", 5, "cloth", (32.0, 6.0)  # camera's yaw and pitch, degrees
-TURNED = (28.0, 4.0)  # degrees, by which the photo's view is turned
+TURNED = (22.0, 4.0)  # degrees, by which the photo's view is turned
 
 
 def parser() -> argparse.ArgumentParser:

@@ -47,7 +47,7 @@ class Portrait:
         finally:
             self.upload.disabled, self.bar.visible = False, False
         remarks = [
-            f"Its map is met with an mIoU of {person.report['map_miou']:.2f}.",
+            f"Mean IoU of the head's label map and the photo's: {person.report['map_miou']:.2f}.",
             *person.report["remarks"],
         ]
         self.fit.content = "\n\n".join(remarks)
