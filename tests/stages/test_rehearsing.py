@@ -136,7 +136,7 @@ def test_views_that_are_compared_are_painted_beside_a_step(tmp_path):
 
 def test_parts_of_a_batch_save_memory_of_the_generators_training(tmp_path):
     config = {
-        "batch": 8, "r1_every": 1, "share_fakes": False, "sample_grid": [1, 1],
+        "batch": 8, "r1_every": 1, "share_fakes": False, "sample_grid": [1, 1], "scores": {"every_kimg": 0},
         "generator": {"resolution": 32}, "discriminator": {"kind": "residual", "palette_weight": 0.0},
     }  # fmt: skip
     whole = needs.train_siw(blocks(tmp_path, train_siw=config))
@@ -144,6 +144,21 @@ def test_parts_of_a_batch_save_memory_of_the_generators_training(tmp_path):
     assert parts["of"] == "parts of 4 pictures of 32 px in a step"
     assert parts["device"] < 0.8 * whole["device"]
     assert np.isclose(parts["operations"], whole["operations"], rtol=0.02)
+
+
+def test_pictures_that_are_scored_on_the_way_are_counted(tmp_path):
+    config = {
+        "batch": 2, "r1_every": 0, "sample_grid": [1, 1], "consistency_every": 0,
+        "generator": {"resolution": 64}, "discriminator": {"kind": "residual", "palette_weight": 0.0},
+    }  # fmt: skip
+    scores = {"every_kimg": 1, "images": 100, "keep_all": False}
+    never, few, many = (
+        needs.train_siw(blocks(tmp_path, train_siw=config | {"scores": scores | more}))
+        for more in ({"every_kimg": 0}, {"images": 2}, {})
+    )
+    assert never["of"] == "parts of 2 pictures of 64 px in a step"
+    assert many["of"] == "16 pictures of 64 px scored at once" and many["device"] > 1.2 * few["device"]
+    assert few["operations"] == many["operations"] == never["operations"]
 
 
 def test_conditions_need_as_many_operations_as_there_are_views(tmp_path):

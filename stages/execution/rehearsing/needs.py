@@ -229,16 +229,22 @@ def sample_conditions(blocks: Blocks) -> dict:
 
 
 def train_siw(blocks: Blocks) -> dict:
-    """Steps of the generator's training, plain and with each regulariser, and the pictures of a report."""
+    """Steps of the generator's training, plain and with each regulariser, the pictures of a report, and scores."""
     config = blocks.train_siw
     # One part stands for all of a step; of those that come after the first, gradients are there twice.
     part, parted = config.batch // config.accumulate, config.accumulate > 1
     alike = {"kimg": 1.0, "ema_halflife_kimg": 1.0, "growth": (), "memory_limit_gb": 1.0}
     alike |= {"report_every_kimg": 1.0, "compile": False, "cooldown": 0.0}
+    alike |= {"scores": dataclasses.replace(config.scores, every_kimg=float(config.scores.every_kimg > 0))}
     alike |= {"batch": part, "accumulate": 1, "share_fakes": config.share_fakes and not parted}
-    held, each, plain, gradients = _generator_steps(dataclasses.replace(config, **alike))
+    held, each, plain, gradients, scored = _generator_steps(dataclasses.replace(config, **alike))
     held += gradients * parted
     of = f"parts of {part} pictures of {config.generator.resolution} px in a step"
+    if scored > held:
+        held, of = (
+            scored,
+            f"{_scored_at_once(config)} pictures of {config.generator.resolution} px scored at once",
+        )
     return _need(held, each, 1000 * config.kimg, of) | {"step": plain}
 
 
@@ -249,9 +255,10 @@ def generator_operations(config, batch: int = 4) -> float:
 
 
 @once
-def _generator_steps(config) -> tuple[float, float, float, float]:
+def _generator_steps(config) -> tuple[float, float, float, float, float]:
     """Bytes at the most; operations a picture, of all kinds of steps as often as they come, and of a plain one; bytes
-    of a network's gradients."""
+    of a network's gradients; bytes at the most while it is scored."""
+    from sofgan.scores.features import LiteFeatures
     from sofgan.siw.data import Batch
     from sofgan.siw.training_step import SiwTraining
     from sofgan.siw.view_pairs import ViewPairs
@@ -261,6 +268,7 @@ def _generator_steps(config) -> tuple[float, float, float, float]:
     shares = _shares_of_steps(
         config.r1_every, config.path_length_every, config.consistency_every * config.compares_views
     )
+    judge = LiteFeatures("lite0").eval() if config.scores.every_kimg else None
     with fake_tensors(), Ledger() as ledger:
         training = SiwTraining(config, 0, "cpu", config.autocast)
         heads = (config.batch + 1) // 2
@@ -285,8 +293,19 @@ def _generator_steps(config) -> tuple[float, float, float, float]:
         with torch.no_grad():
             _paint(training.ema, rows, 1)
             _paint(training.ema, rows, 2)
+        steps, ledger.peak = ledger.peak, ledger.live
+        if judge:
+            with torch.no_grad():
+                judge(_paint(training.ema, _scored_at_once(config), 1))
         networks = [sum(4 * value.numel() for value in own) for own in (training.learned, training.painted)]
-    return ledger.peak, total, plain / config.batch, max(networks)
+    judging = ledger.peak + (_bytes_of(judge) if judge else 0)
+    return steps, total, plain / config.batch, max(networks), judging
+
+
+def _scored_at_once(config) -> int:
+    from sofgan.siw import running_scores
+
+    return min(running_scores.BATCH, config.scores.images)
 
 
 def _shares_of_steps(*every: int) -> dict[int, float]:
