@@ -12,6 +12,7 @@ import torch
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
+from sofgan.apps.photo_head import PhotoEngine
 from sofgan.apps.results import Page
 from sofgan.errors import InputError
 from sofgan.labels import NAMES, PALETTE
@@ -47,7 +48,7 @@ class Content:
 
 
 def build(engine: Engine, content: Content, progress: Progress | None = None) -> Page:
-    """One HTML file that needs nothing beside it.
+    """One HTML file that needs nothing beside it. That of a photo's engine opens as the photo was taken, in its look.
 
     Raises:
         InputError: the field can't be baked, the painter is one that the page can't paint by, no seed of the looks is
@@ -66,7 +67,7 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
     for number, name in enumerate(content.names):
         head = engine.baked(engine.head(name, content.head_psi))
         packed.append(heads.pack(head))
-        scene = heads.scene(head, engine.framing)
+        scene = heads.scene(head, engine.camera(0, 0, content.size), engine.shoulders)
         if progress:
             progress.items(number + 1, len(content.names), "heads")
     looks = torch.stack([engine.look(seed).w[0] for seed in range(content.looks)])
@@ -76,6 +77,10 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
         "average": _singles(engine.siw.generator.w_average),
         **{f"head-{number}": one for number, one in enumerate(packed)},
     }
+    yaw, pitch = 0.0, 0.0
+    if isinstance(engine, PhotoEngine):
+        data["photo-look"] = _singles(engine.found.w)
+        yaw, pitch = engine.fitted.yaw, engine.fitted.pitch
     facts = {
         "heads": [str(name) for name in content.names],
         "regions": list(REGION_NAMES),
@@ -83,6 +88,8 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
         "palette": PALETTE.tolist(),
         "look": content.look,
         "psi": content.psi,
+        "yaw": yaw,
+        "pitch": pitch,
         "side": content.size,
         "turns": content.turns,
         "design": design,
@@ -121,12 +128,13 @@ def about(engine: Engine) -> str:
     what = (
         "the package’s starter, learned from invented people alone" if engine.is_starter else "trained models"
     )
+    photo = "Field and painter have learned one photo. " if isinstance(engine, PhotoEngine) else ""
     files = ", ".join(
         f"<code>{html.escape(name)}</code> {digest[:10]}" for name, digest in engine.digests.items()
     )
     return (
         f"Model: {what}{f' ({files})' if files else ''}. The painter has {numbers:,} weights, its pictures "
-        f"{config.resolution} pixels. Heads were baked from the field into grids of class scores. Made by "
+        f"{config.resolution} pixels. {photo}Heads were baked from the field into grids of class scores. Made by "
         "<code>sofgan page</code>, after SofGAN (arXiv 2007.03780)."
     )
 

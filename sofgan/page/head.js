@@ -25,7 +25,7 @@ class Head {
   /* Class ids (size, size), as the portrait's camera sees them, turned by angles in degrees: positive to the head's
      left, and up; zoom is a factor of the focal length. */
   view({ yaw, pitch, zoom = 1 }, size) {
-    const { focal, targetHeight, distance } = this.scene;
+    const { focal, center, targetHeight, distance } = this.scene;
     const [sinYaw, cosYaw] = [Math.sin(yaw * Math.PI / 180), Math.cos(yaw * Math.PI / 180)];
     const [sinPitch, cosPitch] = [Math.sin(pitch * Math.PI / 180), Math.cos(pitch * Math.PI / 180)];
     const away = [sinYaw * cosPitch, sinPitch, cosYaw * cosPitch];
@@ -34,8 +34,8 @@ class Head {
     const directions = new Float64Array(3 * size * size), lengths = new Float64Array(size * size);
     let nearest = Infinity;
     for (let pixel = 0; pixel < size * size; pixel++) {
-      const x = ((pixel % size + 0.5) / size - 0.5) / (focal * zoom);
-      const y = ((Math.floor(pixel / size) + 0.5) / size - 0.5) / (focal * zoom);
+      const x = ((pixel % size + 0.5) / size - center[0]) / (focal[0] * zoom);
+      const y = ((Math.floor(pixel / size) + 0.5) / size - center[1]) / (focal[1] * zoom);
       const length = Math.sqrt(x * x + y * y + 1);
       for (let n = 0; n < 3; n++) directions[3 * pixel + n] = (right[n] * x + down[n] * y - away[n]) / length;
       lengths[pixel] = length;

@@ -10,8 +10,8 @@ import numpy as np
 from scipy import ndimage
 
 from sofgan.apps.quick_view import STEP, QuickHead
+from sofgan.cameras import Camera
 from sofgan.labels import CLOTH
-from sofgan.siw.portrait_camera import Framing
 from sofgan.siw.shoulders import CENTER, RADII, USUAL
 from sofgan.sof.occupancy import CLOSED
 from sofgan.sof.render import CLASS_DEPTH
@@ -41,12 +41,14 @@ def pack(head: QuickHead) -> bytes:
     return zlib.compress(b"".join(part.tobytes() for part in (odds, best, head.free, below)), 9)
 
 
-def scene(head: QuickHead, framing: Framing, shoulders=USUAL) -> dict:
+def scene(head: QuickHead, front: Camera, shoulders=USUAL) -> dict:
     """What `Head` of head.js needs beside a head's bytes, the same for all heads of an engine.
 
     Args:
+        front: the camera at yaw and pitch 0; others orbit the point of the head's axis that it is level with.
         shoulders: their shape (3,), see `sofgan.siw.shoulders`.
     """
+    _, height_of_target, distance = (float(value) for value in front.cam2world[:3, 3])
     drop, width, height = (float(value) for value in shoulders)
     return {
         "side": len(head.log_odds),
@@ -61,7 +63,8 @@ def scene(head: QuickHead, framing: Framing, shoulders=USUAL) -> dict:
         "cloth": CLOTH,
         "bodyCenter": (CENTER - (0.0, drop, 0.0)).tolist(),
         "bodyRadii": (RADII * (width, height, 1.0)).tolist(),
-        "focal": float(framing.intrinsics[0, 0]),
-        "targetHeight": framing.target_y,
-        "distance": framing.distance,
+        "focal": [float(front.intrinsics[axis, axis]) for axis in (0, 1)],
+        "center": [float(front.intrinsics[axis, 2]) for axis in (0, 1)],
+        "targetHeight": height_of_target,
+        "distance": distance,
     }

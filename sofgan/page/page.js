@@ -42,19 +42,33 @@ function trouble(error) {
 }
 
 const looks = singles("looks"), average = singles("average"), looksCount = looks.length / average.length;
+/* The look of a photo, which comes after those of seeds: a style for each region and layer. */
+const photoLook = element("photo-look") && singles("photo-look"), allLooks = looksCount + (photoLook ? 1 : 0);
+const layers = photoLook ? photoLook.length / (regions.length * average.length) : 1;
+const lookName = (look) => (look === looksCount ? "photo" : look);
 
-/* The style of a look's seed, pulled towards the average one: psi 1 not at all, 0 fully. */
-function styleOf(seed, psi) {
-  return average.map((value, n) => value + psi * (looks[seed * average.length + n] - value));
+/* A region's style in a look, for each layer where a photo has one for each. That of a seed is pulled towards the
+   average one: psi 1 not at all, 0 fully. */
+function styleOf(look, psi, region) {
+  const length = layers * average.length;
+  if (look === looksCount) return photoLook.subarray(region * length, (region + 1) * length);
+  const style = new Float32Array(length);
+  for (let n = 0; n < length; n++) {
+    const value = average[n % average.length];
+    style[n] = value + psi * (looks[look * average.length + (n % average.length)] - value);
+  }
+  return style;
 }
 
 /* What is wished: seeds of styles by region are in `own` where they aren't the look's. */
-const state = { head: 0, yaw: 0, pitch: 0, zoom: 1, look: firstLook, psi: firstPsi, own: {} };
+const state = {
+  head: 0, yaw: content.yaw, pitch: content.pitch, zoom: 1, look: photoLook ? looksCount : firstLook, psi: firstPsi, own: {},
+};
 let chosen = null, turning = false, shown = null;
 
 function stylesOf({ look, psi, own }) {
-  const styles = new Float32Array(regions.length * average.length);
-  regions.forEach((name, region) => styles.set(styleOf(own[name] ?? look, psi), region * average.length));
+  const length = layers * average.length, styles = new Float32Array(regions.length * length);
+  regions.forEach((name, region) => styles.set(styleOf(own[name] ?? look, psi, region), region * length));
   return styles;
 }
 
@@ -109,7 +123,8 @@ function refresh() {
 function tell() {
   const { times, colors, shares } = shown;
   element("angles").textContent = `${Math.round(state.yaw)}° sideways, ${Math.round(state.pitch)}° up`;
-  element("look").textContent = `${state.look} of 0 to ${looksCount - 1}`;
+  const seeds = `0 to ${looksCount - 1}`, others = photoLook ? `${seeds}, or the photo’s` : seeds;
+  element("look").textContent = state.look === looksCount ? `the photo’s, or ${seeds}` : `${state.look} of ${others}`;
   element("psi").value = state.psi;
   element("psi-value").textContent = state.psi.toFixed(2);
   element("zoom-value").textContent = state.zoom.toFixed(2);
@@ -122,7 +137,7 @@ function tell() {
     row.item.classList.toggle("chosen", chosen === region);
     row.item.classList.toggle("restyled", own !== undefined);
     row.swatch.style.background = shares[region] ? `rgb(${[0, 1, 2].map((c) => Math.round(colors[3 * region + c]))})` : "";
-    row.seed.textContent = own ?? state.look;
+    row.seed.textContent = lookName(own ?? state.look);
   });
   thumbnails.forEach(({ button }, head) => button.setAttribute("aria-pressed", head === state.head));
 }
@@ -152,7 +167,7 @@ function change(values) {
 function restyle(name, seed) {
   const own = { ...state.own };
   if (seed === undefined) delete own[name];
-  else own[name] = (seed + looksCount) % looksCount;
+  else own[name] = (seed + allLooks) % allLooks;
   chosen = regions.indexOf(name);
   return change({ own });
 }
@@ -202,6 +217,7 @@ const thumbnails = content.heads.map((name, head) => {
   element("heads").append(made);
   return { canvas, button: made, key: null };
 });
+element("heads").hidden = content.heads.length < 2;
 
 for (const canvas of [element("picture"), element("map")]) {
   let from = null;
@@ -245,8 +261,8 @@ element("picture").onkeydown = (event) => {
   change({ yaw: limited(state.yaw + KEY_DEGREES * left, YAW_LIMIT), pitch: limited(state.pitch + KEY_DEGREES * up, PITCH_LIMIT) });
 };
 element("turn").onclick = () => turn(!turning);
-element("before").onclick = () => change({ look: (state.look + looksCount - 1) % looksCount });
-element("next").onclick = () => change({ look: (state.look + 1) % looksCount });
+element("before").onclick = () => change({ look: (state.look + allLooks - 1) % allLooks });
+element("next").onclick = () => change({ look: (state.look + 1) % allLooks });
 element("psi").oninput = () => change({ psi: Number(element("psi").value) });
 element("zoom").oninput = () => change({ zoom: Number(element("zoom").value) });
 element("reset").onclick = () => change({ own: {} });

@@ -112,6 +112,7 @@ class Painter {
     const spades = blocks.flatMap(({ spade }) => (spade ? [spade.hidden, spade.gainShift] : []));
     const styled = [...encoder, ...blocks.flatMap(({ up, conv }) => (up ? [up, conv] : [conv]))];
     const convolutions = [...styled, ...spades];
+    this.regions = Math.max(...design.regionOfClass) + 1;
     let end = 0; // of memory, in numbers
     const placed = new Map();
     for (const one of convolutions) {
@@ -139,13 +140,16 @@ class Painter {
       const noise = one.noise ? read(one.noise) : null;
       return { ...prepare(one), squares, noise, affine: read(one.affine), affineBias: read(one.affineBias) };
     };
-    this.encoder = encoder.map(prepareStyled);
+    let number = 0; // of a layer that styles act on
+    this.encoder = encoder.map((layer) => ({ ...prepareStyled(layer), number: number++ }));
     this.blocks = blocks.map(({ size, up, spade, conv, rgb }) => ({
       size,
-      up: up && prepareStyled(up),
+      up: up && { ...prepareStyled(up), number: number++ },
       spade: spade && { ...spade, hidden: prepare(spade.hidden), gainShift: prepare(spade.gainShift) },
-      conv: prepareStyled(conv),
-      rgb: { ...rgb, weight: read(rgb.weight), bias: read(rgb.bias), affine: read(rgb.affine), affineBias: read(rgb.affineBias) },
+      conv: { ...prepareStyled(conv), number: number++ },
+      rgb: {
+        ...rgb, weight: read(rgb.weight), bias: read(rgb.bias), affine: read(rgb.affine), affineBias: read(rgb.affineBias), number: number++,
+      },
     }));
   }
 
@@ -155,7 +159,8 @@ class Painter {
     this.gainShift = this.blocks.map(({ spade, size }) => spade && this.spadeMaps(spade, size));
   }
 
-  /* The map painted, (R, R) RGBA bytes. styles: Float32Array, a style of w_dim numbers for each region. */
+  /* The map painted, (R, R) RGBA bytes. styles: Float32Array, a style of w_dim numbers for each region, or for each
+     region and layer. */
   paint(styles) {
     let features = null, colors = null;
     for (const layer of this.encoder) {
@@ -181,12 +186,13 @@ class Painter {
   }
 
   /* What each region's style makes of a layer's channels: (regions, inputs). */
-  modulations({ affine, affineBias, inputs }, styles) {
-    const width = this.design.wDim, regions = styles.length / width, result = new Float32Array(regions * inputs);
+  modulations({ affine, affineBias, inputs, number }, styles) {
+    const width = this.design.wDim, { regions } = this, result = new Float32Array(regions * inputs);
+    const stride = styles.length / regions, first = stride > width ? number * width : 0;
     for (let r = 0; r < regions; r++) {
       for (let i = 0; i < inputs; i++) {
         let sum = affineBias[i];
-        for (let n = 0; n < width; n++) sum += affine[i * width + n] * styles[r * width + n];
+        for (let n = 0; n < width; n++) sum += affine[i * width + n] * styles[r * stride + first + n];
         result[r * inputs + i] = sum;
       }
     }
@@ -264,8 +270,8 @@ class Painter {
   }
 
   /* A picture's (size, size, 3) colors out of features; each pixel by its regions' styles. */
-  colors({ inputs, weight, bias, affine, affineBias }, features, size, styles) {
-    const modulation = this.modulations({ affine, affineBias, inputs }, styles);
+  colors(layer, features, size, styles) {
+    const { inputs, weight, bias } = layer, modulation = this.modulations(layer, styles);
     const shares = this.map.regionsAt(size), result = new Float32Array(size * size * 3), mixed = new Float32Array(inputs);
     const write = (pixel, factors, at) => {
       let red = bias[0], green = bias[1], blue = bias[2];

@@ -2,17 +2,26 @@
 
 import json
 import time
+from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks.inputs.browser import browser
+from sofgan.__main__ import main
+from sofgan.apps import map_fit, photo_head
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES, Look
+from sofgan.apps.photo import read_photo
+from sofgan.apps.results import read_record
+from sofgan.apps.style_fit import fit_look
+from sofgan.commands import page as page_command
 from sofgan.errors import InputError
 from sofgan.labels import CLOTH, HAIR, NUM_CLASSES, SKIN, resize
 from sofgan.page.build import Content, build
 from sofgan.siw.mixing import class_to_group
+from tests.drawn_faces import draw_face
+from tests.sofgan.apps.test_photo import DrawnParser
 
 SECONDS = 90  # that a page may take, of a browser beside other tests
 SIZE, LOOKS = 64, 6
@@ -28,14 +37,38 @@ def engine() -> Engine:
 
 @pytest.fixture(scope="module")
 def page(engine, tmp_path_factory):
-    """The page in a browser that has no network."""
+    """The page of two heads."""
+    html = build(engine, Content(["0", "3"], LOOKS, size=SIZE, turns=False)).html
+    yield from opened(html, tmp_path_factory)
+
+
+@pytest.fixture(scope="module")
+def person(engine, tmp_path_factory):
+    """A photo's head, fitted in few steps."""
+    path = tmp_path_factory.mktemp("photo") / "face.png"
+    draw_face(256).save(path)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(map_fit, "recipe", partial(map_fit.recipe, 2, 2, 2))
+        patch.setattr(photo_head, "fit_look", partial(fit_look, steps=(3, 2)))
+        return photo_head.fit_photo(engine, read_photo(path, DrawnParser()))
+
+
+@pytest.fixture(scope="module")
+def photo_page(person, tmp_path_factory):
+    """The page of that head."""
+    content = Content([photo_head.PHOTO], LOOKS, size=SIZE, turns=False)
+    yield from opened(build(person.engine, content).html, tmp_path_factory)
+
+
+def opened(html: str, tmp_path_factory):
+    """A page in a browser that has no network."""
     try:
         driver = browser(1240, 900)
     except InputError as error:
         pytest.skip(str(error))
     try:
         path = tmp_path_factory.mktemp("page") / "page.html"
-        path.write_text(build(engine, Content(["0", "3"], LOOKS, size=SIZE, turns=False)).html)
+        path.write_text(html)
         driver.set_script_timeout(SECONDS)
         driver.execute_cdp_cmd("Network.enable", {})
         nothing = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
@@ -212,3 +245,46 @@ def test_it_turns_by_itself_until_it_is_touched(page):
     chosen = page.driver.find_element("css selector", "#regions li.chosen span").text
     assert chosen in {REGION_NAMES[class_to_group()[label]] for label in middle.flat}
     page.ask("await sofganPage.change({yaw: 0})")
+
+
+def test_a_photos_page_opens_as_the_photo_was_taken(photo_page, person):
+    shown, own = photo_page.settle(), person.engine
+    fitted = own.fitted
+    camera = own.camera(fitted.yaw, fitted.pitch, SIZE)
+    assert abs(fitted.yaw) > 0.1 and own.camera(0, 0, SIZE).intrinsics[1, 2] != 0.5
+    view = own.quick_view(own.head(photo_head.PHOTO), camera).labels
+    assert (shown["labels"] == view).mean() > 0.995
+    expected = own.paint(shown["labels"], own.found).astype(int)
+    assert np.abs(shown["picture"] - expected).max() <= DIFFERENCE
+    look = photo_page.driver.find_element("id", "look").text
+    assert look == f"the photo’s, or 0 to {LOOKS - 1}"
+    assert not photo_page.driver.find_element("id", "heads").is_displayed()
+
+
+def test_the_verb_makes_the_page_of_a_photo(person, tmp_path, monkeypatch):
+    monkeypatch.setattr(page_command, "photo_parser", lambda engine: DrawnParser())
+    monkeypatch.setattr(page_command, "fit_photo", lambda *_, **__: person)
+    draw_face(256).save(tmp_path / "me.png")
+    words = ["--models", "starter", "--threads", "1", "--out", str(tmp_path / "me.html")]
+    assert main(["page", *words, "--photo", str(tmp_path / "me.png"), "--looks", "3"]) == 0
+    html = (tmp_path / "me.html").read_text()
+    assert 'id="photo-look"' in html and "have learned one photo" in html
+    assert read_record(tmp_path / "me.html")["arguments"]["photo"] == str(tmp_path / "me.png")
+    assert main(["page", *words, "--photo", str(tmp_path / "none.png")]) == 1
+
+
+def test_a_photos_regions_take_other_styles_and_it_is_gone_back_to(photo_page, person):
+    before, own = photo_page.settle(), person.engine
+    photo_page.driver.find_element("css selector", "[aria-label='next style of hair']").click()
+    after = photo_page.settle()
+    assert after["state"]["own"] == {"hair": 0}  # after the photo's come those of seeds
+    look = own.found.restyled("hair", own.look(0, after["state"]["psi"]))
+    assert np.abs(after["picture"] - own.paint(after["labels"], look).astype(int)).max() <= DIFFERENCE
+    photo_page.click("reset")
+    photo_page.click("next")
+    seed = photo_page.settle()
+    assert seed["state"]["look"] == 0
+    expected = own.paint(seed["labels"], own.look(0, seed["state"]["psi"])).astype(int)
+    assert np.abs(seed["picture"] - expected).max() <= DIFFERENCE
+    photo_page.click("before")
+    assert (photo_page.settle()["picture"] == before["picture"]).all()
