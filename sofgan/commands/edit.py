@@ -18,6 +18,10 @@ from sofgan.progress import Progress
 
 SHOWN = 512  # pixels at least of the map that is written to be painted in
 YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)  # degrees, of the sides
+SHEET = (
+    "from the top: the map before, as painted, as the head has it, pictures before and after; five sides before; "
+    "after; their maps before; after"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -93,3 +97,5 @@ def run(arguments: argparse.Namespace) -> None:
     else:
         arguments.wanted = packed(read_map(path.read_bytes(), arguments.size))
     common.finish(make, arguments)
+    if not arguments.start:
+        print(SHEET)
