@@ -10,7 +10,7 @@ import yaml
 from sofgan.errors import InputError, MissingInput
 from sofgan.labels import NAMES, PALETTE
 from stages import paths
-from stages.reporting import curves, graph, headlines, pictures, texts
+from stages.reporting import competitors, curves, graph, headlines, pictures, texts
 from stages.reporting.live import live_page
 
 PHOTOS_SHOWN, PHOTO_PX = 12, 128
@@ -42,6 +42,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
         page.folder("inversion", "Heads behind label maps", paths.INVERTED, "invert_masks"),
         page.folder("conditions", "Heads to be painted", paths.CONDITIONS, "sample_conditions"),
         page.folder("painting", "Painting, while it learned", paths.SIW_PICTURES, "train_siw"),
+        *page.competitors(metrics),
     ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -72,7 +73,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
 
 class Page:
     """Sections: each a mapping with `id`, `title`, `figures`, `missing`, `notes`, and for one of them `live`, a page of
-    its own, or `turntable` in its place."""
+    its own, or `turntable` in its place, for another one `table`."""
 
     def __init__(self, root: Path, max_width: int):
         self.root, self.max_width = root, max_width
@@ -145,6 +146,21 @@ class Page:
             section["missing"].append(f"pictures in {folder}, of the stage {stage}")
         return section
 
+    def competitors(self, metrics: dict[str, dict]) -> list[dict]:
+        """A section of the paper's competitors, their figures and pictures; none where none was trained."""
+        trained = competitors.methods(metrics)
+        if not trained:
+            return []
+        section = _section("competitors", "The paper's competitors")
+        section["table"] = competitors.table(metrics)
+        if section["table"] is None:
+            section["missing"].append("figures of this run's painter, of the stage evaluate")
+        for name in trained:
+            path = Path(paths.BASELINE_PICTURES, name, "samples.png")
+            text = f"{competitors.METHODS[name]}: held-out label maps, a row each, in styles, a column each."
+            self._add(section, path, text, f"train_baseline@{name}")
+        return [section]
+
     def _add(self, section: dict, path: Path, caption: str, stage: str) -> None:
         if (self.root / path).is_file():
             image = pictures.from_file(self.root / path, self.max_width)
@@ -162,6 +178,7 @@ def _section(identifier: str, title: str) -> dict:
         "notes": [],
         "live": None,
         "turntable": None,
+        "table": None,
     }
 
 

@@ -16,7 +16,7 @@ from sofgan.labels import colorize
 from sofgan.photos.store import PhotoStoreWriter
 from sofgan.siw.model import save_siw
 from sofgan.sof.sof import save_sof
-from stages.reporting import curves, graph, headlines, live, pictures, texts
+from stages.reporting import competitors, curves, graph, headlines, live, pictures, texts
 from stages.reporting.page import build
 from tests.small_models import small_siw, small_sof
 
@@ -120,6 +120,34 @@ def test_what_is_missing_is_said(tmp_path):
         assert re.search(rf"Not there: [^<]*{missing}", text), missing
     assert "Not there: CSV files" in text and "Not there: JSON files" in text
     assert "1 more batches in use: d." in text
+
+
+def test_competitors_stand_beside_this_runs_painter(project):
+    assert "competitors" not in build(project, "None", 1600, ["a"])
+    distances = {"fd_lite0": 419.0, "fd_lite0_low": 374.0, "fd_lite0_high": 464.0, "n_a_side": 156}
+    spade = distances | {"control_miou": 0.689}
+    write_json(project / "metrics/all/train_baseline/spade.json", spade)
+    write_png(project / "data/baselines/spade/samples.png", colorize(labels(32)))
+    ours = {
+        "fd_lite0": 365.0,
+        "fd_lite0_floor": 230.0,
+        "control_miou_ffhq": 0.565,
+        "control_miou": 0.9,
+        "n_a_side": 300,
+    }
+    assert competitors.table({"train_baseline/spade": spade}) is None  # Nothing of ours to stand beside.
+    found = competitors.table({"train_baseline/spade": spade, "evaluation": ours})
+    assert found.head == ["", "N a side", "fd_lite0", "control"]
+    assert found.rows == [
+        ["this run's painter", "300", "365", "0.565"],
+        ["SPADE (arXiv 1903.07291)", "156", "419 (374 to 464)", "0.689"],
+        ["other photos, the floor", "300", "230", ""],
+    ]
+    text = build(project, "One", 1600, ["a"])
+    section = text[text.index('<section id="competitors">') :]
+    section = section[: section.index("</section>")]
+    assert "<td>419 (374 to 464)</td>" in section and section.count("<img") == 1
+    assert "Not there" not in section and text.count('href="#competitors"') == 1
 
 
 def test_heads_can_be_turned_in_place_of_the_strip(project, monkeypatch):
