@@ -5,7 +5,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 
 from sofgan import __main__ as command_line
@@ -18,27 +17,9 @@ from sofgan.labels import EYE, HAIR, L_LIP, R_NOSE, SKIN
 from sofgan.labels import resize as resize_labels
 from sofgan.siw.model import save_siw
 from sofgan.sof.sof import save_sof
-from tests.drawn_faces import GREY, draw_face
+from tests.drawn_faces import draw_face
+from tests.photo_fits import COLORS, DrawnParser
 from tests.small_models import small_siw, small_sof
-
-# Colors of drawn faces, and what they are.
-COLORS = {
-    GREY: 0, (50, 35, 30): HAIR, (215, 170, 145): SKIN, (205, 155, 130): R_NOSE, (240, 240, 240): EYE,
-    (170, 80, 85): L_LIP,
-}  # fmt: skip
-
-
-class DrawnParser:
-    """Tells the parts of drawn faces by their colors."""
-
-    mean = torch.zeros(1)
-
-    def parse(self, images, size=None, mirror=False):
-        pixels = ((images[0].permute(1, 2, 0) + 1) * 127.5).numpy()
-        palette = np.array(list(COLORS))
-        nearest = np.square(pixels[:, :, None] - palette).sum(-1).argmin(-1)
-        labels = np.array(list(COLORS.values()), np.uint8)[nearest]
-        return resize_labels(labels, size or len(labels))[None]
 
 
 @pytest.fixture

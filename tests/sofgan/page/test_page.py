@@ -2,26 +2,24 @@
 
 import json
 import time
-from functools import partial
 
 import numpy as np
 import pytest
 
 from benchmarks.inputs.browser import browser
 from sofgan.__main__ import main
-from sofgan.apps import map_fit, photo_head
+from sofgan.apps import photo_head
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES, Look
 from sofgan.apps.photo import read_photo
 from sofgan.apps.results import read_record
-from sofgan.apps.style_fit import fit_look
 from sofgan.commands import page as page_command
 from sofgan.errors import InputError
 from sofgan.labels import CLOTH, HAIR, NUM_CLASSES, SKIN, resize
 from sofgan.page.build import Content, build
 from sofgan.siw.mixing import class_to_group
 from tests.drawn_faces import draw_face
-from tests.sofgan.apps.test_photo import DrawnParser
+from tests.photo_fits import DrawnParser, fit_in_few_steps
 
 SECONDS = 90  # that a page may take, of a browser beside other tests
 SIZE, LOOKS = 64, 6
@@ -48,8 +46,7 @@ def person(engine, tmp_path_factory):
     path = tmp_path_factory.mktemp("photo") / "face.png"
     draw_face(256).save(path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(map_fit, "recipe", partial(map_fit.recipe, 2, 2, 2))
-        patch.setattr(photo_head, "fit_look", partial(fit_look, steps=(3, 2)))
+        fit_in_few_steps(patch)
         return photo_head.fit_photo(engine, read_photo(path, DrawnParser()))
 
 

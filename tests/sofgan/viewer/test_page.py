@@ -8,7 +8,6 @@ import subprocess
 import sys
 import threading
 import time
-from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -20,11 +19,10 @@ from websockets.sync.client import connect
 
 from benchmarks.inputs.browser import browser
 from sofgan.__main__ import main
-from sofgan.apps import edit, map_fit, photo_head
+from sofgan.apps import edit
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
-from sofgan.apps.style_fit import fit_look
 from sofgan.commands import view
 from sofgan.errors import InputError
 from sofgan.labels import BACKGROUND, CLOTH, HAIR, SKIN, colorize, resize
@@ -37,7 +35,7 @@ from sofgan.viewer import server, uploads
 from sofgan.viewer.canvas import SIDE, layout
 from sofgan.viewer.server import MOST_VISITORS, Viewer
 from tests.drawn_faces import draw_face
-from tests.sofgan.apps.test_photo import DrawnParser
+from tests.photo_fits import DrawnParser, fit_in_few_steps
 
 SECONDS = 90  # that a page may take, of a browser that draws by the CPU beside other tests
 OFF = 3.0  # mean difference of what is shown and what was painted: scaled, packed as JPEG, scaled again
@@ -354,8 +352,7 @@ def test_a_photo_without_a_parser_of_photos_is_told_so(driver, tabs, tmp_path, m
 
 def test_a_photo_is_turned_and_left_for_another_head(driver, tabs, tmp_path, monkeypatch):
     monkeypatch.setattr(uploads, "photo_parser", lambda engine: DrawnParser())
-    monkeypatch.setattr(map_fit, "recipe", partial(map_fit.recipe, 2, 2, 2))
-    monkeypatch.setattr(photo_head, "fit_look", partial(fit_look, steps=(2, 2)))
+    fit_in_few_steps(monkeypatch)
     draw_face(256).save(tmp_path / "face.png")
     first, second = tabs
     other, head = second.page.session.scene, first.page.session.scene.head

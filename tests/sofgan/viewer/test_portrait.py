@@ -2,24 +2,22 @@
 
 import io
 import threading
-from functools import partial
 
 import numpy as np
 import pytest
 
 from sofgan.__main__ import main
-from sofgan.apps import edit, map_fit, photo_head
+from sofgan.apps import edit, map_fit
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
 from sofgan.apps.photo_head import PHOTO
-from sofgan.apps.style_fit import fit_look
 from sofgan.errors import InputError
 from sofgan.labels import HAIR
 from sofgan.viewer import uploads
 from sofgan.viewer.scene import Scene, angles_of, position_of
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
-from tests.sofgan.apps.test_photo import DrawnParser
+from tests.photo_fits import DrawnParser, fit_in_few_steps
 
 SIZE = map_fit.SIZE
 
@@ -32,8 +30,7 @@ def engine() -> Engine:
 @pytest.fixture
 def session(engine, monkeypatch):
     monkeypatch.setattr(uploads, "photo_parser", lambda engine: DrawnParser())
-    monkeypatch.setattr(map_fit, "recipe", partial(map_fit.recipe, 2, 2, 2))
-    monkeypatch.setattr(photo_head, "fit_look", partial(fit_look, steps=(2, 2)))
+    fit_in_few_steps(monkeypatch)
     for name, value in {"CODE_STEPS": 3, "PLANE_STEPS": 4, "POINTS": 3000}.items():
         monkeypatch.setattr(edit, name, value)
     made = Session(engine, lambda shot: made.shots.append(shot), lambda text: None, threading.Semaphore(2))

@@ -18,7 +18,7 @@ from sofgan.viewer import uploads
 from sofgan.viewer.scene import Scene
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
-from tests.sofgan.apps.test_photo import DrawnParser
+from tests.photo_fits import DrawnParser
 
 
 @pytest.fixture(scope="module")
