@@ -146,7 +146,7 @@ def summarize(root: Path, changes: dict[str, list[str]], names: list[str]) -> Co
     """
     table = compare(DEFAULT, read_scores(root, names))
     sheets = {}
-    for name, revision in _revisions(root, [f"{name}-0" for name in table.trials]).items():
+    for name, revision in revisions(root, [f"{name}-0" for name in table.trials]).items():
         file = (SIW_PICTURES / "samples.png").as_posix()
         sheets[name.rpartition("-")[0]] = dvc.api.read(file, repo=str(root), rev=revision, mode="rb")
     with atomic_path(root / PAGE) as path:
@@ -159,11 +159,11 @@ def read_scores(root: Path, names: list[str]) -> dict[str, dict[str, float]]:
     file = FIGURES / "evaluation.json"
     return {
         name: json.loads(dvc.api.read(file.as_posix(), repo=str(root), rev=revision))
-        for name, revision in _revisions(root, names).items()
+        for name, revision in revisions(root, names).items()
     }
 
 
-def _revisions(root: Path, names: list[str]) -> dict[str, str]:
+def revisions(root: Path, names: list[str]) -> dict[str, str]:
     """Commits of the experiments of those names that were made of the present commit."""
     with Repo(str(root)) as repo:
         found = {name: revision for made in repo.experiments.ls().values() for name, revision in made}
