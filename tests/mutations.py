@@ -1878,12 +1878,16 @@ MUTATIONS = (
         "tests/sofgan/apps/test_photo.py",
         {
             "faces that no parser sees": ("< LEAST_FACE or seen < 2", "< 0"),
-            "explained classes are told": ("if iou < EXPLAINED", "if iou > EXPLAINED"),
             "shrunk eyes are told": (
                 "np.hypot(*(face.eyes[1] - face.eyes[0]))) * shrink",
                 "np.hypot(*(face.eyes[1] - face.eyes[0])))",
             ),
         },
+    ),
+    (
+        "sofgan/apps/photo_head.py",
+        "tests/sofgan/apps/test_photo.py",
+        {"explained classes are told": ("if iou < EXPLAINED", "if iou > EXPLAINED")},
     ),
     (
         "sofgan/apps/looks.py",
