@@ -13,6 +13,7 @@ from sofgan.labels import NUM_CLASSES, PALETTE, resize
 MOST_BYTES, SIDES = 4_000_000, (16, 2048)  # of a file, pixels
 GRAY = ("L", "I", "I;16", "I;16B")  # PIL's modes of gray values
 TOLERANCE = 24  # distance in RGB (0..255) within which a color is a class'
+PARTS = 64  # in which colors are compared: of millions, distances to all classes would take gigabytes
 MOST_OFF = (
     0.1  # share of pixels that may be farther: soft edges, which take the class of what is nearest to them
 )
@@ -54,9 +55,8 @@ def _ids(values: np.ndarray) -> np.ndarray:
             )
         return values.astype(np.uint8)
     colors, inverse = np.unique(values.reshape(-1, 3), axis=0, return_inverse=True)
-    distance = np.linalg.norm(colors[:, None].astype(float) - PALETTE, axis=-1)
     inverse = inverse.reshape(values.shape[:2])
-    nearest, ids = distance.min(1), distance.argmin(1).astype(np.uint8)
+    nearest, ids = (np.concatenate(part) for part in zip(*map(_nearest, np.array_split(colors, PARTS))))
     # Along a soft edge two classes' colors are mixed in many ways, some of which may be near that of a third, but no
     # area is of one such color.
     square = np.stack([inverse[:-1, :-1], inverse[1:, :-1], inverse[:-1, 1:], inverse[1:, 1:]])
@@ -69,6 +69,12 @@ def _ids(values: np.ndarray) -> np.ndarray:
         )
     beside = ndimage.distance_transform_edt(off, return_distances=False, return_indices=True)
     return ids[inverse][tuple(beside)]
+
+
+def _nearest(colors: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Distances (N,) of colors (N, 3) from the nearest class', and these classes (N,) uint8."""
+    distance = np.linalg.norm(colors[:, None].astype(np.float32) - PALETTE, axis=-1)
+    return distance.min(1), distance.argmin(1).astype(np.uint8)
 
 
 def packed(labels: np.ndarray) -> str:
@@ -86,6 +92,14 @@ def unpacked(text: str) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
-            return np.array(image)
+            labels = np.array(image)
     except Exception as error:  # PIL's readers raise anything at damaged input.
         raise InputError("the record's label map is damaged") from error
+    if (
+        labels.dtype != np.uint8
+        or labels.ndim != 2
+        or len(set(labels.shape)) > 1
+        or labels.max() >= NUM_CLASSES
+    ):
+        raise InputError("what the record has for a label map is none")
+    return labels

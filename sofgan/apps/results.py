@@ -122,7 +122,7 @@ def read_record(path: str | Path) -> dict:
     content = path.read_bytes()
     try:
         record = json.loads(_record_text(content, path.suffix.lower()))
-    except (KeyError, ValueError, OSError, struct.error) as error:
+    except Exception as error:  # Readers raise anything at what is none of their files.
         raise InputError(
             f"{path} holds no record of how it was made: only files of `sofgan` commands do"
         ) from error

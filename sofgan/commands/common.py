@@ -69,7 +69,8 @@ def head(text: str) -> str:
         arguments = read_record(text).get("arguments", {})
     except InputError as error:
         raise argparse.ArgumentTypeError(str(error)) from error
-    scene = arguments.get("scene", {})
+    scene = arguments.get("scene")
+    scene = scene if isinstance(scene, dict) else {}  # Files of others may hold anything.
     if scene.get("photo"):
         raise argparse.ArgumentTypeError(f"the head in {text} was fitted to a photo, which it does not hold")
     for found in (arguments.get("edited"), arguments.get("head"), scene.get("head")):

@@ -11,8 +11,8 @@ from sofgan.apps.results import Result
 from sofgan.commands import common
 from sofgan.errors import InputError
 from sofgan.progress import Progress
-from sofgan.viewer.exports import MAKERS
-from sofgan.viewer.scene import Scene
+from sofgan.viewer.exports import LARGEST, MAKERS
+from sofgan.viewer.scene import Scene, is_view
 
 # viser wants an older trimesh than the one that reads scans, of which it needs nothing here.
 INSTALL = "pip install --constraint constraints.txt --no-deps viser"
@@ -31,16 +31,21 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> R
     """What a visitor saved, for `sofgan replay`: the picture, film or mesh of a scene.
 
     Raises:
-        InputError: it shows a head that was fitted to a photo, or such scenes are not known.
+        InputError: it shows a head that was fitted to a photo, or no viewer of this version has made it.
     """
-    scene, make_kind = Scene.of(arguments.scene), MAKERS.get(arguments.kind)
-    if make_kind is None:
+    scene = Scene.of(arguments.scene)
+    if arguments.kind not in tuple(MAKERS):
         raise InputError(f"the viewer saves {', '.join(MAKERS)}, not {arguments.kind!r}")
-    if scene.photo:
+    size, views = arguments.size, arguments.views
+    if type(size) is not int or not 1 <= size <= LARGEST:
+        raise InputError(f"maps of the viewer have sides of 1 to {LARGEST} pixels, not {size!r}")
+    if not isinstance(views, list) or not all(map(is_view, views)):
+        raise InputError("views for a film are yaw, pitch and zoom of each")
+    if scene.photo or scene.photo_look:
         raise InputError(
             "it shows a head that was fitted to a photo, which no file of it holds: `sofgan photo` does that"
         )
-    return make_kind(engine, scene, arguments.size, progress, arguments.views)
+    return MAKERS[arguments.kind](engine, scene, size, progress, views)
 
 
 def run(arguments: argparse.Namespace) -> None:

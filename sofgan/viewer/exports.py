@@ -16,6 +16,7 @@ from sofgan.progress import SILENT, Progress
 from sofgan.viewer.scene import Scene
 
 FRAMES, FPS, YAW = 48, 24, 40.0  # of a film: frames of the loop, frames a second, degrees to either side
+LARGEST = 256  # pixels of maps
 Views = Sequence[Sequence[float]]  # yaw and pitch in degrees, and zoom, of each
 
 

@@ -1,10 +1,12 @@
 """What a visitor looks at: all that a picture depends on, but for the models."""
 
+import math
 from dataclasses import asdict, dataclass, fields, replace
 
 import numpy as np
 from torch import Tensor
 
+from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.edited_heads import MARK, blend, moved
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import Look, region_index, with_style
@@ -14,6 +16,10 @@ from sofgan.errors import InputError
 from sofgan.siw.portrait_camera import Framing
 
 YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)  # as far as a camera goes; degrees, factor
+# Fields of a scene: those that another head has, and with the camera's and a drawn map, those that another map has.
+HEAD = ("head", "other_head", "morph", "head_psi", "features", "photo")
+MAP = (*HEAD, "drawn", "yaw", "pitch", "zoom")
+PLAIN = {"morph": 0.0, "head_psi": 1.0, "features": ()}  # a head as it is
 
 
 @dataclass(frozen=True)
@@ -76,6 +82,15 @@ class Scene:
         moved = replace(self, yaw=yaw, pitch=pitch, zoom=zoom)
         return moved if moved == self else replace(moved, drawn="")  # A drawn map has no other side.
 
+    def of_photo(self, photo: str, yaw: float, pitch: float) -> "Scene":
+        """The photo's head as the photo shows it, from these angles in degrees."""
+        plain = replace(self, head=PHOTO, photo=photo, photo_look=True, regions=(), drawn="", **PLAIN)
+        return plain.turned(yaw, pitch, 1.0)
+
+    def differs(self, other: "Scene", names: tuple[str, ...]) -> bool:
+        """Whether another scene has other values of these fields."""
+        return any(getattr(self, name) != getattr(other, name) for name in names)
+
     @property
     def name(self) -> str:
         """Words for the head."""
@@ -117,6 +132,12 @@ class Scene:
         """Camera for maps of so many pixels along a side."""
         return engine.camera(self.yaw, self.pitch, size, self.zoom)
 
+    def labels_of(self, engine: Engine, size: int) -> np.ndarray:
+        """Label map: the drawn one as it is, or the head's, (size, size) uint8."""
+        if self.drawn:
+            return unpacked(self.drawn)
+        return engine.view(self.code_of(engine), self.camera_of(engine, size)).labels
+
     def to_mapping(self) -> dict:
         """Plain data, for `of`."""
         return asdict(self) | {"regions": dict(self.regions), "features": dict(self.features)}
@@ -128,18 +149,35 @@ class Scene:
         Raises:
             InputError: it has what no scene of this version has, or values of other kinds.
         """
-        kinds = {field.name: type(field.default) for field in fields(cls)}
+        if not isinstance(mapping, dict):
+            raise InputError(f"a scene is a table of its values, not {mapping!r}")
+        kinds = {field.name: type(field.default) for field in fields(cls)} | {
+            "regions": dict,
+            "features": dict,
+        }
         if unknown := sorted(set(mapping) - set(kinds)):
             raise InputError(f"no scene of this version has {', '.join(unknown)}")
-        for name, value in mapping.items():
-            kind = dict if kinds[name] is tuple else (int, float) if kinds[name] is float else kinds[name]
-            if not isinstance(value, kind):
+        values = [(name, value, (kinds[name],)) for name, value in mapping.items()]
+        for name, kind in {"regions": (int, str), "features": (float,)}.items():
+            table = mapping.get(name)
+            values += [(name, value, kind) for value in (table.values() if isinstance(table, dict) else ())]
+        for name, value, kind in values:
+            if not (_is_number(value) if float in kind else type(value) in kind):
                 raise InputError(f"{name} of a scene is no {value!r}")
         pairs = {name: tuple(sorted(mapping.get(name, {}).items())) for name in ("regions", "features")}
         return cls(**{**mapping, **pairs})
 
 
 LIMITS = (YAWS, PITCHES, ZOOMS)
+
+
+def is_view(value) -> bool:
+    """Whether a record's value is yaw, pitch and zoom of a camera."""
+    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+
+
+def _is_number(value) -> bool:
+    return type(value) in (int, float) and math.isfinite(value)
 
 
 def angles_of(offset: np.ndarray, distance: float) -> tuple[float, float, float]:

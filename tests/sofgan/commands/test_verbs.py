@@ -3,6 +3,7 @@
 import errno
 import json
 import shutil
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -128,6 +129,11 @@ def test_a_result_that_can_not_be_written_is_told(models, workdir, capsys, monke
     assert "volume.png can't be written: No space left on device" in told and "Traceback" not in told
 
 
+def viewed(**more) -> dict:
+    """The record of a picture that was saved in the viewer, with other values."""
+    return {"verb": "view", "arguments": {"scene": {}, "kind": "picture", "size": 16, "views": []} | more}
+
+
 @pytest.mark.parametrize(
     ("record", "told"),
     [
@@ -143,6 +149,16 @@ def test_a_result_that_can_not_be_written_is_told(models, workdir, capsys, monke
             "yaw of a scene is no 'far'",
         ),
         ({"verb": "view", "arguments": {"scene": {}, "kind": "song"}}, "not 'song'"),
+        ({"verb": "view", "arguments": {"scene": {}, "kind": ["picture"]}}, "not ['picture']"),
+        (viewed(scene=[]), "a scene is a table of its values, not []"),
+        (viewed(scene={"yaw": float("nan")}), "yaw of a scene is no nan"),
+        (viewed(scene={"look": True}), "look of a scene is no True"),
+        (viewed(scene={"regions": {"hair": [1]}}), "regions of a scene is no [1]"),
+        (viewed(scene={"features": {"smile": "x"}}), "features of a scene is no 'x'"),
+        (viewed(scene={"photo_look": True}), "fitted to a photo"),
+        (viewed(size="x"), "not 'x'"),
+        (viewed(size=0), "not 0"),
+        (viewed(kind="film", views="ab"), "yaw, pitch and zoom of each"),
     ],
 )
 def test_a_record_of_others_is_told(models, workdir, capsys, record, told):
@@ -154,6 +170,24 @@ def test_a_record_of_others_is_told(models, workdir, capsys, record, told):
     assert run("replay", models, workdir / "again.png", "other.png") == 1
     error = capsys.readouterr().err
     assert told in error and "Traceback" not in error
+
+
+def test_a_file_of_others_holds_no_record(models, workdir, capsys):
+    content = b'{"scenes":[]}   '
+    header = struct.pack("<4sIIII", b"glTF", 2, 20 + len(content), len(content), 0x4E4F534A)
+    Path("other.glb").write_bytes(header + content)
+    assert run("replay", models, workdir / "again.glb", "other.glb") == 1
+    assert "other.glb holds no record" in capsys.readouterr().err
+
+
+def test_a_record_without_a_scene_holds_no_edited_head(models, workdir, capsys):
+    record = viewed(scene=[1]) | {"models": {}, "version": "9", "commit": "unknown"}
+    info = PngImagePlugin.PngInfo()
+    info.add_text("sofgan", json.dumps(record))
+    Image.new("RGB", (4, 4)).save("other.png", pnginfo=info)
+    with pytest.raises(SystemExit):
+        run("volume", models, workdir / "again.png", "--head", "other.png")
+    assert "other.png holds no edited head" in capsys.readouterr().err
 
 
 @pytest.fixture

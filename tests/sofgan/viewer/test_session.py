@@ -1,9 +1,11 @@
 """A visitor's session without a browser: what it shows, in which order, and that it shares nothing with others."""
 
+import base64
 import io
 import json
 import struct
 import threading
+import tracemalloc
 import zlib
 from dataclasses import replace
 
@@ -266,6 +268,35 @@ def test_maps_are_read_in_any_way_they_are_saved(engine):
     ):
         assert (read_map(content, 64) == labels).all()
     assert read_map(png_of(labels), 32).shape == (32, 32)
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        np.zeros((16, 16, 3), np.uint8),
+        np.full((16, 16), 99, np.uint8),
+        np.zeros((16, 8), np.uint8),
+        np.zeros((16, 16), bool),
+    ],
+)
+def test_a_records_map_that_is_none_is_told(values):
+    with pytest.raises(InputError, match="for a label map is none"):
+        unpacked(base64.b64encode(png_of(values)).decode())
+
+
+def test_a_map_of_many_colors_takes_little_memory():
+    places = np.arange(512)
+    values = np.stack(
+        np.broadcast_arrays(places[:, None] % 256, places % 256, places[:, None] // 256 + 2), -1
+    )
+    content = png_of(values.astype(np.uint8))
+    tracemalloc.start()
+    try:
+        with pytest.raises(InputError, match="a color that is no class'"):
+            read_map(content, 64)
+        assert tracemalloc.get_traced_memory()[1] < 60e6
+    finally:
+        tracemalloc.stop()
 
 
 def test_soft_edges_take_a_class_that_is_beside_them():
