@@ -9,7 +9,7 @@ from torch import Tensor
 from sofgan.apps import edited_heads
 from sofgan.apps.attributes import Direction
 from sofgan.apps.camera_paths import orbit
-from sofgan.apps.engine import Engine, View
+from sofgan.apps.engine import Engine, Kept, View
 from sofgan.apps.looks import Look
 from sofgan.apps.map_fit import SIZE, FittedHead, fit_head
 from sofgan.apps.photo import AlignedPhoto
@@ -22,6 +22,7 @@ from sofgan.progress import SILENT, Progress
 PHOTO = "photo"  # name of the photo's head and look
 TURNED = 45.0  # degrees of yaw that are remarked on
 SAME, EXPLAINED = 0.15, 0.5  # of [0, 1]: a pixel is explained below it; IoU: a class is above it
+QUICK_HEADS_KEPT, MAPS_KEPT = 2, 4
 
 
 class PhotoEngine(Engine):
@@ -40,6 +41,8 @@ class PhotoEngine(Engine):
 
     def __init__(self, engine: Engine, fitted: FittedHead, found: FittedLook):
         super().__init__(fitted.sof, found.siw, engine.digests, source=engine.source)
+        # One head is shown, as it is and edited, and each visitor may have such an engine.
+        self._quick, self._maps = Kept(QUICK_HEADS_KEPT), Kept(MAPS_KEPT)
         self.fitted, self.found, self._of = fitted, found.look, engine
         self.framing, self.shoulders = engine.framing, tuple(map(float, fitted.shoulders))
 

@@ -195,6 +195,9 @@ def fit_look(
             progress.items(step + 1, count, f"steps of {name}")
         with torch.no_grad():
             distances[name] = compare.pixels(canvas.paint(w)).item()
+    generator.zero_grad(
+        set_to_none=True
+    )  # Of the last step: as large as the painter, for as long as that is kept.
     return FittedLook(
         Siw(generator.requires_grad_(False), siw.device, siw.framing), Look(w.detach()), distances
     )

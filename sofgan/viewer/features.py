@@ -43,7 +43,7 @@ class Features:
     def follow(self) -> None:
         """Show the features of the session's scene."""
         features = dict(self.session.scene.features)
-        for name, slider in self.sliders.items():
+        for name, slider in list(self.sliders.items()):  # They may still be added, by another thread.
             slider.value = features.get(name, 0.0)
 
     def _change(self, name: str, slider: viser.GuiInputHandle) -> None:

@@ -61,7 +61,7 @@ class Newest(Generic[Item]):
                 if not self._open:
                     self._idle.set()
                     return
-                item, self._waits = self._item, False
+                item, self._item, self._waits = self._item, None, False  # What is done is not kept.
             try:
                 self._work(item, self._overtaken)
             except Exception as error:  # Whatever it is, the visitor's next wish is worked on.

@@ -17,7 +17,7 @@ from sofgan.viewer.canvas import compose, place_on_map
 from sofgan.viewer.controls import on_visitor
 from sofgan.viewer.features import Features
 from sofgan.viewer.portrait import Portrait
-from sofgan.viewer.scene import angles_of, position_of
+from sofgan.viewer.scene import Scene, angles_of, position_of
 from sofgan.viewer.session import Session
 from sofgan.viewer.shot import Shot
 from sofgan.viewer.strokes import Place
@@ -108,6 +108,7 @@ class Page:
         shown = {"head_psi": scene.head_psi, "morph": scene.morph, "look": scene.look}
         if scene.head.isdecimal():  # Edited heads have no seed: the last one stays.
             shown["head"] = int(scene.head)
+        shown["region_seed"] = seed_of(scene, self.controls["region"].value)
         for name, value in shown.items():
             self.controls[name].value = value
         self.features.follow()
@@ -204,8 +205,7 @@ class Page:
 
         @region.on_update
         def _(_) -> None:
-            style = dict(session.scene.regions).get(region.value)
-            seed.value = style if isinstance(style, int) else session.scene.look
+            seed.value = seed_of(session.scene, region.value)
 
         @photo.on_upload
         def _(_) -> None:
@@ -296,6 +296,12 @@ class Page:
         picture.on_click(lambda _: save("picture", ".png"))
         film.on_click(lambda _: save("film", suffix.value))
         mesh.on_click(lambda _: save("mesh", ".glb"))
+
+
+def seed_of(scene: Scene, region: str) -> int:
+    """Seed of a region's style; the look's where it has a photo's or none of its own."""
+    style = dict(scene.regions).get(region)
+    return style if isinstance(style, int) else scene.look
 
 
 def swatches(shot: Shot) -> str:

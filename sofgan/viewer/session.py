@@ -9,7 +9,7 @@ import numpy as np
 
 from sofgan.apps.drawn_maps import packed, read_map, unpacked
 from sofgan.apps.edit import Edit, edit_head
-from sofgan.apps.edited_heads import to_text
+from sofgan.apps.edited_heads import MARK, to_text
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import style_text
 from sofgan.apps.photo import photo_look
@@ -20,27 +20,17 @@ from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, UserError, sentence
 from sofgan.labels import resize
 from sofgan.progress import SILENT, Progress
-from sofgan.viewer.exports import MAKERS
+from sofgan.viewer.exports import LARGEST, MAKERS
 from sofgan.viewer.newest import Newest
-from sofgan.viewer.scene import Scene
+from sofgan.viewer.scene import HEAD, MAP, PLAIN, Scene
 from sofgan.viewer.shot import Shot
 from sofgan.viewer.strokes import Place, drawn
 from sofgan.viewer.uploads import uploaded_photo
+from sofgan.viewer.while_open import WhileOpen
 
 COARSE = 48  # pixels of a head's map before it is baked
 REST = 0.15  # seconds without a new wish after which a scene is shown fine
-LARGEST = 256  # pixels of maps
 MOST_UNDONE = 20  # strokes and fits
-HEAD = (
-    "head",
-    "other_head",
-    "morph",
-    "head_psi",
-    "features",
-    "photo",
-)  # fields of a scene that another head has
-PLAIN = {"morph": 0.0, "head_psi": 1.0, "features": ()}  # a head as it is
-REMEMBERED = (*HEAD, "photo_look", "drawn", "yaw", "pitch", "zoom")
 
 
 class Session:
@@ -73,7 +63,8 @@ class Session:
         self.strokes: list[dict] = []
         self.person: PhotoHead | None = None
         self._show, self._tell, self._places = show, tell, places
-        self._lock = threading.Lock()  # of the scene: wishes come from several threads
+        self._lock = threading.Lock()  # of the scene, person and strokes: wishes come from several threads
+        self._closed = threading.Event()
         self._worker = Newest(self._render, self._failed, "session")
 
     def change(self, **fields) -> None:
@@ -83,7 +74,8 @@ class Session:
             other = replace(scene, **fields)
             if "look" in fields:
                 other = replace(other, photo_look=False)
-            if other.head.isdecimal():  # A photo's field has learned one head, and unlearned others.
+            if other.head != PHOTO and not other.head.startswith(MARK):
+                # A photo's field has learned one head, and unlearned others.
                 other = replace(other, photo="", photo_look=False)
             return replace(other, drawn="") if fields.keys() & set(HEAD) else other
 
@@ -103,15 +95,15 @@ class Session:
             InputError: it is too large, no photo of a face, or doesn't show the region.
             MissingInput: there is no parser of photos beside the models.
         """
-        scene = self.scene
-        engine, size = self.engine_of(scene), self.engine.siw.resolution
+        (scene, engine), size = self._now(), self.engine.siw.resolution
+        progress = WhileOpen(progress, self._closed)
         with self._places:
             photo = uploaded_photo(content, self.engine)
             colors = region_colors(photo.shown(size), resize(photo.labels, size))
             if region not in colors:
                 raise InputError(f"the photo shows too little of the region {region}")
             look = scene.look_of(engine).restyled(region, photo_look(engine, photo, progress))
-            labels = self._labels(scene, self.size)
+            labels = scene.labels_of(engine, self.size)
             look = settle(engine.siw, look, [labels], {region: colors[region]}, progress=progress)
         self._alter(lambda now: now.restyled(region, style_text(look, region)))
 
@@ -125,20 +117,31 @@ class Session:
             InputError: it is too large, or no photo of a face.
             MissingInput: there is no parser of photos beside the models.
         """
+        progress = WhileOpen(progress, self._closed)
         with self._places:
+            progress.see()
             person = fit_photo(self.engine, uploaded_photo(content, self.engine), progress=progress)
-        self.person = person
-        self.strokes.clear()  # They may be of the photo before.
-        self.to_photo()
+        angles = person.engine.fitted.yaw, person.engine.fitted.pitch
+
+        def given(scene: Scene) -> Scene:
+            progress.see()
+            self.person = person
+            self.strokes.clear()  # They may be of the photo before, whose engine is gone.
+            return scene.of_photo(person.photo.sha256, *angles)
+
+        self._alter(given)
         return person
 
     def to_photo(self) -> None:
         """Show the photo's head again, as the photo shows it; nothing where none was given."""
-        if (person := self.person) is None:
-            return
-        fields = {"head": PHOTO, "photo": person.photo.sha256, "photo_look": True, "regions": (), **PLAIN}
-        self._alter(lambda scene: replace(scene, **fields, drawn=""))
-        self.turn(person.engine.fitted.yaw, person.engine.fitted.pitch)
+
+        def back(scene: Scene) -> Scene:
+            if (person := self.person) is None:
+                return scene
+            fitted = person.engine.fitted
+            return scene.of_photo(person.photo.sha256, fitted.yaw, fitted.pitch)
+
+        self._alter(back)
 
     def engine_of(self, scene: Scene) -> Engine:
         """The engine that a scene is shown by."""
@@ -167,10 +170,22 @@ class Session:
 
     def begin_stroke(self) -> None:
         """Begin one, on the map that was drawn or else on the head's own; `undo` goes back to here."""
-        scene = self.scene
-        labels = unpacked(scene.drawn) if scene.drawn else self._labels(scene, self.size)
-        self._remember(scene)
-        self.change(drawn=packed(labels))
+        while not self._begin(*self._now()):
+            pass  # Meanwhile another map came to be shown: the stroke begins on that.
+
+    def _begin(self, scene: Scene, engine: Engine) -> bool:
+        """Begin a stroke on a scene's map; whether that is still the one to be shown."""
+        labels, begun = packed(scene.labels_of(engine, self.size)), []
+
+        def with_map(now: Scene) -> Scene:
+            if now.differs(scene, MAP):
+                return now
+            begun.append(True)
+            self._remember(now)
+            return replace(now, drawn=labels)
+
+        self._alter(with_map)
+        return bool(begun)
 
     def stroke(self, label: int, start: Place, end: Place, radius: float) -> None:
         """Paint a class on the map from one place to another, in map widths; the radius is in pixels of the map."""
@@ -188,17 +203,22 @@ class Session:
         Raises:
             InputError: nothing was drawn; as `sofgan.apps.edit.edit_head`; or another head was chosen meanwhile.
         """
-        scene = self.scene
-        engine = self.engine_of(scene)
+        scene, engine = self._now()
+        progress = WhileOpen(progress, self._closed)
         if not scene.drawn:
             raise InputError("nothing was painted: switch the brush on and drag over the label map")
         camera = scene.camera_of(engine, self.size)
         with self._places:
             found = edit_head(engine, scene.code_of(engine), camera, unpacked(scene.drawn), progress=progress)
-        if _differ(self.scene, scene):
-            raise InputError("another head was chosen while this one was fitted: paint again")
-        self._remember(scene)
-        self.change(head=to_text(engine.sof, found.head), **PLAIN)
+        text = to_text(engine.sof, found.head)
+
+        def followed(now: Scene) -> Scene:
+            if now.differs(scene, HEAD):
+                raise InputError("another head was chosen while this one was fitted: paint again")
+            self._remember(scene)
+            return replace(now, head=text, drawn="", **PLAIN)
+
+        self._alter(followed)
         return found
 
     def undo(self) -> bool:
@@ -206,15 +226,18 @@ class Session:
         found: list[dict] = []
 
         def back(scene: Scene) -> Scene:  # Clicks come from several threads: the last stroke is one's alone.
-            found.extend(self.strokes[-1:])
-            del self.strokes[-1:]
-            return replace(scene, **found[0]) if found else scene
+            if not self.strokes:
+                return scene
+            found.append(self.strokes.pop())
+            other = replace(scene, **found[0])
+            # A photo's look comes and goes with its head: on the same one another look stays, which is no stroke.
+            return other if other.photo != scene.photo else replace(other, photo_look=scene.photo_look)
 
         self._alter(back)
         return bool(found)
 
     def _remember(self, scene: Scene) -> None:
-        self.strokes.append({name: getattr(scene, name) for name in REMEMBERED})
+        self.strokes.append({name: getattr(scene, name) for name in (*MAP, "photo_look")})
         del self.strokes[:-MOST_UNDONE]
 
     def keep_view(self) -> None:
@@ -224,23 +247,27 @@ class Session:
 
     def previews(self, seeds: Sequence[int]) -> np.ndarray:
         """Pictures (N, R, R, 3) uint8 of the scene in other looks, of those seeds; its map may be of few pixels."""
-        scene = self.scene
-        engine = self.engine_of(scene)
+        scene, engine = self._now()
         with self._places:
-            labels = self._labels(scene, COARSE if not scene.drawn else self.size)
+            labels = scene.labels_of(engine, COARSE)
             return np.stack([engine.paint(labels, engine.look(seed, scene.psi)) for seed in seeds])
 
     def redraw(self) -> None:
         """Show the scene anew."""
-        self._worker.put(self.scene)
+        with self._lock:  # A newer scene must not be overtaken by the one that it was.
+            self._worker.put((self.scene, self.engine_of(self.scene)))
 
     def wait(self, seconds: float = 60.0) -> bool:
         """Wait until the scene is shown fine; whether it is within so many seconds."""
         return self._worker.wait(seconds)
 
     def close(self) -> None:
-        """End the worker."""
+        """End the worker and, as soon as they tell how far they are, computations; forget the photo."""
+        self._closed.set()
         self._worker.close()
+        with self._lock:
+            self.person = None
+            self.strokes.clear()
 
     def export(self, kind: str, suffix: str, progress: Progress = SILENT) -> bytes:
         """A file of the scene with a record by which `sofgan replay` makes it again.
@@ -252,9 +279,10 @@ class Session:
         Raises:
             InputError: a file with that ending can't hold it.
         """
-        scene, views = self.scene, list(self.views)  # Of this moment: a visitor goes on while a film is made.
+        # Of this moment: a visitor goes on while a film is made.
+        (scene, engine), views = self._now(), list(self.views)
         arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": views}
-        made = MAKERS[kind](self.engine_of(scene), scene, self.size, progress, views)
+        made = MAKERS[kind](engine, scene, self.size, WhileOpen(progress, self._closed), views)
         return encode(made, suffix, record_of("view", arguments, self.engine))
 
     def _alter(self, how: Callable[[Scene], Scene]) -> None:
@@ -263,28 +291,26 @@ class Session:
             if scene == self.scene:
                 return
             self.scene = scene
-            self._worker.put(scene)
+            self._worker.put((scene, self.engine_of(scene)))
 
-    def _labels(self, scene: Scene, size: int) -> np.ndarray:
-        """The scene's label map, of so many pixels where it is the field's."""
-        if scene.drawn:
-            return unpacked(scene.drawn)
-        engine = self.engine_of(scene)
-        return engine.view(scene.code_of(engine), scene.camera_of(engine, size)).labels
+    def _now(self) -> tuple[Scene, Engine]:
+        """The scene, and the engine that it is shown by: another photo takes both away."""
+        with self._lock:
+            return self.scene, self.engine_of(self.scene)
 
-    def _render(self, scene: Scene, overtaken: Callable[..., bool]) -> None:
-        engine = self.engine_of(scene)
+    def _render(self, wish: tuple[Scene, Engine], overtaken: Callable[..., bool]) -> None:
+        scene, engine = wish
         code, look = scene.code_of(engine), scene.look_of(engine)
         with self._places:
             if engine.is_baked(code) and not scene.drawn:
                 labels = engine.quick_view(code, scene.camera_of(engine, self.size)).labels
             else:
-                labels = self._labels(scene, min(COARSE, self.size))
+                labels = scene.labels_of(engine, min(COARSE, self.size))
             self._show(Shot(scene, labels, engine.paint(labels, look), bool(scene.drawn)))
         if scene.drawn or overtaken(REST):
             return
         with self._places:
-            labels = self._labels(scene, self.size)
+            labels = scene.labels_of(engine, self.size)
             if not overtaken():
                 self._show(Shot(scene, labels, engine.paint(labels, look), True))
         if engine.can_bake and not engine.is_baked(code) and not overtaken(REST):
@@ -295,8 +321,3 @@ class Session:
         if not isinstance(error, UserError):
             traceback.print_exception(error)
         self._tell(sentence(error))
-
-
-def _differ(scene: Scene, other: Scene) -> bool:
-    """Whether two scenes show different heads."""
-    return any(getattr(scene, name) != getattr(other, name) for name in HEAD)

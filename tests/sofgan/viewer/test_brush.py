@@ -160,6 +160,13 @@ def test_a_stroke_does_not_bring_back_a_map_that_the_camera_took_away(session):
     assert not session.scene.drawn
 
 
+def test_a_scene_is_not_shown_anew_after_a_newer_one(session, monkeypatch):
+    put, newer = [], session.scene.turned(30.0, 0.0, 1.0)
+    monkeypatch.setattr(session._worker, "put", put.append)
+    meanwhile(session, session.redraw, lambda: setattr(session, "scene", newer))
+    assert [scene for scene, _ in put] == [newer, newer]
+
+
 def test_visitors_undo_their_own_strokes(session, engine):
     other = Session(engine, lambda shot: None, lambda text: None, threading.Semaphore(1))
     session.begin_stroke()

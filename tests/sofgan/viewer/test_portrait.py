@@ -2,17 +2,20 @@
 
 import io
 import threading
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
 from sofgan.__main__ import main
 from sofgan.apps import edit, map_fit
+from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
 from sofgan.apps.photo_head import PHOTO
 from sofgan.errors import InputError
 from sofgan.labels import HAIR
+from sofgan.progress import Progress
 from sofgan.viewer import uploads
 from sofgan.viewer.scene import Scene, angles_of, position_of
 from sofgan.viewer.session import Session
@@ -98,6 +101,98 @@ def test_it_is_painted_in_and_fitted_like_other_heads(session):
     assert scene.head.startswith(MARK) and scene.photo == person.photo.sha256 and scene.photo_look
     assert session.engine_of(scene) is person.engine
     assert session.undo() and session.undo() and session.scene.head == PHOTO and not session.scene.drawn
+
+
+def test_a_stroke_on_the_photo_before_is_begun_on_the_one_that_came_meanwhile(session):
+    first = session.turn_photo(photo())
+    plain = first.engine.view
+
+    def slow(code, camera):
+        if threading.current_thread().name == "painter":
+            first.engine.view = plain
+            session.turn_photo(photo(center=(0.45, 0.5)))
+        return plain(code, camera)
+
+    first.engine.view = slow
+    painter = threading.Thread(target=session.begin_stroke, name="painter")
+    painter.start()
+    painter.join()
+    second = session.person
+    assert second is not first and [one["photo"] for one in session.strokes] == [second.photo.sha256]
+    assert (unpacked(session.scene.drawn) == second.engine.fitted.labels).mean() > 0.999
+    assert session.undo() and session.scene.photo == second.photo.sha256 and not session.undo()
+
+
+def test_a_stroke_that_is_undone_leaves_another_look(session):
+    session.turn_photo(photo())
+    session.begin_stroke()
+    session.change(look=3)
+    assert session.undo() and session.scene.photo and not session.scene.photo_look
+    session.to_photo()
+    session.begin_stroke()
+    session.change(head="2")
+    assert session.undo() and session.scene.photo and session.scene.photo_look
+
+
+def test_a_photo_is_forgotten_with_its_page_and_no_longer_fitted(session):
+    class Closes(Progress):
+        def items(self, done, total, unit="items", note=""):  # noqa: ARG002
+            session.close()
+            told.append(done)
+
+    told = []
+    with pytest.raises(InputError, match="the page was closed"):
+        session.turn_photo(photo(), Closes())
+    assert len(told) == 1 and session.person is None and session.scene == Scene()
+
+
+def test_what_a_photo_keeps_is_little(session, engine):
+    person = session.turn_photo(photo())
+    for network in (person.engine.sof.model, person.engine.siw.generator):
+        assert all(parameter.grad is None for parameter in network.parameters())
+    assert person.engine._quick.most < engine._quick.most and person.engine._maps.most < engine._maps.most
+    session.close()
+    assert session.person is None
+
+
+def test_a_named_head_is_one_of_the_field_that_all_share(session, engine):
+    session.turn_photo(photo())
+    session.change(head=engine.sof.instance_names[0])
+    assert not session.scene.photo and not session.scene.photo_look
+
+
+def test_controls_show_the_scene_that_they_have_not_changed():
+    pytest.importorskip("viser")
+    from sofgan.viewer.features import Features
+    from sofgan.viewer.page import Page
+
+    class Slider:
+        @property
+        def value(self):
+            return self.shown
+
+        @value.setter
+        def value(self, shown):
+            self.shown = shown
+            sliders["smile"] = sliders.get("smile") or Slider()  # They come one by one, by another thread.
+
+    sliders = {"glasses": Slider()}
+    controls = {
+        name: SimpleNamespace(value=None) for name in ("head", "head_psi", "morph", "look", "region_seed")
+    }
+    controls["region"] = SimpleNamespace(value="hair")
+    scene = Scene(head="7", look=2, features=(("glasses", 0.5),)).restyled("hair", 4)
+    page = SimpleNamespace(session=SimpleNamespace(scene=scene), controls=controls)
+    page.features = SimpleNamespace(session=page.session, sliders=sliders)
+    page.features.follow = lambda: Features.follow(page.features)
+    Page.follow(page)
+    assert {name: one.value for name, one in controls.items()} == {
+        "head": 7, "head_psi": 1.0, "morph": 0.0, "look": 2, "region": "hair", "region_seed": 4
+    }  # fmt: skip
+    assert sliders["glasses"].value == 0.5
+    page.session.scene = scene.of_photo("0" * 64, 10.0, 0.0)
+    Page.follow(page)
+    assert controls["region_seed"].value == 2 and sliders["glasses"].value == 0.0
 
 
 def test_what_is_saved_can_not_be_replayed_and_its_head_not_be_taken(session, tmp_path, capsys, monkeypatch):
