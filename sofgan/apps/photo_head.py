@@ -62,6 +62,11 @@ class PhotoEngine(Engine):
         intrinsics[[0, 1], [0, 1]] *= zoom
         return Camera(orbit_pose(*np.radians((yaw, pitch)), self.sof.radius), intrinsics, size)
 
+    @property
+    def is_starter(self) -> bool:
+        """As `Engine.is_starter`, of the engine that it came from."""
+        return self._of.is_starter
+
     def directions(self) -> dict[str, Direction]:
         """As `Engine.directions`, of the engine that it came from: codes mean what they meant there."""
         return self._of.directions()

@@ -2,6 +2,7 @@
 
 import io
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -12,9 +13,11 @@ from sofgan.apps import edit, map_fit
 from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
-from sofgan.apps.photo_head import PHOTO
+from sofgan.apps.photo_head import PHOTO, PhotoEngine
+from sofgan.apps.style_fit import FittedLook
 from sofgan.errors import InputError
 from sofgan.labels import HAIR
+from sofgan.page.build import about
 from sofgan.progress import Progress
 from sofgan.viewer import uploads
 from sofgan.viewer.scene import Scene, angles_of, position_of
@@ -153,6 +156,14 @@ def test_what_a_photo_keeps_is_little(session, engine):
     assert person.engine._quick.most < engine._quick.most and person.engine._maps.most < engine._maps.most
     session.close()
     assert session.person is None
+
+
+def test_a_photos_models_are_told_as_those_that_they_came_from(session, engine):
+    own = session.turn_photo(photo()).engine
+    trained = Engine(engine.sof, engine.siw, {"siw.pt": "0" * 64}, Path("models"))
+    other = PhotoEngine(trained, own.fitted, FittedLook(own.siw, own.found, {}))
+    assert (own.is_starter, other.is_starter) == (True, False)
+    assert "invented people alone" in about(own) and "Model: trained models" in about(other)
 
 
 def test_a_named_head_is_one_of_the_field_that_all_share(session, engine):
