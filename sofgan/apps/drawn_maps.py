@@ -14,9 +14,8 @@ MOST_BYTES, SIDES = 4_000_000, (16, 2048)  # of a file, pixels
 GRAY = ("L", "I", "I;16", "I;16B")  # PIL's modes of gray values
 TOLERANCE = 24  # distance in RGB (0..255) within which a color is a class'
 PARTS = 64  # in which colors are compared: of millions, distances to all classes would take gigabytes
-MOST_OFF = (
-    0.1  # share of pixels that may be farther: soft edges, which take the class of what is nearest to them
-)
+NOISE = 4  # distance within which a color is a class' wherever it is, and not in an area of one color alone
+MOST_OFF = 0.1  # share of pixels that may be none: soft edges, which take the class of what is nearest
 
 
 def read_map(content: bytes, size: int) -> np.ndarray:
@@ -61,7 +60,7 @@ def _ids(values: np.ndarray) -> np.ndarray:
     # area is of one such color.
     square = np.stack([inverse[:-1, :-1], inverse[1:, :-1], inverse[:-1, 1:], inverse[1:, 1:]])
     flat = np.isin(np.arange(len(colors)), square[0][(square == square[0]).all(0)])
-    off = ((nearest > 0) & ~(flat & (nearest <= TOLERANCE)))[inverse]
+    off = ((nearest > NOISE) & ~(flat & (nearest <= TOLERANCE)))[inverse]
     if off.mean() > MOST_OFF:
         raise InputError(
             f"{off.mean():.0%} of the pixels have a color that is no class': save the map that is shown, paint in it "

@@ -2,12 +2,14 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.photo import photo_parser, read_photo
 from sofgan.apps.photo_head import PHOTO, fit_photo
 from sofgan.apps.results import Page
 from sofgan.commands import common
+from sofgan.errors import InputError
 from sofgan.page.build import Content, build
 from sofgan.progress import Progress
 
@@ -33,11 +35,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Page:
-    """The page."""
+    """The page.
+
+    Raises:
+        InputError: the photo is not that of the record; or as `read_photo` and `build`.
+    """
     heads = arguments.heads
-    if photo := getattr(arguments, "photo", ""):  # Records of earlier versions have none.
-        person = fit_photo(engine, read_photo(photo, photo_parser(engine)), progress=progress)
-        engine, heads = person.engine, [PHOTO]
+    if name := getattr(arguments, "photo", ""):  # Records of earlier versions have none.
+        photo = read_photo(name, photo_parser(engine))
+        if getattr(arguments, "photo_sha256", photo.sha256) != photo.sha256:
+            raise InputError(f"{name} is another photo than that of the page")
+        # For the record, in a file that is made to be sent: where the photo lies is nobody's business.
+        arguments.photo, arguments.photo_sha256 = Path(name).name, photo.sha256
+        engine, heads = fit_photo(engine, photo, progress=progress).engine, [PHOTO]
     content = Content(
         heads, arguments.looks, arguments.look, arguments.psi, arguments.head_psi, arguments.size,
         arguments.title,

@@ -40,12 +40,18 @@ class Page:
 
     Args:
         client: the visitor.
-        engine, places: see `Session`.
+        engine, places, fits: see `Session`.
     """
 
-    def __init__(self, client: viser.ClientHandle, engine: Engine, places: threading.Semaphore):
+    def __init__(
+        self,
+        client: viser.ClientHandle,
+        engine: Engine,
+        places: threading.Semaphore,
+        fits: threading.Semaphore,
+    ):
         self.client, self.engine = client, engine
-        self.session = Session(engine, self._show, self._tell, places)
+        self.session = Session(engine, self._show, self._tell, places, fits)
         self.shot: Shot | None = None
         self._aspect = client.camera.aspect
         self._add_controls()
@@ -87,24 +93,19 @@ class Page:
             self._aspect = camera.aspect
             self.session.redraw()
 
-    def look_from(self, yaw: float, pitch: float) -> None:
+    def look_from(self, yaw: float, pitch: float, zoom: float = 1.0) -> None:
         """Move the camera to these angles, in degrees."""
         framing, camera = self.engine.framing, self.client.camera
         with self.client.atomic():
             camera.up_direction = (0.0, 1.0, 0.0)
-            camera.position = position_of(yaw, pitch, framing)
+            camera.position = position_of(yaw, pitch, zoom, framing)
             camera.look_at = (0.0, framing.target_y, 0.0)  # which a new position takes along
-        self.session.turn(yaw, pitch)
-
-    def _show_photo(self) -> None:
-        """Look at the photo's head from where it was taken."""
-        scene = self.session.scene
-        self.look_from(scene.yaw, scene.pitch)
-        self.follow()
+        self.session.turn(yaw, pitch, zoom)
 
     def follow(self) -> None:
-        """Have the controls show the scene, which others than they have changed."""
+        """Have camera and controls show the scene, which others than they have changed."""
         scene = self.session.scene
+        self.look_from(scene.yaw, scene.pitch, scene.zoom)
         shown = {"head_psi": scene.head_psi, "morph": scene.morph, "look": scene.look}
         if scene.head.isdecimal():  # Edited heads have no seed: the last one stays.
             shown["head"] = int(scene.head)
@@ -119,7 +120,7 @@ class Page:
         gui, self.controls = self.client.gui, {}
         gui.add_markdown(f"Drag to turn the head, scroll to zoom.\n\nModels: {self.engine.source}.")
         self.status = gui.add_markdown("")
-        self.portrait = Portrait(self.client, self.session, self._show_photo, self._tell)
+        self.portrait = Portrait(self.client, self.session, self.follow, self._tell)
         self._add_head(gui)
         self.features = Features(gui, self.session)
         self._add_look(gui)

@@ -16,6 +16,7 @@ from sofgan.errors import InputError
 from sofgan.siw.portrait_camera import Framing
 
 YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)  # as far as a camera goes; degrees, factor
+STILL = 0.01  # degrees, or of the zoom: by less a camera has not moved
 # Fields of a scene: those that another head has, and with the camera's and a drawn map, those that another map has.
 HEAD = ("head", "other_head", "morph", "head_psi", "features", "photo")
 MAP = (*HEAD, "drawn", "yaw", "pitch", "zoom")
@@ -79,8 +80,10 @@ class Scene:
         """This scene from another camera, as far as one goes."""
         limited = (min(max(value, low), high) for value, (low, high) in zip((yaw, pitch, zoom), LIMITS))
         yaw, pitch, zoom = (round(float(value), 3) for value in limited)
-        moved = replace(self, yaw=yaw, pitch=pitch, zoom=zoom)
-        return moved if moved == self else replace(moved, drawn="")  # A drawn map has no other side.
+        before = (self.yaw, self.pitch, self.zoom)
+        if all(abs(now - then) < STILL for now, then in zip((yaw, pitch, zoom), before)):
+            return self  # A page tells of its camera again and again, with other roundings.
+        return replace(self, yaw=yaw, pitch=pitch, zoom=zoom, drawn="")  # A drawn map has no other side.
 
     def of_photo(self, photo: str, yaw: float, pitch: float) -> "Scene":
         """The photo's head as the photo shows it, from these angles in degrees."""
@@ -189,10 +192,12 @@ def angles_of(offset: np.ndarray, distance: float) -> tuple[float, float, float]
     return float(yaw), float(pitch), distance / length
 
 
-def position_of(yaw: float, pitch: float, framing: Framing) -> tuple[float, float, float]:
-    """Where a camera is at these angles, in degrees, and zoom 1: what `angles_of` takes back."""
+def position_of(yaw: float, pitch: float, zoom: float, framing: Framing) -> tuple[float, float, float]:
+    """Where a camera is at these angles, in degrees, and zoom: what `angles_of` takes back."""
     yaw, pitch = np.radians((yaw, pitch))
-    away = framing.distance * np.array(
-        [np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)]
+    away = (
+        framing.distance
+        / zoom
+        * np.array([np.sin(yaw) * np.cos(pitch), np.sin(pitch), np.cos(yaw) * np.cos(pitch)])
     )
     return tuple(float(value) for value in away + (0.0, framing.target_y, 0.0))

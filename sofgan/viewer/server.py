@@ -38,7 +38,11 @@ class Viewer:
     def __init__(self, engine: Engine, host: str = LOOPBACK, port: int = PORT):
         check_free(host, port)
         self.engine, self.pages = engine, {}
-        self._lock, self._places = threading.Lock(), threading.Semaphore(max(1, runtime.threads()))
+        threads = max(1, runtime.threads())
+        self._lock, self._places = threading.Lock(), threading.Semaphore(threads)
+        self._fits = threading.Semaphore(
+            max(1, threads - 1)
+        )  # Of a minute each: others must go on being shown.
         self.server = _Server(host, port, label="SofGAN", verbose=False)
         self._prepare()
         self.server.on_client_connect(self._came)
@@ -83,7 +87,7 @@ class Viewer:
     def _came(self, client: viser.ClientHandle) -> None:
         with self._lock:
             if len(self.pages) < MOST_VISITORS:
-                page = Page(client, self.engine, self._places)
+                page = Page(client, self.engine, self._places, self._fits)
                 # Threads of viser call this and `_left`, in any order.
                 if client.client_id in self.server.get_clients():
                     self.pages[client.client_id] = page

@@ -41,7 +41,8 @@ class Session:
             session has an engine of its own.
         show: is given each shot, by the worker's thread.
         tell: is given a sentence where a scene can't be shown.
-        places: as many sessions as it has compute at a time.
+        places: as many sessions as it has are shown at a time.
+        fits: as many as it has are fitted at a time; None: this session's own.
 
     Attributes:
         scene: as it was asked for last.
@@ -56,6 +57,7 @@ class Session:
         show: Callable[[Shot], None],
         tell: Callable[[str], None],
         places: threading.Semaphore,
+        fits: threading.Semaphore | None = None,
     ):
         self.engine, self.scene = engine, Scene()
         self.size = min(engine.siw.generator.config.label_size, LARGEST)
@@ -63,6 +65,7 @@ class Session:
         self.strokes: list[dict] = []
         self.person: PhotoHead | None = None
         self._show, self._tell, self._places = show, tell, places
+        self._fits = fits or threading.Semaphore()
         self._lock = threading.Lock()  # of the scene, person and strokes: wishes come from several threads
         self._closed = threading.Event()
         self._worker = Newest(self._render, self._failed, "session")
@@ -97,7 +100,7 @@ class Session:
         """
         (scene, engine), size = self._now(), self.engine.siw.resolution
         progress = WhileOpen(progress, self._closed)
-        with self._places:
+        with self._fits:
             photo = uploaded_photo(content, self.engine)
             colors = region_colors(photo.shown(size), resize(photo.labels, size))
             if region not in colors:
@@ -118,7 +121,7 @@ class Session:
             MissingInput: there is no parser of photos beside the models.
         """
         progress = WhileOpen(progress, self._closed)
-        with self._places:
+        with self._fits:
             progress.see()
             person = fit_photo(self.engine, uploaded_photo(content, self.engine), progress=progress)
         angles = person.engine.fitted.yaw, person.engine.fitted.pitch
@@ -208,7 +211,7 @@ class Session:
         if not scene.drawn:
             raise InputError("nothing was painted: switch the brush on and drag over the label map")
         camera = scene.camera_of(engine, self.size)
-        with self._places:
+        with self._fits:
             found = edit_head(engine, scene.code_of(engine), camera, unpacked(scene.drawn), progress=progress)
         text = to_text(engine.sof, found.head)
 

@@ -15,6 +15,7 @@ from sofgan.apps.photo import read_photo
 from sofgan.apps.results import read_record
 from sofgan.commands import page as page_command
 from sofgan.errors import InputError
+from sofgan.files import sha256_file
 from sofgan.labels import CLOTH, HAIR, NUM_CLASSES, SKIN, resize
 from sofgan.page.build import Content, build
 from sofgan.siw.mixing import class_to_group
@@ -266,7 +267,14 @@ def test_the_verb_makes_the_page_of_a_photo(person, tmp_path, monkeypatch):
     assert main(["page", *words, "--photo", str(tmp_path / "me.png"), "--looks", "3"]) == 0
     html = (tmp_path / "me.html").read_text()
     assert 'id="photo-look"' in html and "have learned one photo" in html
-    assert read_record(tmp_path / "me.html")["arguments"]["photo"] == str(tmp_path / "me.png")
+    asked = read_record(tmp_path / "me.html")["arguments"]
+    assert asked["photo"] == "me.png" and str(tmp_path) not in html
+    assert asked["photo_sha256"] == sha256_file(tmp_path / "me.png")
+    monkeypatch.chdir(tmp_path)
+    replay = ["replay", *words[:-1], str(tmp_path / "again.html"), "me.html"]
+    assert main(replay) == 0 and (tmp_path / "again.html").read_bytes() == (tmp_path / "me.html").read_bytes()
+    draw_face(256, width=0.21).save(tmp_path / "me.png")
+    assert main(replay) == 1
     assert main(["page", *words, "--photo", str(tmp_path / "none.png")]) == 1
 
 

@@ -335,9 +335,13 @@ def test_a_brush_paints_and_the_head_follows_here_alone(driver, tabs, monkeypatc
     until(lambda: True if first.page.session.scene.head.startswith(MARK) else None)
     first.shown()
     assert second.page.session.scene == other
+    first.page.look_from(20.0, 5.0, 1.2)
+    time.sleep(1)  # for what the page tells of its camera
     for _ in range(2):
         first.click("Undo")
     until(lambda: True if first.page.session.scene == scene else None)
+    time.sleep(1)
+    assert first.page.session.scene == scene  # The camera has come along.
     first.click("Brush off")
     until(lambda: None if first.page.brush.on else True)
 

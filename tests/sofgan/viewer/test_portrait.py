@@ -193,7 +193,8 @@ def test_controls_show_the_scene_that_they_have_not_changed():
     }
     controls["region"] = SimpleNamespace(value="hair")
     scene = Scene(head="7", look=2, features=(("glasses", 0.5),)).restyled("hair", 4)
-    page = SimpleNamespace(session=SimpleNamespace(scene=scene), controls=controls)
+    page, angles = SimpleNamespace(session=SimpleNamespace(scene=scene), controls=controls), []
+    page.look_from = lambda *values: angles.append(values)
     page.features = SimpleNamespace(session=page.session, sliders=sliders)
     page.features.follow = lambda: Features.follow(page.features)
     Page.follow(page)
@@ -204,6 +205,7 @@ def test_controls_show_the_scene_that_they_have_not_changed():
     page.session.scene = scene.of_photo("0" * 64, 10.0, 0.0)
     Page.follow(page)
     assert controls["region_seed"].value == 2 and sliders["glasses"].value == 0.0
+    assert angles == [(0.0, 0.0, 1.0), (10.0, 0.0, 1.0)]
 
 
 def test_what_is_saved_can_not_be_replayed_and_its_head_not_be_taken(session, tmp_path, capsys, monkeypatch):
@@ -225,8 +227,8 @@ def test_without_a_photo_there_is_nothing_to_go_back_to(session):
     assert session.scene == Scene() and session.person is None
 
 
-@pytest.mark.parametrize("angles", [(0.0, 0.0), (30.0, -10.0), (-75.0, 40.0)])
+@pytest.mark.parametrize("angles", [(0.0, 0.0, 1.0), (30.0, -10.0, 2.0), (-75.0, 40.0, 0.5)])
 def test_a_camera_goes_where_its_angles_say(engine, angles):
     framing = engine.framing
     offset = np.subtract(position_of(*angles, framing), (0.0, framing.target_y, 0.0))
-    assert angles_of(offset, framing.distance) == pytest.approx((*angles, 1.0))
+    assert angles_of(offset, framing.distance) == pytest.approx(angles)

@@ -307,6 +307,8 @@ def test_soft_edges_take_a_class_that_is_beside_them():
     assert len(np.unique(np.asarray(soft).reshape(-1, 3), axis=0)) > 2
     found = read_map(png_of(np.asarray(soft)), 512)
     assert set(np.unique(found)) == {HAIR, SKIN} and (found == resize(labels, 512)).mean() > 0.98
+    noise = np.random.default_rng(0).integers(-2, 3, (64, 64, 3))
+    assert (read_map(png_of((colorize(labels) + noise).astype(np.uint8)), 64) == labels).all()
 
 
 def test_a_film_goes_through_the_views_that_were_kept(visitor, engine, monkeypatch):
