@@ -14,6 +14,8 @@ COLUMNS = {
     "fd_lite0_sof_maps": ("`fd_lite0` of heads", False),
     "control_miou_frequent": ("control, frequent classes", True),
     "warp_error_20": ("warp error, 20 degrees", False),
+    "shift_db_between": ("picture shifts with its map, dB", True),
+    "unlike_photos": ("share unlike photos", False),
     "leakage_hair": ("leakage of hair's style", False),
     "style_spread_hair": ("spread of hair, by photos'", True),
 }
