@@ -4,6 +4,7 @@ They are of few pictures, so that they cost little of a training's time: enough 
 no result. The averaged generator is scored, always on the same maps in the same styles, which are those of `evaluate`.
 """
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -118,8 +119,8 @@ def scored_rows(rows: list[dict[str, float]]) -> list[dict[str, float]]:
 
 
 def best_row(rows: list[dict[str, float]]) -> dict[str, float] | None:
-    """The earliest report with the best score; None: there are no scores."""
-    return min(scored_rows(rows), key=lambda row: row[SCORE], default=None)
+    """The earliest report with the best score, a number if any is one; None: there are no scores."""
+    return min(scored_rows(rows), key=lambda row: (math.isnan(row[SCORE]), row[SCORE]), default=None)
 
 
 @dataclass(frozen=True)

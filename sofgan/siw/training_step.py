@@ -50,6 +50,20 @@ class Part:
         gradients = torch.autograd.grad(loss * self.weight, parameters, allow_unused=True)
         return Learned(gradients, scalars)
 
+    def learn_through(
+        self, loss: Tensor, seen: list[Tensor], kept: list[Tensor], parameters: list[Tensor], scalars: dict
+    ) -> "Learned":
+        """As `learn`, where the loss is one of `seen`, and what these were made by is known to `kept` alone.
+
+        One backward pass through both would add up gradients in the order of torch's numbers of operations, which each
+        thread counts for itself: another order where other threads made the two halves.
+        """
+        found = torch.autograd.grad(loss * self.weight, seen, allow_unused=True)
+        reached = [(one, gradient) for one, gradient in zip(kept, found, strict=True) if gradient is not None]
+        ends, gradients = zip(*reached)
+        gradients = torch.autograd.grad(ends, parameters, gradients, allow_unused=True)
+        return Learned(gradients, scalars)
+
     def add(self, learned: "Learned", parameters: list[Tensor], sums: dict[str, Tensor]) -> None:
         """Add gradients to the parameters', and put means over these pictures into those over the whole batch."""
         add_gradients(parameters, learned.gradients)
@@ -193,9 +207,12 @@ class SiwTraining:
         with distributed.shared_draws(self.config.batch, part.rows):
             if fakes is None:
                 fakes, _ = self._fakes(part, step, 0 if self.config.share_fakes else 1)
+            seen = fakes.detach()
+            for one in seen.differentiable():
+                one.requires_grad_()
             with self._mixed():
-                loss = self.critics.generator_loss(self.critics.judge(fakes), scalars)
-        return part.learn(loss, self.painted, scalars)
+                loss = self.critics.generator_loss(self.critics.judge(seen), scalars)
+        return part.learn_through(loss, seen.differentiable(), fakes.differentiable(), self.painted, scalars)
 
     def _learn_path_length(self, part: Part, step: int) -> Learned:
         """Gradients of the generator by the path length regularizer."""

@@ -39,6 +39,11 @@ class Seen:
         palettes = None if self.palettes is None else self.palettes.detach()
         return Seen(self.images.detach(), palettes, features, augmented, self.regions)
 
+    def differentiable(self) -> list[Tensor]:
+        """Those that losses are differentiated by; of `detach`'s result, as many in the same order."""
+        found = [self.images, self.palettes, *(self.features or []), self.augmented]
+        return [tensor for tensor in found if tensor is not None]
+
 
 @dataclass(frozen=True)
 class Verdicts:

@@ -1,5 +1,6 @@
 import dataclasses
 import functools
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -85,6 +86,37 @@ def test_divergence_stops_with_the_last_good_state_kept(tiny_training, photos, m
     with pytest.raises(TrainingDiverged, match="step 8"):
         run(config, photos, maps, tmp_path)
     assert [path.name.split("-")[1] for path in (tmp_path / "state").glob("*.pt")] == ["000000004.pt"]
+
+
+def test_which_thread_does_what_changes_no_bit(tiny_training, photos, maps, monkeypatch):
+    """Each thread numbers its operations for itself, and torch goes back through them by their numbers: fakes that one
+    thread has painted, after much else, are judged by another one that is new."""
+    critics = {"kind": "hybrid", "region_weight": 1.0, "region_channels": 8, "palette_weight": 1.0}
+    config = tiny_training(batch=8, generator={"mixing": "input"}, discriminator=critics)
+    labels = ArraySource(np.concatenate((maps, maps[:1])))
+    sources = Sources(ArraySource(photos), {"parsed": ArraySource(maps)}, labels, None)
+
+    def counted_on() -> None:
+        value = torch.zeros(1, requires_grad=True)
+        for _ in range(5000):
+            value = value + 0
+
+    def trained() -> list[torch.Tensor]:
+        training, batches = SiwTraining(config, 0, "cpu"), Batches(config, sources, 0)
+        for step in range(2):
+            training.step(step, batches(step))
+        return list(training.generator.state_dict().values())
+
+    def by_new_threads(_, tasks):
+        for task in tasks:
+            with ThreadPoolExecutor(1) as thread:
+                if task.func.__name__ == "_learn_critics":
+                    thread.submit(counted_on).result()
+                yield thread.submit(task).result()
+
+    plain = trained()
+    monkeypatch.setattr(SiwTraining, "_work_off", by_new_threads)
+    assert all(torch.equal(a, b) for a, b in zip(plain, trained(), strict=True))
 
 
 @pytest.mark.parametrize("share_fakes", [True, False])
