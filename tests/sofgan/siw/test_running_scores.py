@@ -104,6 +104,11 @@ def trained(config, photos, maps, exam, folder, stop_after=-1):
     return siw, rows, {name: path.read_bytes() for name, path in states.kept_beside().items()}
 
 
+def test_a_score_that_is_no_number_is_not_the_best():
+    rows = [{"kimg": at, "running_fd_lite0": score} for at, score in ((1, float("nan")), (2, 3.0), (3, 4.0))]
+    assert best_row(rows)["kimg"] == 2
+
+
 def test_the_best_generator_stays_beside_the_last_whether_stopped_or_not(
     tiny_training, photos, maps, exam, tmp_path, monkeypatch
 ):
