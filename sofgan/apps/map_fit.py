@@ -104,9 +104,8 @@ def fit_head(
     if config.released_steps:
         found = release(sof, found, maps, made, seed, session)
     seen = _in_view(found.fitted[0], labels, found.cameras())
-    found.model.zero_grad(
-        set_to_none=True
-    )  # Of the last step: as large as the field, for as long as that is kept.
+    # The last step's gradients are as large as the field, and would be kept as long.
+    found.model.zero_grad(set_to_none=True)
     own = Sof(found.model, sof.instance_names, sof.rounds, sof.space, sof.poses, sof.intrinsics)
     yaw, pitch = np.degrees(found.views.values[0, :2].detach().cpu().double().numpy()).tolist()
     intrinsics = found.cameras().intrinsics[0].cpu().double().numpy()

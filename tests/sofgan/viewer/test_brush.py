@@ -10,7 +10,6 @@ from sofgan.__main__ import main
 from sofgan.apps import edit
 from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.edited_heads import MARK
-from sofgan.apps.engine import Engine
 from sofgan.errors import InputError
 from sofgan.labels import EYEGLASS, HAIR
 from sofgan.viewer.canvas import SIDE, compose, layout, place_on_map
@@ -18,11 +17,6 @@ from sofgan.viewer.session import MOST_UNDONE, Session, Shot
 from sofgan.viewer.strokes import drawn
 
 SIZE = 64
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.starter()
 
 
 @pytest.fixture

@@ -15,11 +15,6 @@ from sofgan.viewer.session import Session
 from tests.small_models import small_siw, small_sof
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.starter()
-
-
 def test_features_are_those_that_codes_tell(engine):
     found = engine.directions()
     assert {"hair_length", "smile", "open_mouth", "glasses", "hat"} <= set(found)

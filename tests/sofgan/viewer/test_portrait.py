@@ -28,11 +28,6 @@ from tests.photo_fits import DrawnParser, fit_in_few_steps
 SIZE = map_fit.SIZE
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.starter()
-
-
 @pytest.fixture
 def session(engine, monkeypatch):
     monkeypatch.setattr(uploads, "photo_parser", lambda engine: DrawnParser())

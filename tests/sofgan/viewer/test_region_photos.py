@@ -9,7 +9,6 @@ import pytest
 
 from sofgan.__main__ import main
 from sofgan.apps import style_fit
-from sofgan.apps.engine import Engine
 from sofgan.apps.looks import style_text, with_style
 from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, MissingInput
@@ -19,11 +18,6 @@ from sofgan.viewer.scene import Scene
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
 from tests.photo_fits import DrawnParser
-
-
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.starter()
 
 
 @pytest.fixture

@@ -29,11 +29,6 @@ from sofgan.viewer.session import COARSE, Session
 SIZE = 64
 
 
-@pytest.fixture(scope="module")
-def engine() -> Engine:
-    return Engine.starter()
-
-
 class Visitor:
     """A session, and all that it showed and told."""
 
