@@ -47,7 +47,8 @@ starter: setup ## The package's starter model made anew: the demo's models, writ
 	@{ grep -q '^profile: demo' params.yaml && git diff --quiet HEAD -- params.yaml; } || \
 	  { echo "The starter learns from the embedded avatars alone: params.yaml has to be the demo's, as git has it"; exit 1; }
 	@dvc repro train_siw
-	@python -m sofgan.starter.make --models models
+	@python -m sofgan.starter.train_parser
+	@python -m sofgan.starter.make --models models --parser .work/starter/parser.pt
 
 test: setup lint ## Lint, all tests in a process a core, the longest files first, and a rehearsal of every profile.
 	@python -m pytest -n auto --dist loadfile --no-loadscope-reorder

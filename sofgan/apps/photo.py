@@ -21,6 +21,9 @@ from sofgan.photos.checks import inspect
 from sofgan.photos.decoding import PhotoError
 from sofgan.photos.packaged_detector import PackagedDetector
 from sofgan.progress import SILENT, Progress
+from sofgan.starter.files import FOLDER as STARTER_FOLDER
+from sofgan.starter.files import PARSER as STARTER_PARSER
+from sofgan.starter.files import load_starter_parser
 
 PARSER = "parsers/photos.pt"  # in the folder of models
 ALIGNED = 256  # pixels of the aligned photo, of which smaller ones are made
@@ -58,16 +61,21 @@ class AlignedPhoto:
 
 
 def parser_path(engine: Engine) -> Path:
-    """Where the parser of photos lies: beside an engine's models, or in `models` where it has no folder."""
+    """Where the parser of photos lies: with the starter if it is the engine's, else beside the models, or in `models`
+    where they have no folder."""
+    if engine.is_starter:
+        return STARTER_FOLDER / STARTER_PARSER
     return Path(engine.folder or MODELS, PARSER)
 
 
 def photo_parser(engine: Engine) -> FaceParser:
-    """The parser of photos beside an engine's models.
+    """The parser of photos that goes with an engine's models.
 
     Raises:
         MissingInput: it is not there.
     """
+    if engine.is_starter:
+        return load_starter_parser(engine.siw.device)
     path = parser_path(engine)
     if not path.is_file():
         raise MissingInput(

@@ -1,19 +1,64 @@
 """Random changes of labelled photos for training a parser, whole batches at once."""
 
+from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
+from typing import Self
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from sofgan.labels import mirror
+from sofgan.labels import BACKGROUND, CLOTH, mirror
 from sofgan.parsing.config import Augmentation
+
+BLOTS_CONTRAST = 0.7
+MOST_ZOOM = 3.0  # a piece of a photo that becomes scenery is enlarged by 1 to 1 more than this
+NEGATIVE = 0.2  # probability of each of its colours
+
+
+class Drawn:
+    """Tensors, or None, of B photos, drawn on the CPU, so that they are the same on every device."""
+
+    def rows(self, rows: slice) -> Self:
+        """Those of some of the photos."""
+        return self.each(lambda value: value[rows])
+
+    def pinned(self) -> Self:
+        """The same in memory that a GPU reads while both go on."""
+        return self.each(Tensor.pin_memory)
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same on another device."""
+        return self.each(lambda value: value.to(device, non_blocking=True))
+
+    def each(self, function: Callable[[Tensor], Tensor]) -> Self:
+        """The same with a function of each tensor."""
+        found = {}
+        for one in fields(self):
+            value = getattr(self, one.name)
+            if isinstance(value, Drawn):
+                found[one.name] = value.each(function)
+            elif isinstance(value, Tensor):
+                found[one.name] = function(value)
+        return replace(self, **found)
 
 
 @dataclass(frozen=True)
-class Changes:
-    """Changes of each of B photos, drawn on the CPU, so that they are the same on every device. A kind of change that
-    is switched off is None."""
+class Scenery(Drawn):
+    """What stands behind people, and is on their clothes: blots, or a piece of the photo in other colours."""
+
+    blots: Tensor  # (B, 3, S, S)
+    matrix: Tensor  # (B, 2, 3) of `affine_grid`: which piece
+    channels: Tensor  # (B, 3) whole numbers: which of its colours is red, which green, which blue
+    signs: Tensor  # (B, 3, 1, 1): -1 for its negative
+    is_piece: Tensor  # (B, 1, 1, 1) bool
+    behind: Tensor  # (B, 1, 1, 1) bool: it stands there
+    worn: Tensor  # (B, 1, 1, 1): its share of the clothes' colours, 0 of most
+
+
+@dataclass(frozen=True)
+class Changes(Drawn):
+    """Changes of each of B photos. A kind of change that is switched off is None."""
 
     flip: Tensor  # (B,) bool: mirrored
     matrix: Tensor | None  # (B, 2, 3) of `affine_grid`
@@ -24,24 +69,7 @@ class Changes:
     brightness: Tensor | None
     tint: Tensor | None  # (B, 3, 1, 1)
     noise: Tensor | None  # (B, 3, S, S)
-
-    def rows(self, rows: slice) -> "Changes":
-        """Changes of some of the photos."""
-        return self._each(lambda value: value[rows])
-
-    def pinned(self) -> "Changes":
-        """The same in memory that a GPU reads while both go on."""
-        return self._each(Tensor.pin_memory)
-
-    def to(self, device: torch.device | str) -> "Changes":
-        """The same on another device."""
-        return self._each(lambda value: value.to(device, non_blocking=True))
-
-    def _each(self, function) -> "Changes":
-        values = {field.name: getattr(self, field.name) for field in fields(self)}
-        return replace(
-            self, **{name: function(value) for name, value in values.items() if isinstance(value, Tensor)}
-        )
+    scenery: Scenery | None
 
 
 def draw_changes(count: int, size: int, config: Augmentation, generator: torch.Generator) -> Changes:
@@ -69,7 +97,8 @@ def draw_changes(count: int, size: int, config: Augmentation, generator: torch.G
     if config.noise:
         deviation = config.noise * (_uniform(count, 0, 1, generator) < 0.5)
         noise = torch.randn((count, 3, size, size), generator=generator) * deviation.view(-1, 1, 1, 1)
-    return Changes(flip, matrix, blurred, side, *colours, noise)
+    scenery = _draw_scenery(count, size, config.scenery, generator) if config.scenery else None
+    return Changes(flip, matrix, blurred, side, *colours, noise, scenery)
 
 
 def apply_changes(images: Tensor, labels: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:
@@ -83,6 +112,8 @@ def apply_changes(images: Tensor, labels: Tensor, changes: Changes) -> tuple[Ten
     Returns:
         New tensors of the same shapes and types.
     """
+    if changes.scenery is not None:
+        images = _dress(images, labels, changes.scenery)
     images, labels = _move(images, labels, changes)
     if changes.blurred is not None:
         images = _blur(images, changes)
@@ -96,6 +127,53 @@ def apply_changes(images: Tensor, labels: Tensor, changes: Changes) -> tuple[Ten
 def mirror_batch(images: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
     """Photos and maps flipped left to right, with the halves of the nose swapped."""
     return images.flip(-1), mirror(labels)
+
+
+def _draw_scenery(count: int, size: int, probability: float, generator: torch.Generator) -> Scenery:
+    angle, zoom, x, y, is_piece, behind, worn, share = _uniform(8 * count, 0, 1, generator).view(8, count)
+    angle, scale = 2 * torch.pi * angle, 1 / (1 + MOST_ZOOM * zoom)
+    turn = torch.stack([angle.cos(), -angle.sin(), angle.sin(), angle.cos()], 1).view(-1, 2, 2)
+    center = (1 - scale) * (2 * torch.stack([x, y]) - 1)
+    return Scenery(
+        blots=draw_blots(count, size, generator),
+        matrix=torch.cat([turn * scale.view(-1, 1, 1), center.T.unsqueeze(2)], 2),
+        channels=_uniform(3 * count, 0, 1, generator).view(count, 3).argsort(1),
+        signs=1 - 2.0 * (_uniform(3 * count, 0, 1, generator).view(count, 3, 1, 1) < NEGATIVE),
+        is_piece=(is_piece < 0.5).view(-1, 1, 1, 1),
+        behind=(behind < probability).view(-1, 1, 1, 1),
+        worn=((worn < probability) * share).view(-1, 1, 1, 1),
+    )
+
+
+def draw_blots(count: int, size: int, generator: torch.Generator) -> Tensor:
+    """Pictures (B, 3, S, S) in [-1, 1] of blots and checks of all sizes, loud, faint or grey."""
+    picture, side = torch.zeros(count, 3, size, size), 2
+    while side <= size // 2:
+        cells = torch.randn((count, 3, side, side), generator=generator)
+        soft = F.interpolate(cells, (size, size), mode="bilinear", align_corners=False)
+        hard = F.interpolate(cells, (size, size), mode="nearest")
+        is_soft, strength = _uniform(2 * count, 0, 1, generator).view(2, count, 1, 1, 1)
+        picture += torch.where(is_soft < 0.5, soft, hard) * strength**2
+        side *= 2
+    mean = _uniform(3 * count, -1, 1, generator).view(count, 3, 1, 1)
+    grey = picture.mean(1, keepdim=True)
+    saturation = _uniform(count, 0, 1, generator).view(-1, 1, 1, 1)
+    return (mean + BLOTS_CONTRAST * (grey + saturation * (picture - grey))).clamp(-1, 1)
+
+
+def _dress(images: Tensor, labels: Tensor, scenery: Scenery) -> Tensor:
+    """Put scenery behind people, and the same upside down on their clothes; borders stay soft."""
+    grid = F.affine_grid(scenery.matrix, list(images.shape), align_corners=False)
+    piece = F.grid_sample(images, grid, mode="bilinear", padding_mode="reflection", align_corners=False)
+    piece = piece.gather(1, scenery.channels[:, :, None, None].expand_as(piece)) * scenery.signs
+    shown = torch.where(scenery.is_piece, piece, scenery.blots)
+
+    def share(label: int) -> Tensor:
+        mask = (labels == label).unsqueeze(1).to(images.dtype)
+        return F.avg_pool2d(mask, 3, 1, 1, count_include_pad=False)
+
+    behind, worn = share(BACKGROUND) * scenery.behind, share(CLOTH) * scenery.worn
+    return images + behind * (shown - images) + worn * (shown.flip(-2) - images)
 
 
 def _move(images: Tensor, labels: Tensor, changes: Changes) -> tuple[Tensor, Tensor]:

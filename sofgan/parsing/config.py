@@ -30,17 +30,22 @@ class ParserConfig:
         size: side in pixels at which the network sees photos.
         width: channels of `lite_unet` and `unet`; the facexlib networks have their own.
         order: the class order that the network answers in: `17` directly, or one of facexlib's with 19.
+        encoder: how much of `lite_unet`'s encoder learns: all (`tuned`), or its batch norms alone (`norms`), while its
+            convolutions stay ImageNet's. A file then holds no convolutions of it, and a training step needs less time.
     """
 
     arch: Literal["bisenet", "parsenet", "lite_unet", "unet"]
     size: Annotated[int, within(8, 4096)]
     width: Annotated[int, at_least(4)] = 64
     order: Literal["17", "bisenet", "parsenet"] = "17"
+    encoder: Literal["tuned", "norms"] = "tuned"
 
     def __post_init__(self) -> None:
         least = LEAST_SIZES[self.arch]
         if self.size < least:
             raise ValueError(f"size is at least {least} for {self.arch}, not {self.size}")
+        if self.encoder == "norms" and self.arch != "lite_unet":
+            raise ValueError(f"encoder norms is of lite_unet: {self.arch} has no weights from ImageNet")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,6 +60,8 @@ class Augmentation:
         colour: strength of brightness, contrast, saturation and tint changes, 0..1.
         blur: probability of losing detail to a random lower resolution.
         noise: deviation of pixel noise on half of the photos, in units of [-1, 1].
+        scenery: probability that random shapes and colours stand behind the person, and, drawn apart, that such are
+            on the clothes. For portraits that were rendered, whose backgrounds and clothes are fewer than people's.
     """
 
     mirror: Share
@@ -64,6 +71,7 @@ class Augmentation:
     colour: Share
     blur: Share
     noise: Weight
+    scenery: Share = 0.0
 
 
 @dataclasses.dataclass(frozen=True)

@@ -66,11 +66,14 @@ class LiteUnet(nn.Module):
     The encoder gives maps at strides 2 to 32; the decoder adds them, finest last, with 3x3 convolutions of
     `width` channels (half of them at stride 2). A last convolution sees the photo itself beside them and
     answers at full resolution: brows and lips of small photos are a pixel or two thin.
+
+    Args:
+        encoder: what of the encoder learns: `tuned`, all of it, or `norms`, its batch norms alone.
     """
 
     mean, std = _IMAGENET
 
-    def __init__(self, num_classes: int, width: int = 64) -> None:
+    def __init__(self, num_classes: int, width: int = 64, encoder: str = "tuned") -> None:
         super().__init__()
         from sofgan.networks.efficientnet import FrozenLite
 
@@ -82,6 +85,8 @@ class LiteUnet(nn.Module):
         for module in self.modules():
             if isinstance(module, nn.BatchNorm2d):
                 module.momentum = 0.1  # 0.01 would keep ImageNet's statistics through a short training.
+            elif isinstance(module, nn.Conv2d):
+                module.requires_grad_(encoder == "tuned")
         stem_channels = lite.net._conv_stem.out_channels
         sides = [stem_channels, *lite.channels]  # Strides 2, 4, 8, 16, 32.
         widths = [width // 2, width, width, width, width]
@@ -161,8 +166,10 @@ class Unet(nn.Module):
         return x.mean((2, 3))
 
 
-def build_network(arch: str, num_classes: int, width: int) -> nn.Module:
-    """The network of that name; `width` is used by `lite_unet` and `unet`.
+def build_network(arch: str, num_classes: int, width: int, encoder: str = "tuned") -> nn.Module:
+    """The network of that name; `width` is used by `lite_unet` and `unet`, `encoder` by `lite_unet`.
+
+    Parameters that don't require gradients are those of a package, and stay.
 
     Raises:
         ValueError: unknown name.
@@ -172,7 +179,7 @@ def build_network(arch: str, num_classes: int, width: int) -> nn.Module:
     if arch == "parsenet":
         return ParseNetParser(num_classes)
     if arch == "lite_unet":
-        return LiteUnet(num_classes, width)
+        return LiteUnet(num_classes, width, encoder)
     if arch == "unet":
         return Unet(num_classes, width)
     raise ValueError(f"no parser architecture {arch!r}; there are bisenet, parsenet, lite_unet, unet")

@@ -38,7 +38,9 @@ class FaceParser(nn.Module):
         self.config = config
         self.num_classes = NUM_CLASSES if config.order == "17" else len(CLASS_TABLES[config.order])
         # Channels last, as every network here takes a quarter to a third less time that way.
-        self.network = build_network(config.arch, self.num_classes, config.width)
+        self.network = build_network(config.arch, self.num_classes, config.width, config.encoder)
+        # Weights of a package, which don't learn: files do without them.
+        self.given = {name for name, weight in self.named_parameters() if not weight.requires_grad}
         self.network.to(memory_format=torch.channels_last)
         self.register_buffer("mean", torch.tensor(self.network.mean).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(self.network.std).view(1, 3, 1, 1), persistent=False)
@@ -130,14 +132,17 @@ class FaceParser(nn.Module):
 
 def save_parser(path: str | Path, parser: FaceParser) -> None:
     """Write the parser with its configuration."""
-    save_model(path, parser.state_dict(), to_mapping(parser.config))
+    state = {name: value for name, value in parser.state_dict().items() if name not in parser.given}
+    save_model(path, state, to_mapping(parser.config))
 
 
 def load_parser(path: str | Path, device: torch.device | str = "cpu") -> FaceParser:
     """The parser that `save_parser` wrote, ready to parse."""
     state, config = load_model(path, device)
     parser = FaceParser(from_mapping(ParserConfig, config, str(path)))
-    parser.load_state_dict(state)
+    # Weights of a package are those that the parser has: all others must be in the file.
+    given = {name: value for name, value in parser.state_dict().items() if name in parser.given}
+    parser.load_state_dict(given | state)
     return parser.to(device).eval().requires_grad_(False)
 
 

@@ -154,7 +154,7 @@ class ParserTraining:
         """
         if not self.shares:
             self._share(config.batch)
-        parameters, total = list(self.parser.parameters()), 0.0
+        parameters, total = [one for one in self.parser.parameters() if one.requires_grad], 0.0
 
         def task(number: int) -> tuple[float, Tensor, list[Tensor | None]]:
             rows = self.shares[number]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from sofgan.labels import mirror
+from sofgan.labels import BACKGROUND, CLOTH, SKIN, mirror
 from sofgan.parsing.augment import apply_changes, draw_changes, mirror_batch
 from sofgan.parsing.config import Augmentation
 
@@ -91,3 +91,30 @@ def test_photometric_changes_leave_the_map(change):
     config = Augmentation(**{**STILL.__dict__, change: 1.0 if change == "blur" else 0.3})
     changed, same = augment(images, labels, config, _generator())
     assert torch.equal(same, labels) and (changed - images).abs().max() > 0.01
+
+
+def test_scenery_stands_behind_people_and_on_clothes_alone():
+    labels = torch.full((8, 32, 32), SKIN, dtype=torch.uint8)
+    labels[:, :10], labels[:, 22:] = BACKGROUND, CLOTH
+    images = torch.rand(8, 3, 32, 32, generator=_generator()) - 0.5
+    changed, same = augment(images, labels, Augmentation(*(0,) * 7, scenery=1.0), _generator())
+    assert torch.equal(same, labels)
+    assert torch.equal(changed[:, :, 11:21], images[:, :, 11:21])  # Borders are soft by a pixel.
+    behind, worn = changed[:, :, :9], changed[:, :, 23:]
+    assert ((behind - images[:, :, :9]).abs().mean((1, 2, 3)) > 0.05).all()
+    assert ((worn - images[:, :, 23:]).abs().mean((1, 2, 3)) > 0).all()
+    assert (behind.std((2, 3)) > 0.01).all() and (
+        behind.std(0) > 0.01
+    ).all()  # Each photo has its own, with shapes.
+    some = augment(images, labels, Augmentation(*(0,) * 7, scenery=0.5), _generator())[0]
+    shown = (some != images)[:, :, :9].flatten(1).any(1)
+    assert 0 < shown.sum() < 8
+
+
+def test_a_share_of_a_batch_changes_as_it_does_in_the_batch():
+    images, labels = _batch()
+    config = Augmentation(0.5, 0.2, 0.06, 12.0, 0.3, 0.2, 0.03, scenery=0.7)
+    changes = draw_changes(len(images), 32, config, _generator())
+    whole, rows = apply_changes(images, labels, changes), slice(2, 5)
+    part = apply_changes(images[rows], labels[rows], changes.rows(rows))
+    assert torch.equal(part[0], whole[0][rows]) and torch.equal(part[1], whole[1][rows])

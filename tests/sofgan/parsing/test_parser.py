@@ -22,6 +22,7 @@ from sofgan.parsing.parser import (
     pretrained_parser,
     save_parser,
 )
+from sofgan.training import load_model, save_model
 
 TINY = ParserConfig("unet", 32, 4)
 
@@ -133,3 +134,32 @@ def test_the_mirrors_answer_is_turned_back_and_its_sides_are_swapped():
     parser.forward = sides
     plain, averaged = (parser.logits(_images(), 32, mirror=mirror).softmax(1) for mirror in (False, True))
     torch.testing.assert_close(plain, averaged, rtol=1e-4, atol=1e-5)
+
+
+def test_files_leave_out_weights_of_a_package(tmp_path):
+    """Where batch norms alone learn, a parser's file has no convolutions of the encoder, and is the same parser."""
+    torch.manual_seed(0)
+    sizes, images = {}, _images(1, 64)
+    for encoder in ("tuned", "norms"):
+        parser = FaceParser(ParserConfig("lite_unet", 64, 8, encoder=encoder)).eval()
+        with torch.no_grad():
+            for weight in parser.parameters():
+                if weight.requires_grad:
+                    weight.mul_(1.1)
+            expected = parser(images)[0]
+        save_parser(path := tmp_path / f"{encoder}.pt", parser)
+        sizes[encoder] = path.stat().st_size
+        loaded = load_parser(path)
+        assert loaded.config.encoder == encoder
+        torch.testing.assert_close(loaded(images)[0], expected, rtol=0, atol=0)
+    assert sizes["norms"] < 0.2 * sizes["tuned"]
+    state, config = load_model(tmp_path / "norms.pt")
+    for name in ("network.head.weight", "network.stem.1.running_mean"):
+        save_model(tmp_path / "short.pt", {key: value for key, value in state.items() if key != name}, config)
+        with pytest.raises(RuntimeError, match=name):
+            load_parser(tmp_path / "short.pt")
+
+
+def test_only_a_pretrained_encoder_can_stay():
+    with pytest.raises(ValueError, match="encoder norms is of lite_unet"):
+        ParserConfig("unet", 64, 8, encoder="norms")

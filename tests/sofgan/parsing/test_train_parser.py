@@ -151,6 +151,18 @@ def test_it_learns_what_colours_tell(store):
     assert trained.confusion.counts.sum() == 5 * 32 * 32
 
 
+def test_convolutions_of_the_encoder_stay_where_norms_alone_learn(store, tmp_path):
+    parser = ParserConfig("lite_unet", 32, 8, encoder="norms")
+    config = dataclasses.replace(CONFIG, parser=parser, batch=8, steps=3, score_every_steps=3)
+    trained = train_parser(splits_of(store, 32), config, seed=0).parser.network
+    start = ParserTraining.start(config, 0, "cpu").parser.network
+    stays = {"stem.0.weight"} | {f"blocks.{i}._project_conv.weight" for i in range(len(start.blocks))}
+    before = dict(start.state_dict())
+    same = {name for name, value in trained.state_dict().items() if torch.equal(value, before[name])}
+    assert stays <= same
+    assert not same & {"stem.1.weight", "stem.1.running_mean", "laterals.0.weight", "head.weight"}
+
+
 def test_it_stops_early_and_keeps_the_best(store):
     config = dataclasses.replace(CONFIG, steps=40, learning_rate=0.0, score_every_steps=2, patience=2)
     trained = train_parser(splits_of(store, 32), config, seed=0)

@@ -1,6 +1,7 @@
 """The starter: 8 bits lose little, its files are as its card says, it shows heads and is used where no model is."""
 
 import shutil
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -11,12 +12,23 @@ from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import read_json
+from sofgan.images import to_network_range
 from sofgan.labels import CLOTH, EYE, HAIR, NECK, SKIN
+from sofgan.parsing.parser import load_parser, save_parser
+from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.seeds import torch_generator
 from sofgan.siw.model import save_siw
 from sofgan.sof.sof import save_sof
-from sofgan.starter import make
-from sofgan.starter.files import CARD, FIELD, FOLDER, PAINTER, load_starter
+from sofgan.starter import make, train_parser
+from sofgan.starter.files import (
+    CARD,
+    FIELD,
+    FOLDER,
+    PAINTER,
+    PARSER,
+    load_starter,
+    load_starter_parser,
+)
 from sofgan.starter.quantize import HIGHEST, quantized, restored, row_shape
 from sofgan.training import load_model, save_model
 
@@ -49,9 +61,11 @@ def test_small_and_whole_arrays_stay_as_they_are():
 
 def test_the_files_are_small_and_their_losses_are_told():
     card = read_json(FOLDER / CARD)
-    assert card["bytes"] == {name: (FOLDER / name).stat().st_size for name in (FIELD, PAINTER)}
+    assert card["bytes"] == {name: (FOLDER / name).stat().st_size for name in (FIELD, PAINTER, PARSER)}
     assert sum(card["bytes"].values()) < make.LIMIT
-    assert card["figures"]["painter_psnr_db"] > 40 and card["figures"]["map_agreement"] > 0.995
+    figures = card["figures"]
+    assert figures["painter_psnr_db"] > 40 and figures["map_agreement"] > 0.995
+    assert figures["parser_agreement"] > 0.99 and figures["parser_held_out_miou"] > 0.6
 
 
 def test_it_shows_heads(engine):
@@ -67,43 +81,92 @@ def test_it_shows_heads(engine):
         assert pictures[0].std() > 20 and np.abs(pictures[0] - pictures[1]).mean() > 8
 
 
-def test_other_files_are_refused(tmp_path):
+@pytest.mark.parametrize(("name", "load"), [(PAINTER, load_starter), (PARSER, load_starter_parser)])
+def test_other_files_are_refused(tmp_path, name, load):
     shutil.copytree(FOLDER, tmp_path / "starter")
-    content = bytearray((tmp_path / "starter" / PAINTER).read_bytes())
+    content = bytearray((tmp_path / "starter" / name).read_bytes())
     content[5000] ^= 1
-    (tmp_path / "starter" / PAINTER).write_bytes(content)
-    with pytest.raises(InputError, match="painter.pt is not the starter's file"):
-        load_starter(folder=tmp_path / "starter")
+    (tmp_path / "starter" / name).write_bytes(content)
+    with pytest.raises(InputError, match=f"{name} is not the starter's file"):
+        load(folder=tmp_path / "starter")
 
 
 def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
     monkeypatch.setattr(make, "HEADS", 3)
-    tmp_path = tmp_path / "models"
+    out, tmp_path = tmp_path / "out", tmp_path / "models"
     tmp_path.mkdir()
     save_sof(tmp_path / "sof_inverted.pt", engine.sof)
     save_siw(tmp_path / "siw.pt", engine.siw)
     known = tmp_path.parent / "data/raw/scans/avatars-000/avatars.json"
     known.parent.mkdir(parents=True)
     known.write_text('{"avatar_0000": {"hat": "cap"}}')
-    assert make.main(["--models", str(tmp_path), "--out", str(tmp_path / "out")]) == 0
-    assert (tmp_path / "out/scans/avatars-000/avatars.json").read_text() == known.read_text()
-    figures = read_json(tmp_path / "out" / CARD)["figures"]
+    # All that the folder lacks has to be made.
+    assert make.main(["--models", str(tmp_path), "--out", str(out)]) == 1 and not out.exists()
+    assert "has no parser.pt" in capsys.readouterr().err
+    save_parser(tmp_path / "parser.pt", load_starter_parser())
+    (tmp_path / "parser.json").write_text('{"held_out_miou": 0.7}')
+    words = ["--models", str(tmp_path), "--parser", str(tmp_path / "parser.pt"), "--out", str(out)]
+    assert make.main(words) == 0
+    assert (out / "scans/avatars-000/avatars.json").read_text() == known.read_text()
+    figures = read_json(out / CARD)["figures"]
+    assert figures["parser_agreement"] > 0.999 and figures["parser_held_out_miou"] == 0.7
     # 8 bits already: nothing is lost.
     assert figures["map_agreement"] > 0.999 and figures["painter_psnr_db"] > 55
     assert "painter_psnr_db" in capsys.readouterr().out
-    again = load_starter(folder=tmp_path / "out")
+    again = load_starter(folder=out)
     assert torch.allclose(again.sof.codes, engine.sof.codes, rtol=1e-5)
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
-    assert before.keys() == {FIELD, PAINTER, CARD}
+    before = {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    assert before.keys() == {FIELD, PAINTER, PARSER, CARD}
     state, config = load_model(tmp_path / "sof_inverted.pt")  # Another field, of which nothing must be left.
     next(value for value in state.values() if value.is_floating_point()).add_(1)
     save_model(tmp_path / "sof_inverted.pt", state, config)
     with pytest.raises(InputError, match="1000 at most"):
-        make.make(tmp_path, tmp_path / "out", limit=1000)
-    (tmp_path / "siw.pt").unlink()
+        make.make(out, tmp_path, limit=1000)
+    (tmp_path / "siw.pt").rename(tmp_path / "other.pt")
     with pytest.raises(MissingInput):
-        make.make(tmp_path, tmp_path / "out")
-    assert before == {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir() if path.is_file()}
+        make.make(out, tmp_path)
+    assert before == {path.name: path.read_bytes() for path in out.iterdir() if path.is_file()}
+    # What is not asked for stays, with what is known of it.
+    (tmp_path / "other.pt").rename(tmp_path / "siw.pt")
+    old, card = read_json(out / CARD), make.make(out, tmp_path)
+    assert (out / PARSER).read_bytes() == before[PARSER] and (out / FIELD).read_bytes() != before[FIELD]
+    assert {key for key in old["sha256"] if old["sha256"][key] != card["sha256"][key]} == {FIELD}
+    assert card["figures"]["parser_held_out_miou"] == 0.7 and load_starter(folder=out)
+
+
+def test_the_parser_is_learned_from_rendered_portraits(tmp_path):
+    small = train_parser.RECIPE
+    training = replace(
+        small.training,
+        parser=replace(small.training.parser, size=32, width=8),
+        steps=2,
+        batch=4,
+        score_every_steps=1,
+        checkpoint_every_steps=1,
+    )
+    portraits = replace(small.portraits, celebamask_photos=6, photos_per_identity=1, size_px=64)
+    selection = replace(small.selection, held_out_share=0.2, validation_share=0.2)
+    recipe = train_parser.Recipe(portraits, selection, training)
+    path = train_parser.train(tmp_path, recipe)
+    learned = load_parser(path)
+    assert learned.config.encoder == "norms" and path.stat().st_size < 1e6
+    assert set(read_json(path.with_suffix(".json"))) == {"held_out_miou", "held_out_photos"}
+    content = path.read_bytes()
+    path.unlink()
+    assert train_parser.train(tmp_path, recipe) == path and path.read_bytes() == content
+
+
+def test_its_parser_sees_faces_of_people_that_it_never_saw(engine):
+    """Of avatars that the starter paints: no photograph is in this repository."""
+    parser, camera = load_starter_parser(), engine.camera(0, 0, 128)
+    confusion = ConfusionMatrix()
+    for seed in range(6):
+        labels = engine.view(engine.head(seed), camera).labels
+        picture = engine.paint(labels, engine.look(seed))
+        confusion.update(parser.parse(to_network_range(picture[None]), 128)[0], labels)
+    ious = confusion.per_class()
+    assert min(ious[name] for name in ("skin", "hair", "background")) > 0.6
+    assert min(ious[name] for name in ("eye", "r_nose", "l_lip")) > 0.3
 
 
 def test_what_is_lost_is_measured(engine, monkeypatch):
@@ -133,6 +196,7 @@ def test_verbs_use_it_and_say_so(workdir, capsys):
     assert main(words) == 0
     told = capsys.readouterr().err
     assert told.count("\n") == 1 and "the starter model of the package" in told and "no siw.pt" in told
-    assert read_record("heads.png")["models"] == read_json(FOLDER / CARD)["sha256"]
+    digests = read_json(FOLDER / CARD)["sha256"]
+    assert read_record("heads.png")["models"] == {name: digests[name] for name in (FIELD, PAINTER)}
     assert main(["replay", "heads.png", "--models", "starter", "--threads", "1"]) == 0
     assert capsys.readouterr().err == ""
