@@ -61,7 +61,7 @@ from sofgan.runtime import use_gpu
 from sofgan.seeds import torch_generator
 from sofgan.siw import generator as generator_module
 from sofgan.siw import operators, styled_conv
-from sofgan.siw.condition_views import draw_view, sample_heads, training_reference
+from sofgan.siw.condition_views import HeadSampling, draw_view, sample_heads, training_reference
 from sofgan.siw.encoder import StyledEncoder
 from sofgan.siw.mixing import one_hot
 from sofgan.siw.model import Siw, load_siw, to_uint8
@@ -286,7 +286,7 @@ def main(arguments) -> None:
     sampling = harness.block("sample_conditions").sampling
     reference = training_reference(sof) if sampling.judged else None
     stream = torch_generator(seed, "benchmark", "orbits")
-    codes = sample_heads(sof, reference, arguments.heads, stream, **sampling.keywords())
+    codes = sample_heads(sof, HeadSampling(sampling.sampling(), reference), arguments.heads, stream)
     harness.tell(f"orbits of {len(codes)} heads")
     work = Measurement(
         siw, render_orbits(sof, codes, siw, yaws), wide_orbit_maps(sof, codes, siw, yaws),
