@@ -147,7 +147,10 @@ def from_text(sof: Sof, text: str) -> Tensor:
     scales = np.frombuffer(content, np.float32, channels, FINGERPRINT + size).reshape(-1, 1, 1)
     numbers = np.frombuffer(content, np.int8, offset=FINGERPRINT + size + 4 * channels)
     addition = _restored(numbers.reshape(channels, *side), scales)
-    return edited(torch.from_numpy(code.copy()), addition).to(sof.device)
+    head = edited(torch.from_numpy(code.copy()), addition)
+    if not head.isfinite().all():
+        raise InputError("the edited head is damaged")
+    return head.to(sof.device)
 
 
 def _fingerprint(sof: Sof) -> bytes:

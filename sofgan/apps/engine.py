@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short_repr
 
 import numpy as np
 import torch
@@ -50,6 +51,7 @@ MODELS, STARTER = "models", "starter"  # where models are looked for; what stand
 SCANS = "data/raw/scans"  # beside the folder of models: what is known of avatars
 LEAST_RELIABILITY = 0.3  # of a direction, from 0, chance, to 1
 HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
+MOST_DIGITS = 15  # of a seed
 HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
 
 
@@ -171,15 +173,15 @@ class Engine:
         text = str(name)
         if text.startswith(edited_heads.MARK):
             code = edited_heads.from_text(self.sof, text)
-        elif text.isdecimal():
+        elif text.isdecimal() and len(text) <= MOST_DIGITS:
             code = sample_codes(self.sof, 1, torch_generator(int(text), "apps", "head"))[0]
         elif text in self.sof.instance_names:
             code = self.sof.codes[self.sof.instance_names.index(text)]
         else:
             some = ", ".join(self.sof.instance_names[:3])
             raise InputError(
-                f"{text!r} is neither a seed, a whole number from 0, nor one of the field's "
-                f"{len(self.sof.instance_names)} heads, such as {some}"
+                f"{short_repr(text)} is neither a seed, a whole number of {MOST_DIGITS} digits at most, nor one of the "
+                f"field's {len(self.sof.instance_names)} heads, such as {some}"
             )
         return edited_heads.blend(self.sof.codes.mean(0), code, psi)
 

@@ -58,8 +58,17 @@ class AlignedPhoto:
 
 
 def parser_path(engine: Engine) -> Path:
-    """Where the parser of photos lies: beside an engine's models, or in `models` where it has no folder."""
-    return Path(engine.folder or MODELS, PARSER)
+    """Where the parser of photos lies: beside an engine's models, or in `models` where it has no folder.
+
+    Raises:
+        MissingInput: it is not there.
+    """
+    path = Path(engine.folder or MODELS, PARSER)
+    if not path.is_file():
+        raise MissingInput(
+            f"no parser at {path}: `make demo` or `dvc repro` makes it; --models names another folder"
+        )
+    return path
 
 
 def photo_parser(engine: Engine) -> FaceParser:
@@ -68,12 +77,16 @@ def photo_parser(engine: Engine) -> FaceParser:
     Raises:
         MissingInput: it is not there.
     """
-    path = parser_path(engine)
-    if not path.is_file():
-        raise MissingInput(
-            f"no parser at {path}: `make demo` or `dvc repro` makes it; --models names another folder"
-        )
-    return load_parser(path, engine.siw.device)
+    return load_parser(parser_path(engine), engine.siw.device)
+
+
+def model_digests(engine: Engine, of_photos: bool) -> dict[str, str]:
+    """sha256 of the files of models that a result depends on, by name: of what is made of photos their parser's too.
+
+    Raises:
+        MissingInput: the parser is not there.
+    """
+    return engine.digests | ({PARSER: sha256_file(parser_path(engine))} if of_photos else {})
 
 
 def read_photo(path: str | Path, parser: FaceParser) -> AlignedPhoto:

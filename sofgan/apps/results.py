@@ -6,6 +6,7 @@ import struct
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -150,10 +151,11 @@ def _record_text(content: bytes, suffix: str) -> str:
         return image.getexif()[EXIF_DESCRIPTION] if suffix == ".webp" else image.info[KEY]
 
 
-def record_of(verb: str, arguments: dict, engine: Engine) -> dict:
-    """Record of how a result is made: version and commit, the verb and what it was asked for, the models' sha256, the
-    camera."""
-    made_by = {"verb": verb, "arguments": arguments, "models": engine.digests}
+def record_of(verb: str, arguments: dict, engine: Engine, digests: Mapping[str, str] | None = None) -> dict:
+    """Record of how a result is made: version and commit, the verb and what it was asked for, the sha256 of the models
+    (the engine's, where no `digests` are given), the camera."""
+    digests = engine.digests if digests is None else digests
+    made_by = {"verb": verb, "arguments": arguments, "models": dict(digests)}
     return version() | made_by | {"camera": engine.framing.to_mapping()}
 
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.volume_picture import volume_picture
-from sofgan.commands import common
+from sofgan.commands import common, kinds
 from sofgan.progress import Progress
 
 
@@ -15,11 +15,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     common.add_head(parser)
     parser.add_argument(
-        "--head-psi", type=common.number, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
+        "--head-psi", type=kinds.psi, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
     )
-    parser.add_argument("--yaw", type=common.number, default=30.0, help="degrees")
-    parser.add_argument("--pitch", type=common.number, default=6.0, help="degrees")
-    parser.add_argument("--size", type=common.count, default=160, help="pixels of a tile")
+    parser.add_argument("--yaw", type=kinds.degrees, default=30.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.degrees, default=6.0, help="degrees")
+    parser.add_argument("--size", type=kinds.pixels, default=160, help="pixels of a tile")
     common.add_models(parser, "volume.png")
 
 

@@ -116,7 +116,7 @@ def test_a_replay_with_other_models_is_refused(models, workdir, capsys):
     torch.save(state, others / "siw.pt")
     (workdir / "again.png").unlink()
     assert run(*run_on) == 1 and not (workdir / "again.png").exists()
-    assert "made with another siw.pt than" in capsys.readouterr().err
+    assert "made with another 'siw.pt' than" in capsys.readouterr().err
 
 
 def test_a_result_that_can_not_be_written_is_told(models, workdir, capsys, monkeypatch):
@@ -139,26 +139,31 @@ def viewed(**more) -> dict:
     [
         ([], "no verb, arguments"),
         ({"verb": "volume"}, "no verb, arguments"),
-        ({"verb": "volume", "arguments": {}}, "another version made it"),
+        ({"verb": "volume", "arguments": {"heads": "1"}}, "has 'heads': another version made it"),
         (
             {"verb": "view", "arguments": {"scene": {"heads": "1"}, "kind": "picture"}},
-            "no scene of this version has heads",
+            "no scene of this version has 'heads'",
         ),
         (
             {"verb": "view", "arguments": {"scene": {"yaw": "far"}, "kind": "picture"}},
             "yaw of a scene is no 'far'",
         ),
         ({"verb": "view", "arguments": {"scene": {}, "kind": "song"}}, "not 'song'"),
-        ({"verb": "view", "arguments": {"scene": {}, "kind": ["picture"]}}, "not ['picture']"),
-        (viewed(scene=[]), "a scene is a table of its values, not []"),
+        (
+            {"verb": "view", "arguments": {"scene": {}, "kind": ["picture"]}},
+            "kind of the record in other.png can't be ['picture']",
+        ),
+        (viewed(scene=[]), "scene of the record in other.png can't be []"),
         (viewed(scene={"yaw": float("nan")}), "yaw of a scene is no nan"),
         (viewed(scene={"look": True}), "look of a scene is no True"),
         (viewed(scene={"regions": {"hair": [1]}}), "regions of a scene is no [1]"),
         (viewed(scene={"features": {"smile": "x"}}), "features of a scene is no 'x'"),
         (viewed(scene={"photo_look": True}), "fitted to a photo"),
-        (viewed(size="x"), "not 'x'"),
+        (viewed(size="x"), "size of the record in other.png can't be 'x'"),
         (viewed(size=0), "not 0"),
-        (viewed(kind="film", views="ab"), "yaw, pitch and zoom of each"),
+        (viewed(kind="film", views="ab"), "views of the record in other.png can't be 'ab'"),
+        (viewed(kind="film", views=[[0, 0, 0]]), "yaw, pitch and zoom of each"),
+        (viewed(scene={"zoom": 1e9}), "zoom of a scene is no 1000000000.0"),
     ],
 )
 def test_a_record_of_others_is_told(models, workdir, capsys, record, told):
