@@ -9,13 +9,11 @@ import numpy as np
 from sofgan.config import read_yaml
 from sofgan.errors import InputError
 
-YAWS, PITCHES, ZOOMS = (
-    (-90.0, 90.0),
-    (-40.0, 50.0),
-    (0.5, 3.0),
-)  # as far as a visitor's camera goes; degrees, factor
-# Of keyframes: degrees, and a factor within which there still is a head in the picture.
-LIMITS = {"yaw": (-360.0, 360.0), "pitch": (-360.0, 360.0), "zoom": (0.1, 10.0)}
+# As far as a visitor's camera goes: degrees, and a factor.
+YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)
+# Of angles: degrees, of which a camera that stands upright has fewer than 90 up or down; and a factor within which a
+# head still is in the picture.
+LIMITS = {"yaw": (-360.0, 360.0), "pitch": (-85.0, 85.0), "zoom": (0.1, 10.0)}
 MOST_BYTES, MOST_KEYFRAMES = 1_000_000, 1000
 
 
@@ -107,4 +105,6 @@ def through(keyframes: list[Angle], frames: int) -> list[Angle]:
     path = p[1] + 0.5 * t * (
         p[2] - p[0] + t * (2 * p[0] - 5 * p[1] + 4 * p[2] - p[3] + t * (3 * (p[1] - p[2]) + p[3] - p[0]))
     )
+    for column, name in ((1, "pitch"), (2, "zoom")):  # It swings beyond keyframes that lie far apart.
+        path[:, column] = path[:, column].clip(*LIMITS[name])
     return [Angle(*map(float, row)) for row in path]

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sofgan.apps.engine import MODELS, Engine
+from sofgan.apps.engine import MODELS, Engine, loaded
 from sofgan.apps.looks import Look
 from sofgan.apps.map_fit import SIZE
 from sofgan.apps.style_fit import STEPS, fit_look
@@ -77,7 +77,7 @@ def photo_parser(engine: Engine) -> FaceParser:
     Raises:
         MissingInput: it is not there.
     """
-    return load_parser(parser_path(engine), engine.siw.device)
+    return loaded(load_parser, parser_path(engine), engine.siw.device)
 
 
 def model_digests(engine: Engine, of_photos: bool) -> dict[str, str]:

@@ -9,7 +9,7 @@ from pathlib import Path
 from sofgan import runtime
 from sofgan.apps.engine import MODELS, Engine
 from sofgan.apps.photo import AlignedPhoto, model_digests
-from sofgan.apps.results import Result, encode, record_of
+from sofgan.apps.results import Result, check_ending, encode, record_of
 from sofgan.commands import kinds
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
@@ -100,13 +100,14 @@ def asked_of(engine: Engine, arguments: argparse.Namespace) -> dict:
     return record_of(arguments.verb, asked, engine, model_digests(engine, PHOTOS in asked))
 
 
-def finish(make: Make, arguments: argparse.Namespace) -> None:
-    """Make a verb's result and write it, with its record.
+def finish(make: Make, endings: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Make a verb's result, of a kind whose files have these endings, and write it with its record.
 
     Raises:
-        InputError: the file's ending is of another kind of result, or it can't be written there.
+        InputError: the file has another ending, or can't be written there.
     """
     check_out(arguments.out)
+    check_ending(suffix_of(arguments.out), endings)  # now, not after minutes
     engine = engine_of(arguments)
     content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), asked_of(engine, arguments))
     write(arguments.out, content)

@@ -35,7 +35,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     common.add_head(parser)
     parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees, of the map's camera")
-    parser.add_argument("--pitch", type=kinds.degrees, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
     parser.add_argument("--look", type=kinds.whole, default=0, help="seed of the look that is painted")
     parser.add_argument("--seed", type=kinds.whole, default=0, help="of what the fit draws")
     common.add_size(parser)
@@ -87,8 +87,6 @@ def run(arguments: argparse.Namespace) -> None:
     """
     path = arguments.map
     arguments.map = path.name  # as records hold it, and the map itself
-    if not arguments.start and common.suffix_of(arguments.out) not in PICTURES:
-        raise InputError(f"--out {arguments.out} has to end in .png")  # now, not after the head was found
     if arguments.start:
         if path.is_file():
             raise InputError(
@@ -101,6 +99,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     else:
         arguments.wanted = packed(read_map(path.read_bytes(), arguments.size))
-    common.finish(make, arguments)
+    common.finish(make, PICTURES, arguments)
     if not arguments.start:
         print(SHEET)

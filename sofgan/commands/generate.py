@@ -6,6 +6,7 @@ from functools import partial
 import numpy as np
 
 from sofgan.apps.engine import Engine
+from sofgan.apps.results import PICTURES
 from sofgan.commands import common, kinds
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
@@ -19,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--looks", type=kinds.columns, default=6, help="columns, each look on all heads")
     parser.add_argument("--look-seed", type=kinds.whole, default=0, help="of the first look")
     parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees")
-    parser.add_argument("--pitch", type=kinds.degrees, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
     parser.add_argument("--maps", action="store_true", help="a first column of label maps")
     common.add_size(parser)
     common.add_psi(parser)
@@ -40,4 +41,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     return grid
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, PICTURES)

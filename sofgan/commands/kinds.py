@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from pathlib import Path
 
+from sofgan.apps.camera_paths import LIMITS
 from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import MOST_DIGITS
 from sofgan.apps.results import FILMS, MESHES, PICTURES, read_record
@@ -79,10 +80,28 @@ def psi(text: str) -> float:
 
 def degrees(text: str) -> float:
     """An angle, as an argument."""
+    return _within(text, *LIMITS["yaw"])
+
+
+def pitch(text: str) -> float:
+    """An angle up or down, as an argument."""
+    return _within(text, *LIMITS["pitch"])
+
+
+def _within(text: str, low: float, high: float) -> float:
     found = number(text)
-    if abs(found) > 360:
-        raise argparse.ArgumentTypeError(f"{text} is not within -360 and 360 degrees")
+    if not low <= found <= high:
+        raise argparse.ArgumentTypeError(f"{text} is not within {low:g} and {high:g} degrees")
     return found
+
+
+def text(words: str) -> str:
+    """Words, as an argument: none of bytes that are no text."""
+    try:
+        words.encode()
+    except UnicodeEncodeError as error:
+        raise argparse.ArgumentTypeError(f"{words!r} is no text in UTF-8") from error
+    return words
 
 
 def head(text: str) -> str:

@@ -6,6 +6,7 @@ from functools import partial
 from sofgan.apps.engine import Engine
 from sofgan.apps.mesh import HeadMesh, extract_mesh
 from sofgan.apps.painted_mesh import painted_mesh
+from sofgan.apps.results import MESHES
 from sofgan.commands import common, kinds
 from sofgan.progress import Progress
 
@@ -30,4 +31,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> H
     return extract_mesh(engine.sof, engine.prepared(code), arguments.cells)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, MESHES)

@@ -8,7 +8,7 @@ import torch
 
 from sofgan.apps.edited_heads import blend
 from sofgan.apps.engine import Engine
-from sofgan.apps.results import Film
+from sofgan.apps.results import FILMS, Film
 from sofgan.commands import common, kinds
 from sofgan.errors import InputError
 from sofgan.progress import Progress
@@ -61,4 +61,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
     return Film(engine.pictures(scenes, progress), arguments.fps)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, FILMS)

@@ -7,7 +7,7 @@ import numpy as np
 
 from sofgan.apps import camera_paths
 from sofgan.apps.engine import Engine
-from sofgan.apps.results import Film
+from sofgan.apps.results import FILMS, Film
 from sofgan.commands import common, kinds
 from sofgan.labels import colorize, resize
 from sofgan.progress import Progress
@@ -27,7 +27,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--yaw", type=kinds.degrees, default=40.0, help="degrees to either side")
     parser.add_argument(
-        "--pitch", type=kinds.degrees, default=8.0, help="degrees: height of an orbit, half of a spiral's"
+        "--pitch", type=kinds.pitch, default=8.0, help="degrees: height of an orbit, half of a spiral's"
     )
     parser.add_argument("--frames", type=kinds.frames, default=48)
     parser.add_argument("--fps", type=kinds.fps, default=24, help="frames a second")
@@ -61,4 +61,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
     return Film(np.concatenate(columns, 2), arguments.fps)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, FILMS)

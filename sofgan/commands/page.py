@@ -7,7 +7,7 @@ from pathlib import Path
 from sofgan.apps.engine import Engine
 from sofgan.apps.photo import photo_parser, read_photo
 from sofgan.apps.photo_head import PHOTO, fit_photo
-from sofgan.apps.results import Page
+from sofgan.apps.results import PAGES, Page
 from sofgan.commands import common, kinds
 from sofgan.page.build import Content, build
 from sofgan.progress import Progress
@@ -34,7 +34,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--looks", type=kinds.up_to(MOST_LOOKS), default=100, help="how many looks it carries: seeds from 0"
     )
     parser.add_argument("--look", type=kinds.whole, default=0, help="seed of the look that it opens with")
-    parser.add_argument("--title", default=Content.title, help=f"of the page ({Content.title})")
+    parser.add_argument(
+        "--title", type=kinds.text, default=Content.title, help=f"of the page ({Content.title})"
+    )
     common.add_size(parser)
     common.add_psi(parser)
     common.add_models(parser, "page.html")
@@ -60,4 +62,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> P
     return build(engine, content, progress)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, PAGES)

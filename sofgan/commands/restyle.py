@@ -9,6 +9,7 @@ import numpy as np
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import region_index
 from sofgan.apps.photo import photo_look, photo_parser, read_photo
+from sofgan.apps.results import PICTURES
 from sofgan.apps.settle import settle
 from sofgan.apps.style_fit import region_colors
 from sofgan.commands import common, kinds
@@ -37,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a column each, after the look itself; joined with +: several at once (hair+brow)",
     )  # fmt: skip
     parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees")
-    parser.add_argument("--pitch", type=kinds.degrees, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
     common.add_size(parser)
     common.add_psi(parser)
     common.add_models(parser, "restyled.png")
@@ -82,4 +83,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     return sheet(np.concatenate([first[:, None], rows], 1).reshape(-1, *pictures.shape[1:]), len(columns) + 3)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, PICTURES)

@@ -145,6 +145,8 @@ def check_free(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except (TypeError, UnicodeError) as error:  # of a name that can't be sent to a server of names
+            raise InputError(f"{host!r} is no host's name") from error
         except OSError as error:
             name = "host" if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL else "port"
             raise InputError(

@@ -524,6 +524,7 @@ def test_no_visitor_can_make_it_public(viewer, monkeypatch):
     [
         ("127.0.0.1", 70_000, "a port is a number up to 65535, not 70000"),
         ("203.0.113.1", 8080, "another --host"),  # of no machine: it stands in documents
+        ("\udcff", 8080, "is no host's name"),
     ],
 )
 def test_what_is_no_address_is_told(host, port, told):
