@@ -40,7 +40,7 @@ $(READY): pyproject.toml constraints.txt
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-view: setup ## A page on http://127.0.0.1:8080 in which heads are turned and restyled; needs no training.
+view: setup ## A page on this machine (127.0.0.1) in which heads are turned and restyled; needs no training.
 	@python -m pipelines view
 
 starter: setup ## The package's starter model made anew: the demo's models, written small to sofgan/starter.

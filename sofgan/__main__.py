@@ -2,15 +2,33 @@
 
 import argparse
 import importlib
+import io
+import os
 import sys
 
 from sofgan.commands import VERBS
-from sofgan.errors import in_a_sentence
+from sofgan.errors import InputError, in_a_sentence
+
+STOPPED, CUT = 130, 141  # exit statuses, as shells have them for SIGINT and SIGPIPE
 
 
 def main(words: list[str] | None = None) -> int:
     """Run a verb; returns the exit status: 1 where an input can't be used, which a sentence tells."""
     words = sys.argv[1:] if words is None else words
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # A file's name may be of bytes that are no text.
+    try:
+        return in_a_sentence(lambda: _run(words))
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return STOPPED
+    except BrokenPipeError:  # Of `| head`: what is still to be flushed goes nowhere.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return CUT
+
+
+def _run(words: list[str]) -> None:
     parser = argparse.ArgumentParser(prog="sofgan", description="Use trained models.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, text) in VERBS.items():
@@ -19,8 +37,16 @@ def main(words: list[str] | None = None) -> int:
             verb = importlib.import_module(module)
             verb.add_arguments(added)
             added.set_defaults(run=verb.run)
-    arguments = parser.parse_args(words)
-    return in_a_sentence(lambda: arguments.run(arguments))
+    try:
+        arguments = parser.parse_args(words)
+        arguments.run(arguments)
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        if error.filename is None:
+            raise
+        # A name that is too long, a folder that may not be looked into: of any of the paths that were named.
+        raise InputError(f"{os.fsdecode(error.filename)} can't be used: {error.strerror or error}") from error
 
 
 if __name__ == "__main__":

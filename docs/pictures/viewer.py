@@ -70,7 +70,7 @@ def take(models: str, out: Path, photo: Path | None = None) -> None:
             name = "viewer_restyled"
             page.session.change(head=HEAD, look=LOOK)
             page.follow()
-            page.controls["region"].value = REGION
+            page.regions.region.value = REGION
             page.look_from(*ANGLES)
             button = driver.find_element("xpath", "//button[normalize-space(.)='Next style']")
             driver.execute_script("arguments[0].click()", button)

@@ -91,6 +91,8 @@ def unpacked(text: str) -> np.ndarray:
     """
     try:
         with Image.open(io.BytesIO(base64.b64decode(text, validate=True)), formats=["PNG"]) as image:
+            if max(image.size) > SIDES[1]:
+                raise InputError(f"a label map has sides of {SIDES[1]} pixels at most")
             labels = np.array(image)
     except Exception as error:  # PIL's readers raise anything at damaged input.
         raise InputError("the record's label map is damaged") from error

@@ -2,25 +2,42 @@
 
 A code alone moves a whole head: long hair comes with the faces of those who have it. What is added to the planes is as
 fine as the sets of planes that a code mixes, and so changes one place and leaves all others alone. Such a tensor goes
-wherever a code goes; `representation` is what the field makes of it.
+wherever a code goes; `representation` is what the field makes of it. So it is a head of the field that it was found in,
+and of no other: one that has learned a photo makes another head of the same numbers. Camera, shoulders and painter show
+it, but it doesn't depend on them.
 """
 
 import base64
 import hashlib
+import json
 import zlib
+from typing import NamedTuple
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from sofgan.config import to_mapping
 from sofgan.errors import InputError
 from sofgan.sof.field import Representation
+from sofgan.sof.model import SofModel
 from sofgan.sof.sof import Sof
 
 MARK = "edited:"  # begins the text of such a head
 STEPS = 127  # of an added number to either side of 0, in text
 FINGERPRINT = 8  # bytes
+KNOWN_HEADS = "codes"  # of a field's state: they are its own heads, and make nothing of others
+
+
+class _Fingerprint(NamedTuple):
+    now: list[tuple[int, int]]  # tensors' addresses and versions
+    tensors: list[Tensor]  # so that no later one gets the address of one of them
+    digest: bytes
+
+
+_fingerprints: WeakKeyDictionary[SofModel, _Fingerprint] = WeakKeyDictionary()
 
 
 def can_edit(sof: Sof) -> bool:
@@ -122,14 +139,31 @@ def from_text(sof: Sof, text: str) -> Tensor:
     except (ValueError, zlib.error) as error:
         raise InputError("the edited head is damaged") from error
     if len(content) != expected or content[:FINGERPRINT] != _fingerprint(sof) or not can_edit(sof):
-        raise InputError("the edited head is one of another field: use the models that it was made with")
+        raise InputError(
+            "the edited head is one of another field, or of an earlier version of this program: use the models that it "
+            "was made with, or edit it again"
+        )
     code = np.frombuffer(content, np.float32, size // 4, FINGERPRINT)
     scales = np.frombuffer(content, np.float32, channels, FINGERPRINT + size).reshape(-1, 1, 1)
     numbers = np.frombuffer(content, np.int8, offset=FINGERPRINT + size + 4 * channels)
     addition = _restored(numbers.reshape(channels, *side), scales)
-    return edited(torch.from_numpy(code.copy()), addition).to(sof.device)
+    head = edited(torch.from_numpy(code.copy()), addition)
+    if not head.isfinite().all():
+        raise InputError("the edited head is damaged")
+    return head.to(sof.device)
 
 
 def _fingerprint(sof: Sof) -> bytes:
-    """Bytes by which a field is told from others."""
-    return hashlib.sha256(sof.codes.cpu().numpy().tobytes()).digest()[:FINGERPRINT]
+    """Bytes by which a field is told from others: of its configuration and of the weights that make something of a
+    head. Kept until a parameter of the model is another: a viewer asks at each frame."""
+    model, state = sof.model, sof.model.state_dict(keep_vars=True)
+    now = [(id(value), value._version) for value in state.values()]
+    kept = _fingerprints.get(model)
+    if kept is None or kept.now != now:
+        digest = hashlib.sha256(json.dumps(to_mapping(sof.config), sort_keys=True).encode())
+        for name, value in sorted(state.items()):
+            if name != KNOWN_HEADS:
+                digest.update(f"{name} {tuple(value.shape)} {value.dtype}".encode())
+                digest.update(value.detach().cpu().contiguous().numpy().tobytes())
+        kept = _fingerprints[model] = _Fingerprint(now, list(state.values()), digest.digest()[:FINGERPRINT])
+    return kept.digest

@@ -10,6 +10,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from reprlib import repr as short_repr
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -29,7 +31,7 @@ from sofgan.apps.baked import bake
 from sofgan.apps.looks import Look
 from sofgan.apps.quick_view import QuickHead, quick_head
 from sofgan.cameras import Camera
-from sofgan.errors import InputError, MissingInput
+from sofgan.errors import InputError, MissingInput, UserError
 from sofgan.files import sha256_file
 from sofgan.labels import check_ids, resize
 from sofgan.seeds import torch_generator
@@ -50,6 +52,8 @@ MODELS, STARTER = "models", "starter"  # where models are looked for; what stand
 SCANS = "data/raw/scans"  # beside the folder of models: what is known of avatars
 LEAST_RELIABILITY = 0.3  # of a direction, from 0, chance, to 1
 HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
+Model = TypeVar("Model")
+MOST_DIGITS = 15  # of a seed
 HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
 
 
@@ -84,6 +88,23 @@ class Kept:
             while len(self.results) > self.most:
                 self.results.popitem(last=False)
         return made
+
+
+def loaded(load: Callable[[Path, str], Model], path: Path, device: str) -> Model:
+    """The model of a file, by the function that loads models of its kind.
+
+    Raises:
+        InputError: the file is of another kind of model, of another version, or damaged.
+    """
+    try:
+        return load(path, device)
+    except UserError:
+        raise
+    except (RuntimeError, KeyError, TypeError, ValueError, AttributeError) as error:
+        if isinstance(error, RuntimeError) and "state_dict" not in str(error):
+            raise  # It is the device that failed.
+        what = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise InputError(f"{path} is no such model, one of another version, or damaged: {what}") from error
 
 
 class Engine:
@@ -127,7 +148,8 @@ class Engine:
             raise MissingInput(f"no model at {' and '.join(missing)}: {HOW_TO_MAKE}")
         runtime.use_gpu(device, exact=True)
         digests = {path.name: sha256_file(path) for path in paths}
-        return cls(load_sof(paths[0], device), load_siw(paths[1], device), digests, Path(folder), str(folder))
+        sof, siw = (loaded(load, path, device) for load, path in zip((load_sof, load_siw), paths))
+        return cls(sof, siw, digests, Path(folder), str(folder))
 
     @classmethod
     def starter(cls, device: str = "cpu", why: str = "") -> "Engine":
@@ -171,15 +193,15 @@ class Engine:
         text = str(name)
         if text.startswith(edited_heads.MARK):
             code = edited_heads.from_text(self.sof, text)
-        elif text.isdecimal():
+        elif text.isdecimal() and len(text) <= MOST_DIGITS:
             code = sample_codes(self.sof, 1, torch_generator(int(text), "apps", "head"))[0]
         elif text in self.sof.instance_names:
             code = self.sof.codes[self.sof.instance_names.index(text)]
         else:
             some = ", ".join(self.sof.instance_names[:3])
             raise InputError(
-                f"{text!r} is neither a seed, a whole number from 0, nor one of the field's "
-                f"{len(self.sof.instance_names)} heads, such as {some}"
+                f"{short_repr(text)} is neither a seed, a whole number of {MOST_DIGITS} digits at most, nor one of the "
+                f"field's {len(self.sof.instance_names)} heads, such as {some}"
             )
         return edited_heads.blend(self.sof.codes.mean(0), code, psi)
 

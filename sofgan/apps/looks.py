@@ -2,6 +2,7 @@
 
 import base64
 from dataclasses import dataclass
+from reprlib import repr as short_repr
 
 import numpy as np
 import torch
@@ -23,7 +24,7 @@ def region_index(name: str) -> int:
         InputError: there is none of that name.
     """
     if name not in REGION_NAMES:
-        raise InputError(f"there is no region {name!r}: regions are {', '.join(REGION_NAMES)}")
+        raise InputError(f"there is no region {short_repr(name)}: regions are {', '.join(REGION_NAMES)}")
     return REGION_NAMES.index(name)
 
 

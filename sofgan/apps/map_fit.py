@@ -5,6 +5,7 @@ person's map only as far as combinations of the field's heads do; the modules, r
 explain the rest. The field that comes out is this head's own.
 """
 
+import math
 from dataclasses import dataclass
 
 import numpy as np
@@ -19,6 +20,7 @@ from sofgan.scores.segmentation import image_mean_iou
 from sofgan.session import Session
 from sofgan.siw.shoulders import add_shoulders, fit_shoulders
 from sofgan.sof.config import InvertMasks, RaySampling, SofLoss
+from sofgan.sof.inversion.cameras import PITCH_LIMIT
 from sofgan.sof.inversion.fit import Recipe
 from sofgan.sof.inversion.invert import invert, release
 from sofgan.sof.sof import Sof
@@ -26,6 +28,7 @@ from sofgan.sof.sof import Sof
 SIZE = 128  # pixels at which maps are fitted
 STARTS = 24  # codes tried as starts: each costs as much as eight steps
 STEPS, RELEASED_STEPS = 180, 60
+SIDEWAYS, UPWARDS = 90.0, 60.0  # degrees to either side, as far as views of a fitted head go
 
 
 @dataclass(frozen=True)
@@ -78,8 +81,10 @@ class FittedHead:
     codes_miou: float
 
     def camera(self, size: int, yaw: float = 0.0, pitch: float = 0.0) -> Camera:
-        """The camera of the map, turned by so many degrees."""
-        angles = np.radians(np.clip((self.yaw + yaw, self.pitch + pitch), (-90, -60), (90, 60)))
+        """The camera of the map, turned by so many degrees, up to `SIDEWAYS` and `UPWARDS`."""
+        angles = np.radians(
+            (np.clip(self.yaw + yaw, -SIDEWAYS, SIDEWAYS), np.clip(self.pitch + pitch, -UPWARDS, UPWARDS))
+        )
         return Camera(cameras.orbit(*angles, self.sof.radius), self.intrinsics, size)
 
 
@@ -107,7 +112,10 @@ def fit_head(
     # The last step's gradients are as large as the field, and would be kept as long.
     found.model.zero_grad(set_to_none=True)
     own = Sof(found.model, sof.instance_names, sof.rounds, sof.space, sof.poses, sof.intrinsics)
-    yaw, pitch = np.degrees(found.views.values[0, :2].detach().cpu().double().numpy()).tolist()
+    yaw, pitch = found.views.values[0, :2].detach().cpu().double().tolist()
+    # As the camera has them, whose values a fit may take beyond.
+    yaw = math.degrees(math.remainder(yaw, 2 * math.pi))
+    pitch = math.degrees(min(max(pitch, -PITCH_LIMIT), PITCH_LIMIT))
     intrinsics = found.cameras().intrinsics[0].cpu().double().numpy()
     return FittedHead(own, found.codes[0].clone(), yaw, pitch, intrinsics, *seen, frozen[2])
 

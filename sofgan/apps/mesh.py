@@ -15,6 +15,7 @@ from torch import Tensor
 
 from sofgan.apps.baked import grid_log_odds
 from sofgan.cameras import Camera, project
+from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.labels import CLOTH, HAIR, HAT, NECK, SKIN, colorize
 from sofgan.sof.model import field_instance
@@ -69,7 +70,7 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
         speck_size: head units; the side of the cube that a part's volume must exceed.
 
     Raises:
-        ValueError: the field is nowhere solid.
+        InputError: the field is nowhere solid.
     """
     from skimage.measure import marching_cubes
 
@@ -85,7 +86,7 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
     log_odds = F.pad(log_odds, (1,) * 6, value=-1.0).cpu().numpy()
     log_odds = tidied(log_odds, (speck_size / spacing) ** 3)
     if not (log_odds > 0).any():
-        raise ValueError("the field is nowhere solid: there is no surface to extract")
+        raise InputError("the field is nowhere solid there: this head has no surface to extract")
     places, faces, _, _ = marching_cubes(log_odds, 0.0, gradient_direction="descent")
     vertices = ((places[:, ::-1] - 0.5) * spacing - 1).astype(np.float32)  # z, y, x with a border to x, y, z
     labels = _vertex_labels(instance, torch.from_numpy(vertices.copy()).to(sof.device)).cpu().numpy()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from sofgan.apps.engine import MODELS, Engine
+from sofgan.apps.engine import MODELS, Engine, loaded
 from sofgan.apps.looks import Look
 from sofgan.apps.map_fit import SIZE
 from sofgan.apps.style_fit import STEPS, fit_look
@@ -62,10 +62,19 @@ class AlignedPhoto:
 
 def parser_path(engine: Engine) -> Path:
     """Where the parser of photos lies: with the starter if it is the engine's, else beside the models, or in `models`
-    where they have no folder."""
+    where they have no folder.
+
+    Raises:
+        MissingInput: it is not there.
+    """
     if engine.is_starter:
         return STARTER_FOLDER / STARTER_PARSER
-    return Path(engine.folder or MODELS, PARSER)
+    path = Path(engine.folder or MODELS, PARSER)
+    if not path.is_file():
+        raise MissingInput(
+            f"no parser at {path}: `make demo` or `dvc repro` makes it; --models names another folder"
+        )
+    return path
 
 
 def photo_parser(engine: Engine) -> FaceParser:
@@ -76,12 +85,17 @@ def photo_parser(engine: Engine) -> FaceParser:
     """
     if engine.is_starter:
         return load_starter_parser(engine.siw.device)
-    path = parser_path(engine)
-    if not path.is_file():
-        raise MissingInput(
-            f"no parser at {path}: `make demo` or `dvc repro` makes it; --models names another folder"
-        )
-    return load_parser(path, engine.siw.device)
+    return loaded(load_parser, parser_path(engine), engine.siw.device)
+
+
+def model_digests(engine: Engine, of_photos: bool) -> dict[str, str]:
+    """sha256 of the files of models that a result depends on, by name: of what is made of photos their parser's too.
+
+    Raises:
+        MissingInput: the parser is not there.
+    """
+    name = STARTER_PARSER if engine.is_starter else PARSER
+    return engine.digests | ({name: sha256_file(parser_path(engine))} if of_photos else {})
 
 
 def read_photo(path: str | Path, parser: FaceParser) -> AlignedPhoto:

@@ -8,10 +8,10 @@ from torch import Tensor
 
 from sofgan.apps import edited_heads
 from sofgan.apps.attributes import Direction
-from sofgan.apps.camera_paths import orbit
+from sofgan.apps.camera_paths import PITCHES, YAWS, orbit
 from sofgan.apps.engine import Engine, Kept, View
 from sofgan.apps.looks import Look
-from sofgan.apps.map_fit import SIZE, FittedHead, fit_head
+from sofgan.apps.map_fit import SIDEWAYS, SIZE, UPWARDS, FittedHead, fit_head
 from sofgan.apps.photo import AlignedPhoto
 from sofgan.apps.style_fit import FittedLook, fit_look, region_colors
 from sofgan.cameras import Camera
@@ -101,6 +101,21 @@ class PhotoHead:
             progress.items(len(made), frames, "pictures")
         return np.stack(made)
 
+    def cut_off(self, yaw: float) -> list[str]:
+        """Sentences on a film, turned by so many degrees, that goes beyond the views that there are."""
+        fitted = self.engine.fitted
+        said = []
+        if abs(fitted.yaw) + abs(yaw) > SIDEWAYS:
+            said.append(
+                f"the photo's view is at {fitted.yaw:.0f} degrees: turned by {abs(yaw):.0f} more the film stands still "
+                f"at {SIDEWAYS:.0f}"
+            )
+        if abs(fitted.pitch) > UPWARDS:
+            said.append(
+                f"the photo's view is {abs(fitted.pitch):.0f} degrees up or down: the film shows it from {UPWARDS:.0f}"
+            )
+        return said
+
     def sheet(self, yaw: float) -> np.ndarray:
         """Picture (2 R, 4 R, 3) uint8: photo, its map, the fitted map, the painted view; below four turned views."""
         size = len(self.picture)
@@ -129,9 +144,25 @@ def fit_photo(engine: Engine, photo: AlignedPhoto, seed: int = 0, progress: Prog
             "look": round(time.perf_counter() - fitted_head, 1),
         }
     }
-    if abs(head.yaw) > TURNED:
-        report["remarks"].append(f"turned by {abs(head.yaw):.0f} degrees: its other side is a guess")
+    report["remarks"] += _turned(head)
     return PhotoHead(own, photo, picture, report)
+
+
+def _turned(head: FittedHead) -> list[str]:
+    """Sentences on a head that the photo shows from where cameras hardly go."""
+    remarks = []
+    if abs(head.yaw) > TURNED:
+        remarks.append(f"turned by {abs(head.yaw):.0f} degrees: its other side is a guess")
+    for what, angle, (low, high) in (
+        ("from the side", head.yaw, YAWS),
+        ("from above or below", head.pitch, PITCHES),
+    ):
+        if not low <= angle <= high:
+            remarks.append(
+                f"seen {what}, at {angle:.0f} degrees: views go from {low:.0f} to {high:.0f}, so the viewer begins "
+                "beside the photo's own"
+            )
+    return remarks
 
 
 def _report(photo: AlignedPhoto, head: FittedHead, wanted: np.ndarray, picture: np.ndarray) -> dict:

@@ -6,6 +6,7 @@ import struct
 import subprocess
 import tempfile
 import uuid
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -24,6 +25,7 @@ PICTURES, FILMS, MESHES, PAGES = (".png",), (".gif", ".webp", ".mp4"), (".glb",)
 PAGE_PLACE = "<!--record-->"  # of the record, in a page
 PAGE_RECORD = f'<script type="application/json" id="{KEY}">', "</script>"
 EXIF_DESCRIPTION = 0x010E
+MOST_SIDE = {".webp": 16_383, ".gif": 65_535, ".mp4": 8192}  # pixels; players have a limit where MP4 has none
 
 
 @dataclass(frozen=True)
@@ -50,16 +52,25 @@ def suffixes(result: Result) -> tuple[str, ...]:
     return kinds.get(type(result), PICTURES)
 
 
+def check_ending(suffix: str, endings: Sequence[str]) -> None:
+    """See that a file's ending is one of those of a kind of results.
+
+    Raises:
+        InputError: it is none.
+    """
+    if suffix not in endings:
+        raise InputError(f"this is written to a file that ends in {' or '.join(endings)}, not {suffix!r}")
+
+
 def encode(result: Result, suffix: str, record: dict) -> bytes:
     """A file's content; equal results with equal records are equal bytes.
 
     Raises:
         InputError: a file with that ending can't hold such a result.
     """
-    if suffix not in suffixes(result):
-        raise InputError(
-            f"this is written to a file that ends in {' or '.join(suffixes(result))}, not {suffix!r}"
-        )
+    check_ending(suffix, suffixes(result))
+    if isinstance(result, Film):
+        _check_sides(result, suffix)
     text, out = json.dumps(record, sort_keys=True), io.BytesIO()
     if suffix == ".glb":
         return result.to_glb({KEY: text})
@@ -87,6 +98,15 @@ def encode(result: Result, suffix: str, record: dict) -> bytes:
     return out.getvalue()
 
 
+def _check_sides(film: Film, suffix: str) -> None:
+    height, width = film.frames.shape[1:3]
+    if max(height, width) > MOST_SIDE[suffix]:
+        raise InputError(
+            f"frames of {width} x {height} pixels are too large for {suffix}, whose sides have {MOST_SIDE[suffix]:,} "
+            "at most: ask for fewer looks"
+        )
+
+
 def _mp4(film: Film) -> bytes:
     """A film as VP9 in MP4, by OpenCV: its library holds no encoder of H.264."""
     import cv2
@@ -106,7 +126,23 @@ def _mp4(film: Film) -> bytes:
             )
             writer.write(np.ascontiguousarray(padded[..., ::-1]))
         writer.release()
+        # OpenCV says nothing of a disk that is full.
+        if (kept := _count_frames(path)) != len(film.frames):
+            raise InputError(
+                f"only {kept} of {len(film.frames)} frames could be written below {tempfile.gettempdir()}: is that "
+                "disk full? TMPDIR names another folder"
+            )
         return path.read_bytes()
+
+
+def _count_frames(path: Path) -> int:
+    import cv2
+
+    reader = cv2.VideoCapture(str(path))
+    try:
+        return max(0, int(reader.get(cv2.CAP_PROP_FRAME_COUNT))) if reader.isOpened() else 0
+    finally:
+        reader.release()
 
 
 def read_record(path: str | Path) -> dict:
@@ -150,10 +186,11 @@ def _record_text(content: bytes, suffix: str) -> str:
         return image.getexif()[EXIF_DESCRIPTION] if suffix == ".webp" else image.info[KEY]
 
 
-def record_of(verb: str, arguments: dict, engine: Engine) -> dict:
-    """Record of how a result is made: version and commit, the verb and what it was asked for, the models' sha256, the
-    camera."""
-    made_by = {"verb": verb, "arguments": arguments, "models": engine.digests}
+def record_of(verb: str, arguments: dict, engine: Engine, digests: Mapping[str, str] | None = None) -> dict:
+    """Record of how a result is made: version and commit, the verb and what it was asked for, the sha256 of the models
+    (the engine's, where no `digests` are given), the camera."""
+    digests = engine.digests if digests is None else digests
+    made_by = {"verb": verb, "arguments": arguments, "models": dict(digests)}
     return version() | made_by | {"camera": engine.framing.to_mapping()}
 
 

@@ -1,16 +1,16 @@
 """What verbs share: arguments, the engine, progress on a terminal, and files with a record of how they were made."""
 
 import argparse
-import math
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sofgan import runtime
-from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import MODELS, Engine
-from sofgan.apps.results import FILMS, MESHES, PICTURES, Result, encode, read_record, record_of
+from sofgan.apps.photo import AlignedPhoto, model_digests
+from sofgan.apps.results import Result, check_ending, encode, record_of
+from sofgan.commands import kinds
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
 from sofgan.progress import Progress
@@ -19,6 +19,7 @@ from sofgan.progress import Progress
 Make = Callable[[Engine, argparse.Namespace, Progress], Result]
 # Arguments that say where something is done, not what: a record leaves them out.
 ELSEWHERE = ("models", "out", "device", "threads", "run", "verb")
+PHOTOS = "photo_sha256"  # argument in records of what was made of photos: their digests
 
 
 class Line(Progress):
@@ -34,57 +35,10 @@ class Line(Progress):
             )
 
 
-def whole(text: str) -> int:
-    """A whole number from 0, as an argument."""
-    if not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 0")
-    return int(text)
-
-
-def count(text: str) -> int:
-    """A whole number from 1, as an argument."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no whole number from 1")
-    return int(text)
-
-
-def number(text: str) -> float:
-    """A number, as an argument: none that is infinite or undefined, which cameras and networks take without a word."""
-    try:
-        found = float(text)
-    except ValueError:
-        found = math.nan
-    if not math.isfinite(found):
-        raise argparse.ArgumentTypeError(f"{text!r} is no number")
-    return found
-
-
-def head(text: str) -> str:
-    """A head, as an argument: a seed, a name, or of a file that holds an edited head that one's text."""
-    if not Path(text).suffix or not Path(text).is_file():
-        if Path(text).suffix.lower() in (*PICTURES, *FILMS, *MESHES):
-            raise argparse.ArgumentTypeError(f"there is no file {text}")
-        return text
-    try:
-        arguments = read_record(text).get("arguments", {})
-    except InputError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    scene = arguments.get("scene")
-    scene = scene if isinstance(scene, dict) else {}  # Files of others may hold anything.
-    if scene.get("photo"):
-        raise argparse.ArgumentTypeError(f"the head in {text} was fitted to a photo, which it does not hold")
-    for found in (arguments.get("edited"), arguments.get("head"), scene.get("head")):
-        if str(found).startswith(MARK):
-            return found
-    raise argparse.ArgumentTypeError(
-        f"{text} holds no edited head: files of `sofgan edit` do, and what is made of such heads"
-    )
-
-
 def add_head(parser: argparse.ArgumentParser, default: str = "0") -> None:
     """Add the head."""
     parser.add_argument(
-        "--head", type=head, default=default,
+        "--head", type=kinds.head, default=default,
         help="a seed, the name of one of the field's heads, or a file of `sofgan edit`",
     )  # fmt: skip
 
@@ -98,20 +52,24 @@ def add_models(parser: argparse.ArgumentParser, out: str = "", what: str = "file
     if out:
         parser.add_argument("-o", "--out", type=Path, default=Path(out), help=f"{what} ({out})")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
-    parser.add_argument("--threads", type=whole, default=0, help="of the CPU; 0: one a core")
+    parser.add_argument("--threads", type=kinds.threads, default=0, help="of the CPU; 0: one a core")
 
 
 def add_psi(parser: argparse.ArgumentParser) -> None:
     """Add arguments of truncation."""
     parser.add_argument(
-        "--psi", type=number, default=0.7, help="styles towards the average one: 1 not at all, 0 fully"
+        "--psi", type=kinds.psi, default=0.7, help="styles towards the average one: 1 not at all, 0 fully"
     )
-    parser.add_argument("--head-psi", type=number, default=1.0, help="heads towards the mean one, likewise")
+    parser.add_argument(
+        "--head-psi", type=kinds.psi, default=1.0, help="heads towards the mean one, likewise"
+    )
 
 
 def add_size(parser: argparse.ArgumentParser) -> None:
     """Add the size of maps."""
-    parser.add_argument("--size", type=count, default=128, help="pixels of the label maps that are painted")
+    parser.add_argument(
+        "--size", type=kinds.pixels, default=128, help="pixels of the label maps that are painted"
+    )
 
 
 def engine_of(arguments: argparse.Namespace) -> Engine:
@@ -123,19 +81,33 @@ def engine_of(arguments: argparse.Namespace) -> Engine:
     return engine
 
 
+def know_photos(arguments: argparse.Namespace, photos: Sequence[AlignedPhoto], names: Sequence[str]) -> None:
+    """Have the record hold the digests of the photos that something is made of; a replay's must be the same ones.
+
+    Raises:
+        InputError: one is another.
+    """
+    known, seen = getattr(arguments, PHOTOS, []), [photo.sha256 for photo in photos]
+    for name, now, then in zip(names, seen, known):
+        if now != then:
+            raise InputError(f"{name} is another photo than that of the file")
+    setattr(arguments, PHOTOS, seen)
+
+
 def asked_of(engine: Engine, arguments: argparse.Namespace) -> dict:
     """Record of a verb's result, with all that it was asked for but where the result goes."""
     asked = {name: value for name, value in vars(arguments).items() if name not in ELSEWHERE}
-    return record_of(arguments.verb, asked, engine)
+    return record_of(arguments.verb, asked, engine, model_digests(engine, PHOTOS in asked))
 
 
-def finish(make: Make, arguments: argparse.Namespace) -> None:
-    """Make a verb's result and write it, with its record.
+def finish(make: Make, endings: Sequence[str], arguments: argparse.Namespace) -> None:
+    """Make a verb's result, of a kind whose files have these endings, and write it with its record.
 
     Raises:
-        InputError: the file's ending is of another kind of result, or it can't be written there.
+        InputError: the file has another ending, or can't be written there.
     """
     check_out(arguments.out)
+    check_ending(suffix_of(arguments.out), endings)  # now, not after minutes
     engine = engine_of(arguments)
     content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), asked_of(engine, arguments))
     write(arguments.out, content)

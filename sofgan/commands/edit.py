@@ -10,7 +10,7 @@ from sofgan.apps.drawn_maps import packed, read_map, unpacked
 from sofgan.apps.edit import edit_head
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import PICTURES
-from sofgan.commands import common
+from sofgan.commands import common, kinds
 from sofgan.errors import InputError, MissingInput
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
@@ -24,6 +24,9 @@ SHEET = (
 )
 
 
+RECORDED = {"wanted": "", "edited": ""}  # beside its arguments: the painted map, and the head that was found
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("map", type=Path, help="the view's label map with what was painted into it, a PNG")
@@ -31,10 +34,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--start", action="store_true", help="write the head's own map to that file instead, to paint in"
     )
     common.add_head(parser)
-    parser.add_argument("--yaw", type=common.number, default=0.0, help="degrees, of the map's camera")
-    parser.add_argument("--pitch", type=common.number, default=0.0, help="degrees")
-    parser.add_argument("--look", type=common.whole, default=0, help="seed of the look that is painted")
-    parser.add_argument("--seed", type=common.whole, default=0, help="of what the fit draws")
+    parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees, of the map's camera")
+    parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
+    parser.add_argument("--look", type=kinds.whole, default=0, help="seed of the look that is painted")
+    parser.add_argument("--seed", type=kinds.whole, default=0, help="of what the fit draws")
     common.add_size(parser)
     common.add_psi(parser)
     common.add_models(parser, "edited.png")
@@ -53,6 +56,8 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
         return colorize(resize(before, arguments.size * -(-SHOWN // arguments.size)))
     wanted = unpacked(arguments.wanted)
     if not getattr(arguments, "edited", ""):
+        if wanted.shape != (camera.size, camera.size):
+            raise InputError(f"the record's label map has other pixels than {camera.size} along a side")
         found = edit_head(engine, head, camera, wanted, arguments.seed, progress)
         arguments.edited = edited_heads.to_text(engine.sof, found.head)
         print(
@@ -81,9 +86,7 @@ def run(arguments: argparse.Namespace) -> None:
         InputError: it can't be used, the sheet can't be written, or with --start there is a file already.
     """
     path = arguments.map
-    arguments.map = str(path)  # as records hold it
-    if not arguments.start and common.suffix_of(arguments.out) not in PICTURES:
-        raise InputError(f"--out {arguments.out} has to end in .png")  # now, not after the head was found
+    arguments.map = path.name  # as records hold it, and the map itself
     if arguments.start:
         if path.is_file():
             raise InputError(
@@ -96,6 +99,6 @@ def run(arguments: argparse.Namespace) -> None:
         )
     else:
         arguments.wanted = packed(read_map(path.read_bytes(), arguments.size))
-    common.finish(make, arguments)
+    common.finish(make, PICTURES, arguments)
     if not arguments.start:
         print(SHEET)

@@ -6,7 +6,8 @@ from functools import partial
 import numpy as np
 
 from sofgan.apps.engine import Engine
-from sofgan.commands import common
+from sofgan.apps.results import PICTURES
+from sofgan.commands import common, kinds
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
 from sofgan.progress import Progress
@@ -14,14 +15,12 @@ from sofgan.progress import Progress
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
-    parser.add_argument(
-        "--seed", type=common.whole, default=0, help="of the first head; the next ones follow"
-    )
-    parser.add_argument("--heads", type=common.count, default=6, help="rows")
-    parser.add_argument("--looks", type=common.count, default=6, help="columns, each look on all heads")
-    parser.add_argument("--look-seed", type=common.whole, default=0, help="of the first look")
-    parser.add_argument("--yaw", type=common.number, default=0.0, help="degrees")
-    parser.add_argument("--pitch", type=common.number, default=0.0, help="degrees")
+    parser.add_argument("--seed", type=kinds.whole, default=0, help="of the first head; the next ones follow")
+    parser.add_argument("--heads", type=kinds.columns, default=6, help="rows")
+    parser.add_argument("--looks", type=kinds.columns, default=6, help="columns, each look on all heads")
+    parser.add_argument("--look-seed", type=kinds.whole, default=0, help="of the first look")
+    parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
     parser.add_argument("--maps", action="store_true", help="a first column of label maps")
     common.add_size(parser)
     common.add_psi(parser)
@@ -30,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:
     """The grid (H, W, 3) uint8."""
+    kinds.check_pictures(arguments.heads * arguments.looks)
     camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
     codes = [engine.head(arguments.seed + n, arguments.head_psi) for n in range(arguments.heads)]
     looks = [engine.look(arguments.look_seed + n, arguments.psi) for n in range(arguments.looks)]
@@ -41,4 +41,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     return grid
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, PICTURES)

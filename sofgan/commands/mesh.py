@@ -6,7 +6,8 @@ from functools import partial
 from sofgan.apps.engine import Engine
 from sofgan.apps.mesh import HeadMesh, extract_mesh
 from sofgan.apps.painted_mesh import painted_mesh
-from sofgan.commands import common
+from sofgan.apps.results import MESHES
+from sofgan.commands import common, kinds
 from sofgan.progress import Progress
 
 
@@ -14,9 +15,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     common.add_head(parser)
     parser.add_argument("--textured", action="store_true", help="vertices have the colors of painted views")
-    parser.add_argument("--look", type=common.whole, default=0, help="seed of the look, where it is textured")
+    parser.add_argument("--look", type=kinds.whole, default=0, help="seed of the look, where it is textured")
     parser.add_argument(
-        "--cells", type=common.count, default=128, help="along a side, where it is not textured"
+        "--cells", type=kinds.cells, default=128, help="along a side, where it is not textured"
     )
     common.add_psi(parser)
     common.add_models(parser, "head.glb")
@@ -30,4 +31,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> H
     return extract_mesh(engine.sof, engine.prepared(code), arguments.cells)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, MESHES)

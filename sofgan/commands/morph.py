@@ -8,8 +8,8 @@ import torch
 
 from sofgan.apps.edited_heads import blend
 from sofgan.apps.engine import Engine
-from sofgan.apps.results import Film
-from sofgan.commands import common
+from sofgan.apps.results import FILMS, Film
+from sofgan.commands import common, kinds
 from sofgan.errors import InputError
 from sofgan.progress import Progress
 from sofgan.sof.sampling import ease
@@ -20,18 +20,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--heads",
         nargs="+",
-        type=common.head,
+        type=kinds.head,
         default=["0", "1", "2"],
         help="seeds, names of the field's heads, or files of `sofgan edit`",
     )
     parser.add_argument(
-        "--looks", type=common.whole, nargs="+", default=[0, 1, 2], help="seeds, one for each head or one"
+        "--looks", type=kinds.whole, nargs="+", default=[0, 1, 2], help="seeds, one for each head or one"
     )
-    parser.add_argument("--frames", type=common.count, default=24, help="from one head to the next")
-    parser.add_argument("--fps", type=common.count, default=24, help="frames a second")
+    parser.add_argument("--frames", type=kinds.frames, default=24, help="from one head to the next")
+    parser.add_argument("--fps", type=kinds.fps, default=24, help="frames a second")
     parser.add_argument(
         "--yaw",
-        type=common.number,
+        type=kinds.degrees,
         default=15.0,
         help="degrees that the camera turns to either side meanwhile",
     )
@@ -49,6 +49,7 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
     looks = [engine.look(seed, arguments.psi) for seed in (seeds * len(heads) if len(seeds) == 1 else seeds)]
     shares = ease(torch.arange(arguments.frames) / arguments.frames).tolist()
     count = len(heads) * arguments.frames
+    kinds.check_pictures(count)
     scenes = []
     for leg in range(len(heads)):
         after = (leg + 1) % len(heads)
@@ -60,4 +61,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
     return Film(engine.pictures(scenes, progress), arguments.fps)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, FILMS)

@@ -2,13 +2,13 @@
 
 import argparse
 import json
+from pathlib import Path
 
 from sofgan.apps.engine import Engine
-from sofgan.apps.photo import PARSER, parser_path, photo_parser, read_photo
+from sofgan.apps.photo import photo_parser, read_photo
 from sofgan.apps.photo_head import PhotoHead, fit_photo
 from sofgan.apps.results import Film, encode
-from sofgan.commands import common
-from sofgan.files import sha256_file
+from sofgan.commands import common, kinds
 from sofgan.progress import Progress
 
 FILM, SHEET, REPORT = "turned.webp", "sheet.png", "report.json"
@@ -18,17 +18,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument("file", help="a photo: JPEG, PNG, WebP, TIFF, BMP or GIF")
     parser.add_argument(
-        "--yaw", type=common.number, default=35.0, help="degrees that the film turns to either side"
+        "--yaw", type=kinds.degrees, default=35.0, help="degrees that the film turns to either side"
     )
-    parser.add_argument("--frames", type=common.count, default=36)
-    parser.add_argument("--fps", type=common.count, default=18, help="frames a second")
-    parser.add_argument("--seed", type=common.whole, default=0, help="of what the fit draws")
+    parser.add_argument("--frames", type=kinds.frames, default=36)
+    parser.add_argument("--fps", type=kinds.fps, default=18, help="frames a second")
+    parser.add_argument("--seed", type=kinds.whole, default=0, help="of what the fit draws")
     common.add_models(parser, "photo", f"folder to write {FILM}, {SHEET} and {REPORT} into")
 
 
 def turned(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> PhotoHead:
     """The photo's head."""
-    return fit_photo(engine, read_photo(arguments.file, photo_parser(engine)), arguments.seed, progress)
+    photo = read_photo(arguments.file, photo_parser(engine))
+    common.know_photos(arguments, [photo], [arguments.file])
+    arguments.file = Path(arguments.file).name  # where it lies is nobody's business
+    return fit_photo(engine, photo, arguments.seed, progress)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -43,8 +46,7 @@ def run(arguments: argparse.Namespace) -> None:
     head = turned(engine, arguments, line)
     frames = head.film(arguments.frames, arguments.yaw, line)
     record = common.asked_of(engine, arguments)
-    record["models"] = record["models"] | {PARSER: sha256_file(parser_path(engine))}
-    record["photo"] = head.photo.sha256
+    head.report["remarks"] += head.cut_off(arguments.yaw)
     files = {
         FILM: encode(Film(frames, arguments.fps), ".webp", record),
         SHEET: encode(head.sheet(arguments.yaw), ".png", record),

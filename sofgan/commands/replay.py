@@ -3,9 +3,12 @@
 import argparse
 import importlib
 from pathlib import Path
+from reprlib import repr as short_repr
 
+from sofgan.apps.photo import PARSER, model_digests
 from sofgan.apps.results import encode, read_record, version
 from sofgan.commands import VERBS, common
+from sofgan.commands.records import arguments_of
 from sofgan.errors import InputError
 
 
@@ -22,35 +25,28 @@ def run(arguments: argparse.Namespace) -> None:
         InputError: it holds no record or can't be written, its models are others, or another version makes other
             bytes of it.
     """
-    record, suffix, out = read_record(arguments.file), arguments.file.suffix.lower(), arguments.out
+    file, out = arguments.file, arguments.out
+    record, suffix = read_record(file), file.suffix.lower()
     out = out if out.suffix != ".*" else out.with_suffix(suffix)
     common.check_out(out)
-    if record.get("verb") not in VERBS or record["verb"] == "replay":
-        raise InputError(f"{arguments.file} was made by the verb {record.get('verb')!r}, which is not there")
+    if record["verb"] not in VERBS or record["verb"] == "replay":
+        raise InputError(f"{file} was made by the verb {short_repr(record['verb'])}, which is not there")
     verb = importlib.import_module(VERBS[record["verb"]][0])
     if not hasattr(verb, "make"):
-        raise InputError(
-            f"{arguments.file} is one of several files: `sofgan {record['verb']}` makes them again"
-        )
+        raise InputError(f"{file} is one of several files: `sofgan {record['verb']}` makes them again")
+    asked = arguments_of(record, verb, common.ELSEWHERE, str(file))
     engine = common.engine_of(arguments)
-    others = [name for name, digest in record["models"].items() if engine.digests.get(name) != digest]
+    digests = model_digests(engine, PARSER in record["models"])
+    others = [name for name, digest in record["models"].items() if digests.get(name) != digest]
     if others:
+        names = " and another ".join(map(short_repr, others[:3]))
+        raise InputError(f"{file} was made with another {names} than that of {engine.source}")
+    content = encode(verb.make(engine, asked, common.Line()), suffix, record)
+    if content != file.read_bytes():
+        now = version()
+        then = f"{short_repr(record['version'])}, commit {short_repr(record['commit'])}"
         raise InputError(
-            f"{arguments.file} was made with another {' and another '.join(others)} than that of {engine.source}"
-        )
-    try:
-        made = verb.make(engine, argparse.Namespace(**record["arguments"]), common.Line())
-    except AttributeError as error:  # Of the namespace: an argument that other versions lack.
-        if not isinstance(error.obj, argparse.Namespace):
-            raise
-        raise InputError(
-            f"the record in {arguments.file} has no {error.name}: another version made it"
-        ) from error
-    content = encode(made, suffix, record)
-    if content != arguments.file.read_bytes():
-        now, then = version(), f"{record['version']}, commit {record['commit']}"
-        raise InputError(
-            f"{arguments.file} comes out otherwise: it was made by version {then}, this is {now['version']}, commit "
+            f"{file} comes out otherwise: it was made by version {then}, this is {now['version']}, commit "
             f"{now['commit']}, or the file was changed"
         )
     common.write(out, content)

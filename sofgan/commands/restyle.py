@@ -2,28 +2,30 @@
 
 import argparse
 from functools import partial
+from pathlib import Path
 
 import numpy as np
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import region_index
 from sofgan.apps.photo import photo_look, photo_parser, read_photo
+from sofgan.apps.results import PICTURES
 from sofgan.apps.settle import settle
 from sofgan.apps.style_fit import region_colors
-from sofgan.commands import common
+from sofgan.commands import common, kinds
 from sofgan.images import sheet
 from sofgan.labels import resize
 from sofgan.progress import Progress
+
+RECORDED = {common.PHOTOS: []}  # beside its arguments
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     common.add_head(parser)
+    parser.add_argument("--look", type=kinds.whole, default=0, help="seed of the look that is kept elsewhere")
     parser.add_argument(
-        "--look", type=common.whole, default=0, help="seed of the look that is kept elsewhere"
-    )
-    parser.add_argument(
-        "--others", type=common.whole, nargs="+", default=[1, 2, 3], help="seeds of looks, a row each"
+        "--others", type=kinds.whole, nargs="+", default=[1, 2, 3], help="seeds of looks, a row each"
     )
     parser.add_argument(
         "--photos",
@@ -35,8 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--regions", nargs="+", default=["skin", "lips", "hair", "cloth", "background"],
         help="a column each, after the look itself; joined with +: several at once (hair+brow)",
     )  # fmt: skip
-    parser.add_argument("--yaw", type=common.number, default=0.0, help="degrees")
-    parser.add_argument("--pitch", type=common.number, default=0.0, help="degrees")
+    parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
     common.add_size(parser)
     common.add_psi(parser)
     common.add_models(parser, "restyled.png")
@@ -50,9 +52,12 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
         region_index(name)  # A wrong name is told before anything is made.
     camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
     code, look = engine.head(arguments.head, arguments.head_psi), engine.look(arguments.look, arguments.psi)
-    if photos := getattr(arguments, "photos", []):  # Records of earlier versions have none.
+    if photos := arguments.photos:
         parser, size = photo_parser(engine), engine.siw.resolution
         aligned = [read_photo(path, parser) for path in photos]
+        common.know_photos(arguments, aligned, photos)
+        # For the record: a replay is run where the command was, or else where the photos are.
+        arguments.photos = [Path(name).name if Path(name).is_absolute() else name for name in photos]
         others = [photo_look(engine, photo, progress) for photo in aligned]
         seen = [region_colors(photo.shown(size), resize(photo.labels, size)) for photo in aligned]
         shown = engine.view(code, camera).labels
@@ -78,4 +83,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     return sheet(np.concatenate([first[:, None], rows], 1).reshape(-1, *pictures.shape[1:]), len(columns) + 3)
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, PICTURES)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from sofgan import runtime
-from sofgan.commands import common
+from sofgan.commands import common, kinds
 from sofgan.errors import InputError
 from sofgan.evaluation import set_scores
 from sofgan.evaluation.picture_sets import PictureSet, open_files, open_painter, repetitions
@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=list(LiteFeatures.SIZES),
         help="networks whose features are compared (both)",
     )
-    parser.add_argument("--count", type=common.count, help="pictures a side at most, drawn by the seed (all)")
+    parser.add_argument("--count", type=kinds.count, help="pictures a side at most, drawn by the seed (all)")
     parser.add_argument(
         "--size",
         type=_pixels,
@@ -46,9 +46,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--json", type=Path, metavar="OUT", help="file for the figures")
     parser.add_argument("--cache", type=Path, metavar="FOLDER", help="where features of B are kept")
-    parser.add_argument("--seed", type=common.whole, default=0, help="of draws, styles and halves")
+    parser.add_argument("--seed", type=kinds.whole, default=0, help="of draws, styles and halves")
     parser.add_argument("--device", default="cpu", help="cpu, cuda, cuda:N or auto")
-    parser.add_argument("--threads", type=common.whole, default=0, help="of the CPU; 0: one a core")
+    parser.add_argument("--threads", type=kinds.threads, default=0, help="of the CPU; 0: one a core")
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -102,7 +102,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _pixels(text: str) -> int:
-    if common.count(text) > MOST_PX:
+    if kinds.count(text) > MOST_PX:
         raise argparse.ArgumentTypeError(f"{text} is more than {MOST_PX}")
     return int(text)
 

@@ -5,10 +5,11 @@ import os
 import sys
 import threading
 from importlib.util import find_spec
+from reprlib import repr as short_repr
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.results import Result
-from sofgan.commands import common
+from sofgan.commands import common, kinds
 from sofgan.errors import InputError
 from sofgan.progress import Progress
 from sofgan.viewer.exports import LARGEST, MAKERS
@@ -18,12 +19,15 @@ from sofgan.viewer.scene import Scene, is_view
 INSTALL = "pip install --constraint constraints.txt --no-deps viser"
 
 
+RECORDED = {"scene": {}, "kind": "picture", "size": LARGEST, "views": []}  # beside its arguments
+
+
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     parser.add_argument(
         "--host", default="127.0.0.1", help="address to listen on: this machine alone (127.0.0.1)"
     )
-    parser.add_argument("--port", type=common.count, default=8080)
+    parser.add_argument("--port", type=kinds.count, default=8080)
     common.add_models(parser)
 
 
@@ -35,10 +39,10 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> R
     """
     scene = Scene.of(arguments.scene)
     if arguments.kind not in tuple(MAKERS):
-        raise InputError(f"the viewer saves {', '.join(MAKERS)}, not {arguments.kind!r}")
+        raise InputError(f"the viewer saves {', '.join(MAKERS)}, not {short_repr(arguments.kind)}")
     size, views = arguments.size, arguments.views
     if type(size) is not int or not 1 <= size <= LARGEST:
-        raise InputError(f"maps of the viewer have sides of 1 to {LARGEST} pixels, not {size!r}")
+        raise InputError(f"maps of the viewer have sides of 1 to {LARGEST} pixels, not {short_repr(size)}")
     if not isinstance(views, list) or not all(map(is_view, views)):
         raise InputError("views for a film are yaw, pitch and zoom of each")
     if scene.photo or scene.photo_look:
@@ -59,13 +63,14 @@ def run(arguments: argparse.Namespace) -> None:
     from sofgan.viewer.server import Viewer
 
     engine = common.engine_of(arguments)
-    viewer = Viewer(engine, arguments.host, arguments.port)
+    viewer = None
     try:  # Whoever reads that line may interrupt at once.
+        viewer = Viewer(engine, arguments.host, arguments.port)
         print(f"{viewer.url}   (Ctrl+C ends it)", flush=True)
         threading.Event().wait()
     except KeyboardInterrupt:
-        viewer.stop(wait=False)
+        if viewer:
+            viewer.stop(wait=False)
         sys.stdout.flush()
-        os._exit(
-            0
-        )  # The first quick view may still be compiled, for seconds, which shutting down would wait for.
+        # The first quick view may still be compiled, for seconds, which shutting down would wait for.
+        os._exit(0)

@@ -6,8 +6,9 @@ from functools import partial
 import numpy as np
 
 from sofgan.apps.engine import Engine
+from sofgan.apps.results import PICTURES
 from sofgan.apps.volume_picture import volume_picture
-from sofgan.commands import common
+from sofgan.commands import common, kinds
 from sofgan.progress import Progress
 
 
@@ -15,11 +16,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the verb's arguments."""
     common.add_head(parser)
     parser.add_argument(
-        "--head-psi", type=common.number, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
+        "--head-psi", type=kinds.psi, default=1.0, help="towards the mean head: 1 not at all, 0 fully"
     )
-    parser.add_argument("--yaw", type=common.number, default=30.0, help="degrees")
-    parser.add_argument("--pitch", type=common.number, default=6.0, help="degrees")
-    parser.add_argument("--size", type=common.count, default=160, help="pixels of a tile")
+    parser.add_argument("--yaw", type=kinds.degrees, default=30.0, help="degrees")
+    parser.add_argument("--pitch", type=kinds.pitch, default=6.0, help="degrees")
+    parser.add_argument("--size", type=kinds.pixels, default=160, help="pixels of a tile")
     common.add_models(parser, "volume.png")
 
 
@@ -30,4 +31,4 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     return np.array(volume_picture(engine.sof, prepared, yaw, pitch, arguments.size))
 
 
-run = partial(common.finish, make)
+run = partial(common.finish, make, PICTURES)

@@ -10,6 +10,7 @@ from importlib import resources
 
 import torch
 
+from sofgan.apps.edited_heads import MARK
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES
 from sofgan.apps.photo_head import PhotoEngine
@@ -82,7 +83,7 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
         data["photo-look"] = _singles(engine.found.w)
         yaw, pitch = engine.fitted.yaw, engine.fitted.pitch
     facts = {
-        "heads": [str(name) for name in content.names],
+        "heads": ["edited" if str(name).startswith(MARK) else str(name) for name in content.names],
         "regions": list(REGION_NAMES),
         "classes": list(NAMES),
         "palette": PALETTE.tolist(),

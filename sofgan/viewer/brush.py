@@ -9,7 +9,7 @@ import viser
 
 from sofgan.errors import UserError, sentence
 from sofgan.labels import HAIR, NAMES
-from sofgan.viewer.bar import Bar
+from sofgan.viewer.controls import busy
 from sofgan.viewer.session import Session
 from sofgan.viewer.strokes import Place
 
@@ -120,15 +120,10 @@ class Brush:
             self._changed()
 
     def _fit(self) -> None:
-        self.fit.disabled, self.bar.value, self.bar.visible = True, 0.0, True
-        try:
-            found = self.session.fit(Bar(self.bar))
+        with busy([self.fit], self.bar, self._tell, lambda: self.session.is_open) as listener:
+            found = self.session.fit(listener)
             self._changed()
             self.client.add_notification(
                 "The head follows", f"{found.followed:.0%} of what was painted, {found.kept:.0%} of the rest as it was",
                 auto_close_seconds=6,
             )  # fmt: skip
-        except UserError as error:
-            self._tell(sentence(error))
-        finally:
-            self.fit.disabled, self.bar.visible = False, False

@@ -1,8 +1,14 @@
-"""Controls of a page that both show something and change it."""
+"""Controls of a page that both show something and change it, and those that wait for a computation."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 import viser
+
+from sofgan.errors import UserError, sentence
+from sofgan.viewer.bar import Bar
+
+HIGHEST_SEED = 1_000_000  # that a page asks for
 
 
 def on_visitor(handle: viser.GuiInputHandle, act: Callable[[], None]) -> None:
@@ -12,3 +18,33 @@ def on_visitor(handle: viser.GuiInputHandle, act: Callable[[], None]) -> None:
     def _(event: viser.GuiEvent) -> None:
         if event.client is not None:
             act()
+
+
+@contextmanager
+def busy(
+    controls: Sequence[viser.GuiInputHandle],
+    bar: viser.GuiInputHandle,
+    tell: Callable[[str], None],
+    is_open: Callable[[], bool],
+) -> Iterator[Bar]:
+    """A listener that moves a bar, while controls wait for a computation; a user's error in it is told.
+
+    A page that was closed meanwhile is told nothing more: nobody sees it, and viser warns of it.
+
+    Args:
+        tell: is given the error's sentence.
+        is_open: whether the page is.
+    """
+    for one in controls:
+        one.disabled = True
+    bar.value, bar.visible = 0.0, True
+    try:
+        yield Bar(bar)
+    except UserError as error:
+        if is_open():
+            tell(sentence(error))
+    finally:
+        if is_open():
+            bar.visible = False
+            for one in controls:
+                one.disabled = False

@@ -26,7 +26,7 @@ class Features:
 
     def _fill(self) -> None:
         directions = self.session.engine.directions()
-        if not directions:
+        if not directions or not self.session.is_open:
             return
         with self._folder:
             for name, direction in directions.items():

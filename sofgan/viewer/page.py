@@ -7,32 +7,22 @@ import numpy as np
 import viser
 
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import REGION_NAMES
-from sofgan.apps.photo_head import PHOTO
 from sofgan.errors import UserError, sentence
 from sofgan.images import sheet
-from sofgan.viewer.bar import Bar
 from sofgan.viewer.brush import Brush
 from sofgan.viewer.canvas import compose, place_on_map
-from sofgan.viewer.controls import on_visitor
+from sofgan.viewer.controls import HIGHEST_SEED, on_visitor
 from sofgan.viewer.features import Features
 from sofgan.viewer.portrait import Portrait
-from sofgan.viewer.scene import Scene, angles_of, position_of
+from sofgan.viewer.regions import Regions
+from sofgan.viewer.saving import Saving
+from sofgan.viewer.scene import angles_of, position_of
 from sofgan.viewer.session import Session
 from sofgan.viewer.shot import Shot
 from sofgan.viewer.strokes import Place
 
 JPEG_QUALITY = 90
 PREVIEWS = 6  # looks that are shown beside each other
-AROUND = "Film around the head"
-NEXT, OWN, ALL_OWN = "Next style", "Look's own", "All own"
-FILMS = (".mp4", ".webp", ".gif")
-HIGHEST_SEED = 1_000_000
-SWATCH = (
-    "display:inline-block;width:1em;height:1em;border-radius:.2em;margin-right:.4em;vertical-align:-.15em;"
-)
-LIST = "display:grid;grid-template-columns:repeat(3,1fr);gap:.2em;padding:.3em .8em;font-size:.75em;white-space:nowrap"
-UNSEEN = "background:repeating-linear-gradient(45deg,#888 0 2px,transparent 2px 5px);"
 
 
 class Page:
@@ -59,6 +49,10 @@ class Page:
         self._moved(client.camera)
         self.session.redraw()
 
+    def leave(self) -> None:
+        """Tell the visitor, who is gone, nothing more."""
+        self.session.leave()
+
     def close(self) -> None:
         """End the session."""
         self.brush.close()
@@ -68,6 +62,8 @@ class Page:
 
     def _show(self, shot: Shot) -> None:
         self.shot = shot
+        if not self.session.is_open:
+            return
         image = compose(shot, self._aspect, self.with_map.value)
         self.client.scene.set_background_image(image, "jpeg", jpeg_quality=JPEG_QUALITY)
         scene = shot.scene
@@ -77,7 +73,7 @@ class Page:
             f"yaw {round(scene.yaw)}°, pitch {round(scene.pitch)}°, zoom {scene.zoom:.2f}"
         )
         if shot.fine:
-            self.swatches.content = swatches(shot)
+            self.regions.show(shot)
 
     def _tell(self, text: str) -> None:
         self.client.add_notification("This did not work", text, color="red")
@@ -109,9 +105,9 @@ class Page:
         shown = {"head_psi": scene.head_psi, "morph": scene.morph, "look": scene.look}
         if scene.head.isdecimal():  # Edited heads have no seed: the last one stays.
             shown["head"] = int(scene.head)
-        shown["region_seed"] = seed_of(scene, self.controls["region"].value)
         for name, value in shown.items():
             self.controls[name].value = value
+        self.regions.follow()
         self.features.follow()
 
     # What can be moved.
@@ -124,10 +120,10 @@ class Page:
         self._add_head(gui)
         self.features = Features(gui, self.session)
         self._add_look(gui)
-        self._add_regions(gui)
+        self.regions = Regions(gui, self.session, self._tell)
         self._add_view(gui)
         self.brush = Brush(self.client, self.session, self._place, self._tell, self.follow)
-        self._add_files(gui)
+        self.saving = Saving(self.client, self.session, self._tell)
 
     def _add_head(self, gui: viser.GuiApi) -> None:
         scene, change = self.session.scene, self.session.change
@@ -180,57 +176,12 @@ class Page:
         @six.on_click
         def _(_) -> None:
             seeds = range(int(look.value) + 1, int(look.value) + 1 + PREVIEWS)
-            sheet_of_six.image = sheet(session.previews(seeds), 3)
+            previews = sheet(session.previews(seeds), 3)
+            if not session.is_open:
+                return
+            sheet_of_six.image = previews
             choice.options = tuple(map(str, seeds))
             shown.visible = True
-
-    def _add_regions(self, gui: viser.GuiApi) -> None:
-        session = self.session
-        with gui.add_folder("Regions"):
-            self.swatches = gui.add_html("")
-            region = gui.add_dropdown("Region", REGION_NAMES, initial_value="hair")
-            seed = gui.add_number(
-                "Style of seed", session.scene.look, min=0, max=HIGHEST_SEED, step=1,
-                hint="the region takes this look's style",
-            )  # fmt: skip
-            buttons = gui.add_button_group("", (NEXT, OWN, ALL_OWN))
-            photo = gui.add_upload_button(
-                "Style from a photo", mime_type="image/*", hint="of a face that shows the region; a minute"
-            )
-            bar = gui.add_progress_bar(0.0, visible=False)
-
-        self.controls |= {"region": region, "region_seed": seed}
-
-        def restyle(value: int | None) -> None:
-            session.restyle(region.value, value)
-
-        @region.on_update
-        def _(_) -> None:
-            seed.value = seed_of(session.scene, region.value)
-
-        @photo.on_upload
-        def _(_) -> None:
-            photo.disabled, bar.value, bar.visible = True, 0.0, True
-            try:
-                session.restyle_by_photo(region.value, photo.value.content, Bar(bar))
-            except UserError as error:
-                self._tell(sentence(error))
-            finally:
-                photo.disabled, bar.visible = False, False
-
-        on_visitor(seed, lambda: restyle(int(seed.value)))
-
-        @buttons.on_click
-        def _(_) -> None:
-            if buttons.value == NEXT:
-                seed.value = int(seed.value) + 1
-                restyle(int(seed.value))
-                return
-            if buttons.value == OWN:
-                restyle(None)
-            else:
-                session.change(regions=())
-            seed.value = session.scene.look
 
     def _add_view(self, gui: viser.GuiApi) -> None:
         with gui.add_folder("View"):
@@ -252,67 +203,3 @@ class Page:
                 self.session.draw(drawn.value.content)
             except UserError as error:
                 self._tell(sentence(error))
-
-    def _add_files(self, gui: viser.GuiApi) -> None:
-        with gui.add_folder("Save"):
-            picture = gui.add_button("Picture")
-            suffix = gui.add_dropdown("Film as", FILMS, initial_value=FILMS[0])
-            keep = gui.add_button("Keep this view for a film")
-            forget = gui.add_button("Forget the views", visible=False)
-            film = gui.add_button(AROUND)
-            mesh = gui.add_button("Mesh")
-            bar = gui.add_progress_bar(0.0, visible=False)
-        buttons = (picture, film, mesh)
-
-        def save(kind: str, ending: str) -> None:
-            for button in buttons:
-                button.disabled = True
-            bar.value, bar.visible = 0.0, True
-            try:
-                content = self.session.export(kind, ending, Bar(bar))
-                self.client.send_file_download(f"{kind}{ending}", content, save_immediately=True)
-            except UserError as error:
-                self._tell(sentence(error))
-            finally:
-                bar.visible = False
-                for button in buttons:
-                    button.disabled = False
-
-        def tell_views() -> None:
-            count = len(self.session.views)
-            forget.visible = count > 0
-            forget.label = f"Forget the {count} views" if count > 1 else "Forget the view"
-            film.label = f"Film through the {count} views" if count > 1 else AROUND
-
-        @keep.on_click
-        def _(_) -> None:
-            self.session.keep_view()
-            tell_views()
-
-        @forget.on_click
-        def _(_) -> None:
-            self.session.views.clear()
-            tell_views()
-
-        picture.on_click(lambda _: save("picture", ".png"))
-        film.on_click(lambda _: save("film", suffix.value))
-        mesh.on_click(lambda _: save("mesh", ".glb"))
-
-
-def seed_of(scene: Scene, region: str) -> int:
-    """Seed of a region's style; the look's where it has a photo's or none of its own."""
-    style = dict(scene.regions).get(region)
-    return style if isinstance(style, int) else scene.look
-
-
-def swatches(shot: Shot) -> str:
-    """HTML list of the regions: mean color of each in the shot, hatched where it shows none, and the seed of its
-    style."""
-    seeds, cells = dict(shot.scene.regions), []
-    for region, color in shot.colors().items():
-        fill = UNSEEN if color is None else f"background:rgb{color};"
-        name = f"<b>{region}</b>" if region in seeds else region
-        style = seeds.get(region, PHOTO if shot.scene.photo_look else shot.scene.look)
-        seed = PHOTO if isinstance(style, str) else style
-        cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{seed}</small></div>')
-    return f'<div style="{LIST}">{"".join(cells)}</div>'

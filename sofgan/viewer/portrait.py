@@ -4,8 +4,7 @@ from collections.abc import Callable
 
 import viser
 
-from sofgan.errors import UserError, sentence
-from sofgan.viewer.bar import Bar
+from sofgan.viewer.controls import busy
 from sofgan.viewer.session import Session
 
 
@@ -38,21 +37,15 @@ class Portrait:
         self.back.on_click(lambda _: self._to_photo())
 
     def _turn(self) -> None:
-        self.upload.disabled, self.bar.value, self.bar.visible = True, 0.0, True
-        try:
-            person = self.session.turn_photo(self.upload.value.content, Bar(self.bar))
-        except UserError as error:
-            self._tell(sentence(error))
-            return
-        finally:
-            self.upload.disabled, self.bar.visible = False, False
-        remarks = [
-            f"Mean IoU of the head's label map and the photo's: {person.report['map_miou']:.2f}.",
-            *person.report["remarks"],
-        ]
-        self.fit.content = "\n\n".join(remarks)
-        self.fit.visible, self.back.visible = True, True
-        self._shown()
+        with busy([self.upload], self.bar, self._tell, lambda: self.session.is_open) as listener:
+            person = self.session.turn_photo(self.upload.value.content, listener)
+            remarks = [
+                f"Mean IoU of the head's label map and the photo's: {person.report['map_miou']:.2f}.",
+                *person.report["remarks"],
+            ]
+            self.fit.content = "\n\n".join(remarks)
+            self.fit.visible, self.back.visible = True, True
+            self._shown()
 
     def _to_photo(self) -> None:
         self.session.to_photo()

@@ -1,11 +1,12 @@
 """What a visitor looks at: all that a picture depends on, but for the models."""
 
-import math
 from dataclasses import asdict, dataclass, fields, replace
+from reprlib import repr as short_repr
 
 import numpy as np
 from torch import Tensor
 
+from sofgan.apps.camera_paths import PITCHES, YAWS, ZOOMS
 from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.edited_heads import MARK, blend, moved
 from sofgan.apps.engine import Engine
@@ -15,7 +16,6 @@ from sofgan.cameras import Camera
 from sofgan.errors import InputError
 from sofgan.siw.portrait_camera import Framing
 
-YAWS, PITCHES, ZOOMS = (-90.0, 90.0), (-40.0, 50.0), (0.5, 3.0)  # as far as a camera goes; degrees, factor
 STILL = 0.01  # degrees, or of the zoom: by less a camera has not moved
 # Fields of a scene: those that another head has, and with the camera's and a drawn map, those that another map has.
 HEAD = ("head", "other_head", "morph", "head_psi", "features", "photo")
@@ -117,7 +117,7 @@ class Scene:
             code = blend(code, engine.head(self.other_head, self.head_psi), self.morph)
         for name, amount in self.features:
             if name not in engine.directions():
-                raise InputError(f"these models know no feature {name!r} of heads")
+                raise InputError(f"these models know no feature {short_repr(name)} of heads")
             code = moved(code, amount * engine.directions()[name].vector)
         return code
 
@@ -153,34 +153,42 @@ class Scene:
             InputError: it has what no scene of this version has, or values of other kinds.
         """
         if not isinstance(mapping, dict):
-            raise InputError(f"a scene is a table of its values, not {mapping!r}")
+            raise InputError(f"a scene is a table of its values, not {short_repr(mapping)}")
         kinds = {field.name: type(field.default) for field in fields(cls)} | {
             "regions": dict,
             "features": dict,
         }
         if unknown := sorted(set(mapping) - set(kinds)):
-            raise InputError(f"no scene of this version has {', '.join(unknown)}")
+            raise InputError(f"no scene of this version has {', '.join(map(short_repr, unknown[:3]))}")
         values = [(name, value, (kinds[name],)) for name, value in mapping.items()]
         for name, kind in {"regions": (int, str), "features": (float,)}.items():
             table = mapping.get(name)
             values += [(name, value, kind) for value in (table.values() if isinstance(table, dict) else ())]
         for name, value, kind in values:
-            if not (_is_number(value) if float in kind else type(value) in kind):
-                raise InputError(f"{name} of a scene is no {value!r}")
+            if not (_is_number(value, *RANGES[name]) if float in kind else type(value) in kind):
+                raise InputError(f"{name} of a scene is no {short_repr(value)}")
         pairs = {name: tuple(sorted(mapping.get(name, {}).items())) for name in ("regions", "features")}
         return cls(**{**mapping, **pairs})
 
 
 LIMITS = (YAWS, PITCHES, ZOOMS)
+# Of the numbers of a scene: what controls and cameras of a page can give, or a little more.
+RANGES = dict(zip(("yaw", "pitch", "zoom"), LIMITS)) | {
+    "morph": (0.0, 1.0), "head_psi": (-2.0, 2.0), "psi": (-2.0, 2.0), "features": (-10.0, 10.0)
+}  # fmt: skip
 
 
 def is_view(value) -> bool:
     """Whether a record's value is yaw, pitch and zoom of a camera."""
-    return isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+    return (
+        isinstance(value, list)
+        and len(value) == 3
+        and all(_is_number(one, *limits) for one, limits in zip(value, LIMITS))
+    )
 
 
-def _is_number(value) -> bool:
-    return type(value) in (int, float) and math.isfinite(value)
+def _is_number(value, low: float, high: float) -> bool:
+    return type(value) in (int, float) and low <= value <= high
 
 
 def angles_of(offset: np.ndarray, distance: float) -> tuple[float, float, float]:

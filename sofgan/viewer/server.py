@@ -1,5 +1,12 @@
-"""The server of the viewer: a page for each visitor, on this machine alone unless it is told otherwise."""
+"""The server of the viewer: a page for each visitor, on this machine alone unless it is told otherwise.
 
+Browsers let any site open a websocket to any address, and so may other users of the machine. So the address has a
+token, as Jupyter's has: who lacks it gets no page. viser has no hook for that; but its client connects to the websocket
+that the address of the page names, whose path the server sees.
+"""
+
+import hmac
+import secrets
 import socket
 import threading
 from errno import EADDRNOTAVAIL
@@ -14,6 +21,8 @@ from sofgan.viewer.scene import Scene
 
 LOOPBACK, PORT = "127.0.0.1", 8080
 HIGHEST_PORT = 65535
+TOKEN_BYTES = 16
+UNINVITED = "This page needs the whole address that `sofgan view` has printed, with the token in it."
 MOST_VISITORS = 8  # at a time; each has a thread, and grids of a head
 
 
@@ -31,13 +40,16 @@ class Viewer:
         engine: serves all visitors.
         host, port: where it listens.
 
+    Attributes:
+        token: what a visitor has to know.
+
     Raises:
         InputError: the port is taken, or the host is no address of this machine.
     """
 
     def __init__(self, engine: Engine, host: str = LOOPBACK, port: int = PORT):
         check_free(host, port)
-        self.engine, self.pages = engine, {}
+        self.engine, self.pages, self.token = engine, {}, secrets.token_urlsafe(TOKEN_BYTES)
         threads = max(1, runtime.threads())
         self._lock, self._places = threading.Lock(), threading.Semaphore(threads)
         self._fits = threading.Semaphore(
@@ -46,6 +58,7 @@ class Viewer:
         self.server = _Server(host, port, label="SofGAN", verbose=False)
         self._prepare()
         self.server.on_client_connect(self._came)
+        self.server.on_client_disconnect(self._leaves)
         self.server.on_client_disconnect(self._left)
         # The first quick view compiles its walk: while the first visitor looks at a coarse one.
         scene = Scene()
@@ -55,9 +68,10 @@ class Viewer:
 
     @property
     def url(self) -> str:
-        """Address of the page."""
+        """Address of the page, with the token."""
         host = self.server.get_host()
-        return f"http://{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
+        place = f"{f'[{host}]' if ':' in host else host}:{self.server.get_port()}"
+        return f"http://{place}/?websocket=ws://{place}/{self.token}"
 
     def stop(self, wait: bool = True) -> None:
         """End all sessions and the server.
@@ -84,7 +98,16 @@ class Viewer:
         camera.look_at = (0.0, framing.target_y, 0.0)
         camera.position = (0.0, framing.target_y, framing.distance)
 
+    def _is_invited(self, client: viser.ClientHandle) -> bool:
+        # viser shows its connections to nobody; where a version has them elsewhere, nobody is let in.
+        connection = self.server._websock_server._live_connections.get(client.client_id)
+        path = connection.request.path if connection else ""
+        return hmac.compare_digest(path.encode(), f"/{self.token}".encode())
+
     def _came(self, client: viser.ClientHandle) -> None:
+        if not self._is_invited(client):
+            client.gui.add_markdown(UNINVITED)
+            return
         with self._lock:
             if len(self.pages) < MOST_VISITORS:
                 page = Page(client, self.engine, self._places, self._fits)
@@ -97,6 +120,11 @@ class Viewer:
         client.gui.add_markdown(
             f"{MOST_VISITORS} pages are open, as many as there may be: close one, then reload."
         )
+
+    async def _leaves(self, client: viser.ClientHandle) -> None:
+        """Have a page told nothing more, at once: viser closes a connection first, and warns of what is told then."""
+        if page := self.pages.get(client.client_id):
+            page.leave()
 
     def _left(self, client: viser.ClientHandle) -> None:
         with self._lock:
@@ -117,6 +145,8 @@ def check_free(host: str, port: int) -> None:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))
+        except (TypeError, UnicodeError) as error:  # of a name that can't be sent to a server of names
+            raise InputError(f"{host!r} is no host's name") from error
         except OSError as error:
             name = "host" if isinstance(error, socket.gaierror) or error.errno == EADDRNOTAVAIL else "port"
             raise InputError(

@@ -70,6 +70,15 @@ class Session:
         self._closed = threading.Event()
         self._worker = Newest(self._render, self._failed, "session")
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the page is there: what it is told then is seen."""
+        return not self._closed.is_set()
+
+    def leave(self) -> None:
+        """Know that the page is gone, for which long computations end; `close` waits for them."""
+        self._closed.set()
+
     def change(self, **fields) -> None:
         """Change fields of the scene. Another head takes the place of a drawn map, another look that of a photo's."""
 
@@ -216,6 +225,7 @@ class Session:
         text = to_text(engine.sof, found.head)
 
         def followed(now: Scene) -> Scene:
+            progress.see()
             if now.differs(scene, HEAD):
                 raise InputError("another head was chosen while this one was fitted: paint again")
             self._remember(scene)
@@ -266,7 +276,7 @@ class Session:
 
     def close(self) -> None:
         """End the worker and, as soon as they tell how far they are, computations; forget the photo."""
-        self._closed.set()
+        self.leave()
         self._worker.close()
         with self._lock:
             self.person = None
@@ -285,7 +295,9 @@ class Session:
         # Of this moment: a visitor goes on while a film is made.
         (scene, engine), views = self._now(), list(self.views)
         arguments = {"scene": scene.to_mapping(), "kind": kind, "size": self.size, "views": views}
-        made = MAKERS[kind](engine, scene, self.size, WhileOpen(progress, self._closed), views)
+        progress = WhileOpen(progress, self._closed)
+        made = MAKERS[kind](engine, scene, self.size, progress, views)
+        progress.see()
         return encode(made, suffix, record_of("view", arguments, self.engine))
 
     def _alter(self, how: Callable[[Scene], Scene]) -> None:

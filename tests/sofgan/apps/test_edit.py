@@ -1,5 +1,6 @@
 """An edited head: the painted view follows, what wasn't painted holds, and other sides agree; its text is the head."""
 
+import copy
 from dataclasses import replace
 
 import numpy as np
@@ -93,6 +94,32 @@ def test_texts_of_other_fields_and_damaged_ones_are_refused(engine, found):
             engine.head(other)
     with pytest.raises(InputError, match="another field"):
         Engine(small, small_siw()).head(text)
+
+
+def test_a_head_is_of_the_field_that_makes_something_of_it_not_of_one_with_the_same_codes():
+    """As the field of a photo is, whose modules have learned one map while its codes stayed."""
+    sof = small_sof()
+    text = edited_heads.to_text(sof, edited_heads.edited(sof.codes[0], torch.zeros(12, 8, 8)))
+    for name, value in sof.model.state_dict().items():
+        if name != edited_heads.KNOWN_HEADS and value.numel():
+            other = replace(sof, model=copy.deepcopy(sof.model))
+            other.model.state_dict()[name].view(-1)[-1] += 1
+            with pytest.raises(InputError, match="one of another field"):
+                edited_heads.from_text(other, text)
+    more = replace(sof, model=copy.deepcopy(sof.model))
+    with torch.no_grad():
+        more.model.codes += 1  # Other heads beside it, as round 2 adds, leave it as it is.
+    assert torch.equal(edited_heads.from_text(more, text), edited_heads.from_text(sof, text))
+
+
+def test_a_field_that_learns_is_another_field_from_then_on():
+    sof = small_sof()
+    text = edited_heads.to_text(sof, edited_heads.edited(sof.codes[0], torch.zeros(12, 8, 8)))
+    assert edited_heads.from_text(sof, text) is not None
+    with torch.no_grad():
+        sof.model.field.base[-1] += 1
+    with pytest.raises(InputError, match="one of another field"):
+        edited_heads.from_text(sof, text)
 
 
 def test_what_is_added_is_rounded_as_text_has_it():

@@ -109,14 +109,19 @@ def test_a_path_goes_through_its_keyframes():
     [
         ("[{yaw: 1}]", "two or more"),
         ("[{yaw: 1}, {roll: 2}]", "keyframe 2 has 'roll', but a keyframe has yaw, pitch, zoom"),
-        ("[{yaw: 1}, {yaw: left}]", "yaw of keyframe 2 is a number, not 'left'"),
+        ("[{yaw: 1}, {yaw: left}]", "yaw of keyframe 2 is a number from -360 to 360, not 'left'"),
         ("[{yaw: 1}, 3]", "keyframe 2 is a mapping"),
+        ("[{yaw: .nan}, {}]", "yaw of keyframe 1 is a number from -360 to 360, not nan"),
+        ("[{yaw: 1, zoom: true}, {}]", "zoom of keyframe 1 is a number from 0.1 to 10, not True"),
+        (f"[{'{}, ' * 1001}]", "1,001 keyframes, of which there may be 1,000"),
+        ("{" + "x" * 1_000_000 + ": 1}", "1,000,005 bytes: keyframes are a short YAML list"),
     ],
 )
 def test_wrong_keyframes_are_told(tmp_path, text, told):
-    (tmp_path / "path.yaml").write_text(text)
+    path = tmp_path / "path.yaml"
+    path.write_text(text)
     with pytest.raises(InputError, match=told):
-        camera_paths.read_keyframes(tmp_path / "path.yaml")
+        camera_paths.keyframes_of(camera_paths.read_keyframes(path), path)
 
 
 def test_looks_with_and_without_layers_mix(engine):

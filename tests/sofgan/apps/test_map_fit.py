@@ -6,9 +6,11 @@ import numpy as np
 import pytest
 import torch
 
+from sofgan.apps import map_fit
 from sofgan.apps.map_fit import fit_head, recipe
 from sofgan.errors import InputError
 from sofgan.siw.condition_views import draw_view
+from sofgan.sof.inversion.cameras import PITCH_LIMIT
 from tests.small_models import small_sof
 
 # A field that is not trained has further to go.
@@ -56,6 +58,20 @@ def test_the_camera_turns_and_keeps_its_distance(head):
     assert angles[1] - angles[0] == pytest.approx(30.0, abs=1e-3)
     assert np.linalg.norm(turned.cam2world[:3, 3]) == pytest.approx(np.linalg.norm(still.cam2world[:3, 3]))
     assert turned.cam2world[1, 3] < still.cam2world[1, 3]
+
+
+def test_angles_are_those_of_the_camera_wherever_the_fit_went(sof, labels, monkeypatch):
+    plain = map_fit.invert
+
+    def gone_far(*arguments):
+        found = plain(*arguments)
+        found.views.values.data[0, :2] = torch.tensor([0.3 + 2 * torch.pi, 2.0])
+        return found
+
+    monkeypatch.setattr(map_fit, "invert", gone_far)
+    far = fit_head(sof, labels, replace(FEW, steps=1, released_steps=0))
+    assert far.yaw == pytest.approx(np.degrees(0.3), abs=1e-3)
+    assert far.pitch == pytest.approx(np.degrees(PITCH_LIMIT))
 
 
 def test_equal_seeds_are_equal_heads(sof, labels, head):

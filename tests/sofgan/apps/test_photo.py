@@ -2,6 +2,7 @@
 
 import json
 from functools import partial
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from sofgan.apps.engine import Engine
 from sofgan.apps.results import read_record
 from sofgan.apps.style_fit import LEAST_SHARE, fit_look, region_colors
 from sofgan.errors import InputError, MissingInput
+from sofgan.files import sha256_file
 from sofgan.labels import EYE, HAIR, L_LIP, R_NOSE, SKIN
 from sofgan.labels import resize as resize_labels
 from sofgan.siw.model import save_siw
@@ -144,6 +146,25 @@ def test_the_report_says_how_like_the_photo_it_is(few_steps, plain):
     assert head.sheet(30.0).shape == (64, 128, 3)
 
 
+def test_views_that_are_cut_off_are_remarked_on():
+    def seen(yaw: float, pitch: float) -> SimpleNamespace:
+        return SimpleNamespace(yaw=yaw, pitch=pitch)
+
+    assert photo_head._turned(seen(40, -39)) == []
+    assert "at 55 degrees: views go from -40 to 50" in photo_head._turned(seen(0, 55))[0]
+    assert "at -45 degrees: views go from -40 to 50" in photo_head._turned(seen(0, -45))[0]
+    other, side = photo_head._turned(seen(100, 0))
+    assert "a guess" in other and "at 100 degrees: views go from -90 to 90" in side
+
+    def cut_off(yaw: float, pitch: float, turned: float) -> list[str]:
+        engine = SimpleNamespace(fitted=seen(yaw, pitch))
+        return photo_head.PhotoHead(engine, None, None).cut_off(turned)
+
+    assert cut_off(50, 0, 35) == [] and cut_off(-20, 59, -35) == []
+    assert "at 60 degrees: turned by 35 more the film stands still at 90" in cut_off(60, 0, 35)[0]
+    assert "65 degrees up or down: the film shows it from 60" in cut_off(0, -65, 35)[0]
+
+
 def test_the_verb_writes_film_sheet_and_report(few_steps, tmp_path, capsys):
     models, out = tmp_path / "models", tmp_path / "out"
     (models / "parsers").mkdir(parents=True)
@@ -156,6 +177,8 @@ def test_the_verb_writes_film_sheet_and_report(few_steps, tmp_path, capsys):
     assert command_line.main(words) == 0
     report = json.loads((out / "report.json").read_text())
     assert 0 < report["map_miou"] <= 1 and report["arguments"]["frames"] == 3
+    assert report["arguments"]["photo_sha256"] == [sha256_file(tmp_path / "me.png")]
+    assert report["arguments"]["file"] == "me.png" and str(tmp_path) not in (out / "report.json").read_text()
     with Image.open(out / "turned.webp") as film:
         assert film.n_frames == 3
     again = [*words[:5], str(tmp_path / "again"), *words[6:]]
@@ -169,6 +192,30 @@ def test_the_verb_writes_film_sheet_and_report(few_steps, tmp_path, capsys):
     (tmp_path / "list.pdf").write_bytes(b"%PDF-1.7")
     assert command_line.main(["photo", str(tmp_path / "list.pdf"), *words[2:]]) == 1
     assert "a PDF document" in capsys.readouterr().err
+
+
+def test_a_replay_knows_the_photos_of_styles_and_their_parser(few_steps, workdir, capsys, monkeypatch):
+    monkeypatch.setattr(photo, "STEPS", 1)
+    (workdir / "models/parsers").mkdir(parents=True)
+    save_sof("models/sof_inverted.pt", small_sof())
+    save_siw("models/siw.pt", small_siw())
+    parser = workdir / "models" / photo.PARSER
+    parser.write_bytes(b"of drawn faces")
+    draw_face(256).save("me.png")
+    where = ["--models", "models", "--threads", "1", "--out"]
+    words = ["restyle", "--photos", "me.png", "--regions", "hair", "--size", "32", *where, "hair.png"]
+    assert command_line.main(words) == 0
+    record = read_record("hair.png")
+    assert record["arguments"]["photo_sha256"] == [sha256_file("me.png")]
+    assert record["models"][photo.PARSER] == sha256_file(parser)
+    replay = ["replay", "hair.png", *where, "again.png"]
+    assert command_line.main(replay) == 0 and sha256_file("again.png") == sha256_file("hair.png")
+    draw_face(256, width=0.21).save("me.png")
+    assert command_line.main(replay) == 1 and "another photo than that of the file" in capsys.readouterr().err
+    parser.write_bytes(b"of other faces")
+    assert command_line.main(replay) == 1 and f"another {photo.PARSER!r}" in capsys.readouterr().err
+    parser.unlink()
+    assert command_line.main(replay) == 1 and "no parser at" in capsys.readouterr().err
 
 
 def test_a_region_takes_the_style_of_a_photo(few_steps, tmp_path):

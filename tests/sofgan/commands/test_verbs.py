@@ -2,6 +2,7 @@
 
 import errno
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -14,10 +15,11 @@ from PIL import Image, PngImagePlugin
 
 from sofgan import cameras
 from sofgan.__main__ import main
-from sofgan.apps import edit
+from sofgan.apps import camera_paths, edit, results
 from sofgan.apps.edited_heads import MARK
-from sofgan.apps.results import read_record
+from sofgan.apps.results import Film, encode, read_record
 from sofgan.commands import VERBS, common
+from sofgan.errors import InputError
 from sofgan.files import sha256_file
 from sofgan.labels import HAIR, PALETTE
 from sofgan.siw.config import GeneratorConfig
@@ -116,7 +118,7 @@ def test_a_replay_with_other_models_is_refused(models, workdir, capsys):
     torch.save(state, others / "siw.pt")
     (workdir / "again.png").unlink()
     assert run(*run_on) == 1 and not (workdir / "again.png").exists()
-    assert "made with another siw.pt than" in capsys.readouterr().err
+    assert "made with another 'siw.pt' than" in capsys.readouterr().err
 
 
 def test_a_result_that_can_not_be_written_is_told(models, workdir, capsys, monkeypatch):
@@ -139,26 +141,31 @@ def viewed(**more) -> dict:
     [
         ([], "no verb, arguments"),
         ({"verb": "volume"}, "no verb, arguments"),
-        ({"verb": "volume", "arguments": {}}, "another version made it"),
+        ({"verb": "volume", "arguments": {"heads": "1"}}, "has 'heads': another version made it"),
         (
             {"verb": "view", "arguments": {"scene": {"heads": "1"}, "kind": "picture"}},
-            "no scene of this version has heads",
+            "no scene of this version has 'heads'",
         ),
         (
             {"verb": "view", "arguments": {"scene": {"yaw": "far"}, "kind": "picture"}},
             "yaw of a scene is no 'far'",
         ),
         ({"verb": "view", "arguments": {"scene": {}, "kind": "song"}}, "not 'song'"),
-        ({"verb": "view", "arguments": {"scene": {}, "kind": ["picture"]}}, "not ['picture']"),
-        (viewed(scene=[]), "a scene is a table of its values, not []"),
+        (
+            {"verb": "view", "arguments": {"scene": {}, "kind": ["picture"]}},
+            "kind of the record in other.png can't be ['picture']",
+        ),
+        (viewed(scene=[]), "scene of the record in other.png can't be []"),
         (viewed(scene={"yaw": float("nan")}), "yaw of a scene is no nan"),
         (viewed(scene={"look": True}), "look of a scene is no True"),
         (viewed(scene={"regions": {"hair": [1]}}), "regions of a scene is no [1]"),
         (viewed(scene={"features": {"smile": "x"}}), "features of a scene is no 'x'"),
         (viewed(scene={"photo_look": True}), "fitted to a photo"),
-        (viewed(size="x"), "not 'x'"),
+        (viewed(size="x"), "size of the record in other.png can't be 'x'"),
         (viewed(size=0), "not 0"),
-        (viewed(kind="film", views="ab"), "yaw, pitch and zoom of each"),
+        (viewed(kind="film", views="ab"), "views of the record in other.png can't be 'ab'"),
+        (viewed(kind="film", views=[[0, 0, 0]]), "yaw, pitch and zoom of each"),
+        (viewed(scene={"zoom": 1e9}), "zoom of a scene is no 1000000000.0"),
     ],
 )
 def test_a_record_of_others_is_told(models, workdir, capsys, record, told):
@@ -219,6 +226,9 @@ def test_a_painted_map_makes_a_head_that_other_verbs_take(models, workdir, paint
     assert run("orbit", models, workdir / "plain.webp", "--head", "3", *few) == 0
     frames = [np.array(Image.open(name)) for name in ("edited.webp", "plain.webp")]
     assert (frames[0] != frames[1]).any()
+    page = ("--heads", "edited.png", "1", "--looks", "1", "--size", "16")
+    assert run("page", models, workdir / "page.html", *page) == 0
+    assert '"heads":["edited","1"]' in Path("page.html").read_text()
     Path("edited.png").unlink()
     assert run("replay", models, workdir / "again.webp", "edited.webp") == 0
     assert (
@@ -248,7 +258,7 @@ def test_an_ending_that_no_sheet_has_is_refused_before_the_fit(
 ):
     monkeypatch.setattr("sofgan.commands.edit.edit_head", None)
     assert run("edit", models, workdir / "edited.gif", str(painted_map), "--head", "3", "--size", "16") == 1
-    assert "has to end in .png" in capsys.readouterr().err
+    assert "ends in .png, not '.gif'" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("word", ["nan", "inf", "-inf", "wide"])
@@ -277,11 +287,86 @@ def test_a_file_without_an_edited_head_is_no_head(models, workdir, capsys):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
+        (["generate", "--size", "1025"], "1025 is more than 1024"),
+        (["generate", "--seed", "9" * 5000], "a number of 5000 digits"),
+        (["generate", "--pitch", "90"], "90 is not within -85 and 85 degrees"),
+        (["volume", "--yaw", "1e9"], "not within -360 and 360 degrees"),
+        (["restyle", "--psi", "1e300"], "not within -10 and 10"),
+        (["orbit", "--fps", "121"], "121 is more than 120"),
+        (["mesh", "--cells", "513"], "513 is more than 512"),
+        (["page", "--threads", "1000000"], "1000000 is more than 256"),
+        (["page", "--title", "\udcff"], "no text in UTF-8"),
+    ],
+)
+def test_what_is_too_large_is_refused(words, told, capsys):
+    with pytest.raises(SystemExit):
+        main(words)
+    assert told in capsys.readouterr().err
+
+
+def test_a_path_that_swings_beyond_its_keyframes_stays_where_cameras_stand():
+    far = camera_paths.keyframes_of(
+        [{"pitch": 85, "zoom": 10}, {"pitch": 85, "zoom": 0.1}, {"pitch": -85}] * 2, "here"
+    )
+    for angle in camera_paths.through(far, 60):
+        assert abs(angle.pitch) <= 85 and 0.1 <= angle.zoom <= 10
+
+
+def test_keyframes_are_held_by_what_is_made_of_them(models, workdir):
+    Path("path.yaml").write_text("[{yaw: -30}, {yaw: 30, zoom: 1.5}]")
+    words = ["--keyframes", "path.yaml", "--frames", "2", "--size", "16"]
+    assert run("orbit", models, workdir / "orbit.gif", *words) == 0
+    Path("path.yaml").unlink()
+    assert run("replay", models, workdir / "again.gif", "orbit.gif") == 0
+    assert Path("again.gif").read_bytes() == Path("orbit.gif").read_bytes()
+
+
+def test_frames_that_a_format_can_not_hold_are_told():
+    film = Film(np.zeros((1, 2, 16_400, 3), np.uint8), 24)
+    for suffix in (".webp", ".mp4"):
+        with pytest.raises(InputError, match="16400 x 2 pixels are too large"):
+            encode(film, suffix, {})
+
+
+def test_a_film_that_a_full_disk_cuts_off_is_told(monkeypatch):
+    pytest.importorskip("cv2")
+    monkeypatch.setattr(results, "_count_frames", lambda path: 1)
+    with pytest.raises(InputError, match="only 1 of 3 frames could be written"):
+        encode(Film(np.zeros((3, 16, 16, 3), np.uint8), 24), ".mp4", {})
+
+
+def test_an_interrupt_ends_in_a_word(monkeypatch, capsys):
+    def stopped(arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(common, "engine_of", stopped)
+    assert main(["volume"]) == 130
+    assert capsys.readouterr().err == "stopped\n"
+
+
+def test_a_name_of_bytes_that_are_no_text_is_told_as_it_can(models, workdir, capsys):
+    out = workdir / os.fsdecode(b"\xff.png")
+    assert run("volume", models, out, "--size", "16") == 0 and out.is_file()
+    assert "\\udcff.png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
         (["orbit", "--head", "nobody"], "'nobody' is neither a seed"),
         (["restyle", "--regions", "nose"], "no region 'nose'"),
         (["morph", "--looks", "1", "2"], "2 looks for 3 heads"),
         (["orbit", "--keyframes", "none.yaml"], "no file none.yaml"),
-        (["orbit", "--out", "film.png", "--frames", "2", "--size", "16"], "ends in .gif or .webp or .mp4"),
+        (["orbit", "--out", "film.png"], "ends in .gif or .webp or .mp4, not '.png'"),
+        (["mesh", "--out", "head.obj"], "ends in .glb, not '.obj'"),
+        (["orbit", "--keyframes", "steep.yaml"], "pitch of keyframe 1 is a number from -85 to 85, not 90"),
+        (["orbit", "--keyframes", "far.yaml"], "zoom of keyframe 2 is a number from 0.1 to 10, not 0"),
+        (["orbit", "--keyframes", "deep.yaml"], "nested too deep"),
+        (["orbit", "--head", "x" * 300 + ".png"], "x.png can't be used: File name too long"),
+        (["orbit", "--head", "9" * 5000], "is neither a seed"),
+        (["generate", "--heads", "200", "--looks", "200"], "40,000 pictures: one file has 10,000 at most"),
+        (["generate", "--out", "x" * 300 + ".png"], "x.png can't be used: File name too long"),
+        (["mesh", "--models", "damaged"], "damaged/siw.pt"),
         (["replay", "none.png"], "no file none.png"),
         (["volume", "--out", "file/volume.png"], "--out file is no folder"),
         (["volume", "--out", "folder.png"], "--out folder.png is a folder: name a file"),
@@ -291,6 +376,13 @@ def test_a_file_without_an_edited_head_is_no_head(models, workdir, capsys):
 def test_what_is_wrong_is_told_in_a_sentence(models, workdir, capsys, words, told):
     Path("file").write_text("")
     Path("folder.png").mkdir()
+    Path("steep.yaml").write_text("[{pitch: 90}, {yaw: 1}]")
+    Path("far.yaml").write_text("[{yaw: 1}, {zoom: 0}]")
+    Path("deep.yaml").write_text("[" * 3000 + "]" * 3000)
+    damaged = Path(shutil.copytree(models, "damaged"), "siw.pt")
+    state = torch.load(damaged, weights_only=True)
+    del state["state_dict"]["w_average"]
+    torch.save(state, damaged)
     assert main([*words[:1], "--models", str(models), *words[1:]]) == 1
     error = capsys.readouterr().err
     assert told in error and "Traceback" not in error

@@ -11,7 +11,7 @@ from sofgan.__main__ import main
 from sofgan.apps import photo_head
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES, Look
-from sofgan.apps.photo import read_photo
+from sofgan.apps.photo import PARSER, read_photo
 from sofgan.apps.results import read_record
 from sofgan.commands import page as page_command
 from sofgan.errors import InputError
@@ -259,20 +259,26 @@ def test_a_photos_page_opens_as_the_photo_was_taken(photo_page, person):
     assert not photo_page.driver.find_element("id", "heads").is_displayed()
 
 
-def test_the_verb_makes_the_page_of_a_photo(person, tmp_path, monkeypatch):
+def test_the_verb_makes_the_page_of_a_photo(person, tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(page_command, "photo_parser", lambda engine: DrawnParser())
     monkeypatch.setattr(page_command, "fit_photo", lambda *_, **__: person)
+    monkeypatch.chdir(tmp_path)
     draw_face(256).save(tmp_path / "me.png")
+    parser = tmp_path / "models" / PARSER  # where the starter, which has none, looks for it
+    parser.parent.mkdir(parents=True)
+    parser.write_bytes(b"of drawn faces")
     words = ["--models", "starter", "--threads", "1", "--out", str(tmp_path / "me.html")]
     assert main(["page", *words, "--photo", str(tmp_path / "me.png"), "--looks", "3"]) == 0
     html = (tmp_path / "me.html").read_text()
     assert 'id="photo-look"' in html and "have learned one photo" in html
     asked = read_record(tmp_path / "me.html")["arguments"]
     assert asked["photo"] == "me.png" and str(tmp_path) not in html
-    assert asked["photo_sha256"] == sha256_file(tmp_path / "me.png")
-    monkeypatch.chdir(tmp_path)
+    assert asked["photo_sha256"] == [sha256_file(tmp_path / "me.png")]
     replay = ["replay", *words[:-1], str(tmp_path / "again.html"), "me.html"]
     assert main(replay) == 0 and (tmp_path / "again.html").read_bytes() == (tmp_path / "me.html").read_bytes()
+    assert read_record("me.html")["models"][PARSER] == sha256_file(parser)
+    parser.write_bytes(b"of other faces")
+    assert main(replay) == 1 and f"another {PARSER!r}" in capsys.readouterr().err
     draw_face(256, width=0.21).save(tmp_path / "me.png")
     assert main(replay) == 1
     assert main(["page", *words, "--photo", str(tmp_path / "none.png")]) == 1

@@ -8,6 +8,8 @@ import subprocess
 import sys
 import threading
 import time
+import warnings
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -34,6 +36,7 @@ from viser import _viser
 from sofgan.viewer import server, uploads
 from sofgan.viewer.canvas import SIDE, layout
 from sofgan.viewer.server import MOST_VISITORS, Viewer
+from sofgan.viewer.while_open import WhileOpen
 from tests.drawn_faces import draw_face
 from tests.photo_fits import DrawnParser, fit_in_few_steps
 
@@ -422,6 +425,7 @@ def test_more_visitors_than_there_may_be_are_told_so(viewer, monkeypatch):
     told = []
     gui = SimpleNamespace(add_markdown=told.append)
     pages = dict(viewer.pages)
+    monkeypatch.setattr(viewer, "_is_invited", lambda client: True)
     viewer._came(SimpleNamespace(client_id=-1, gui=gui))
     assert viewer.pages == pages and f"{len(pages)} pages are open" in told[0]
     viewer._left(SimpleNamespace(client_id=-1))
@@ -430,10 +434,71 @@ def test_more_visitors_than_there_may_be_are_told_so(viewer, monkeypatch):
 def test_a_visitor_who_left_before_the_page_was_made_takes_no_place(viewer, monkeypatch):
     ended = []
     monkeypatch.setattr(server, "Page", lambda *_: SimpleNamespace(close=lambda: ended.append(True)))
+    monkeypatch.setattr(viewer, "_is_invited", lambda client: True)
     pages, gone = dict(viewer.pages), SimpleNamespace(client_id=-1)  # The server knows no such client by now.
     viewer._left(gone)
     viewer._came(gone)
     assert viewer.pages == pages and ended == [True]
+
+
+def address(viewer, token: str | None = None) -> str:
+    """That of the websocket which the page connects to."""
+    found = viewer.url.partition("?websocket=")[2]
+    return found if token is None else found.replace(viewer.token, token)
+
+
+CAMERA = {
+    "type": "ViewerCameraMessage", "wxyz": (1.0, 0.0, 0.0, 0.0), "position": (0.0, 0.0, 4.0), "fov": 0.5, "near": 0.1,
+    "far": 100.0, "image_height": 64, "image_width": 64, "look_at": (0.0, 0.0, 0.0), "up_direction": (0.0, 1.0, 0.0),
+}  # fmt: skip
+
+
+@contextmanager
+def visitor(viewer, token: str | None = None, **how):
+    """A connection as viser's client makes it, without a browser; with another token than the viewer's, where one is
+    given."""
+    protocol = f"viser-v{viser.__version__}"
+    with connect(address(viewer, token), subprotocols=[protocol], max_size=None, **how) as made:
+        made.send(msgspec.msgpack.encode(CAMERA))
+        yield made
+
+
+@pytest.mark.parametrize("token", ["", "x" * 22, None])
+def test_who_has_no_token_gets_no_page(viewer, monkeypatch, token):
+    """As a site that is open in the same browser: it knows the port at best."""
+    made, told = [], threading.Event()
+    page = SimpleNamespace(close=lambda: None, leave=lambda: None)
+    monkeypatch.setattr(server, "Page", lambda *_: made.append(True) or page)
+    came = viewer._came
+    monkeypatch.setattr(viewer.server, "_client_connect_cb", [lambda client: (came(client), told.set())])
+    with visitor(viewer, token, additional_headers={"Origin": "http://example.com"}):
+        assert told.wait(SECONDS)
+    assert made == ([True] if token is None else [])
+
+
+def test_a_page_that_is_closed_amid_a_fit_is_told_nothing_more(viewer):
+    """viser would warn of it."""
+    began, left, known = threading.Event(), threading.Event(), set(viewer.pages)
+
+    def slow(listener):
+        began.set()
+        assert left.wait(SECONDS)
+        WhileOpen(listener, page.session._closed).items(1, 2)
+
+    with warnings.catch_warnings(record=True) as warned:
+        warnings.simplefilter("always")
+        with visitor(viewer):
+            number = until(lambda: next(iter(set(viewer.pages) - known), None))
+            page = viewer.pages[number]
+            page.session.fit = slow
+            fit = threading.Thread(target=page.brush._fit)
+            fit.start()
+            assert began.wait(SECONDS)
+        until(lambda: None if number in viewer.pages else True)
+        left.set()
+        fit.join(SECONDS)
+        assert not fit.is_alive() and not page.session.is_open
+    assert not [one for one in warned if "closed connection" in str(one.message)]
 
 
 def test_no_visitor_can_make_it_public(viewer, monkeypatch):
@@ -449,9 +514,8 @@ def test_no_visitor_can_make_it_public(viewer, monkeypatch):
             heard.set()
 
     monkeypatch.setattr(viewer.server, "request_share_url", ask)
-    protocol = f"viser-v{viser.__version__}"
-    with connect(viewer.url.replace("http", "ws"), subprotocols=[protocol], max_size=None) as visitor:
-        visitor.send(msgspec.msgpack.encode({"type": "ShareUrlRequest"}))
+    with visitor(viewer) as made:
+        made.send(msgspec.msgpack.encode({"type": "ShareUrlRequest"}))
         assert heard.wait(SECONDS) and not tunnels
 
 
@@ -460,6 +524,7 @@ def test_no_visitor_can_make_it_public(viewer, monkeypatch):
     [
         ("127.0.0.1", 70_000, "a port is a number up to 65535, not 70000"),
         ("203.0.113.1", 8080, "another --host"),  # of no machine: it stands in documents
+        ("\udcff", 8080, "is no host's name"),
     ],
 )
 def test_what_is_no_address_is_told(host, port, told):

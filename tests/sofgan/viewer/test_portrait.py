@@ -171,6 +171,7 @@ def test_controls_show_the_scene_that_they_have_not_changed():
     pytest.importorskip("viser")
     from sofgan.viewer.features import Features
     from sofgan.viewer.page import Page
+    from sofgan.viewer.regions import Regions
 
     class Slider:
         @property
@@ -183,23 +184,23 @@ def test_controls_show_the_scene_that_they_have_not_changed():
             sliders["smile"] = sliders.get("smile") or Slider()  # They come one by one, by another thread.
 
     sliders = {"glasses": Slider()}
-    controls = {
-        name: SimpleNamespace(value=None) for name in ("head", "head_psi", "morph", "look", "region_seed")
-    }
-    controls["region"] = SimpleNamespace(value="hair")
+    controls = {name: SimpleNamespace(value=None) for name in ("head", "head_psi", "morph", "look")}
     scene = Scene(head="7", look=2, features=(("glasses", 0.5),)).restyled("hair", 4)
     page, angles = SimpleNamespace(session=SimpleNamespace(scene=scene), controls=controls), []
     page.look_from = lambda *values: angles.append(values)
+    region, seed = SimpleNamespace(value="hair"), SimpleNamespace(value=None)
+    page.regions = SimpleNamespace(session=page.session, region=region, seed=seed)
+    page.regions.follow = lambda: Regions.follow(page.regions)
     page.features = SimpleNamespace(session=page.session, sliders=sliders)
     page.features.follow = lambda: Features.follow(page.features)
     Page.follow(page)
     assert {name: one.value for name, one in controls.items()} == {
-        "head": 7, "head_psi": 1.0, "morph": 0.0, "look": 2, "region": "hair", "region_seed": 4
+        "head": 7, "head_psi": 1.0, "morph": 0.0, "look": 2
     }  # fmt: skip
-    assert sliders["glasses"].value == 0.5
+    assert seed.value == 4 and sliders["glasses"].value == 0.5
     page.session.scene = scene.of_photo("0" * 64, 10.0, 0.0)
     Page.follow(page)
-    assert controls["region_seed"].value == 2 and sliders["glasses"].value == 0.0
+    assert seed.value == 2 and sliders["glasses"].value == 0.0
     assert angles == [(0.0, 0.0, 1.0), (10.0, 0.0, 1.0)]
 
 
