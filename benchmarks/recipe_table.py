@@ -2,11 +2,12 @@
 
     python -m benchmarks.recipe_table CURVES.csv [CURVES.csv ...] [--base default]
 
-Reads files that `siw_convergence --curves` wrote, of trainings of as many seconds each on equal photos, and prints two
-Markdown tables of each training's last look. The first has means and standard deviations over seeds. The second has
-differences to the base: trainings of one seed show the same photos and maps in the same order at first, so each is
-compared with the base's of its seed. The interval is Student's of 95 percent over seeds. Where it doesn't hold 0, the
-figure is marked: better or worse, or apart where neither more nor less is good in itself.
+Reads files that `siw_convergence --curves` wrote, of trainings of as many seconds each on equal photos, and prints
+Markdown tables of each training's last look. The first has means and standard deviations over seeds. The others have
+differences to the base, of what is better one way, then of the rest: trainings of one seed show the same photos and
+maps in the same order, so each is compared with the base's of its seed. The interval is Student's of 95 percent over
+seeds. Where it doesn't hold 0, the figure is marked: better or worse, or apart where neither more nor less is good in
+itself. Of many figures some are marked by chance: one in twenty.
 """
 
 import argparse
@@ -68,26 +69,30 @@ def means(looks: Looks) -> str:
         cells = [
             _mean([look[key] for look in by_seed.values()], places) for key, (_, places, _) in COLUMNS.items()
         ]
-        lines.append(harness.row(name, ", ".join(map(str, sorted(by_seed))), *cells))
+        lines.append(harness.row(name, len(by_seed), *cells))
     return "\n".join(lines)
 
 
-def differences(looks: Looks, base: str) -> str:
+def differences(looks: Looks, base: str, judged: bool) -> str:
     """A Markdown table of differences to the base, with intervals over the seeds that both have, a row a recipe.
+
+    Args:
+        judged: of figures that are better one way; False: of the others.
 
     Raises:
         InputError: the base was not trained.
     """
     if base not in looks:
         raise InputError(f"no training of {base} to compare with, only of {', '.join(looks)}")
-    lines = [harness.head(f"recipe less {base}", "seeds", *(title for title, _, _ in COLUMNS.values()))]
+    columns = {key: column for key, column in COLUMNS.items() if (column[2] is not None) == judged}
+    lines = [harness.head(f"recipe less {base}", "seeds", *(title for title, _, _ in columns.values()))]
     for name, by_seed in looks.items():
         if name == base:
             continue
         seeds = sorted(by_seed.keys() & looks[base].keys())
         cells = [
             _difference([by_seed[seed][key] - looks[base][seed][key] for seed in seeds], places, more)
-            for key, (_, places, more) in COLUMNS.items()
+            for key, (_, places, more) in columns.items()
         ]
         lines.append(harness.row(name, len(seeds), *cells))
     return "\n".join(lines)
@@ -122,7 +127,8 @@ def parser() -> argparse.ArgumentParser:
 
 def main(arguments) -> None:
     looks = read_looks(arguments.curves)
-    print(means(looks), differences(looks, arguments.base), sep="\n\n")
+    tables = (differences(looks, arguments.base, judged) for judged in (True, False))
+    print(means(looks), *tables, sep="\n\n")
 
 
 if __name__ == "__main__":

@@ -29,15 +29,15 @@ def test_each_training_is_compared_with_the_defaults_of_its_seed(curves):
     looks = recipe_table.read_looks(
         [curves("a.csv", base), curves("b.csv", [*other, look("blur", 1, fd_lite0=489.0, control=0.5)])]
     )
-    head, _, _, blur = recipe_table.means(looks).splitlines()
-    assert blur.startswith("| blur | 0, 1, 2 | 1.00 ± 0.00 | 390 ± 100 | 1 ± 0 |")
-    _, _, row = recipe_table.differences(looks, "default").splitlines()
+    _, _, _, blur = recipe_table.means(looks).splitlines()
+    assert blur.startswith("| blur | 3 | 1.00 ± 0.00 | 390 ± 100 | 1 ± 0 |")
+    _, _, row = recipe_table.differences(looks, "default", True).splitlines()
     cells = [cell.strip() for cell in row.strip("|").split("|")]
     assert cells[:2] == ["blur", "3"]
     # -10, -11, -9: mean -10, deviation 1, interval 4.303 / sqrt(3) = 2.48 either side.
-    assert cells[3] == "-10 (-12 to -8) better"
-    assert cells[6] == "+0.000 (-0.248 to +0.248)"
-    worse = recipe_table.differences(looks, "blur").splitlines()[2]
+    assert cells[2] == "-10 (-12 to -8) better"
+    assert cells[5] == "+0.000 (-0.248 to +0.248)"
+    worse = recipe_table.differences(looks, "blur", True).splitlines()[2]
     assert "+10 (+8 to +12) worse" in worse
 
 
@@ -47,9 +47,8 @@ def test_the_last_look_counts_and_only_seeds_that_both_have(curves):
         [curves("a.csv", [*rows, look("faces", 0, fd_lite0=310.0), look("faces", 3)])]
     )
     assert looks["default"][0]["fd_lite0"] == 300.0
-    assert (
-        recipe_table.differences(looks, "default").splitlines()[2].startswith("| faces | 1 | +0.00 | +10 |")
-    )
+    rows = [recipe_table.differences(looks, "default", judged).splitlines()[2] for judged in (True, False)]
+    assert rows == ["| faces | 1 | +10 | +0 | +0.000 | +0.000 |", "| faces | 1 | +0.00 | +0.00 | +0.00 |"]
 
 
 def test_trainings_that_can_not_be_compared_are_refused(curves, tmp_path):
@@ -59,7 +58,7 @@ def test_trainings_that_can_not_be_compared_are_refused(curves, tmp_path):
     with pytest.raises(InputError, match="60 to 120 seconds"):
         recipe_table.read_looks([first, curves("c.csv", [look("longer", 0, 120.0)])])
     with pytest.raises(InputError, match="no training of default to compare with, only of longer"):
-        recipe_table.differences(recipe_table.read_looks([tmp_path / "c.csv"]), "default")
+        recipe_table.differences(recipe_table.read_looks([tmp_path / "c.csv"]), "default", True)
     (tmp_path / "d.csv").write_text("kimg,fd\n1,2\n")
     with pytest.raises(InputError, match=r"d\.csv has no rows"):
         recipe_table.read_looks([tmp_path / "d.csv"])
