@@ -111,6 +111,11 @@ class DiscriminatorConfig:
     # looks at the projected critic's features, so `kind` must have one.
     region_weight: Weight = 0.0
     region_channels: Count = 32
+    # Weights of places: roots: by the inverse root of their class' share of the picture, on photos and fakes; oasis: by
+    # the inverse share in the whole batch, and equal on fakes (arXiv 2012.04781).
+    region_balance: Literal["roots", "oasis"] = "roots"
+    # Weight, among the region critic's losses, of its consistency on mixes of photos and fakes; 0: none are mixed
+    label_mix: Weight = 0.0
     palette_weight: Weight  # of a further verdict, on the mean colours of regions; 0: no such critic
     palette_channels: Count = 64
     channel_base: Count = 1024  # residual: channels at r pixels as in the generator
@@ -118,17 +123,27 @@ class DiscriminatorConfig:
     # residual: strided: a blur and a convolution of stride 2, as StyleGAN2's; areas: means of areas, then a convolution
     # of the half size, as many operations.
     downsample: Literal["areas", "strided"] = "areas"
+    # logistic: StyleGAN2's; paired: softplus of the difference between the logits of a photo and of a fake (R3GAN).
+    residual_loss: Literal["logistic", "paired"] = "logistic"
     minibatch_group: Count = 4  # pictures whose spread is compared; must divide the batch
     # pixels that the frozen network sees, at most twice the pictures'
     projected_size: Annotated[int, multiple_of(32)] = 64
     projected_channels: Count = 64  # of the fixed random projections and the heads
     projected_augment: tuple[Literal["color", "translation", "cutout"], ...]
+    projected_cutout: Share = 0.5  # side of the holes, by the picture's
+    # A face parser's file, whose encoder's features a second projected critic judges; empty: there is none
+    parser_features: str = ""
+    parser_size: Annotated[int, multiple_of(32)] = 64  # pixels that the parser's encoder sees
     # Adaptive, see TrainSiw.augment_kimg; none: it sees pictures as they are.
     residual_augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
 
     def __post_init__(self) -> None:
         if self.region_weight and self.kind == "residual":
             raise ValueError(f"region_weight is 0 for kind residual, not {self.region_weight}")
+        if self.label_mix and not self.region_weight:
+            raise ValueError(f"label_mix is 0 where region_weight is, not {self.label_mix}")
+        if self.parser_features and self.kind == "residual":
+            raise ValueError("parser_features is empty for kind residual")
 
 
 @dataclass(frozen=True)
@@ -190,7 +205,7 @@ class ScoresConfig:
     keep_all: bool  # the generator of each score stays, not the best one alone
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class TrainSiw:
     """The block `train_siw` of params.yaml."""
 
@@ -205,6 +220,12 @@ class TrainSiw:
     mix_by: Literal["groups", "classes"]  # what such values are drawn for: style groups, or every class
     r1_gamma: Weight
     r1_every: Whole  # steps; 0: off
+    r2_gamma: Weight = 0.0  # the same penalty on painted pictures, at the steps of r1
+    gamma_end: Share = 1.0  # share of both gammas that is left at the end, after a cosine
+    # Deviation of the Gaussian that residual and projected critics see all pictures through at first, pixels of a
+    # picture 64 wide; 0: they see them as they are
+    blur_px: Weight = 0.0
+    blur_share: Share = 0.3  # of the training, over which the blur fades
     path_length_weight: Weight
     path_length_every: Whole  # steps; 0: off
     # of steps that make two views of a head alike, by the generator's: these have an optimiser of their own

@@ -19,6 +19,16 @@ def logistic_generator(fake: Tensor) -> Tensor:
     return F.softplus(-fake).mean()
 
 
+def paired_discriminator(real: Tensor, fake: Tensor) -> Tensor:
+    """Game on pairs (R3GAN), the discriminator's side: logits (B, 1) of photos and of as many painted pictures."""
+    return F.softplus(fake - real).mean()
+
+
+def paired_generator(real: Tensor, fake: Tensor) -> Tensor:
+    """Game on pairs, the generator's side; photos' logits teach it nothing by themselves."""
+    return F.softplus(real - fake).mean()
+
+
 def hinge_discriminator(real: list[Tensor], fake: list[Tensor]) -> Tensor:
     """Hinge loss, summed over the scales of a projected discriminator."""
     return sum(F.relu(1 - r).mean() + F.relu(1 + f).mean() for r, f in zip(real, fake))

@@ -7,6 +7,7 @@ the same.
 
 import copy
 import itertools
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
@@ -21,7 +22,7 @@ from sofgan.seeds import derive_seed, torch_generator
 from sofgan.shares import add_gradients, share_slices
 from sofgan.siw import losses
 from sofgan.siw.config import TrainSiw
-from sofgan.siw.critics.critics import Critics, Seen
+from sofgan.siw.critics.critics import Critics, Seen, Verdicts
 from sofgan.siw.data import Batch, half
 from sofgan.siw.generator import Generator, random_noise
 from sofgan.siw.mixing import draw_similarity, draw_styles, one_hot, two_style_weights
@@ -144,6 +145,7 @@ class SiwTraining:
         """
         config, sums = self.config, {}
         self._set_learning_rates()
+        self.critics.blur_px = self._blur_px()
         self.optimizer_d.zero_grad(set_to_none=True)
         self.optimizer_g.zero_grad(set_to_none=True)
         w_mean = torch.zeros_like(self.generator.w_average)
@@ -195,9 +197,18 @@ class SiwTraining:
                     photos = self.critics.look(batch.photos, maps, self._draws(step, "photos"))
                 real, fake = self.critics.judge_photos(photos), self.critics.judge(fakes.detach())
                 loss = self.critics.discriminator_loss(real, fake, scalars)
+                if config.discriminator.label_mix:
+                    mixed = self._label_mix(part, real, step)
+                    scalars["label_mix"] = mixed
+                    weight = config.discriminator.label_mix * config.discriminator.region_weight
+                    loss = loss + mixed * weight
             if self.critics.residual is not None and config.r1_every and step % config.r1_every == 0:
+                strength = 0.5 * config.r1_every * self._gamma_left()
                 scalars["r1"] = penalty = self._r1(batch.photos, step)
-                loss = loss + penalty * (0.5 * config.r1_gamma * config.r1_every)
+                loss = loss + penalty * (strength * config.r1_gamma)
+                if config.r2_gamma:
+                    scalars["r2"] = penalty = self._r2(fakes)
+                    loss = loss + penalty * (strength * config.r2_gamma)
         learned = part.learn(loss, self.learned, scalars)
         return learned, fakes if keep else None, w
 
@@ -211,7 +222,8 @@ class SiwTraining:
             for one in seen.differentiable():
                 one.requires_grad_()
             with self._mixed():
-                loss = self.critics.generator_loss(self.critics.judge(seen), scalars)
+                photos = self._paired_photos(part, step)
+                loss = self.critics.generator_loss(self.critics.judge(seen), scalars, photos)
         return part.learn_through(loss, seen.differentiable(), fakes.differentiable(), self.painted, scalars)
 
     def _learn_path_length(self, part: Part, step: int) -> Learned:
@@ -300,10 +312,54 @@ class SiwTraining:
             fakes = self.synthesize(maps, w, weights, noise, resolution=resolution)
             return self.critics.look(fakes, maps, draws), w
 
+    def _paired_photos(self, part: Part, step: int) -> Tensor | None:
+        """Logits (B, 1) of the step's photos by the residual critic, where its game is on pairs."""
+        if self.critics.residual is None or self.config.discriminator.residual_loss != "paired":
+            return None
+        with torch.no_grad():
+            photos = self.critics.blurred(part.batch.photos)
+            photos = self.critics.augment_for_residual(photos, self._draws(step, "photos"))
+            return self.critics.residual(photos).float()
+
+    def _label_mix(self, part: Part, real: Verdicts, step: int) -> Tensor:
+        """The region critic's inconsistency on mixes of photos and fakes of the photos' own maps."""
+        batch, draws = part.batch, self._draws(step, "mixed")
+        with torch.no_grad():
+            w, weights = self._styles(batch.photo_labels, draws)
+            resolution = batch.photos.shape[-1]
+            noise = random_noise(self.generator, len(batch.photos), draws, resolution)
+            maps = one_hot(batch.photo_labels)
+            fakes = self.synthesize(maps, w, weights, noise, resolution=resolution)
+            fakes = self.critics.look(fakes, maps, self._draws(step, "photos"))
+        return self.critics.label_mix_loss(real, fakes, draws)
+
     def _r1(self, photos: Tensor, step: int) -> Tensor:
         photos = photos.detach().requires_grad_()
-        seen = self.critics.augment_for_residual(photos, self._draws(step, "r1"))
+        seen = self.critics.augment_for_residual(self.critics.blurred(photos), self._draws(step, "r1"))
         return losses.r1_penalty(self.critics.residual(seen), photos)
+
+    def _r2(self, fakes: Seen) -> Tensor:
+        """The same penalty in painted pictures, as the residual critic saw them."""
+        images = fakes.images.detach().float().requires_grad_()
+        return losses.r1_penalty(self.critics.residual(images), images)
+
+    def _gamma_left(self) -> float:
+        """Share of r1's and r2's gammas at this place of the training."""
+        if self.config.gamma_end == 1:
+            return 1.0
+        fallen = 0.5 - 0.5 * math.cos(math.pi * min(1.0, self._progress))
+        return 1 + (self.config.gamma_end - 1) * fallen
+
+    def _blur_px(self) -> float:
+        """Deviation of the blur that critics see pictures through, pixels of 64."""
+        if not (self.config.blur_px and self.config.blur_share):
+            return 0.0
+        return self.config.blur_px * max(0.0, 1 - self._progress / self.config.blur_share)
+
+    @property
+    def _progress(self) -> float:
+        """Share of the training that is done."""
+        return self.seen / (1000 * self.config.kimg)
 
     def _path_length(self, part: Part, step: int) -> tuple[Tensor, Tensor]:
         """The penalty of every second picture, and the mean length of their paths."""

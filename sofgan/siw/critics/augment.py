@@ -56,11 +56,28 @@ def cutout(images: Tensor, generator: torch.Generator, ratio: float = 0.5) -> Te
 _POLICIES = {"color": color, "translation": translation, "cutout": cutout}
 
 
-def augment(images: Tensor, policies: tuple[str, ...], generator: torch.Generator) -> Tensor:
-    """Apply the named policies in order to (B, 3 or more, H, W), of which the first three are in [-1, 1]."""
+def augment(
+    images: Tensor, policies: tuple[str, ...], generator: torch.Generator, hole: float = 0.5
+) -> Tensor:
+    """Apply the named policies in order to (B, 3 or more, H, W), of which the first three are in [-1, 1].
+
+    Args:
+        hole: side of what `cutout` takes out, by the picture's.
+    """
     for name in policies:
-        images = _POLICIES[name](images, generator)
+        changed = {"ratio": hole} if name == "cutout" else {}
+        images = _POLICIES[name](images, generator, **changed)
     return images
+
+
+def blur(images: Tensor, deviation: float) -> Tensor:
+    """(B, C, H, H) through a Gaussian of so many pixels' deviation; 0: as they are. Means stay, at borders too."""
+    if deviation <= 0:
+        return images
+    places = torch.arange(images.shape[-1], device=images.device, dtype=images.dtype)
+    weights = torch.exp(-0.5 * ((places[:, None] - places) / deviation).square())
+    weights = weights / weights.sum(1, keepdim=True)
+    return weights @ images @ weights.T
 
 
 def augment_some(

@@ -10,14 +10,15 @@ from torch.nn.utils import parametrize
 
 from sofgan.siw import losses
 from sofgan.siw.config import DiscriminatorConfig
-from sofgan.siw.critics.augment import augment, augment_some
+from sofgan.siw.critics.augment import augment, augment_some, blur
 from sofgan.siw.critics.palette import PaletteCritic, palette, palette_loss
-from sofgan.siw.critics.projected import ProjectedDiscriminator
-from sofgan.siw.critics.regions import RegionCritic, naming_loss, unmasking_loss
+from sofgan.siw.critics.projected import ProjectedDiscriminator, parser_backbone
+from sofgan.siw.critics.regions import RegionCritic, label_mix, naming_loss, unmasking_loss
 from sofgan.siw.critics.residual import ResidualDiscriminator
 from sofgan.siw.operators import resize_weights
 
 SIGN_RATE = 0.05  # of the running mean of the signs of verdicts on photos, a step
+BLUR_AT = 64  # pixels of the picture that `blur_px` is of
 LEAST_SIZE = 32  # pixels, of which the frozen network makes one place at its coarsest
 MOST_AUGMENTED = 0.8  # probability above which augmentations leak into what is painted (arXiv 2006.06676)
 
@@ -31,17 +32,22 @@ class Seen:
     features: list[Tensor] | None  # of the projected critic, finest first
     augmented: Tensor | None  # (B, 3, P, P): what the features were taken of
     regions: Tensor | None  # (B, 17, P/2, P/2): class shares at the places that the region critic names
+    parser_features: list[Tensor] | None = None  # of the critic that sees a parser's features, finest first
 
     def detach(self) -> "Seen":
         """Without the way back to whatever painted the pictures."""
-        features = None if self.features is None else [x.detach() for x in self.features]
+        features, of_parser = (
+            None if maps is None else [x.detach() for x in maps]
+            for maps in (self.features, self.parser_features)
+        )
         augmented = None if self.augmented is None else self.augmented.detach()
         palettes = None if self.palettes is None else self.palettes.detach()
-        return Seen(self.images.detach(), palettes, features, augmented, self.regions)
+        return Seen(self.images.detach(), palettes, features, augmented, self.regions, of_parser)
 
     def differentiable(self) -> list[Tensor]:
         """Those that losses are differentiated by; of `detach`'s result, as many in the same order."""
         found = [self.images, self.palettes, *(self.features or []), self.augmented]
+        found += self.parser_features or []
         return [tensor for tensor in found if tensor is not None]
 
 
@@ -54,6 +60,7 @@ class Verdicts:
     projected: list[Tensor] | None  # (B, n) logits for each scale
     names: Tensor | None  # (B, 18, P/2, P/2) logits
     palette: Tensor | None  # (B, 1) logits
+    parser: list[Tensor] | None = None  # as `projected`, on a parser's features
 
 
 class Critics(nn.Module):
@@ -65,6 +72,8 @@ class Critics(nn.Module):
 
     Attributes:
         augmented: probability of each augmentation of what the residual critic sees, a scalar tensor (see `adapt`).
+        blur_px: deviation of the Gaussian that residual and projected critics see pictures through, pixels of a picture
+            64 wide.
     """
 
     def __init__(self, config: DiscriminatorConfig, resolution: int, smaller: Iterable[int] = ()):
@@ -82,9 +91,18 @@ class Critics(nn.Module):
         self.palette = None
         if config.palette_weight:
             self.palette = PaletteCritic(config.palette_channels, config.minibatch_group)
+        self.parser = None
+        if config.parser_features:
+            backbone = parser_backbone(config.parser_features)
+            self.parser = ProjectedDiscriminator(config, backbone, config.parser_size)
+        self.blur_px = 0.0
+
+    def blurred(self, images: Tensor) -> Tensor:
+        """Pictures as they are before anything else is done for residual and projected critics."""
+        return blur(images, self.blur_px * images.shape[-1] / BLUR_AT)
 
     def augment_for_residual(self, images: Tensor, draws: torch.Generator) -> Tensor:
-        """Pictures as the residual critic sees them: those of a small set, changed now and then."""
+        """Blurred pictures as the residual critic sees them: those of a small set, changed now and then."""
         if not self.config.residual_augment or self.residual is None:
             return images
         return augment_some(images, self.config.residual_augment, self.augmented, draws)
@@ -126,35 +144,42 @@ class Critics(nn.Module):
             maps: (B, 17, L, L) one-hot label maps that the pictures show or should show, where there is `need_maps`.
             draws: of the augmentations.
         """
-        plain = self.augment_for_residual(images, draws)
+        blurred = self.blurred(images)
+        plain = self.augment_for_residual(blurred, draws)
         palettes = self._palettes(images, maps) if self.palette is not None else None
         if self.projected is None:
             return Seen(plain, palettes, None, None, None)
         # Small pictures are enlarged, as the network knows things at the size at which it learned them; more than
         # twice costs time and brings nothing.
         size = min(self.config.projected_size, max(LEAST_SIZE, 2 * images.shape[-1]))
-        augmented = resize_images(images, size)
+        augmented = resize_images(blurred, size)
         if self.region is not None:
             # Maps move with their pictures, and what is cut out of these is unknown in those.
             augmented = torch.cat((augmented, resize_weights(maps, size).to(augmented.dtype)), 1)
-        augmented, moved = augment(augmented, self.config.projected_augment, draws).tensor_split([3], 1)
+        policies, hole = self.config.projected_augment, self.config.projected_cutout
+        augmented, moved = augment(augmented, policies, draws, hole).tensor_split([3], 1)
         regions = F.avg_pool2d(moved.detach().float(), 2) if self.region is not None else None
-        return Seen(plain, palettes, self.projected.features(augmented), augmented, regions)
+        of_parser = None
+        if self.parser is not None:
+            of_parser = self.parser.features(resize_images(augmented, self.parser.size))
+        return Seen(plain, palettes, self.projected.features(augmented), augmented, regions, of_parser)
 
     def judge(self, seen: Seen) -> Verdicts:
         """Every critic's verdict, all but the residual one's in full precision."""
-        residual, projected, names, palettes = None, None, None, None
+        residual, projected, names, palettes, parser = None, None, None, None, None
         if self.residual is not None:
             residual = self.residual(seen.images).float()
         if self.projected is not None:
             projected = self.projected.judge(seen.features)
+        if self.parser is not None:
+            parser = self.parser.judge(seen.parser_features)
         # In full precision, as the projected heads are.
         with torch.autocast(seen.images.device.type, enabled=False):
             if self.region is not None:
                 names = self.region(seen.augmented.float(), seen.features[0].float())
             if self.palette is not None:
                 palettes = self.palette(seen.palettes)
-        return Verdicts(seen, residual, projected, names, palettes)
+        return Verdicts(seen, residual, projected, names, palettes, parser)
 
     def judge_photos(self, seen: Seen) -> Verdicts:
         """`judge`, such that `discriminator_loss` can differentiate by palettes."""
@@ -169,7 +194,7 @@ class Critics(nn.Module):
         """
         total = torch.zeros((), device=real.seen.images.device)
         if self.residual is not None:
-            total = total + losses.logistic_discriminator(real.residual, fake.residual)
+            total = total + self._residual_game[0](real.residual, fake.residual)
             scalars["logit_real"] = real.residual.mean()
             scalars["logit_fake"] = fake.residual.mean()
             scalars["sign_real"] = real.residual.sign().mean()
@@ -177,9 +202,13 @@ class Critics(nn.Module):
             total = total + losses.hinge_discriminator(real.projected, fake.projected)
             scalars["projected_real"] = torch.stack([r.mean() for r in real.projected]).mean()
             scalars["projected_fake"] = torch.stack([f.mean() for f in fake.projected]).mean()
+        if self.parser is not None:
+            total = total + losses.hinge_discriminator(real.parser, fake.parser)
+            scalars["parser_real"] = torch.stack([r.mean() for r in real.parser]).mean()
+            scalars["parser_fake"] = torch.stack([f.mean() for f in fake.parser]).mean()
         if self.region is not None:
-            named = naming_loss(real.names, real.seen.regions)
-            unmasked = unmasking_loss(fake.names, fake.seen.regions)
+            named = naming_loss(real.names, real.seen.regions, self.config.region_balance)
+            unmasked = unmasking_loss(fake.names, fake.seen.regions, self.config.region_balance)
             total = total + self.config.region_weight * (named + unmasked)
             scalars["regions_real"], scalars["regions_painted"] = named, unmasked
         if self.palette is not None:
@@ -188,20 +217,56 @@ class Critics(nn.Module):
         scalars["loss_d"] = total
         return total
 
-    def generator_loss(self, fake: Verdicts, scalars: dict[str, Tensor]) -> Tensor:
-        """Loss of the generator by the critics' verdicts on painted pictures; `scalars` gets it."""
+    def label_mix_loss(self, photos: Verdicts, fakes: Seen, draws: torch.Generator) -> Tensor:
+        """Squared difference between the region critic's names of mixed pictures and its names mixed (LabelMix).
+
+        Args:
+            photos: verdicts on photos.
+            fakes: pictures painted from the photos' own maps, moved as these.
+            draws: of the classes whose places are taken from the photos.
+        """
+        seen = photos.seen
+        mask = label_mix(seen.regions, draws)
+        fine = F.interpolate(mask, seen.augmented.shape[-2:], mode="nearest")
+        images = (fine * seen.augmented + (1 - fine) * fakes.augmented).detach()
+        with torch.autocast(images.device.type, enabled=False):
+            with torch.no_grad():
+                features = self.projected.features(images)
+            mixed = self.region(images.float(), features[0].float())
+            fake = self.region(fakes.augmented.detach().float(), fakes.features[0].detach().float())
+        return (mixed - (mask * photos.names + (1 - mask) * fake)).square().mean()
+
+    def generator_loss(
+        self, fake: Verdicts, scalars: dict[str, Tensor], photos: Tensor | None = None
+    ) -> Tensor:
+        """Loss of the generator by the critics' verdicts on painted pictures; `scalars` gets it.
+
+        Args:
+            photos: (B, 1) the residual critic's logits of photos, where its game is on pairs.
+        """
         total = torch.zeros((), device=fake.seen.images.device)
         if self.projected is not None:
             total = total + losses.hinge_generator(fake.projected)
         if self.residual is not None:
-            total = total + losses.logistic_generator(fake.residual)
+            paired = () if photos is None else (photos,)
+            total = total + self._residual_game[1](*paired, fake.residual)
+        if self.parser is not None:
+            total = total + losses.hinge_generator(fake.parser)
         if self.region is not None:
-            scalars["regions_fake"] = named = naming_loss(fake.names, fake.seen.regions)
+            named = naming_loss(fake.names, fake.seen.regions, self.config.region_balance)
+            scalars["regions_fake"] = named
             total = total + self.config.region_weight * named
         if self.palette is not None:
             total = total + self.config.palette_weight * losses.logistic_generator(fake.palette)
         scalars["loss_g"] = total
         return total
+
+    @property
+    def _residual_game(self):
+        """The residual critic's loss and the generator's by it."""
+        if self.config.residual_loss == "paired":
+            return losses.paired_discriminator, losses.paired_generator
+        return losses.logistic_discriminator, losses.logistic_generator
 
     @staticmethod
     def _palettes(images: Tensor, maps: Tensor) -> Tensor:

@@ -12,7 +12,10 @@ from torch import Tensor, nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 from torch.nn.utils.parametrizations import spectral_norm
 
+from sofgan.errors import InputError
 from sofgan.networks.efficientnet import FrozenLite
+from sofgan.parsing.networks import LiteUnet
+from sofgan.parsing.parser import load_parser
 from sofgan.siw.config import DiscriminatorConfig
 
 
@@ -38,13 +41,20 @@ class Head(nn.Module):
 
 
 class ProjectedDiscriminator(nn.Module):
-    """Frozen features, fixed projections across channels and from coarse to fine, a head a scale."""
+    """Frozen features, fixed projections across channels and from coarse to fine, a head a scale.
 
-    def __init__(self, config: DiscriminatorConfig):
+    Args:
+        backbone: whose features are judged; None: ImageNet's EfficientNet-lite0.
+        size: pixels that it sees; None: `projected_size`.
+    """
+
+    def __init__(
+        self, config: DiscriminatorConfig, backbone: FrozenLite | None = None, size: int | None = None
+    ):
         super().__init__()
-        self.size = config.projected_size
+        self.size = size or config.projected_size
         width = config.projected_channels
-        self.backbone = FrozenLite("lite0")
+        self.backbone = backbone or FrozenLite("lite0")
         _fold_batch_norms(self.backbone.net)
         self.across = nn.ModuleList(
             nn.Conv2d(channels, width, 1, bias=False) for channels in self.backbone.channels
@@ -87,6 +97,21 @@ class ProjectedDiscriminator(nn.Module):
         for name in [name for name in full if name.startswith(prefix)]:
             del full[name]
         return full
+
+
+def parser_backbone(file: str) -> FrozenLite:
+    """EfficientNet-lite0 as the encoder of a face parser has it.
+
+    Raises:
+        InputError: the parser is no `lite_unet`.
+    """
+    network = load_parser(file).network
+    if not isinstance(network, LiteUnet):
+        raise InputError(f"{file} is no parser of the kind lite_unet, whose features a critic can see")
+    lite = FrozenLite("lite0")
+    lite.net._conv_stem, lite.net._bn0 = network.stem[0], network.stem[1]
+    lite.net._blocks = network.blocks
+    return lite.eval().requires_grad_(False)
 
 
 def _fold_batch_norms(net: nn.Module) -> None:

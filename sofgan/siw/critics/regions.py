@@ -57,17 +57,52 @@ def balance(regions: Tensor) -> Tensor:
     return weights / weights.mean((1, 2), keepdim=True).clamp(min=1e-6)
 
 
-def naming_loss(logits: Tensor, regions: Tensor) -> Tensor:
+def class_weights(regions: Tensor) -> Tensor:
+    """Weights (17,) by which every class that the batch shows counts as much as any other (OASIS); 0 of the others.
+
+    Args:
+        regions: as of `balance`; the weights' mean over its places is 1, of those that are known.
+    """
+    share = regions.mean((0, 2, 3))
+    present = share > 0
+    weights = torch.where(present, share, 1).reciprocal() * present
+    return weights * share.sum() / present.sum().clamp(min=1)
+
+
+def naming_loss(logits: Tensor, regions: Tensor, kind: str = "roots") -> Tensor:
     """Cross-entropy of naming places as the maps do, balanced between classes.
 
     Args:
         logits: (B, 18, h, w).
         regions: (B, 17, h, w) as of `balance`.
+        kind: roots (`balance`) or oasis (`class_weights`).
     """
     log_names = logits.float().log_softmax(1)[:, :NUM_CLASSES]
+    if kind == "oasis":
+        named = torch.einsum("bchw,bchw,c->", regions, log_names, class_weights(regions))
+        return -named / regions.sum().clamp(min=1e-6)
     return -(balance(regions) * (regions * log_names).sum(1)).mean()
 
 
-def unmasking_loss(logits: Tensor, regions: Tensor) -> Tensor:
-    """Cross-entropy of naming places "painted", with the weights of `naming_loss`."""
-    return -(balance(regions) * logits.float().log_softmax(1)[:, PAINTED]).mean()
+def unmasking_loss(logits: Tensor, regions: Tensor, kind: str = "roots") -> Tensor:
+    """Cross-entropy of naming places "painted", with the weights of `naming_loss`; equal ones where it is `oasis`."""
+    log_painted = logits.float().log_softmax(1)[:, PAINTED]
+    if kind == "oasis":
+        known = regions.sum(1)
+        return -(known * log_painted).sum() / known.sum().clamp(min=1e-6)
+    return -(balance(regions) * log_painted).mean()
+
+
+def label_mix(regions: Tensor, draws: torch.Generator) -> Tensor:
+    """Places that a mix of a photo and a fake of the same map takes from the photo: those of some classes (LabelMix).
+
+    Args:
+        regions: as of `balance`.
+        draws: of a coin a class, the same for the whole batch.
+
+    Returns:
+        (B, 1, h, w), 1 or 0.
+    """
+    coins = torch.rand(NUM_CLASSES, generator=draws).to(regions.device) < 0.5
+    chosen = coins.to(regions.dtype).view(1, NUM_CLASSES, 1, 1)
+    return ((regions * chosen).sum(1, keepdim=True) > 0.5).to(regions.dtype)
