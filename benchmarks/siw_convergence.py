@@ -166,21 +166,26 @@ def main(arguments) -> list[bool]:
         for at, siw in train_recipe(config, sources, seed, device, seconds, looks, clock):
             rows.append({"recipe": name, "seed": seed, **at, **judges.score(siw)})
             print(line(rows[-1]), flush=True)
+            if arguments.curves:  # at each look, since trainings take long
+                write_rows(arguments.curves, rows)
         if arguments.pictures and seed == arguments.seeds[0]:
             arguments.pictures.mkdir(parents=True, exist_ok=True)
             maps = judges.labels[judges.shown[: GRID[0]]]
             write_png(arguments.pictures / f"{name}.png", sample_grid(siw, maps, GRID[1], SEED))
             write_png(arguments.pictures / f"{name}-restyle.png", restyle_strip(siw, maps, SEED))
-    if arguments.curves:
-        with atomic_path(arguments.curves) as work, open(work, "w", newline="") as out:
-            writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
     if len(arguments.seeds) > 1:
         for name in configs:
             print(line(over_seeds(rows, name)))
     both = {"default", "paper"} <= set(arguments.recipes)
     return [kept for seed in arguments.seeds for kept in compare(rows, seed)] if both else []
+
+
+def write_rows(file: Path, rows: list[dict]) -> None:
+    """Write rows of equal keys as a CSV file."""
+    with atomic_path(file) as work, open(work, "w", newline="") as out:
+        writer = csv.DictWriter(out, list(rows[0]), lineterminator="\n")
+        writer.writeheader()
+        writer.writerows(rows)
 
 
 def last(rows: list[dict], name: str) -> list[dict]:
