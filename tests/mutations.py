@@ -1548,6 +1548,7 @@ MUTATIONS = (
                 "softmax(1)[:, swap]",
             ),
             "BiSeNet's brows stay in the mirror": ("[0, 1, 3, 2, 5, 4, 6,", "[0, 1, 2, 3, 5, 4, 6,"),
+            "files hold what a package has": ("items() if name not in parser.given}", "items()}"),
         },
     ),
     (
@@ -1621,6 +1622,12 @@ MUTATIONS = (
                 "torch.deg2rad(_uniform(count, -config.rotation_degrees, config.rotation_degrees, generator))",
                 "_uniform(count, -config.rotation_degrees, config.rotation_degrees, generator)",
             ),
+            "scenery before people": (
+                "share(BACKGROUND) * scenery.behind",
+                "(1 - share(BACKGROUND)) * scenery.behind",
+            ),
+            "scenery behind all": ("behind=(behind < probability)", "behind=(behind < 1)"),
+            "scenery on no clothes": ("+ worn * (shown.flip(-2) - images)", ""),
         },
     ),
     (
