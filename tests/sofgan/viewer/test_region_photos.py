@@ -9,6 +9,7 @@ import pytest
 
 from sofgan.__main__ import main
 from sofgan.apps import style_fit
+from sofgan.apps.engine import Engine
 from sofgan.apps.looks import style_text, with_style
 from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, MissingInput
@@ -75,6 +76,7 @@ def test_what_is_no_photo_of_that_region_is_told(session, monkeypatch):
 
 def test_without_a_parser_it_is_told_what_makes_one(engine, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(Engine, "is_starter", property(lambda engine: False))  # which has a parser
     plain = Session(engine, lambda shot: None, lambda text: None, threading.Semaphore(1))
     with pytest.raises(MissingInput, match="no parser at models/parsers/photos.pt"):
         plain.restyle_by_photo("hair", file_of(draw_face(64)))
