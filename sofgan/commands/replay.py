@@ -5,7 +5,7 @@ import importlib
 from pathlib import Path
 from reprlib import repr as short_repr
 
-from sofgan.apps.photo import PARSER, model_digests
+from sofgan.apps.photo import model_digests
 from sofgan.apps.results import encode, read_record, version
 from sofgan.commands import VERBS, common
 from sofgan.commands.records import arguments_of
@@ -36,7 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
         raise InputError(f"{file} is one of several files: `sofgan {record['verb']}` makes them again")
     asked = arguments_of(record, verb, common.ELSEWHERE, str(file))
     engine = common.engine_of(arguments)
-    digests = model_digests(engine, PARSER in record["models"])
+    digests = model_digests(engine, common.PHOTOS in record["arguments"])
     others = [name for name, digest in record["models"].items() if digests.get(name) != digest]
     if others:
         names = " and another ".join(map(short_repr, others[:3]))

@@ -8,10 +8,11 @@ import pytest
 
 from benchmarks.inputs.browser import browser
 from sofgan.__main__ import main
+from sofgan.apps import photo as photos
 from sofgan.apps import photo_head
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import REGION_NAMES, Look
-from sofgan.apps.photo import PARSER, read_photo
+from sofgan.apps.photo import read_photo
 from sofgan.apps.results import read_record
 from sofgan.commands import page as page_command
 from sofgan.errors import InputError
@@ -19,6 +20,7 @@ from sofgan.files import sha256_file
 from sofgan.labels import CLOTH, HAIR, NUM_CLASSES, SKIN, resize
 from sofgan.page.build import Content, build
 from sofgan.siw.mixing import class_to_group
+from sofgan.starter.files import FOLDER, PARSER
 from tests.drawn_faces import draw_face
 from tests.photo_fits import DrawnParser, fit_in_few_steps
 
@@ -264,9 +266,6 @@ def test_the_verb_makes_the_page_of_a_photo(person, tmp_path, monkeypatch, capsy
     monkeypatch.setattr(page_command, "fit_photo", lambda *_, **__: person)
     monkeypatch.chdir(tmp_path)
     draw_face(256).save(tmp_path / "me.png")
-    parser = tmp_path / "models" / PARSER  # where the starter, which has none, looks for it
-    parser.parent.mkdir(parents=True)
-    parser.write_bytes(b"of drawn faces")
     words = ["--models", "starter", "--threads", "1", "--out", str(tmp_path / "me.html")]
     assert main(["page", *words, "--photo", str(tmp_path / "me.png"), "--looks", "3"]) == 0
     html = (tmp_path / "me.html").read_text()
@@ -276,9 +275,11 @@ def test_the_verb_makes_the_page_of_a_photo(person, tmp_path, monkeypatch, capsy
     assert asked["photo_sha256"] == [sha256_file(tmp_path / "me.png")]
     replay = ["replay", *words[:-1], str(tmp_path / "again.html"), "me.html"]
     assert main(replay) == 0 and (tmp_path / "again.html").read_bytes() == (tmp_path / "me.html").read_bytes()
-    assert read_record("me.html")["models"][PARSER] == sha256_file(parser)
-    parser.write_bytes(b"of other faces")
-    assert main(replay) == 1 and f"another {PARSER!r}" in capsys.readouterr().err
+    assert read_record("me.html")["models"][PARSER] == sha256_file(FOLDER / PARSER)
+    (tmp_path / PARSER).write_bytes(b"of other faces")
+    with monkeypatch.context() as patch:
+        patch.setattr(photos, "STARTER_FOLDER", tmp_path)
+        assert main(replay) == 1 and f"another {PARSER!r}" in capsys.readouterr().err
     draw_face(256, width=0.21).save(tmp_path / "me.png")
     assert main(replay) == 1
     assert main(["page", *words, "--photo", str(tmp_path / "none.png")]) == 1
