@@ -9,7 +9,9 @@ import hmac
 import secrets
 import socket
 import threading
+from contextlib import redirect_stdout
 from errno import EADDRNOTAVAIL
+from io import StringIO
 
 import viser
 
@@ -55,7 +57,8 @@ class Viewer:
         self._fits = threading.Semaphore(
             max(1, threads - 1)
         )  # Of a minute each: others must go on being shown.
-        self.server = _Server(host, port, label="SofGAN", verbose=False)
+        with redirect_stdout(StringIO()):  # viser tells an address without the token, which shows nothing.
+            self.server = _Server(host, port, label="SofGAN", verbose=False)
         self._prepare()
         self.server.on_client_connect(self._came)
         self.server.on_client_disconnect(self._leaves)
