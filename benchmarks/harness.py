@@ -8,6 +8,7 @@ import argparse
 import contextlib
 import copy
 import functools
+import math
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -25,6 +26,7 @@ from stages import params
 ROOT = Path(__file__).parents[1]
 CACHE = Path(".work/benchmarks")  # what is made once
 PARAMS = "params.yaml"
+SECONDS_BETWEEN_LINES = 10  # that tell how far something is, where no terminal shows them
 
 Clock = Callable[[], float]  # seconds
 Main = Callable[[argparse.Namespace], Iterable[bool] | None]
@@ -191,9 +193,29 @@ def head(*names: str) -> str:
     return f"{row(*names)}\n{row(*['---'] * len(names))}"
 
 
+class _Passing:
+    """Lines that take each other's place on a terminal; into a file goes one of them now and then."""
+
+    def __init__(self) -> None:
+        self.written = -math.inf  # seconds of the clock
+
+    def tell(self, text: str) -> None:
+        if sys.stderr.isatty():
+            print(f"\r{text}", end="", file=sys.stderr, flush=True)
+        elif time.monotonic() >= self.written + SECONDS_BETWEEN_LINES:
+            self.written = time.monotonic()
+            print(text, file=sys.stderr, flush=True)
+
+
+_passing = _Passing()
+
+
 def tell(text: str, end: str = "\n") -> None:
-    """Print progress, beside the figures; with `end=""` in place of the last line."""
-    print(f"\r{text}" if not end else text, end=end, file=sys.stderr, flush=True)
+    """Print progress, beside the figures; with `end=""` in place of the last line, into a file only now and then."""
+    if end:
+        print(text, end=end, file=sys.stderr, flush=True)
+    else:
+        _passing.tell(text)
 
 
 class Line(Progress):

@@ -188,7 +188,18 @@ def test_a_table_is_markdown():
     assert f"{harness.head('a', 'b')}\n{harness.row(1, 'x')}" == "| a | b |\n| --- | --- |\n| 1 | x |"
 
 
-def test_a_line_tells_how_far_a_computation_is_in_place_of_the_last(capsys):
+def test_a_file_gets_a_line_now_and_then_of_how_far_a_computation_is(capsys, monkeypatch):
+    now = iter((100.0, 100.0, 101.0, 115.0, 115.0))
+    monkeypatch.setattr(harness.time, "monotonic", lambda: next(now))
+    monkeypatch.setattr(harness, "_passing", harness._Passing())
+    line = harness.Line("judge")
+    for done in (1, 2, 3):
+        line.items(done, 4, "steps")
+    assert capsys.readouterr().err == "judge: 1/4 steps\njudge: 3/4 steps\n"
+
+
+def test_a_line_tells_how_far_a_computation_is_in_place_of_the_last(capsys, monkeypatch):
+    monkeypatch.setattr(harness.sys.stderr, "isatty", lambda: True)
     line = harness.Line("judge")
     line.items(1, 4, "steps", "loss 0.5")
     line.items(2, 4, "steps")
