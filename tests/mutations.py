@@ -1049,10 +1049,6 @@ MUTATIONS = (
                 "losses.logistic_discriminator(real.residual, fake.residual)",
                 "losses.logistic_discriminator(real.residual, real.residual)",
             ),
-            "holes of half the side, whatever is asked for": (
-                "augment(augmented, policies, draws, hole)",
-                "augment(augmented, policies, draws)",
-            ),
             "small pictures stay small": (
                 "max(LEAST_SIZE, 2 * images.shape[-1])",
                 "max(LEAST_SIZE, images.shape[-1])",
