@@ -27,7 +27,8 @@ system:
 	    apt-get update -q && DEBIAN_FRONTEND=noninteractive apt-get install -yq --no-install-recommends $(SYSTEM_PACKAGES); \
 	  else echo "Missing system libraries:$$missing. Type: sudo apt-get install $(SYSTEM_PACKAGES)"; exit 1; fi; fi
 
-$(READY): pyproject.toml constraints.txt
+# Its name says of which packages it tells, so it heeds no dates: a checkout renews those of files that stay the same.
+$(READY):
 	@$(MAKE) --no-print-directory system
 	@$(PYTHON) -c 'import sys; assert sys.version_info >= (3, 11), f"Python 3.11 or newer is needed, this is {sys.version.split()[0]}: make PYTHON=python3.11 setup"'
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)

@@ -72,10 +72,25 @@ def add_size(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def device_of(arguments: argparse.Namespace) -> str:
+    """torch's name of the device that arguments name.
+
+    Raises:
+        InputError: it is no device, or not there.
+    """
+    runtime.check_device(arguments.device, "--device")
+    try:
+        return runtime.resolve_device(arguments.device)
+    except InputError as error:  # It speaks of params.yaml, which has no say here.
+        raise InputError(
+            f"--device {arguments.device} is not there: `make doctor` shows what torch sees, cpu always is"
+        ) from error
+
+
 def engine_of(arguments: argparse.Namespace) -> Engine:
     """The engine of the models that arguments name; a line tells of the starter where none are there."""
     runtime.use_cpu(arguments.threads or os.cpu_count() or 1)
-    engine = Engine.open(arguments.models, runtime.resolve_device(arguments.device))
+    engine = Engine.open(arguments.models, device_of(arguments))
     if arguments.models is None and engine.source != MODELS:
         print(f"Models: {engine.source}", file=sys.stderr)
     return engine
@@ -135,6 +150,19 @@ def check_out(out: Path, option: str = "--out") -> None:
     if out.is_dir():
         raise InputError(f"{option} {out} is a folder: name a file")
     check_folder(out.parent, option)
+
+
+def check_file(path: str | Path, what: str) -> None:
+    """See that a file to read is no folder.
+
+    Args:
+        what: that is wanted, as "a photo".
+
+    Raises:
+        InputError: it is one.
+    """
+    if Path(path).is_dir():
+        raise InputError(f"{path} is a folder: {what} is wanted")
 
 
 def check_folder(folder: Path, option: str) -> None:

@@ -25,8 +25,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="seeds, names of the field's heads, or files of `sofgan edit`",
     )
     parser.add_argument(
-        "--looks", type=kinds.whole, nargs="+", default=[0, 1, 2], help="seeds, one for each head or one"
-    )
+        "--looks", type=kinds.whole, nargs="+", default=[],
+        help="seeds, one for each head or one (one each: 0 1 2 ...)",
+    )  # fmt: skip
     parser.add_argument("--frames", type=kinds.frames, default=24, help="from one head to the next")
     parser.add_argument("--fps", type=kinds.fps, default=24, help="frames a second")
     parser.add_argument(
@@ -42,7 +43,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> Film:
     """The film."""
-    heads, seeds = arguments.heads, arguments.looks
+    heads = arguments.heads
+    seeds = arguments.looks or list(range(len(heads)))
     if len(seeds) not in (1, len(heads)):
         raise InputError(f"{len(seeds)} looks for {len(heads)} heads: name one for each, or one")
     codes = [engine.head(name, arguments.head_psi) for name in heads]

@@ -50,6 +50,7 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> P
     """
     heads = arguments.heads
     if name := arguments.photo:
+        common.check_file(name, "a photo")
         photo = read_photo(name, photo_parser(engine))
         common.know_photos(arguments, [photo], [name])
         # For the record, in a file that is made to be sent: where the photo lies is nobody's business.

@@ -7,8 +7,9 @@ from pathlib import Path
 from sofgan.apps.engine import Engine
 from sofgan.apps.photo import photo_parser, read_photo
 from sofgan.apps.photo_head import PhotoHead, fit_photo
-from sofgan.apps.results import Film, encode
+from sofgan.apps.results import FILMS, PICTURES, Film, encode
 from sofgan.commands import common, kinds
+from sofgan.errors import InputError
 from sofgan.progress import Progress
 
 FILM, SHEET, REPORT = "turned.webp", "sheet.png", "report.json"
@@ -38,8 +39,14 @@ def run(arguments: argparse.Namespace) -> None:
     """Fit the photo and write the files.
 
     Raises:
-        InputError: the folder can't be written; or as `read_photo`.
+        InputError: the file is a folder, or the folder to write is named as a picture or can't be written; or as
+            `read_photo`.
     """
+    common.check_file(arguments.file, "a photo")
+    if (ending := arguments.out.suffix.lower()) in (*FILMS, *PICTURES):
+        raise InputError(
+            f"--out {arguments.out} ends in {ending}, but a folder is wanted, for {FILM}, {SHEET} and {REPORT}"
+        )
     for name in (FILM, SHEET, REPORT):
         common.check_out(arguments.out / name)
     engine, line = common.engine_of(arguments), common.Line()

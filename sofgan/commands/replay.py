@@ -26,6 +26,7 @@ def run(arguments: argparse.Namespace) -> None:
             bytes of it.
     """
     file, out = arguments.file, arguments.out
+    common.check_file(file, "a file that a command has written")
     record, suffix = read_record(file), file.suffix.lower()
     out = out if out.suffix != ".*" else out.with_suffix(suffix)
     common.check_out(out)

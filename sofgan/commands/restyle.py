@@ -1,13 +1,14 @@
 """`sofgan restyle`: a grid of one head, whose regions take the styles of other looks."""
 
 import argparse
+import sys
 from functools import partial
 from pathlib import Path
 
 import numpy as np
 
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import region_index
+from sofgan.apps.looks import REGION_NAMES, region_index
 from sofgan.apps.photo import photo_look, photo_parser, read_photo
 from sofgan.apps.results import PICTURES
 from sofgan.apps.settle import settle
@@ -16,6 +17,7 @@ from sofgan.commands import common, kinds
 from sofgan.images import sheet
 from sofgan.labels import resize
 from sofgan.progress import Progress
+from sofgan.siw.mixing import class_to_group
 
 RECORDED = {common.PHOTOS: []}  # beside its arguments
 
@@ -52,7 +54,13 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
         region_index(name)  # A wrong name is told before anything is made.
     camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
     code, look = engine.head(arguments.head, arguments.head_psi), engine.look(arguments.look, arguments.psi)
+    shown = engine.view(code, camera).labels
+    absent = sorted({name for column in columns for name in column} - regions_of(shown))
+    if absent:
+        note(f"the head shows no {' and no '.join(absent)} from here, so nothing of that changes")
     if photos := arguments.photos:
+        for path in photos:
+            common.check_file(path, "a photo")
         parser, size = photo_parser(engine), engine.siw.resolution
         aligned = [read_photo(path, parser) for path in photos]
         common.know_photos(arguments, aligned, photos)
@@ -60,7 +68,9 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
         arguments.photos = [Path(name).name if Path(name).is_absolute() else name for name in photos]
         others = [photo_look(engine, photo, progress) for photo in aligned]
         seen = [region_colors(photo.shown(size), resize(photo.labels, size)) for photo in aligned]
-        shown = engine.view(code, camera).labels
+        for path, colors in zip(photos, seen):
+            if unseen := sorted({name for column in columns for name in column} - {*colors, *absent}):
+                note(f"{path} shows no {' and no '.join(unseen)}: that style is a guess")
     else:
         others, seen = [engine.look(seed, arguments.psi) for seed in arguments.others], []
     scenes = []
@@ -81,6 +91,16 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     rows = pictures.reshape(len(aligned), len(columns) + 2, *pictures.shape[1:])
     first = np.stack([photo.shown(size) for photo in aligned])
     return sheet(np.concatenate([first[:, None], rows], 1).reshape(-1, *pictures.shape[1:]), len(columns) + 3)
+
+
+def regions_of(labels: np.ndarray) -> set[str]:
+    """Names of the regions in a label map."""
+    return {REGION_NAMES[group] for group in class_to_group("cpu")[np.unique(labels).astype(int)].tolist()}
+
+
+def note(text: str) -> None:
+    """Tell what is unusual, beside the file's path."""
+    print(f"note: {text}", file=sys.stderr)
 
 
 run = partial(common.finish, make, PICTURES)

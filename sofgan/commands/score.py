@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.json:
         common.check_out(arguments.json, "--json")
     runtime.use_cpu(arguments.threads or os.cpu_count() or 1)
-    device, progress = runtime.resolve_device(arguments.device), common.Line()
+    device, progress = common.device_of(arguments), common.Line()
     runtime.use_gpu(device, exact=True)
     sets = (
         _scored(arguments, device, progress),

@@ -10,12 +10,12 @@ from PIL import Image
 
 from sofgan import __main__ as command_line
 from sofgan.apps import map_fit, photo, photo_head
-from sofgan.apps.engine import Engine
+from sofgan.apps.engine import Engine, View
 from sofgan.apps.results import read_record
 from sofgan.apps.style_fit import LEAST_SHARE, fit_look, region_colors
 from sofgan.errors import InputError, MissingInput
 from sofgan.files import sha256_file
-from sofgan.labels import EYE, HAIR, L_LIP, R_NOSE, SKIN
+from sofgan.labels import EYE, EYEGLASS, HAIR, L_LIP, R_NOSE, SKIN
 from sofgan.labels import resize as resize_labels
 from sofgan.siw.model import save_siw
 from sofgan.sof.sof import save_sof
@@ -216,6 +216,22 @@ def test_a_replay_knows_the_photos_of_styles_and_their_parser(few_steps, workdir
     assert command_line.main(replay) == 1 and f"another {photo.PARSER!r}" in capsys.readouterr().err
     parser.unlink()
     assert command_line.main(replay) == 1 and "no parser at" in capsys.readouterr().err
+
+
+def test_a_region_that_the_photo_does_not_show_is_told(few_steps, workdir, capsys, monkeypatch):
+    monkeypatch.setattr(photo, "STEPS", 1)
+    (workdir / "models/parsers").mkdir(parents=True)
+    save_sof("models/sof_inverted.pt", small_sof())
+    save_siw("models/siw.pt", small_siw())
+    (workdir / "models" / photo.PARSER).write_bytes(b"of drawn faces")
+    draw_face(256).save("me.png")
+    monkeypatch.setattr(Engine, "view", lambda *_: View(np.full((32, 32), EYEGLASS, np.uint8), None))
+    words = ["restyle", "--photos", "me.png", "--regions", "eyeglass", "skin", "--models", "models"]
+    assert command_line.main(words) == 0
+    assert capsys.readouterr().err.splitlines() == [
+        "note: the head shows no skin from here, so nothing of that changes",
+        "note: me.png shows no eyeglass: that style is a guess",
+    ]
 
 
 def test_a_region_takes_the_style_of_a_photo(few_steps, tmp_path):

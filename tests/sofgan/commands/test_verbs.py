@@ -11,17 +11,18 @@ import numpy as np
 import pytest
 import torch
 import trimesh
-from PIL import Image, PngImagePlugin
+from PIL import Image, ImageSequence, PngImagePlugin
 
 from sofgan import cameras
 from sofgan.__main__ import main
 from sofgan.apps import camera_paths, edit, results
 from sofgan.apps.edited_heads import MARK
+from sofgan.apps.engine import Engine, View
 from sofgan.apps.results import Film, encode, read_record
 from sofgan.commands import VERBS, common
 from sofgan.errors import InputError
 from sofgan.files import sha256_file
-from sofgan.labels import HAIR, PALETTE
+from sofgan.labels import HAIR, PALETTE, SKIN
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
 from sofgan.siw.model import Siw, save_siw
@@ -371,6 +372,13 @@ def test_a_name_of_bytes_that_are_no_text_is_told_as_it_can(models, workdir, cap
         (["volume", "--out", "file/volume.png"], "--out file is no folder"),
         (["volume", "--out", "folder.png"], "--out folder.png is a folder: name a file"),
         (["photo", "a.jpg", "--out", "file/photo"], "--out file is no folder"),
+        (["photo", "a.jpg", "--out", "film.webp"], "--out film.webp ends in .webp, but a folder is wanted"),
+        (["photo", "."], ". is a folder: a photo is wanted"),
+        (["page", "--photo", "."], ". is a folder: a photo is wanted"),
+        (["restyle", "--photos", "."], ". is a folder: a photo is wanted"),
+        (["replay", "."], ". is a folder: a file that a command has written is wanted"),
+        (["volume", "--device", "cuda:7"], "--device cuda:7 is not there: `make doctor` shows"),
+        (["volume", "--device", "gpu"], "--device is auto, cpu, cuda or cuda:N, not 'gpu'"),
     ],
 )
 def test_what_is_wrong_is_told_in_a_sentence(models, workdir, capsys, words, told):
@@ -392,6 +400,27 @@ def test_a_missing_model_says_how_it_is_made(workdir, capsys):
     assert main(["generate", "--models", "models"]) == 1
     error = capsys.readouterr().err
     assert "models/sof_inverted.pt and models/siw.pt" in error and "make demo" in error
+
+
+@pytest.mark.parametrize("heads", [["1"], ["1", "b", "2", "3"]])
+def test_a_morph_has_a_look_for_each_of_any_number_of_heads(models, workdir, heads):
+    few = ["--frames", "1", "--size", "16"]
+    looks = [str(number) for number in range(len(heads))]
+    assert run("morph", models, workdir / "default.gif", "--heads", *heads, *few) == 0
+    assert run("morph", models, workdir / "named.gif", "--heads", *heads, "--looks", *looks, *few) == 0
+    frames = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(Image.open("default.gif"))]
+    named = [np.array(frame.convert("RGB")) for frame in ImageSequence.Iterator(Image.open("named.gif"))]
+    assert len(frames) == len(heads) and np.array_equal(frames, named)
+
+
+def test_a_region_that_the_head_does_not_show_is_told(models, workdir, capsys, monkeypatch):
+    labels = np.zeros((16, 16), np.uint8)
+    labels[4:12] = SKIN
+    monkeypatch.setattr(Engine, "view", lambda *_: View(labels, None))
+    words = ["--regions", "skin", "hat+eyeglass+background", "--others", "1", "--size", "16"]
+    assert run("restyle", models, workdir / "restyled.png", "--head", "b", *words) == 0
+    told = capsys.readouterr().err
+    assert told == "note: the head shows no eyeglass and no hat from here, so nothing of that changes\n"
 
 
 @pytest.mark.parametrize("verb", VERBS)
