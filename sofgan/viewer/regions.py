@@ -15,7 +15,7 @@ NEXT, OWN, ALL_OWN = "Next style", "Look's own", "All own"
 SWATCH = (
     "display:inline-block;width:1em;height:1em;border-radius:.2em;margin-right:.4em;vertical-align:-.15em;"
 )
-LIST = "display:grid;grid-template-columns:repeat(3,1fr);gap:.2em;padding:.3em .8em;font-size:.75em;white-space:nowrap"
+LIST = "display:grid;grid-template-columns:repeat({},1fr);gap:.2em;padding:.3em .8em;font-size:.75em;white-space:nowrap"
 UNSEEN = "background:repeating-linear-gradient(45deg,#888 0 2px,transparent 2px 5px);"
 
 
@@ -82,11 +82,12 @@ def seed_of(scene: Scene, region: str) -> int:
 def swatches(shot: Shot) -> str:
     """HTML list of the regions: mean color of each in the shot, hatched where it shows none, and the seed of its
     style."""
-    seeds, cells = dict(shot.scene.regions), []
+    seeds, cells, columns = dict(shot.scene.regions), [], 3
     for region, color in shot.colors().items():
         fill = UNSEEN if color is None else f"background:rgb{color};"
         name = f"<b>{region}</b>" if region in seeds else region
         style = seeds.get(region, PHOTO if shot.scene.photo_look else shot.scene.look)
-        seed = PHOTO if isinstance(style, str) else style
-        cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{seed}</small></div>')
-    return f'<div style="{LIST}">{"".join(cells)}</div>'
+        if isinstance(style, str):
+            style, columns = PHOTO, 2  # The word takes more room than a seed.
+        cells.append(f'<div><span style="{SWATCH}{fill}"></span>{name} <small>{style}</small></div>')
+    return f'<div style="{LIST.format(columns)}">{"".join(cells)}</div>'

@@ -1,10 +1,13 @@
 """Verbs on tiny models: what they write, that a replay writes the same bytes, and what they refuse."""
 
+import argparse
 import errno
+import importlib
 import json
 import os
 import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import numpy as np
@@ -31,6 +34,7 @@ from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
 from sofgan.sof.sof import Sof, save_sof
 
+ROOT = Path(__file__).parents[3]
 # Arguments of each verb and the file that they make.
 RUNS = {
     "generate": (["--heads", "2", "--looks", "3", "--maps", "--size", "16"], "heads.png"),
@@ -421,6 +425,17 @@ def test_a_region_that_the_head_does_not_show_is_told(models, workdir, capsys, m
     assert run("restyle", models, workdir / "restyled.png", "--head", "b", *words) == 0
     told = capsys.readouterr().err
     assert told == "note: the head shows no eyeglass and no hat from here, so nothing of that changes\n"
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_what_a_verb_writes_by_default_is_not_committed(verb):
+    parser = argparse.ArgumentParser()
+    importlib.import_module(VERBS[verb][0]).add_arguments(parser)
+    if (out := parser.get_default("out")) is None:
+        return  # `score` prints, `view` saves in the browser.
+    name = "photo/sheet.png" if verb == "photo" else str(out).replace(".*", ".png")
+    ignored = subprocess.run(["git", "check-ignore", "--quiet", "--no-index", name], cwd=ROOT, check=False)
+    assert ignored.returncode == 0
 
 
 @pytest.mark.parametrize("verb", VERBS)

@@ -20,6 +20,7 @@ from sofgan.labels import HAIR
 from sofgan.page.build import about
 from sofgan.progress import Progress
 from sofgan.viewer import uploads
+from sofgan.viewer.regions import swatches
 from sofgan.viewer.scene import Scene, angles_of, position_of
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
@@ -76,6 +77,9 @@ def test_another_look_and_another_head_are_left_for(session, engine):
     session.change(look=3)
     look = shown(session)
     assert (look.labels == own.labels).all() and look.scene.photo and not look.scene.photo_look
+    # The word is wider than a seed: with three columns it ran into the next one.
+    assert swatches(own).count(" <small>photo</small>") == 12 and "repeat(2,1fr)" in swatches(own)
+    assert swatches(look).count(" <small>3</small>") == 12 and "repeat(3,1fr)" in swatches(look)
     wanted = person.engine.paint(look.labels, person.engine.look(3, look.scene.psi))
     assert (look.picture == wanted).all()
     session.restyle("hair", 4)
