@@ -5,6 +5,19 @@ once in the file, with what takes its place."""
 
 MUTATIONS = (
     (
+        "sofgan/apps/mesh.py",
+        "tests/sofgan/sof/test_mesh.py",
+        {
+            "pieces that float behind a head stay": (
+                "whole = shown >= LEAST_SEEN * sizes",
+                "whole = shown >= 0",
+            ),
+            "loose hair stays": ("np.bincount(part, labels == HAIR) < sizes / 2", "sizes >= 0"),
+            "a ragged back": ("np.where(sure > 0.5, values, blurred)", "values"),
+            "what is seen is smoothed too": ("np.where(sure > 0.5, values, blurred)", "blurred"),
+        },
+    ),
+    (
         "sofgan/labels.py",
         "tests/sofgan/test_labels.py",
         {
@@ -1048,6 +1061,10 @@ MUTATIONS = (
             "fakes teach the critics nothing": (
                 "losses.logistic_discriminator(real.residual, fake.residual)",
                 "losses.logistic_discriminator(real.residual, real.residual)",
+            ),
+            "holes of half the side, whatever is asked for": (
+                "augment(augmented, policies, draws, hole)",
+                "augment(augmented, policies, draws)",
             ),
             "small pictures stay small": (
                 "max(LEAST_SIZE, 2 * images.shape[-1])",

@@ -1,6 +1,7 @@
 """A code as a mesh coloured by class: marching cubes of where its field is solid."""
 
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,14 @@ RESOLUTION = 128  # cells along a side of the ball's box
 LOOKS, LOOK_SIZE, TOLERANCE = 14, 128, 0.03  # views by which it is told what training saw; pixels; head units
 WIDE = (SKIN, NECK, CLOTH, HAIR, HAT)  # classes that go on where nothing was seen
 SPECK_SIZE = 0.04  # head units: parts with less than the volume of a cube of this side are dropped
+LEAST_SEEN = 0.6  # share of a loose part's vertices: what floats behind a head shows in part, beside its neck
+LEAST_HAIR = 0.02  # of the largest part's vertices: smaller pieces of hair that touch nothing are no hair
+GUESS_CELLS = 48  # along a side of the box, that tell what no view shows
+GUESSED = 0.06  # head units, deviation of the Gaussian that smooths it
+KNOWN_DEPTH = (
+    0.15  # head units below a surface that is seen, so that its place isn't touched by what is below
+)
+MOST_LOG_ODDS = 2.0  # in that smoothing, of whose result only the sign counts
 
 
 @dataclass(frozen=True)
@@ -63,7 +72,8 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
     """The surface of one code (Z,), or of what `generate` or `prepare` returned for one, cut off at the ball.
 
     Hollows are filled, as rays never see them and training knows nothing of them, and specks are dropped. So are parts
-    that no view of the training shows; where of others none shows anything, classes go on from what is seen.
+    that views of the training hardly show; where of others none shows anything, the surface is smooth, and classes go
+    on from what is seen.
 
     Args:
         resolution: cells along a side of the ball's box.
@@ -77,9 +87,11 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
     representation = code.representation if isinstance(code, PreparedCode) else code
     if not isinstance(representation, dict):
         representation = sof.generate(torch.as_tensor(representation))
+    shown = TrainingViews(sof, code if isinstance(code, PreparedCode) else sof.prepare(representation))
     instance = field_instance(sof.model, representation)
     log_odds = grid_log_odds(instance, resolution, sof.device)[0]
     spacing = 2 / resolution
+    log_odds = smoothed(log_odds, shown.known(GUESS_CELLS), GUESSED / spacing)
     to_ball = (1 - cell_centres(resolution, sof.device).norm(dim=-1)) / spacing
     log_odds = torch.minimum(log_odds, to_ball)
     # A border of empty space closes the surface where the ball touches its box.
@@ -90,40 +102,77 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
     places, faces, _, _ = marching_cubes(log_odds, 0.0, gradient_direction="descent")
     vertices = ((places[:, ::-1] - 0.5) * spacing - 1).astype(np.float32)  # z, y, x with a border to x, y, z
     labels = _vertex_labels(instance, torch.from_numpy(vertices.copy()).to(sof.device)).cpu().numpy()
-    seen = seen_in_training(
-        sof, code if isinstance(code, PreparedCode) else sof.prepare(representation), vertices
-    )
+    seen = shown.seen(vertices)
     vertices, faces, labels, seen = _shown_parts(vertices, faces.astype(np.int64), labels, seen)
     return HeadMesh(vertices, faces, continued(vertices, labels, seen))
 
 
-def seen_in_training(sof: Sof, prepared: PreparedCode, vertices: np.ndarray) -> np.ndarray:
-    """(V,) bool: vertices (V, 3) of a head that some camera shows from which the field has learned.
+class TrainingViews:
+    """A head as it is seen from some of the cameras from which the field has learned.
 
     What lies behind a head was never shown. There a field of planes has what lies before it at the same height: lips
     and a nose at the nape.
     """
-    poses = sof.poses.cpu().numpy().astype(np.float64)
-    order = np.argsort(np.arctan2(poses[:, 0, 3], poses[:, 2, 3]), kind="stable")
-    chosen = poses[order[np.unique(np.linspace(0, len(poses) - 1, LOOKS).round().astype(int))]]
-    camera = Camera(chosen, sof.intrinsics.cpu().numpy().astype(np.float64), LOOK_SIZE)
-    seen = np.zeros(len(vertices), bool)
-    for one, view in zip(camera, sof.render_views(prepared, camera)):
-        places, depth = project(vertices.astype(np.float64), one)
-        column, row = np.floor(places * LOOK_SIZE).astype(int).T
-        inside = (column >= 0) & (column < LOOK_SIZE) & (row >= 0) & (row < LOOK_SIZE)
-        shown = view.depth.cpu().numpy()[row.clip(0, LOOK_SIZE - 1), column.clip(0, LOOK_SIZE - 1)]
-        seen |= inside & (shown > 0) & (np.abs(shown - depth) < TOLERANCE)
-    return seen
+
+    def __init__(self, sof: Sof, prepared: PreparedCode):
+        poses = sof.poses.cpu().numpy().astype(np.float64)
+        order = np.argsort(np.arctan2(poses[:, 0, 3], poses[:, 2, 3]), kind="stable")
+        chosen = poses[order[np.unique(np.linspace(0, len(poses) - 1, LOOKS).round().astype(int))]]
+        self.camera = Camera(chosen, sof.intrinsics.cpu().numpy().astype(np.float64), LOOK_SIZE)
+        self.depths = [view.depth.cpu().numpy() for view in sof.render_views(prepared, self.camera)]
+
+    def seen(self, points: np.ndarray) -> np.ndarray:
+        """(P,) bool: points (P, 3) on the surface that some camera shows."""
+        seen = np.zeros(len(points), bool)
+        for depth, shown in self._at(points):
+            seen |= (shown > 0) & (np.abs(shown - depth) < TOLERANCE)
+        return seen
+
+    def known(self, cells: int) -> np.ndarray:
+        """(N, N, N) bool, order z, y, x: cells over [-1, 1] that some camera sees to be empty, or that lie just below
+        what it sees."""
+        centres = cell_centres(cells).reshape(-1, 3).numpy()
+        known = np.zeros(len(centres), bool)
+        for depth, shown in self._at(centres):
+            known |= (shown == 0) | (depth < shown + KNOWN_DEPTH)
+        return known.reshape(cells, cells, cells)
+
+    def _at(self, points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Of each camera the depth of points and that of the surface there: 0 where it sees nothing, NaN where the
+        point is beyond its picture."""
+        for one, shown in zip(self.camera, self.depths):
+            places, depth = project(points.astype(np.float64), one)
+            column, row = np.floor(places * LOOK_SIZE).astype(int).T
+            inside = (column >= 0) & (column < LOOK_SIZE) & (row >= 0) & (row < LOOK_SIZE)
+            surface = shown[row.clip(0, LOOK_SIZE - 1), column.clip(0, LOOK_SIZE - 1)]
+            yield depth, np.where(inside, surface, np.nan)
+
+
+def smoothed(log_odds: Tensor, known: np.ndarray, deviation: float) -> Tensor:
+    """Log odds (N, N, N) that are smooth where nothing is known: the back of a head, which would be ragged.
+
+    Args:
+        known: (G, G, G) bool, of cells of the same box.
+        deviation: of the Gaussian, cells of the log odds.
+    """
+    values = log_odds.cpu().numpy()
+    blurred = ndimage.gaussian_filter(values.clip(-MOST_LOG_ODDS, MOST_LOG_ODDS), deviation)
+    sure = F.interpolate(torch.from_numpy(known)[None, None].float(), values.shape, mode="trilinear")
+    sure = sure[0, 0].numpy()
+    return torch.from_numpy(np.where(sure > 0.5, values, blurred)).to(log_odds)
 
 
 def _shown_parts(vertices, faces, labels, seen):
-    """A mesh without the parts of which nothing is seen, such as pieces of hair that float behind a head."""
+    """A mesh without the parts of which hardly anything is seen, such as pieces of hair that float behind a head."""
     pairs = np.concatenate([faces[:, :2], faces[:, 1:]])
     count = len(vertices)
     edges = coo_matrix((np.ones(len(pairs), bool), pairs.T), (count, count))
     part = connected_components(edges, directed=False)[1]
-    kept = np.bincount(part, seen)[part] > 0
+    sizes, shown = np.bincount(part), np.bincount(part, seen)
+    whole = shown >= LEAST_SEEN * sizes
+    whole &= (np.bincount(part, labels == HAIR) < sizes / 2) | (sizes >= LEAST_HAIR * sizes.max())
+    whole[sizes.argmax()] = shown[sizes.argmax()] > 0  # A head's back is not seen, half of it.
+    kept = whole[part]
     if not kept.any():
         return vertices, faces, labels, seen
     number = np.cumsum(kept) - 1

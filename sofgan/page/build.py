@@ -21,6 +21,8 @@ from sofgan.page import heads, painter
 from sofgan.progress import Progress
 
 MOST_BYTES = 12_000_000
+BASE64 = 4 / 3  # characters a byte
+FAR_TOO_MANY = 1.25  # times the limit, by the first head
 WORK = ("kernel.js", "painter.js", "head.js", "worker.js")  # run in a worker, one after another
 
 
@@ -68,6 +70,9 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
     for number, name in enumerate(content.names):
         head = engine.baked(engine.head(name, content.head_psi))
         packed.append(heads.pack(head))
+        # Heads take seconds each and about as much room as each other: far too many are told after the first.
+        if (size := BASE64 * len(packed[0]) * len(content.names)) > FAR_TOO_MANY * MOST_BYTES:
+            raise _too_large(size)
         scene = heads.scene(head, engine.camera(0, 0, content.size), engine.shoulders)
         if progress:
             progress.items(number + 1, len(content.names), "heads")
@@ -110,11 +115,15 @@ def build(engine: Engine, content: Content, progress: Progress | None = None) ->
     }
     page = fill(_source("page.html"), parts)
     if (size := len(page.encode())) > MOST_BYTES:
-        raise InputError(
-            f"the page would have {size / 1e6:.1f} MB, of which {MOST_BYTES / 1e6:.0f} may be: name fewer --heads or "
-            "--looks"
-        )
+        raise _too_large(size)
     return Page(page)
+
+
+def _too_large(size: float) -> InputError:
+    return InputError(
+        f"the page would have {size / 1e6:.1f} MB, of which {MOST_BYTES / 1e6:.0f} may be: name fewer --heads or "
+        "--looks"
+    )
 
 
 def fill(page: str, parts: Mapping[str, str]) -> str:

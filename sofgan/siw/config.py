@@ -123,6 +123,7 @@ class DiscriminatorConfig:
     projected_size: Annotated[int, multiple_of(32)] = 64
     projected_channels: Count = 64  # of the fixed random projections and the heads
     projected_augment: tuple[Literal["color", "translation", "cutout"], ...]
+    projected_cutout: Share = 0.5  # side of the holes that cutout makes, by the picture's
     # Adaptive, see TrainSiw.augment_kimg; none: it sees pictures as they are.
     residual_augment: tuple[Literal["color", "translation", "cutout"], ...] = ()
 

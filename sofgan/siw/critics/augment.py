@@ -56,10 +56,16 @@ def cutout(images: Tensor, generator: torch.Generator, ratio: float = 0.5) -> Te
 _POLICIES = {"color": color, "translation": translation, "cutout": cutout}
 
 
-def augment(images: Tensor, policies: tuple[str, ...], generator: torch.Generator) -> Tensor:
-    """Apply the named policies in order to (B, 3 or more, H, W), of which the first three are in [-1, 1]."""
+def augment(
+    images: Tensor, policies: tuple[str, ...], generator: torch.Generator, hole: float = 0.5
+) -> Tensor:
+    """Apply the named policies in order to (B, 3 or more, H, W), of which the first three are in [-1, 1].
+
+    Args:
+        hole: side of the square that `cutout` makes zero, by the picture's.
+    """
     for name in policies:
-        images = _POLICIES[name](images, generator)
+        images = cutout(images, generator, hole) if name == "cutout" else _POLICIES[name](images, generator)
     return images
 
 

@@ -137,7 +137,8 @@ class Critics(nn.Module):
         if self.region is not None:
             # Maps move with their pictures, and what is cut out of these is unknown in those.
             augmented = torch.cat((augmented, resize_weights(maps, size).to(augmented.dtype)), 1)
-        augmented, moved = augment(augmented, self.config.projected_augment, draws).tensor_split([3], 1)
+        policies, hole = self.config.projected_augment, self.config.projected_cutout
+        augmented, moved = augment(augmented, policies, draws, hole).tensor_split([3], 1)
         regions = F.avg_pool2d(moved.detach().float(), 2) if self.region is not None else None
         return Seen(plain, palettes, self.projected.features(augmented), augmented, regions)
 

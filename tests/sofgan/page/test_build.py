@@ -100,6 +100,17 @@ def test_a_page_that_would_be_too_large_is_refused(monkeypatch):
         build.build(Engine.starter(), build.Content(["0"], 2))
 
 
+def test_far_too_many_heads_are_refused_after_the_first(monkeypatch):
+    from sofgan.apps.engine import Engine
+
+    baked, engine = [], Engine.starter()
+    plain = engine.baked
+    monkeypatch.setattr(engine, "baked", lambda code: baked.append(code) or plain(code))
+    with pytest.raises(InputError, match=r"the page would have \d+\.\d MB, of which 12 may be"):
+        build.build(engine, build.Content([str(seed) for seed in range(40)], 2))
+    assert len(baked) == 1
+
+
 def test_a_first_look_that_is_not_there_is_refused():
     from sofgan.apps.engine import Engine
 

@@ -149,6 +149,17 @@ def test_label_channels_move_with_their_picture_and_keep_their_values():
     assert torch.equal(colored[:, 3:], images) and not torch.equal(colored[:, :3], images)
 
 
+@pytest.mark.parametrize("hole", [0.25, 0.5])
+def test_the_projected_critic_sees_holes_as_large_as_asked_for(hole):
+    config = dataclasses.replace(
+        SMALL, kind="projected", projected_augment=("cutout",), projected_cutout=hole
+    )
+    seen = Critics(config, 32).look(torch.ones(64, 3, 32, 32), None, generator())
+    holes = (seen.augmented == 0).all(1)
+    sides = holes.any(1).sum(1), holes.any(2).sum(1)  # whole in the middle, cut off at the border
+    assert all(side.max().item() == round(32 * hole) and side.min() > 0 for side in sides)
+
+
 def test_augmentations_come_with_their_probability():
     images = torch.rand(400, 3, 8, 8)
     assert torch.equal(augment_some(images, ("cutout",), torch.tensor(0.0), generator()), images)
