@@ -161,7 +161,7 @@ def check_file(path: str | Path, what: str) -> None:
     Raises:
         InputError: it is one.
     """
-    if Path(path).is_dir():
+    if os.path.isdir(path):  # Of names that no file can have it is False, where Path's raises.
         raise InputError(f"{path} is a folder: {what} is wanted")
 
 

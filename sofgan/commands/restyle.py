@@ -1,7 +1,6 @@
 """`sofgan restyle`: a grid of one head, whose regions take the styles of other looks."""
 
 import argparse
-import sys
 from functools import partial
 from pathlib import Path
 
@@ -99,8 +98,8 @@ def regions_of(labels: np.ndarray) -> set[str]:
 
 
 def note(text: str) -> None:
-    """Tell what is unusual, beside the file's path."""
-    print(f"note: {text}", file=sys.stderr)
+    """Tell what is unusual, before the file's path, as `sofgan photo` does."""
+    print(f"note: {text}")
 
 
 run = partial(common.finish, make, PICTURES)

@@ -228,9 +228,10 @@ def test_a_region_that_the_photo_does_not_show_is_told(few_steps, workdir, capsy
     monkeypatch.setattr(Engine, "view", lambda *_: View(np.full((32, 32), EYEGLASS, np.uint8), None))
     words = ["restyle", "--photos", "me.png", "--regions", "eyeglass", "skin", "--models", "models"]
     assert command_line.main(words) == 0
-    assert capsys.readouterr().err.splitlines() == [
+    assert capsys.readouterr().out.splitlines() == [
         "note: the head shows no skin from here, so nothing of that changes",
         "note: me.png shows no eyeglass: that style is a guess",
+        "restyled.png",
     ]
 
 
