@@ -141,6 +141,11 @@ def write(out: Path, content: bytes) -> None:
     print(out)
 
 
+def note(text: str) -> None:
+    """Tell what is unusual, before the file's path."""
+    print(f"note: {text}")
+
+
 def check_out(out: Path, option: str = "--out") -> None:
     """See that a file can be written, before it is made for minutes.
 

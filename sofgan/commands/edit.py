@@ -18,6 +18,8 @@ from sofgan.progress import Progress
 
 SHOWN = 512  # pixels at least of the map that is written to be painted in
 YAWS = (-40.0, -20.0, 0.0, 20.0, 40.0)  # degrees, of the sides
+OTHERS = tuple(str(seed) for seed in range(8))  # heads whose map might have been painted in by mistake
+NEARER = 0.5  # share of the differing pixels that another map may have at most, to be told of
 SHEET = (
     "from the top: the map before, as painted, as the head has it, pictures before and after; five sides before; "
     "after; their maps before; after"
@@ -58,6 +60,8 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     if not getattr(arguments, "edited", ""):
         if wanted.shape != (camera.size, camera.size):
             raise InputError(f"the record's label map has other pixels than {camera.size} along a side")
+        if begun := _likelier_beginning(engine, arguments, before, wanted):
+            common.note(f"the map is much nearer to that of {begun}: was it begun with that?")
         found = edit_head(engine, head, camera, wanted, arguments.seed, progress)
         arguments.edited = edited_heads.to_text(engine.sof, found.head)
         print(
@@ -72,6 +76,25 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     pictures = [[engine.paint(labels, look) for labels in row] for row in maps]
     rows = [first, *pictures, *([_shown(engine, labels) for labels in row] for row in maps)]
     return sheet(np.stack([tile for row in rows for tile in row]), len(YAWS))
+
+
+def _likelier_beginning(
+    engine: Engine, arguments: argparse.Namespace, before: np.ndarray, wanted: np.ndarray
+) -> str:
+    """The arguments of another head or yaw, if one's map is much nearer to the painted one; else "".
+
+    Painting programs drop the record that says which head a map is of, and a map of another head is fitted as a large
+    edit of this one without an error.
+    """
+    others = [(f"--head {name}", name, arguments.yaw) for name in OTHERS if name != arguments.head]
+    others += [(f"--yaw {yaw:g}", arguments.head, yaw) for yaw in YAWS if yaw != arguments.yaw]
+    differing = {}
+    for words, name, yaw in others:
+        camera = engine.camera(yaw, arguments.pitch, arguments.size)
+        shown = engine.view(engine.head(name, arguments.head_psi), camera).labels
+        differing[words] = (shown != wanted).mean()
+    nearest = min(differing, key=differing.__getitem__)
+    return nearest if differing[nearest] < NEARER * (before != wanted).mean() else ""
 
 
 def _shown(engine: Engine, labels: np.ndarray) -> np.ndarray:

@@ -62,5 +62,5 @@ def run(arguments: argparse.Namespace) -> None:
     for name, content in files.items():
         common.write(arguments.out / name, content)
     for remark in head.report["remarks"]:
-        print(f"note: {remark}")
+        common.note(remark)
     print(f"map's mIoU {head.report['map_miou']}, picture's distance {head.report['picture_distance']}")

@@ -56,7 +56,7 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
     shown = engine.view(code, camera).labels
     absent = sorted({name for column in columns for name in column} - regions_of(shown))
     if absent:
-        note(f"the head shows no {' and no '.join(absent)} from here, so nothing of that changes")
+        common.note(f"the head shows no {' and no '.join(absent)} from here, so nothing of that changes")
     if photos := arguments.photos:
         for path in photos:
             common.check_file(path, "a photo")
@@ -69,7 +69,7 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
         seen = [region_colors(photo.shown(size), resize(photo.labels, size)) for photo in aligned]
         for path, colors in zip(photos, seen):
             if unseen := sorted({name for column in columns for name in column} - {*colors, *absent}):
-                note(f"{path} shows no {' and no '.join(unseen)}: that style is a guess")
+                common.note(f"{path} shows no {' and no '.join(unseen)}: that style is a guess")
     else:
         others, seen = [engine.look(seed, arguments.psi) for seed in arguments.others], []
     scenes = []
@@ -95,11 +95,6 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> n
 def regions_of(labels: np.ndarray) -> set[str]:
     """Names of the regions in a label map."""
     return {REGION_NAMES[group] for group in class_to_group("cpu")[np.unique(labels).astype(int)].tolist()}
-
-
-def note(text: str) -> None:
-    """Tell what is unusual, before the file's path, as `sofgan photo` does."""
-    print(f"note: {text}")
 
 
 run = partial(common.finish, make, PICTURES)

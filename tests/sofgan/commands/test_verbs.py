@@ -217,10 +217,10 @@ def painted_map(models, workdir, monkeypatch) -> Path:
     return path
 
 
-def test_a_painted_map_makes_a_head_that_other_verbs_take(models, workdir, painted_map):
+def test_a_painted_map_makes_a_head_that_other_verbs_take(models, workdir, painted_map, capsys):
     words = (str(painted_map), "--head", "3", "--size", "16")
     assert run("edit", models, workdir / "edited.png", *words) == 0
-    assert Image.open("edited.png").size == (5 * 16, 5 * 16)
+    assert Image.open("edited.png").size == (5 * 16, 5 * 16) and "note:" not in capsys.readouterr().out
     arguments = read_record("edited.png")["arguments"]
     assert arguments["edited"].startswith(MARK) and arguments["head"] == "3"
     painted_map.unlink()
@@ -239,6 +239,17 @@ def test_a_painted_map_makes_a_head_that_other_verbs_take(models, workdir, paint
     assert (
         run("morph", models, workdir / "morph.gif", "--heads", "1", "edited.webp", "--looks", "0", *few) == 0
     )
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [(["--head", "5"], "nearer to that of --head 3:"), (["--head", "3", "--yaw", "-40"], "of --yaw 0:")],
+)
+def test_a_map_of_another_head_or_side_is_told(models, workdir, painted_map, capsys, words, told):
+    run(
+        "edit", models, workdir / "edited.png", str(painted_map), *words, "--size", "16"
+    )  # may be refused, too
+    assert told in capsys.readouterr().out
 
 
 def test_an_unpainted_map_is_told(models, workdir, painted_map, capsys):
