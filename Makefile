@@ -45,7 +45,7 @@ view: setup ## A page on this machine (127.0.0.1) in which heads are turned and 
 	@python -m pipelines view
 
 starter: setup ## The package's starter model made anew: the demo's models, written small to sofgan/starter.
-	@{ grep -q '^profile: demo' params.yaml && git diff --quiet HEAD -- params.yaml; } || \
+	@{ ! grep -q '^profile:' params.yaml && git diff --quiet HEAD -- params.yaml; } || \
 	  { echo "The starter learns from the embedded avatars alone: params.yaml has to be the demo's, as git has it"; exit 1; }
 	@dvc repro train_siw
 	@python -m sofgan.starter.train_parser
@@ -70,5 +70,7 @@ report: setup ## Bring report/index.html up to date, with all stages that it nee
 mlflow: setup ## The MLflow UI on http://127.0.0.1:5000
 	@mlflow ui --backend-store-uri $${MLFLOW_TRACKING_URI:-sqlite:///mlflow.db} --host 127.0.0.1 --port 5000
 
-clean: ## Remove .work (states of stopped trainings, logs, what benchmarks keep) and report; data, models and DVC's cache stay.
-	rm -rf .work report
+clean: ## Remove states of stopped trainings, what stages and benchmarks keep (.work), and report; data, models, DVC's cache stay.
+	@# Runs that MLflow was not told of yet, services that are up, and the demo's params.yaml are not made again.
+	@if test -d .work; then find .work -mindepth 1 -maxdepth 1 ! -name tracking ! -name services ! -name 'params*' -exec rm -rf {} +; fi
+	rm -rf report

@@ -36,7 +36,7 @@ from sofgan.baselines.config import METHODS, Baseline
 from sofgan.baselines.painter import Painter, load_painter, save_painter
 from sofgan.baselines.training import Started, start
 from sofgan.config import to_mapping
-from sofgan.evaluation.painters import SET, HeldOutScores
+from sofgan.evaluation.painters import HeldOutScores
 from sofgan.evaluation.shards import Judges
 from sofgan.evaluation.sides import sides
 from sofgan.files import atomic_path, read_json, sha256_file, write_json, write_png
@@ -60,6 +60,7 @@ BATCH = 32
 ROWS = 6  # maps of the sheet
 SCORES = ("fd_lite0", "fd_lite2", "control_miou_frequent")
 FLOORS = ("fd_lite0_floor", "fd_lite2_floor")
+SET = "ffhq"  # of the photos
 KID_SUBSET, FREQUENT_SHARE = 200, 0.01
 
 
@@ -102,11 +103,11 @@ class Exam:
     """
 
     def __init__(self, project: Project, config: TrainSiw, images: int, device: str):
-        store, parsed = (PhotoStore(project.root / path) for path in (paths.PHOTOS["ffhq"], paths.PARSED))
-        chosen = sides(store, images, SEED, "ffhq")
+        store, parsed = (PhotoStore(project.root / path) for path in (paths.PHOTOS[SET], paths.PARSED))
+        chosen = sides(store, images, SEED, SET)
         self.count = min(map(len, chosen.values()))
         chosen = {name: indices[: self.count] for name, indices in chosen.items()}
-        self.scores = HeldOutScores(store, parsed, chosen, KID_SUBSET, FREQUENT_SHARE, SEED, {})
+        self.scores = HeldOutScores(SET, store, parsed, chosen, KID_SUBSET, FREQUENT_SHARE, SEED, {})
         parser = project.root / paths.PHOTO_PARSER
         self.judges = Judges(Path(), parser, (), ("lite0", "lite2"), "", BATCH, device, 1, load_painter)
         shown, size = chosen["held-out"][:ROWS], config.generator.resolution

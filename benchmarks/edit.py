@@ -8,7 +8,7 @@ long-haired one; the head is fitted to it (`sofgan.apps.edit`). Six other views,
 then scored against the long-haired avatar's own, and so are those of the head as it was: no edit.
 
 Scores are IoU over the six views of a head: of hair; mean over hair, background and cloth, which hair hides; and mean
-over all other classes that the long-haired avatar shows. Intervals are of 95 percent, by the bootstrap over heads.
+over all other classes that the long-haired avatar shows. Intervals are of 95 percent over heads.
 """
 
 import argparse
@@ -81,7 +81,7 @@ def main(arguments) -> list[bool]:
     gains = {}
     for column, name in enumerate(NAMES):
         gain = values[:, 1, column] - values[:, 0, column]
-        found = over_heads(lambda v: v[..., 0].mean(-1), gain[:, None], arguments.seed, "gain")
+        found = over_heads(lambda v: v[..., 0].mean(-1), gain[:, None], "gain")
         gains[name] = found["gain"]
         interval = f"{found['gain_low']:+.3f} to {found['gain_high']:+.3f}"
         print(

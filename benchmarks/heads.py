@@ -163,7 +163,7 @@ def score(root: Path, images: int, heads: int, masks: Path, device: str) -> dict
     how = HeadSampling(project.sampling.sampling())
     codes = sample_heads(project.sof, how, heads, torch_generator(SEED, "benchmark", "orbits"))
     orbits = render_orbits(project.sof, codes, project.siw, YAWS_DEGREES, harness.Line("orbits"))
-    figures |= warp_errors(measure_heads(orbits, project.siw, STYLES, SEED, BATCH), SEED)
+    figures |= warp_errors(measure_heads(orbits, project.siw, STYLES, SEED, BATCH))
     rest = {
         name: value
         for name, value in figures.items()

@@ -206,11 +206,11 @@ class Measurement:
             replace(orbit, labels=np.stack([crop(view, 0, 0, border) for view in views]))
             for orbit, views in zip(self.orbits, self.around)
         ]
-        figures = warp_errors(measure_heads(orbits, *given, paint), self.seed)
+        figures = warp_errors(measure_heads(orbits, *given, paint))
         measured = measure_shifts(self.fronts, *given, paint, border)
         for d, value in zip((d for group in shifts(self.siw).values() for d in group), measured.mean(0)):
             figures[f"rms_{d}"] = float(np.sqrt(value))
-        return figures | equivariance(measured, self.siw, self.seed)
+        return figures | equivariance(measured, self.siw)
 
     def painted(self) -> Iterator[tuple[Tensor, np.ndarray]]:
         """Pictures (V, K, 3, R, R) and maps (V, S, S) of each head."""
@@ -328,7 +328,7 @@ def main(arguments) -> None:
             measured = measure_avatars(
                 arguments.avatars, styles, yaws, siw.framing.fov_degrees, size, seed, arguments.workers
             )
-            floor = warp_errors(measured, seed)
+            floor = warp_errors(measured)
             cells = [with_interval(floor, key, 3) for key in names]
             print(harness.row(f"floor: {arguments.avatars} avatars", *cells, *[""] * (len(decibels) + 1)))
         except GLFailure as error:

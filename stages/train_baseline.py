@@ -1,5 +1,5 @@
 """Train one of the paper's competitors on the photos that `train_siw` learns from, and score it as `evaluate` scores
-ours: by the label maps of held-out photos of the FFHQ-like set."""
+ours: by the label maps of held-out photos of the first set of `train_siw.photo_sets`."""
 
 import argparse
 from functools import partial
@@ -7,7 +7,7 @@ from functools import partial
 from sofgan.baselines.config import METHODS, Baseline
 from sofgan.baselines.painter import load_painter, save_painter
 from sofgan.baselines.training import train_baseline
-from sofgan.evaluation.painters import SET, HeldOutScores
+from sofgan.evaluation.painters import HeldOutScores
 from sofgan.evaluation.shards import Judges
 from sofgan.evaluation.sides import sides
 from sofgan.files import atomic_path, sha256_file, write_png
@@ -59,13 +59,13 @@ def main() -> None:
             folder.mkdir(parents=True)
             write_png(folder / "samples.png", sample_grid(painter, grid, ours.sample_grid[1], seed()))
         write_curves(paths.PLOTS, f"{STAGE}_{method}", rows)
-        figures = rows[-1] | scores(method, run)
+        figures = rows[-1] | scores(method, ours.photo_sets[0], run)
         run.final(figures, headline=headline(method, figures))
         forget(f"{STAGE}/{method}")
 
 
-def scores(method: str, run: StageRun) -> dict[str, float]:
-    """Distances and control of a trained method, by the settings of `evaluate`."""
+def scores(method: str, own: str, run: StageRun) -> dict[str, float]:
+    """Distances and control of a trained method by the held-out photos of a set, by the settings of `evaluate`."""
     params, machine, model = read_params("evaluate"), runtime(), paths.BASELINES / f"{method}.pt"
     files = [path for path in (model, paths.PHOTO_PARSER, params.inception_weights) if path]
     judges = Judges(
@@ -73,9 +73,9 @@ def scores(method: str, run: StageRun) -> dict[str, float]:
         params.inception_weights, params.batch, machine.device, machine.workers, load_painter,
     )  # fmt: skip
     judges.load()  # once, before the threads that share them
-    store, parsed = PhotoStore(paths.PHOTOS[SET]), PhotoStore(paths.OWN_MAPS[SET])
-    chosen = sides(store, params.images, seed(), SET)
-    scored = HeldOutScores(store, parsed, chosen, params.kid_subset, params.frequent_share, seed(), {})
+    store, parsed = PhotoStore(paths.PHOTOS[own]), PhotoStore(paths.OWN_MAPS[own])
+    chosen = sides(store, params.images, seed(), own)
+    scored = HeldOutScores(own, store, parsed, chosen, params.kid_subset, params.frequent_share, seed(), {})
     return scored.score(judges, partial(map_pieces, device=machine.device), run)
 
 

@@ -1496,10 +1496,7 @@ MUTATIONS = (
         "tests/sofgan/evaluation/test_view_consistency.py",
         {
             "the range of pictures is 1": ("np.log10(4 /", "np.log10(1 /"),
-            "an interval of half the heads": (
-                "size=(DRAWS, len(values))",
-                "size=(DRAWS, (len(values) + 1) // 2)",
-            ),
+            "an interval as of many heads": ("student(heads - 1)", "student(1000)"),
         },
     ),
     (

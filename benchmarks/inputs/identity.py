@@ -90,13 +90,12 @@ def turned(found: np.ndarray, yaws_degrees) -> dict[float, float]:
     }
 
 
-def describe(heads: dict[str, Iterable[tuple[Tensor, np.ndarray]]], yaws_degrees, seed: int) -> None:
+def describe(heads: dict[str, Iterable[tuple[Tensor, np.ndarray]]], yaws_degrees) -> None:
     """Print a table of how far a turned head's descriptor is from its frontal view's, beside how far those of other
     styles of a head are, and of other heads in as many styles.
 
     Args:
         heads: by the row's name, pictures (V, K, 3, R, R) and maps (V, S, S) of each head, two heads or more.
-        seed: of intervals.
     """
     if words := missing():
         print(words)
@@ -114,7 +113,7 @@ def describe(heads: dict[str, Iterable[tuple[Tensor, np.ndarray]]], yaws_degrees
         cells = []
         for yaw in measured[0]:
             values = np.array([[one[yaw]] for one in measured])
-            figures = over_heads(lambda drawn: drawn[..., 0].mean(-1), values, seed, "identity")
+            figures = over_heads(lambda drawn: drawn[..., 0].mean(-1), values, "identity")
             cells.append("{:.2f} ({:.2f} to {:.2f})".format(*figures.values()))
         between = [
             mean_distance(

@@ -56,7 +56,7 @@ def border_shifts(
     Args:
         labels: (N, S, S) uint8, each painted in a style of its own.
         parse: label maps (B, R, R) of pictures (B, 3, R, R), as `FaceParser.parse` gives them.
-        seed: of styles and intervals.
+        seed: of styles.
         borders: by name, the classes of the region that grows and those that it grows into.
 
     Returns:
@@ -93,7 +93,7 @@ def border_shifts(
         figures[f"border_shift_{name}_maps"] = len(values)
         for number, pixels in enumerate(SHIFTS_PX):
             scaled = values[:, number] * (pixels, 1)
-            figures |= over_heads(ratio, scaled, seed, f"border_shift_{name}_{pixels}")
+            figures |= over_heads(ratio, scaled, f"border_shift_{name}_{pixels}")
     return figures
 
 

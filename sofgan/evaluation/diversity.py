@@ -52,7 +52,7 @@ def diversity(
         labels: (N, S, S) uint8, N at least 2; each is painted with styles of its own, and one noise.
         extract: features (B, d) of pictures (B, 3, R, R) in [-1, 1].
         styles: for each map, at least 2.
-        seed: of styles and intervals.
+        seed: of styles.
         batch: pictures at once.
 
     Returns:
@@ -91,7 +91,7 @@ def diversity(
     for name in dict.fromkeys(name for found in measured for name in found):
         values = np.array([[found[name]] for found in measured if name in found])
         if len(values) > 1:
-            figures |= over_heads(_mean, values, seed, name)
+            figures |= over_heads(_mean, values, name)
     return figures
 
 

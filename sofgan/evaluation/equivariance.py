@@ -143,7 +143,7 @@ def measure_shifts(
     return np.stack(list(runtime.map_pieces(measure, list(enumerate(maps)), siw.device)))
 
 
-def equivariance(measured: np.ndarray, siw: Siw, seed: int, end: str = "") -> dict[str, float]:
+def equivariance(measured: np.ndarray, siw: Siw, end: str = "") -> dict[str, float]:
     """PSNR in dB over each group of `shifts`, with its interval over heads.
 
     Args:
@@ -157,7 +157,7 @@ def equivariance(measured: np.ndarray, siw: Siw, seed: int, end: str = "") -> di
     for name, group in shifts(siw).items():
         values = measured[:, first : first + len(group)].mean(1, keepdims=True)
         first += len(group)
-        figures |= over_heads(decibels, values, seed, f"shift_db_{name}{end}")
+        figures |= over_heads(decibels, values, f"shift_db_{name}{end}")
     return figures
 
 

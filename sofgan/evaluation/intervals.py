@@ -1,36 +1,40 @@
-"""Intervals of figures over heads, by the bootstrap."""
+"""Intervals of figures over heads, by the jackknife.
+
+Heads are few. Percentiles of the bootstrap hold the truth in 85 of 100 cases with 6 heads and in half of them with 2
+(as the test of this file counts); Student's interval around the jackknife's error holds it in 94.
+"""
 
 from collections.abc import Callable
 
 import numpy as np
 
-from sofgan.seeds import numpy_generator
+from sofgan.scores.intervals import Estimate, student
 
-DRAWS = 1000  # of as many heads as there are
 LEAST_SQUARE = 1e-10  # of differences between pictures
-PERCENTILES = (2.5, 97.5)
 
 
-def over_heads(
-    figure: Callable[[np.ndarray], float], values: np.ndarray, seed: int, name: str
-) -> dict[str, float]:
-    """A figure with its interval of 95 percent over heads, which are drawn anew with repetition.
+def over_heads(figure: Callable[[np.ndarray], float], values: np.ndarray, name: str) -> dict[str, float]:
+    """A figure with its interval of 95 percent over heads, each of which is left out once.
 
     Args:
-        figure: of values (..., H, k): of many draws (D, H, k) at once, or of all heads (H, k), it gives (D,) or ().
-        values: (H, k), what was measured on each head.
-        seed: of the draws, with the name.
+        figure: of values (..., H, k) it gives (...).
+        values: (H, k), what was measured on each head, of 2 heads at least.
         name: of the figure.
 
     Returns:
         `<name>`, `<name>_low` and `<name>_high`.
+
+    Raises:
+        ValueError: there is one head alone.
     """
     values = np.asarray(values, np.float64)
-    rows = numpy_generator(seed, "evaluate", "bootstrap", name).integers(
-        len(values), size=(DRAWS, len(values))
-    )
-    low, high = np.percentile(figure(values[rows]), PERCENTILES)
-    return {name: float(figure(values)), f"{name}_low": float(low), f"{name}_high": float(high)}
+    heads = len(values)
+    if heads < 2:
+        raise ValueError("an interval over heads needs two at least")
+    left = figure(np.stack([np.delete(values, one, 0) for one in range(heads)]))
+    error = np.sqrt((heads - 1) / heads * ((left - left.mean()) ** 2).sum())
+    found = Estimate.of(float(figure(values)), float(error), student(heads - 1))
+    return {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
 
 
 def ratio(values: np.ndarray) -> np.ndarray:

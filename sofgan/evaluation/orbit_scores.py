@@ -34,10 +34,10 @@ def scores(
     yaws, size = config.orbit_yaws_degrees, siw.resolution
     progress.text(f"orbits of {count} heads, {len(yaws)} views in {styles} styles each")
     orbits = render_orbits(sof, codes, siw, yaws, progress)
-    figures = warp_errors(measure_heads(orbits, siw, styles, seed, batch), seed)
+    figures = warp_errors(measure_heads(orbits, siw, styles, seed, batch))
     progress.text(f"shifts of {count} heads")
     maps = wide_maps(sof, codes, siw.framing, max(siw.generator.config.label_size, size))
-    figures |= equivariance(measure_shifts(maps, siw, styles, seed, batch), siw, seed)
+    figures |= equivariance(measure_shifts(maps, siw, styles, seed, batch), siw)
     figures["orbit_heads"] = count
     if config.orbit_avatars:
         progress.text(f"orbits of {config.orbit_avatars} avatars")
@@ -48,6 +48,6 @@ def scores(
         except GLFailure as error:
             progress.text(f"the warp error has no floor, as no avatar can be drawn: {error}")
         else:
-            figures |= warp_errors(measured, seed, end="_floor")
+            figures |= warp_errors(measured, end="_floor")
             figures["orbit_avatars"] = config.orbit_avatars
     return figures

@@ -11,8 +11,6 @@ from sofgan.parallel import Mapper
 from sofgan.photos.store import PhotoStore
 from sofgan.progress import SILENT, Progress
 
-SET = "ffhq"  # of the photos: its name seeds styles, which are then those of the stage `evaluate`
-
 
 @dataclass
 class HeldOutScores:
@@ -21,6 +19,7 @@ class HeldOutScores:
     Distances are from photos that were trained on; their floor is that of the held-out photos themselves.
 
     Attributes:
+        name: of the set of photos: it seeds styles, which are then those of the stage `evaluate`.
         photos, parsed: stores of photos and of their maps, in one order.
         sides: records of the first that are "held-out", and others, "training".
         kid_subset: pictures in a random subset of the kernel distance, at most.
@@ -29,6 +28,7 @@ class HeldOutScores:
         real: features of the photos by side and their size, which are kept from painter to painter.
     """
 
+    name: str
     photos: PhotoStore
     parsed: PhotoStore
     sides: Mapping[str, np.ndarray]
@@ -56,7 +56,7 @@ class HeldOutScores:
                 )
         held_out = self.sides["held-out"]
         maps = StoreMaps(self.parsed, held_out, painter.generator.config.label_size)
-        painted, seen = painted_features(maps, len(maps), self.seed, SET, judges, workers, progress)
+        painted, seen = painted_features(maps, len(maps), self.seed, self.name, judges, workers, progress)
         real = (self.real[side, size] for side in ("held-out", "training"))
         figures = portraits.compare(painted, *real, "", self.kid_subset, self.seed)
         figures |= portraits.control_scores(seen, self.frequent_share)

@@ -151,14 +151,11 @@ def measure_heads(
     return np.stack(list(runtime.map_pieces(measure, list(enumerate(orbits)), siw.device)))
 
 
-def warp_errors(
-    measured: np.ndarray, seed: int, prefix: str = "warp_error", end: str = ""
-) -> dict[str, float]:
+def warp_errors(measured: np.ndarray, prefix: str = "warp_error", end: str = "") -> dict[str, float]:
     """The warp error at each gap, with its interval over heads.
 
     Args:
         measured: (heads, gaps, 2), as `measure_heads` gives it.
-        seed: of the bootstrap.
         prefix, end: of the figures' names.
 
     Returns:
@@ -166,7 +163,7 @@ def warp_errors(
     """
     figures = {}
     for gap, values in zip(GAPS_DEGREES, np.moveaxis(measured, 1, 0)):
-        figures |= over_heads(ratio, values, seed, f"{prefix}_{gap}{end}")
+        figures |= over_heads(ratio, values, f"{prefix}_{gap}{end}")
     return figures
 
 

@@ -32,11 +32,12 @@ class Worst:
 def worst_samples(painted: np.ndarray, photos: np.ndarray, count: int) -> Worst:
     """The painted pictures that are most unlike photos.
 
-    One half of the photos is the reference; by the other it is known how far photos lie that it does not hold.
+    One half of the photos is the reference; by the other it is known how far photos lie that it does not hold. Photos
+    of a person follow each other in a store, so halves are its first and second: one person at most is in both.
 
     Args:
         painted: features (N, d).
-        photos: features (M, d), M at least 4.
+        photos: features (M, d), M at least 4, in the order of their store.
         count: of pictures, at most.
 
     Raises:
@@ -44,7 +45,7 @@ def worst_samples(painted: np.ndarray, photos: np.ndarray, count: int) -> Worst:
     """
     if len(photos) < 4:
         raise InputError(f"{len(photos)} photos are too few to tell what is unlike them: 4 are needed")
-    reference, others = photos[::2], photos[1::2]
+    reference, others = photos[: (len(photos) + 1) // 2], photos[(len(photos) + 1) // 2 :]
     distances = mahalanobis(painted, reference)
     own = np.sort(mahalanobis(others, reference))
     rows = np.argsort(-distances, kind="stable")[:count]

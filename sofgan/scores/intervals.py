@@ -9,7 +9,6 @@ from sofgan.errors import InputError
 
 Z = 1.959963984540054  # half the width of 95 percent of a normal distribution, in deviations
 GROUPS = 20  # of the jackknife
-_STUDENT = 2.093024054408263  # the same of Student's distribution with one degree of freedom less than groups
 
 
 @dataclass(frozen=True)
@@ -27,18 +26,23 @@ class Estimate:
         return cls(value, value - width * error, value + width * error, error)
 
 
+def student(freedom: int) -> float:
+    """Half the width of 95 percent of Student's distribution of so many degrees of freedom, in deviations."""
+    from scipy.stats import t
+
+    return float(t.ppf(0.975, freedom))
+
+
 def of_seeds(values: Sequence[float]) -> Estimate:
     """Mean over trainings from several seeds, with Student's interval.
 
     Raises:
         InputError: there is one alone.
     """
-    from scipy.stats import t
-
     if len(values) < 2:
         raise InputError("an interval over seeds needs two figures at least")
     error = np.std(values, ddof=1) / np.sqrt(len(values))
-    return Estimate.of(float(np.mean(values)), float(error), float(t.ppf(0.975, len(values) - 1)))
+    return Estimate.of(float(np.mean(values)), float(error), student(len(values) - 1))
 
 
 def from_influences(value: float, *influences: np.ndarray) -> Estimate:
@@ -75,5 +79,5 @@ def jackknife(
     for name, value in whole.items():
         values = np.array([some[name] for some in left])
         error = np.sqrt((GROUPS - 1) / GROUPS * ((values - values.mean()) ** 2).sum())
-        estimates[name] = Estimate.of(value, float(error), _STUDENT)
+        estimates[name] = Estimate.of(value, float(error), student(GROUPS - 1))
     return estimates

@@ -42,7 +42,7 @@ def build(root: Path, title: str, max_width: int, batches: list[str]) -> str:
         page.folder("inversion", "Heads behind label maps", paths.INVERTED, "invert_masks"),
         page.folder("conditions", "Heads to be painted", paths.CONDITIONS, "sample_conditions"),
         page.folder("painting", "Painting, while it learned", paths.SIW_PICTURES, "train_siw"),
-        *page.competitors(metrics),
+        *page.competitors(metrics, params.get("baselines") or [], own_set(params)),
     ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent),
@@ -146,13 +146,17 @@ class Page:
             section["missing"].append(f"pictures in {folder}, of the stage {stage}")
         return section
 
-    def competitors(self, metrics: dict[str, dict]) -> list[dict]:
-        """A section of the paper's competitors, their figures and pictures; none where none was trained."""
-        trained = competitors.methods(metrics)
+    def competitors(self, metrics: dict[str, dict], wanted: list[str], own: str) -> list[dict]:
+        """A section of the paper's competitors, their figures and pictures; none where none that is wanted was trained.
+
+        Args:
+            own: the set of photos that is learned from.
+        """
+        trained = competitors.methods(metrics, wanted)
         if not trained:
             return []
         section = _section("competitors", "The paper's competitors")
-        section["table"] = competitors.table(metrics)
+        section["table"] = competitors.table(metrics, wanted, own)
         if section["table"] is None:
             section["missing"].append("figures of this run's painter, of the stage evaluate")
         for name in trained:
@@ -167,6 +171,11 @@ class Page:
             section["figures"].append({**image, "caption": caption})
         else:
             section["missing"].append(f"{path.as_posix()}, of the stage {stage}")
+
+
+def own_set(params: dict) -> str:
+    """The set of photos that the painter learns from, by params.yaml."""
+    return (params.get("train_siw", {}).get("photo_sets") or ["ffhq"])[0]
 
 
 def _section(identifier: str, title: str) -> dict:

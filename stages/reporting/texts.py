@@ -19,7 +19,7 @@ DEFINITIONS = (
     ),
     (
         r"(fid|fd_\w+?|kid|kd_\w+?)_held_out",
-        "Painted from maps of one half of the held-out FFHQ-like photos, against the other half of them.",
+        "Painted from maps of one half of the held-out photos, against the other half of them.",
     ),
     (
         r"(fid|fd_\w+?)_repeated",
@@ -32,14 +32,14 @@ DEFINITIONS = (
     ),
     (
         r"fd_maps_unpainted",
-        "Frechet distance of label maps of sampled heads from those of FFHQ-like photos that were trained on: shares "
-        "of each of 16 cells that each class takes, and lengths of its borders. Nothing is painted, so it is "
+        "Frechet distance of label maps of sampled heads from those of photos that were trained on: shares of "
+        "each of 16 cells that each class takes, and lengths of its borders. Nothing is painted, so it is "
         "geometry's gap alone.",
     ),
     (r"kd_maps_unpainted(_floor)?", "Kernel distance (polynomial, unbiased) of the same."),
     (
         r"maps_(shares|places|borders)_unpainted",
-        "Label maps of sampled heads against those of FFHQ-like photos: half of the sum of differences of the classes' "
+        "Label maps of sampled heads against those of photos: half of the sum of differences of the classes' "
         "mean shares; mean distance of classes' mean places, picture widths; length of all borders by the photos'.",
     ),
     (
@@ -79,11 +79,11 @@ DEFINITIONS = (
     ),
     (
         r"(fid|fd_\w+?|kid|kd_\w+?)_sof_maps",
-        "Painted from views of sampled heads, against FFHQ-like photos that were trained on.",
+        "Painted from views of sampled heads, against photos that were trained on.",
     ),
     (
         r"(fid|fd_\w+?)_sof_yaw_\w+",
-        "Painted from views of sampled heads, against FFHQ-like photos that were trained on and are turned as far, by "
+        "Painted from views of sampled heads, against photos that were trained on and are turned as far, by "
         "their label maps: by 0 to 10, 10 to 25, or more degrees either side.",
     ),
     (
@@ -110,7 +110,7 @@ DEFINITIONS = (
     ),
     (
         r"(warp_error|shift_db)_\w+_(low|high)",
-        "Bounds of that figure's interval of 95 percent over heads, by the bootstrap.",
+        "Bounds of that figure's interval of 95 percent over heads.",
     ),
     (
         r"(feature|color)_distance(_\w+)?",
@@ -130,13 +130,13 @@ DEFINITIONS = (
     (r"orbit_(heads|avatars)", "How many heads, or avatars for the floor, those figures are of."),
     (
         r"fid",
-        "Frechet inception distance (Inception-v3 of 2015-12-05, its own resize): painted from held-out FFHQ-like "
+        "Frechet inception distance (Inception-v3 of 2015-12-05, its own resize): painted from held-out "
         "maps, against photos that were trained on. Lower is better.",
     ),
     (r"kid.*", "Kernel inception distance, unbiased, over random subsets."),
     (
         r"fd_lite0",
-        "Frechet distance of EfficientNet-lite0 features, painted from held-out FFHQ-like maps, against photos that "
+        "Frechet distance of EfficientNet-lite0 features, painted from held-out maps, against photos that "
         "were trained on. No FID: another network.",
     ),
     (r"fd_lite2", "The same by EfficientNet-lite2."),

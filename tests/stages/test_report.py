@@ -135,14 +135,21 @@ def test_competitors_stand_beside_this_runs_painter(project):
         "control_miou": 0.9,
         "n_a_side": 300,
     }
-    assert competitors.table({"train_baseline/spade": spade}) is None  # Nothing of ours to stand beside.
-    found = competitors.table({"train_baseline/spade": spade, "evaluation": ours})
+    figures = {"train_baseline/spade": spade, "evaluation": ours}
+    # Nothing of ours to stand beside; and one of an earlier state, when params.yaml listed it.
+    assert competitors.table({"train_baseline/spade": spade}, ["spade"], "ffhq") is None
+    assert competitors.table(figures, [], "ffhq") is None
+    turned = figures | {"evaluation": ours | {"control_miou_celebamask": 0.5}}  # learned from the other set
+    assert competitors.table(turned, ["spade"], "celebamask").rows[0][-1] == "0.500"
+    found = competitors.table(figures, ["spade"], "ffhq")
     assert found.head == ["", "N a side", "fd_lite0", "control"]
     assert found.rows == [
         ["this run's painter", "300", "365", "0.565"],
         ["SPADE (arXiv 1903.07291)", "156", "419 (374 to 464)", "0.689"],
         ["other photos, the floor", "300", "230", ""],
     ]
+    assert "competitors" not in build(project, "None", 1600, ["a"])
+    (project / "params.yaml").write_text(PARAMS + "baselines: [spade]\n")
     text = build(project, "One", 1600, ["a"])
     section = text[text.index('<section id="competitors">') :]
     section = section[: section.index("</section>")]

@@ -87,10 +87,10 @@ def test_noise_is_what_does_not_move(siw, wide):
     def quiet(labels, w):
         return paint_without_noise(siw, labels, w)
 
-    loud = measure_shifts(wide[None], siw, 2, 0, 8)
-    still = measure_shifts(wide[None], siw, 2, 0, 8, quiet)
-    assert loud.shape == (1, 7) and (still < loud / 3).all()
-    figures = equivariance(loud, siw, 0) | equivariance(still, siw, 0, "_no_noise")
+    loud = measure_shifts(np.stack([wide, wide]), siw, 2, 0, 8)
+    still = measure_shifts(np.stack([wide, wide]), siw, 2, 0, 8, quiet)
+    assert loud.shape == (2, 7) and (still < loud / 3).all()
+    figures = equivariance(loud, siw) | equivariance(still, siw, "_no_noise")
     assert figures["shift_db_stride_no_noise"] > figures["shift_db_stride"] + 5
     assert figures["shift_db_between"] == pytest.approx(10 * np.log10(4 / loud[:, 2:].mean()))
 

@@ -66,7 +66,7 @@ def store(tmp_path):
 @pytest.fixture
 def scored(store, monkeypatch):
     """Figures of a painter."""
-    scores = HeldOutScores(store, store, SIDES, 3, 0.01, 0, {})
+    scores = HeldOutScores("ffhq", store, store, SIDES, 3, 0.01, 0, {})
     judges = Judges("painter", "parser", (), (), "", 4, "cpu")
     reads = []
     features = NetworkFeatures("fd_mean", lambda images: images.mean((2, 3)), 8)

@@ -109,7 +109,7 @@ def test_each_head_is_painted_in_its_own_styles(orbit):
     assert measured.shape == (2, 2, 2) and len(torch.cat(siw.styles).unique()) == 4
     # What is one colour all over differs by nothing between views.
     assert (measured[..., 0] < 1e-6).all() and (measured[..., 1] > 0.01).all()
-    assert warp_errors(measured, 0)["warp_error_20"] < 1e-5
+    assert warp_errors(measured)["warp_error_20"] < 1e-5
 
 
 def test_an_interval_holds_the_figure_and_narrows_with_heads():
@@ -117,14 +117,29 @@ def test_an_interval_holds_the_figure_and_narrows_with_heads():
     widths = []
     for heads in (5, 500):
         values = np.stack([generator.uniform(0.1, 0.3, heads), generator.uniform(0.9, 1.1, heads)], -1)
-        found = over_heads(ratio, values, 0, "x")
+        found = over_heads(ratio, values, "x")
         assert found["x"] == pytest.approx(values[:, 0].sum() / values[:, 1].sum())
         assert found["x_low"] < found["x"] < found["x_high"]
         widths.append(found["x_high"] - found["x_low"])
-        assert found == over_heads(ratio, values, 0, "x") != over_heads(ratio, values, 1, "x")
     assert widths[1] < widths[0] / 5
     # Of 500 heads, about the interval by the law of large numbers.
     assert widths[1] == pytest.approx(2 * 1.96 * 0.2 / 12**0.5 / 500**0.5, rel=0.15)
+
+
+@pytest.mark.parametrize("heads", [2, 4, 6])
+def test_an_interval_holds_the_truth_in_95_of_100_draws_of_few_heads(heads):
+    generator = np.random.default_rng(0)
+    held, draws = 0, 1000
+    for _ in range(draws):
+        values = np.stack([generator.lognormal(-1.5, 0.35, heads), generator.lognormal(0, 0.25, heads)], -1)
+        found = over_heads(ratio, values, "x")
+        held += found["x_low"] <= np.exp(-1.5 + 0.35**2 / 2 - 0.25**2 / 2) <= found["x_high"]
+    assert 0.92 < held / draws < 0.97
+
+
+def test_one_head_has_no_interval():
+    with pytest.raises(ValueError, match="two at least"):
+        over_heads(ratio, np.ones((1, 2)), "x")
 
 
 def test_decibels_are_of_pictures_from_minus_one_to_one():

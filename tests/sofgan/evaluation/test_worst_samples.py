@@ -20,6 +20,15 @@ def test_the_most_unlike_come_first_with_their_ranks_among_photos():
     assert typical.ranks.tolist() == [1.0]  # nothing is nearer to the mean than the mean
 
 
+def test_photos_of_a_person_are_not_on_both_sides():
+    """Else photos of people that the reference doesn't hold lie further away than it is said of other photos."""
+    stream = np.random.default_rng(2)
+    people = stream.normal(size=(800, 80)).repeat(4, 0)  # four photos of each, one after another
+    shots = people + 0.1 * stream.normal(size=people.shape)
+    photos, unseen = shots[:2400], shots[2400:]
+    assert worst_samples(unseen, photos, 1).unlike == pytest.approx(0.05, abs=0.03)
+
+
 def test_the_sheet_shows_them_row_by_row():
     stream = np.random.default_rng(1)
     painted = np.arange(6.0)[:, None] * 50 + stream.normal(size=(6, 3))
