@@ -1,11 +1,13 @@
 """The engine on a small field and painter: kept equals anew, quick nearly equals exact, paths are loops."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from sofgan.apps import camera_paths
-from sofgan.apps.engine import Engine, Kept
+from sofgan.apps.engine import HEADS_KEPT, Engine, Kept
 from sofgan.apps.looks import REGION_NAMES, Look
 from sofgan.errors import InputError
 from sofgan.labels import EYE, HAIR, SKIN, STYLE_GROUPS
@@ -35,6 +37,22 @@ def test_kept_views_and_pictures_equal_those_made_anew(engine):
         assert (view.labels == labels).all() and np.allclose(view.depth, depth, atol=1e-6)
         painted = engine.paint(view.labels, look).astype(int)
         assert np.abs(painted - plain).max() <= 1
+
+
+def test_scenes_that_differ_in_their_look_alone_share_a_view(engine, monkeypatch):
+    looks = [engine.look(seed) for seed in range(3)]
+    places = [(engine.head(head), engine.camera(yaw, 0, 32)) for head in (1, 2) for yaw in range(0, 55, 5)]
+    scenes = [(code, look, camera) for code, camera in places for look in looks]
+    plain = np.stack([engine.picture(*scene) for scene in scenes])
+    views = []
+    monkeypatch.setattr(Engine, "view", lambda *args, view=Engine.view: views.append(args) or view(*args))
+    counted = []
+    progress = SimpleNamespace(items=lambda done, total, unit: counted.append((done, total)))
+    assert (engine.pictures(scenes, progress) == plain).all()
+    assert len(views) == len(places) > HEADS_KEPT  # in two groups
+    assert counted == [(number, len(scenes)) for number in range(1, len(scenes) + 1)]
+    order = [5, 0, 40, 1, 5]
+    assert (engine.pictures([scenes[number] for number in order]) == plain[order]).all()
 
 
 def test_another_head_is_not_taken_for_the_kept_one(engine):
