@@ -441,18 +441,13 @@ def _key(stage: Planned, few: dict, document: dict, keys: dict[str, str], heavy:
     """Digest of what a stage's run depends on: command, parameters, and the same of the stages that made its inputs."""
     made = sorted(path for path in keys if any(_overlap(path, need) for need in stage.needs))
     raw = [few["import_photos"][name] for name in PHOTOS] if "import_photos" in stage.params else []
+    short, full = (
+        {name: params.value_at(values, name) for name in stage.params} for values in (few, document)
+    )
     content = [
-        stage.command, {name: _value(few, name) for name in stage.params}, [[path, keys[path]] for path in made],
-        {name: _value(document, name) for name in stage.params}, raw, heavy, _photo_size(few) if raw else 0,
+        stage.command, short, [[path, keys[path]] for path in made], full, raw, heavy, _photo_size(few) if raw else 0,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
-
-
-def _value(document: dict, key: str):
-    """A block, or a value in one by its dotted name; None where there is none."""
-    for name in key.split("."):
-        document = document.get(name) if isinstance(document, dict) else None
-    return document
 
 
 def _take(stage: Planned, source: Path, target: Path) -> None:

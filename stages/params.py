@@ -128,6 +128,13 @@ def read_params(block: str, path: Path | None = None):
     return block_of(document[block], block, path)
 
 
+def value_at(document: dict, key: str):
+    """A block, or a value in one by the dotted name that dvc.yaml and dvc.lock give it; None where there is none."""
+    for name in key.split("."):
+        document = document.get(name) if isinstance(document, dict) else None
+    return document
+
+
 def block_of(mapping, block: str, path: Path):
     """The dataclass of what a file has under a block's name.
 

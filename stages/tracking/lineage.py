@@ -7,6 +7,8 @@ from pathlib import Path
 
 import yaml
 
+from stages.params import value_at
+
 COLUMNS = ("stage", "what", "run", "run_id")
 
 
@@ -63,7 +65,7 @@ def current_stages(lock: dict[str, dict], ran: dict[str, dict], params: dict) ->
     def is_current(name: str) -> bool:
         if name not in known:
             known[name] = all(map(is_same, sources(lock[name]))) and all(
-                params.get(key) == value
+                value_at(params, key) == value
                 for key, value in lock[name].get("params", {}).get("params.yaml", {}).items()
             )
         return known[name]

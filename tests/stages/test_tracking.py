@@ -7,10 +7,12 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import reduce
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from sofgan import progress
 from stages.tracking import lineage, mirror, spool
@@ -327,6 +329,23 @@ def test_old_outs_are_told_from_those_of_this_execution():
     assert told({"a": {"status": "FINISHED"}}, x=1, y=1) == {"a", "d"}
     figures = lineage.figures_of(lock, {"a", "c"}, Path("metrics/all"))
     assert figures == [Path("metrics/all/c.json")]
+
+
+def test_stages_of_this_repositorys_lock_are_current_where_their_parameters_are_the_same():
+    """Some depend on a value within a block, which dvc.lock names with dots (`train_siw.photo_sets`)."""
+    params, seen = yaml.safe_load((CODE / "params.yaml").read_text()), set()
+    for name, stage in lineage.read_lock(CODE).items():
+        used = stage.get("params", {}).get("params.yaml", {})
+        same = all(reduce(dict.__getitem__, key.split("."), params) == value for key, value in used.items())
+        assert lineage.current_stages({name: stage}, {}, params) == ({name} if same else set())
+        seen.update(used)
+    assert "train_siw.photo_sets" in seen
+    lock = {"evaluate": {"params": {"params.yaml": {"a.b.c": 1}}}}
+    told = [
+        lineage.current_stages(lock, {}, {"a": block})
+        for block in ({"b": {"c": 1}}, {"b": {"c": 2}}, {"b": 1})
+    ]
+    assert told == [{"evaluate"}, set(), set()]
 
 
 def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
