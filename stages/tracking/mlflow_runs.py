@@ -125,20 +125,25 @@ class Runs:
         return self._experiments[uri, name]
 
     def _run(self, header: dict, key: str, name: str, tags: dict[str, str], params: dict[str, str]) -> str:
-        """Id of the run with this key, made if there is none: a mirror may have died after making it."""
+        """Id of the run with this key, made if there is none, with its parameters.
+
+        A mirror may have died, or lost its server, after it made the run: so a run that is found is told its
+        parameters too, until the caller has written down its id. MLflow takes the same value as often as it comes.
+        """
         client, experiment = (
             self._client(header["uri"]),
             self._experiment(header["uri"], header["experiment"]),
         )
         found = client.search_runs([experiment], f"tags.`sofgan.key` = '{key}'", max_results=1)
         if found:
-            return found[0].info.run_id
-        tags = {"sofgan.key": key, "mlflow.source.name": "dvc.yaml", **tags}
-        if commit := header["git"].get("commit"):
-            tags["mlflow.source.git.commit"] = tags["git.commit"] = commit
-            tags["git.dirty"] = str(header["git"]["dirty"]).lower()
-        started = int(header["started"] * 1000)
-        run_id = client.create_run(experiment, start_time=started, tags=tags, run_name=name).info.run_id
+            run_id = found[0].info.run_id
+        else:
+            tags = {"sofgan.key": key, "mlflow.source.name": "dvc.yaml", **tags}
+            if commit := header["git"].get("commit"):
+                tags["mlflow.source.git.commit"] = tags["git.commit"] = commit
+                tags["git.dirty"] = str(header["git"]["dirty"]).lower()
+            started = int(header["started"] * 1000)
+            run_id = client.create_run(experiment, start_time=started, tags=tags, run_name=name).info.run_id
         entities = [Param(_name(key), value[:VALUE_CHARACTERS]) for key, value in params.items()]
         for some in _chunks(entities, PARAMS_A_BATCH):
             self._tell(client.log_batch, run_id, params=some)
@@ -173,9 +178,10 @@ class Runs:
         if alive and entry.folder not in self._seen_alive:
             self._seen_alive.add(entry.folder)
             self._start_monitor(header["uri"], run_id)
-        events, offset = entry.new_events()
-        self._log_events(parent, entry, events)
-        end = next((event for event in events if event["kind"] == "end"), None)
+        events = entry.new_events()
+        steps = self._log_events(parent, entry, events)
+        told = {"offset": events[-1][1], "last_steps": steps} if events else {}
+        end = next((event for event, _ in events if event["kind"] == "end"), None)
         if end is None and not alive:
             seen = (
                 entry.folder in self._seen_alive
@@ -184,9 +190,9 @@ class Runs:
             end = {"status": "KILLED", "time": last, "error": "its process is gone"}
         if end:
             self._end(parent, entry, end)
-            entry.save(offset=offset, ended=end["time"], status=end["status"])
-        elif events:
-            entry.save(offset=offset)
+            entry.save(**told, ended=end["time"], status=end["status"])
+        elif told:
+            entry.save(**told)
 
     def _end(self, parent: dict, entry: spool.Entry, end: dict) -> None:
         header, run_id = entry.header, entry.state["run_id"]
@@ -252,17 +258,44 @@ class Runs:
         monitor.start()
         self._monitors[run_id] = monitor
 
-    def _log_events(self, parent: dict, entry: spool.Entry, events: list[dict]) -> None:
-        """Log events in order, scalars in batches. Final metrics go to the parent too, by which runs compare.
+    def _log_events(self, parent: dict, entry: spool.Entry, events: list[tuple[dict, int]]) -> dict[str, int]:
+        """Log events in order, figures in batches; returns the last step of each curve.
+
+        MLflow takes a figure that it is told again for the same one, but keeps a second picture beside the first. So
+        what came before a picture or artifact is told first, and each that was sent is written down at once.
+        """
+        client, run_id = self._client(entry.header["uri"]), entry.state["run_id"]
+        last_steps = dict(entry.state.get("last_steps", {}))
+        waiting: list[dict] = []
+        for event, offset in events:
+            if event["kind"] not in ("image", "artifact"):
+                waiting.append(event)
+                continue
+            self._log_figures(parent, entry, waiting, last_steps)
+            waiting = []
+            if event["kind"] == "image":
+                self._tell(_log_image, client, run_id, entry.folder, event)
+            else:
+                self._tell(client.log_artifact, run_id, str(entry.folder / event["file"]))
+            entry.save(offset=offset, last_steps=dict(last_steps))
+        self._log_figures(parent, entry, waiting, last_steps)
+        return last_steps
+
+    def _log_figures(
+        self, parent: dict, entry: spool.Entry, events: list[dict], last_steps: dict[str, int]
+    ) -> None:
+        """Log figures in batches. Final metrics go to the parent too, by which runs compare.
 
         Where a final metric has the name of a curve, it is logged at the curve's last step: at step 0 it would
         stand before the curve in charts.
+
+        Args:
+            last_steps: of each curve; events bring it up to date.
         """
         client, run_id = self._client(entry.header["uri"]), entry.state["run_id"]
         scalars: list[Metric] = []
         final: list[Metric] = []
         tags: list[RunTag] = []
-        last_steps = entry.state.setdefault("last_steps", {})
         for event in events:
             milliseconds = int(event["time"] * 1000)
             for key, value in (event.get("values") or event.get("cost") or {}).items():
@@ -275,10 +308,6 @@ class Runs:
                         final.append(Metric(_name(f"{event['name']}/{key}"), float(value), milliseconds, 0))
                 elif value is not None:
                     tags.append(RunTag(_name(f"final.{key}"), str(value)[:VALUE_CHARACTERS]))
-            if event["kind"] == "image":
-                self._tell(_log_image, client, run_id, entry.folder, event)
-            elif event["kind"] == "artifact":
-                self._tell(client.log_artifact, run_id, str(entry.folder / event["file"]))
         for some in _chunks(scalars, METRICS_A_BATCH):
             self._tell(client.log_batch, run_id, metrics=some)
         for some in _chunks(final, METRICS_A_BATCH):

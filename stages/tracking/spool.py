@@ -174,13 +174,16 @@ class Entry:
         path = folder / "state.json"
         self.state = json.loads(path.read_text()) if path.is_file() else {"offset": 0, "run_id": None}
 
-    def new_events(self) -> tuple[list[dict], int]:
-        """Whole lines after the offset, and the offset after them. A half line, of a killed stage, waits."""
+    def new_events(self) -> list[tuple[dict, int]]:
+        """Whole lines after the offset, each with the offset after it. A half line, of a killed stage, waits."""
         with open(self.folder / "events.jsonl", "rb") as file:
             file.seek(self.state["offset"])
-            content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        return [json.loads(line) for line in whole.splitlines()], self.state["offset"] + len(whole)
+            whole = file.read().split(b"\n")[:-1]
+        offset, events = self.state["offset"], []
+        for line in whole:
+            offset += len(line) + 1
+            events.append((json.loads(line), offset))
+        return events
 
     def save(self, **changes) -> None:
         """Keep the mirror's state."""

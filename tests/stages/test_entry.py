@@ -112,14 +112,14 @@ def test_mlflow_is_told_of_what_stops_before_the_run(tmp_path, monkeypatch):
     run.note_failure("train_sof", "may", "no such key")
     run.note_failure("train_sof", "may", "again")  # There is a run by now, which has its own end.
     (found,) = (spool.Entry(path) for path in spool.entries(tmp_path))
-    end = found.new_events()[0][-1]
+    end = found.new_events()[-1][0]
     assert found.header["dvc_stage"] == "train_sof@may"
     assert (end["kind"], end["status"], end["error"]) == ("end", "FAILED", "no such key")
 
     with pytest.raises(InputError), run.stage_run("evaluate", {}):
         raise InputError("no\nfield")
     (found,) = (path for path in spool.entries(tmp_path) if "evaluate" in path.name)
-    assert spool.Entry(found).new_events()[0][-1]["error"] == "no field"
+    assert spool.Entry(found).new_events()[-1][0]["error"] == "no field"
 
 
 DVC = """

@@ -1,0 +1,119 @@
+"""What a server of MLflow holds in the end, whatever goes wrong on the way to it."""
+
+import shutil
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from stages.tracking import mirror, spool
+from stages.tracking.mlflow_runs import Runs
+from stages.tracking.run import stage_run
+
+
+class Server:
+    """Stands for MLflow's client, and is gone for one call: it keeps equal points of a curve once, as MLflow does, and
+    pictures as often as they are sent."""
+
+    def __init__(self, gone_at: int | None = None):
+        self.calls, self._gone_at = 0, gone_at
+        self.runs: dict[str, dict] = {}
+        self.files: list[tuple] = []
+
+    def _call(self) -> None:
+        self.calls += 1
+        if self.calls - 1 == self._gone_at:
+            raise ConnectionError("refused")
+
+    def get_experiment_by_name(self, name):
+        return SimpleNamespace(experiment_id="1")
+
+    def search_runs(self, experiments, query, **_):
+        self._call()
+        keys = {name: run["tags"]["sofgan.key"] for name, run in self.runs.items()}
+        found = [name for name, key in keys.items() if f"'{key}'" in query]
+        return [SimpleNamespace(info=SimpleNamespace(run_id=name)) for name in found]
+
+    def create_run(self, experiment, start_time, tags, run_name):
+        self._call()
+        assert run_name not in self.runs
+        self.runs[run_name] = {"tags": dict(tags), "params": {}, "metrics": set(), "status": None}
+        return SimpleNamespace(info=SimpleNamespace(run_id=run_name))
+
+    def log_batch(self, run_id, metrics=(), params=(), tags=()):
+        self._call()
+        run = self.runs[run_id]
+        run["metrics"].update((one.key, one.step, one.value) for one in metrics)
+        run["params"].update((one.key, one.value) for one in params)
+        run["tags"].update((one.key, one.value) for one in tags)
+
+    def log_image(self, run_id, image, key, step, **_):
+        self._call()
+        self.files.append((run_id, key, step))
+
+    def log_artifact(self, run_id, path):
+        self._call()
+        self.files.append((run_id, Path(path).name))
+
+    def log_text(self, run_id, text, name):
+        self._call()
+
+    def set_tag(self, run_id, key, value):
+        self._call()
+        self.runs[run_id]["tags"][key] = value
+
+    def set_terminated(self, run_id, status, end_time):
+        self._call()
+        self.runs[run_id]["status"] = status
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project folder to work in, with no mirror started."""
+    for name in ("DVC_STAGE", "DVC_EXP_NAME", "SOFGAN_RUN", "SOFGAN_RUN_PID", "MLFLOW_TRACKING_URI", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOFGAN_TRACKING", "on")
+    monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mirror, "ensure_running", lambda root: None)
+    monkeypatch.setattr(mirror, "wait", lambda *_: None)
+    monkeypatch.setattr(Runs, "_client", lambda self, uri: self.server)
+    (tmp_path / "params.yaml").write_text("seed: 5\nsof: {size: 3}\n")
+    return tmp_path
+
+
+def runs_of(root: Path, server: Server) -> Runs:
+    runs = Runs(root)
+    runs.server = server
+    return runs
+
+
+def test_a_server_that_is_gone_for_any_one_call_holds_the_same_in_the_end(root):
+    with stage_run("report", {"lr": 0.1}) as run:
+        run.scalars(1, {"loss": 0.5, "miou": 0.1})
+        run.image("grid", np.zeros((4, 4, 3), np.uint8), step=1)
+        run.image("head", np.zeros((4, 4, 3), np.uint8), step=1)
+        run.scalars(2, {"loss": 0.25})
+        run.artifact("params.yaml")
+        run.final({"miou": 0.5, "extractor": "lite0"})
+        run.scalars(3, {"miou": 0.75})  # The final one before stands at step 1, also when it is told again.
+    steady = Server()
+    shutil.copytree(spool.spool_folder(root), spool.spool_folder(root / "steady"))
+    assert runs_of(root / "steady", steady).update() == (1, {})
+    parent, stage = steady.runs["manual"], steady.runs["report of manual"]
+    assert parent["params"] == {"seed": "5", "sof.size": "3"} and stage["params"] == {"lr": "0.1"}
+    assert ("miou", 1, 0.5) in stage["metrics"] and ("report/miou", 0, 0.5) in parent["metrics"]
+    assert [file[1] for file in steady.files] == ["grid", "head", "params.yaml"]
+    assert steady.calls > 12
+    for number in range(steady.calls):
+        again = root / f"gone-{number}"
+        shutil.copytree(spool.spool_folder(root), spool.spool_folder(again))
+        server = Server(gone_at=number)
+        runs = runs_of(again, server)
+        assert [str(error) for error in runs.update()[1].values()] == ["refused"], number
+        if number % 2:  # Another mirror, which knows what the first one has written down.
+            runs = runs_of(again, server)
+        assert runs.update() == (1, {})
+        assert (server.runs, server.files) == (steady.runs, steady.files), number
