@@ -39,7 +39,7 @@ def run() -> int:
         )
         return status
     end = time.monotonic() + MIRROR_SECONDS
-    while time.monotonic() < end and any(True for _ in spool.entries(root)):
+    while time.monotonic() < end and any(True for _ in spool.readable(root)):
         time.sleep(0.2)
     minutes, seconds = divmod(round(time.monotonic() - start), 60)
     print(f"\nDone in {minutes} min {seconds} s.")

@@ -100,7 +100,7 @@ def main(root: Path) -> None:
         left_over = _work(root)
         lock.close()
         # A stage that began while the lock was held saw a mirror; look once more after letting go.
-        if left_over or not any(True for _ in spool.entries(root)):
+        if left_over or not any(True for _ in spool.readable(root)):
             return
 
 

@@ -46,6 +46,7 @@ class Runs:
         self._monitors: dict[str, SystemMetricsMonitor] = {}
         self._entries: dict[Path, spool.Entry] = {}
         self._seen_alive: set[Path] = set()
+        self._unreadable: set[Path] = set()
 
     def update(self) -> tuple[int, dict[str, Exception]]:
         """One pass: tell MLflow what is new, end what ended.
@@ -71,9 +72,17 @@ class Runs:
         return any(entry.is_alive() or self._owner_alive([entry]) for entry in self._open_entries())
 
     def _open_entries(self) -> list[spool.Entry]:
-        paths = list(spool.entries(self.root))
-        self._entries = {path: self._entries.get(path) or spool.Entry(path) for path in paths}
-        return list(self._entries.values())
+        """Entries that can be read; of each other one the mirror's log has a line, and it stays for who looks."""
+        found: dict[Path, spool.Entry] = {}
+        for path in spool.entries(self.root):
+            try:
+                found[path] = self._entries.get(path) or spool.Entry(path)
+            except (OSError, ValueError) as error:
+                if path not in self._unreadable:
+                    print(f"unreadable, and left as it is: {path} ({error})", flush=True)
+                self._unreadable.add(path)
+        self._entries = found
+        return list(found.values())
 
     @staticmethod
     def _last_sign(entries: list[spool.Entry]) -> float:
@@ -268,6 +277,9 @@ class Runs:
         last_steps = dict(entry.state.get("last_steps", {}))
         waiting: list[dict] = []
         for event, offset in events:
+            if event["kind"] == "unreadable":
+                print(f"unreadable: a line before byte {offset} of {entry.folder}/events.jsonl", flush=True)
+                continue
             if event["kind"] not in ("image", "artifact"):
                 waiting.append(event)
                 continue
@@ -371,11 +383,15 @@ def _execution_name(header: dict) -> str:
 def _log_image(client: MlflowClient, run_id: str, folder: Path, event: dict) -> None:
     from PIL import Image
 
-    with Image.open(folder / event["file"]) as image:
-        image.load()
-        time_ms = int(event["time"] * 1000)
-        key, step = _name(event["key"]), event["step"]
-        client.log_image(run_id, image, key=key, step=step, timestamp=time_ms, synchronous=True)
+    try:
+        with Image.open(folder / event["file"]) as image:
+            image.load()
+    except OSError as error:  # Another try would meet it again.
+        print(f"unreadable: {error}", flush=True)
+        return
+    time_ms = int(event["time"] * 1000)
+    key, step = _name(event["key"]), event["step"]
+    client.log_image(run_id, image, key=key, step=step, timestamp=time_ms, synchronous=True)
 
 
 def _name(key: str) -> str:

@@ -20,6 +20,8 @@ from pathlib import Path
 
 import psutil
 
+from sofgan.files import read_json, write_json
+
 FOREIGN_STALE_SECONDS = 3600.0  # An entry of another host, silent for so long, is taken for dead.
 SHELLS = {"sh", "bash", "dash", "zsh", "fish", "ksh"}
 
@@ -122,9 +124,7 @@ class Writer:
         self._events = open(self.folder / "events.jsonl", "a", encoding="utf-8")  # noqa: SIM115
         self._flushed = time.monotonic()
         self._files = 0
-        temporary = self.folder / "header.tmp"
-        temporary.write_text(json.dumps(header))
-        os.replace(temporary, self.folder / "header.json")
+        write_json(self.folder / "header.json", header)
 
     def add(self, kind: str, flush: bool = False, **values) -> None:
         """Append one event; it is on disk within 2 s of the next, at once with `flush`."""
@@ -166,31 +166,36 @@ class Entry:
     """Reads an entry that may still grow.
 
     `header`, and `state`, a mapping that the mirror keeps there (offset, run id) to go on after a restart.
+
+    Raises:
+        ValueError: one of these is no JSON, as a power cut may leave it.
     """
 
     def __init__(self, folder: Path):
         self.folder = folder
-        self.header = json.loads((folder / "header.json").read_text())
+        self.header = read_json(folder / "header.json")
         path = folder / "state.json"
-        self.state = json.loads(path.read_text()) if path.is_file() else {"offset": 0, "run_id": None}
+        self.state = read_json(path) if path.is_file() else {"offset": 0, "run_id": None}
 
     def new_events(self) -> list[tuple[dict, int]]:
-        """Whole lines after the offset, each with the offset after it. A half line, of a killed stage, waits."""
+        """Whole lines after the offset, each with the offset after it. A half line, of a killed stage, waits; what is
+        no JSON, as a power cut may leave it, is of the kind `unreadable`."""
         with open(self.folder / "events.jsonl", "rb") as file:
             file.seek(self.state["offset"])
             whole = file.read().split(b"\n")[:-1]
         offset, events = self.state["offset"], []
         for line in whole:
             offset += len(line) + 1
-            events.append((json.loads(line), offset))
+            try:
+                events.append((json.loads(line), offset))
+            except ValueError:
+                events.append(({"kind": "unreadable"}, offset))
         return events
 
     def save(self, **changes) -> None:
         """Keep the mirror's state."""
         self.state.update(changes)
-        temporary = self.folder / "state.tmp"
-        temporary.write_text(json.dumps(self.state))
-        os.replace(temporary, self.folder / "state.json")
+        write_json(self.folder / "state.json", self.state)
 
     def is_alive(self) -> bool:
         """Whether the stage's process runs."""
@@ -204,6 +209,16 @@ def entries(root: Path) -> Iterator[Path]:
         for path in sorted(folder.iterdir()):
             if (path / "header.json").is_file():
                 yield path
+
+
+def readable(root: Path) -> Iterator[Entry]:
+    """The entries of `entries` that can be read: the others are open for ever, and nobody is to wait for them."""
+    for path in entries(root):
+        try:
+            entry = Entry(path)
+        except (OSError, ValueError):
+            continue
+        yield entry
 
 
 def flatten(params, prefix: str = "") -> dict[str, str]:

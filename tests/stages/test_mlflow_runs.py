@@ -117,3 +117,36 @@ def test_a_server_that_is_gone_for_any_one_call_holds_the_same_in_the_end(root):
             runs = runs_of(again, server)
         assert runs.update() == (1, {})
         assert (server.runs, server.files) == (steady.runs, steady.files), number
+
+
+@pytest.mark.parametrize("name", ["header.json", "state.json", "events.jsonl"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 64, b'{"stage": "tr'], ids=["empty", "zeros", "half"])
+def test_an_entry_that_a_power_cut_left_unreadable_stops_no_other(root, monkeypatch, capsys, name, content):
+    for stage in ("train_sof", "evaluate"):
+        with stage_run(stage, {"lr": 0.1}) as run:
+            run.final({"miou": 0.5})
+    whole, broken = (next(spool.spool_folder(root).glob(f"*-{stage}")) for stage in ("evaluate", "train_sof"))
+    (broken / name).write_bytes(content + b"\n" * (name == "events.jsonl"))
+    server = Server()
+    runs = runs_of(root, server)
+    assert runs.update()[1] == runs.update()[1] == {}
+    assert server.runs["evaluate of manual"]["status"] == "FINISHED"
+    said = capsys.readouterr().out
+    assert said.count("\n") == said.count(broken.name) == 1 and runs.anything_alive()
+    if name != "events.jsonl":
+        # The mirror ends all the same, and leaves it for who looks.
+        monkeypatch.setattr(spool, "is_alive", lambda *_: False)
+        monkeypatch.setattr("stages.tracking.mlflow_runs.Runs", lambda root: runs)
+        mirror.main(root)
+        assert broken.is_dir() and not whole.exists()
+
+
+def test_a_picture_that_cannot_be_read_is_left_out(root, capsys):
+    with stage_run("train_sof", None) as run:
+        for step in (1, 2):
+            run.image("grid", np.zeros((4, 4, 3), np.uint8), step=step)
+    (path,) = spool.entries(root)
+    (path / "files/000001/image.png").write_bytes(b"")
+    server = Server()
+    assert runs_of(root, server).update() == (1, {})
+    assert [step for _, _, step in server.files] == [2] and "unreadable" in capsys.readouterr().out
