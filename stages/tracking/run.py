@@ -42,7 +42,7 @@ BAR_CELLS = 20
 IMPORT_SECONDS = 0.1  # How long a stage that is asked to stop during an import goes on before it looks again.
 REPORT_WAIT_SECONDS = 30.0  # How long the last stage waits for MLflow to hold everything.
 # What the pipeline itself writes in a work tree, and what therefore makes it no dirtier.
-OUTPUTS = ("dvc.lock", "metrics", "plots", "report")
+OUTPUTS = ("dvc.lock", "data/code", "metrics", "plots", "report")
 
 _began = False  # whether this process has begun a run
 

@@ -16,6 +16,7 @@ import yaml
 
 from sofgan import progress
 from stages.tracking import lineage, mirror, spool
+from stages.tracking import run as run_module
 from stages.tracking.run import progress_bar, stage_run
 from stages.tracking.spool import flatten
 
@@ -402,6 +403,31 @@ def test_mlflow_shows_one_parent_and_how_each_stage_ended(root):
     kept = {path.path for path in client.list_artifacts(sof.info.run_id)}
     assert kept == {"images", "params.yaml"}
     assert "killed" in parent.data.tags["mlflow.note.content"]
+
+
+def test_what_the_pipeline_writes_itself_makes_a_work_tree_no_dirtier(root):
+    outs = [
+        path
+        for stage in yaml.safe_load((CODE / "dvc.yaml").read_text())["stages"].values()
+        for kind in ("outs", "metrics", "plots")
+        for item in stage.get(kind, [])
+        if isinstance(item, dict)
+        for path, options in item.items()
+        if options.get("cache") is False  # git has these
+    ]
+    assert "data/code" in outs
+    files = [root / path / "file" for path in outs] + [root / "dvc.lock"]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("before")
+    git = ["git", "-c", "user.name=a", "-c", "user.email=b"]
+    for command in (["init", "-q"], ["add", "."], ["commit", "-qm", "all"]):
+        subprocess.run(git + command, check=True)
+    for path in files:
+        path.write_text("after")
+    assert not run_module._git_state()["dirty"]
+    (root / "params.yaml").write_text("seed: 6\n")
+    assert run_module._git_state()["dirty"]
 
 
 IMPORTING = """
