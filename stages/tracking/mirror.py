@@ -27,7 +27,7 @@ def ensure_running(root: Path) -> None:
         return
     lock.close()  # A second mirror, started between, finds the lock taken and leaves.
     environment = dict(
-        os.environ, PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[1]), *sys.path[1:]])
+        os.environ, PYTHONPATH=os.pathsep.join([str(Path(__file__).parents[2]), *sys.path[1:]])
     )
     with open(spool.spool_folder(root) / "mirror.log", "a") as log:
         # A session of its own: Ctrl-C and the end of a terminal are the stage's, and the mirror writes of them.

@@ -430,6 +430,16 @@ def test_what_the_pipeline_writes_itself_makes_a_work_tree_no_dirtier(root):
     assert run_module._git_state()["dirty"]
 
 
+def test_the_mirror_imports_from_the_repository_and_not_from_stages(tmp_path, monkeypatch):
+    """There a module `code` would stand in the place of Python's own, which pdb needs."""
+    started = []
+    monkeypatch.setattr(mirror.subprocess, "Popen", lambda command, **named: started.append(named["env"]))
+    mirror.ensure_running(tmp_path)
+    (environment,) = started
+    paths = environment["PYTHONPATH"].split(os.pathsep)
+    assert paths[0] == str(CODE) and str(CODE / "stages") not in paths
+
+
 IMPORTING = """
 import sys, time
 from stages.tracking.run import stage_run
