@@ -5,7 +5,6 @@ params.yaml. Adding one leaves everything that was made of the others as it is.
 """
 
 import io
-import json
 import os
 import re
 import shutil
@@ -16,11 +15,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-import psutil
 import yaml
 
 from pipelines import profiles
 from pipelines.batch_sources import BatchError, fetch, slug
+from pipelines.dvc_at_work import refuse_while_at_work
 from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
 from pipelines.profiles import locked
 from sofgan.files import sha256_file, write_bytes
@@ -80,7 +79,8 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
 
     Raises:
         BatchError: there are no scans, the name is other scans', the scans are in use by another name, the warm
-            start of a batch that is in use already is asked for, or DVC would not see by what it holds the scans.
+            start of a batch that is in use already is asked for, DVC would not see by what it holds the scans, or dvc
+            is at work, which would take what it makes of the others for made of this one too.
         ProfileError, ConfigError: params.yaml can't be read, or would not be valid.
         DvcFileError: there is no DVC project.
     """
@@ -105,6 +105,8 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
             f"there is a batch '{name}', whose scans are not here: `dvc pull`, or another --name"
         )
 
+    if name not in document["batches"]:
+        refuse_while_at_work(root, BatchError)  # And again when all have arrived, which may take hours.
     (root / paths.WORK).mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(dir=root / paths.WORK) as work:
         arrived = Path(work) / "scans"
@@ -118,8 +120,10 @@ def add(root: Path, source: str, name: str | None = None, warm_start: bool = Fal
                 if other != name and same(root / paths.RAW_SCANS / other, arrived):
                     raise BatchError(f"the scans of {source} are there already: batch '{other}'")
             held_by = dvc_file(paths.RAW_SCANS / name)
-            if name not in read_document(root)["batches"] and (why := why_unseen(root, held_by)):
-                raise BatchError(f"DVC would not see {held_by}: {why}, so {AT_RISK}; {MEND}")
+            if name not in read_document(root)["batches"]:
+                refuse_while_at_work(root, BatchError)
+                if why := why_unseen(root, held_by):
+                    raise BatchError(f"DVC would not see {held_by}: {why}, so {AT_RISK}; {MEND}")
             is_new = not target.is_dir()
             if is_new:
                 target.parent.mkdir(parents=True, exist_ok=True)
@@ -157,8 +161,7 @@ def remove(root: Path, name: str) -> None:
             batches for made of those that are left.
     """
     with locked(root):
-        if at_work := dvc_at_work(root):
-            raise BatchError(f"dvc is at work ({at_work}); try again when it has ended")
+        refuse_while_at_work(root, BatchError)
         with edited_params(root) as document:
             if name not in document["batches"]:
                 raise BatchError(f"no batch '{name}' in use; there are: {', '.join(document['batches'])}")
@@ -169,17 +172,6 @@ def remove(root: Path, name: str) -> None:
             shutil.rmtree(root / folder / name, ignore_errors=True)
         for file in (root / SCORES / f"{name}.json", root / paths.ODDITIES / f"{name}.csv"):
             file.unlink(missing_ok=True)
-
-
-def dvc_at_work(root: Path) -> str | None:
-    """The command of a dvc process that reads or writes something of the project now, if there is one."""
-    path = root / ".dvc/tmp/rwlock"
-    try:
-        held = json.loads(path.read_text()) if path.is_file() else {}
-    except ValueError:  # It is being written.
-        return "dvc"
-    holders = (holder for lock in held.values() for holder in (lock.get("write"), *lock.get("read", [])))
-    return next((holder["cmd"] for holder in holders if holder and psutil.pid_exists(holder["pid"])), None)
 
 
 def goes_on_from_its_field(root: Path, name: str) -> bool:

@@ -13,6 +13,7 @@ from prefect.runtime import flow_run
 
 from pipelines import ablations, batches, dvc_stages, gpu_shares, watched_folder
 from pipelines.batch_sources import slug
+from pipelines.dvc_at_work import dvc_at_work
 from pipelines.dvc_stages import Outcome
 from pipelines.summary import batch_tables, experiments_table, summary
 from stages import paths
@@ -159,6 +160,9 @@ def watch_batches(
                 f"batch '{name}' failed {watched_folder.TRIES} times: left alone until scans or parameters change"
             )
     for source, tuned in waiting:
+        if command := dvc_at_work(root):  # Nothing is wrong with the folder: that counts for no try.
+            print(f"dvc is at work ({command}): {source} and what comes after it wait for the next time")
+            break
         name = slug(str(source))
         if render_batch(str(source), fine_tune=tuned, return_state=True).is_completed():
             names.append(name)

@@ -20,6 +20,7 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipelines.dvc_at_work import refuse_while_at_work
 from sofgan.config import no_yaml
 from sofgan.errors import UserError
 from sofgan.files import write_bytes
@@ -33,7 +34,7 @@ MISSING = object()
 
 
 class ProfileError(UserError, ValueError):
-    """There is no such profile, or it doesn't fit params.yaml."""
+    """There is no such profile, it doesn't fit params.yaml, or dvc is at work."""
 
 
 @contextmanager
@@ -66,6 +67,7 @@ def _write(name: str, fresh: bool) -> int:
     current, names = _known()
     if name not in names:
         raise _unknown(name, names)
+    refuse_while_at_work(Path.cwd(), ProfileError)
     base = demo_text()
     text, own = switch(
         PARAMS.read_text(), base, changes_of(current, names), changes_of(name, names), name, fresh

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pipelines import demo
+from pipelines.dvc_at_work import refuse_while_at_work
 from pipelines.dvc_stages import Planned, StageFailed, planned
 from stages import paths
 from stages.code import EARLIER
@@ -17,8 +18,13 @@ CODE_STAGE = "code"
 
 
 def run() -> int:
-    """Bring the lists of code up to date, then print stale stages in graph order. Returns the exit status."""
+    """Bring the lists of code up to date, then print stale stages in graph order. Returns the exit status.
+
+    Raises:
+        StageFailed: dvc can't read its files, or is at work, and then can't say what it is just making.
+    """
     root = Path.cwd()
+    refuse_while_at_work(root, StageFailed)
     # Not by dvc, which would write the new lists' hashes to dvc.lock: a question changes no file that git has.
     done = subprocess.run(
         [sys.executable, "-m", "stages.code"], cwd=root, env=demo.environment(), stdout=subprocess.DEVNULL

@@ -1,6 +1,7 @@
 """Of all tests: none tells MLflow, but those of tracking itself, which say so; processes as torchrun starts them;
 projects with this one's own ignore files, graph and parameters."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -99,6 +100,18 @@ def real_files(tmp_path_factory) -> Path:
     subprocess.run([sys.executable, "-m", "dvc", "init", "-q"], cwd=root, check=True)
     shutil.copyfile(CODE / ".dvc/config", root / ".dvc/config")
     return root
+
+
+@pytest.fixture
+def at_work():
+    """Puts a dvc that is in the middle of a stage into a project; called again with False, takes it out."""
+
+    def put(root: Path, is_at_work: bool = True) -> None:
+        held = {"write": {str(root / "models/sof.pt"): {"pid": os.getpid(), "cmd": "dvc repro"}}, "read": {}}
+        (root / ".dvc/tmp").mkdir(parents=True, exist_ok=True)
+        (root / ".dvc/tmp/rwlock").write_text(json.dumps(held if is_at_work else {}))
+
+    return put
 
 
 @pytest.fixture(scope="session")

@@ -313,6 +313,33 @@ def test_scans_that_dvc_would_not_see_are_not_taken(project, tmp_path, monkeypat
     assert by_hand.startswith("Its scans are in data/raw/scans/hand alone") and "`dvc add " in by_hand
 
 
+def test_none_is_added_while_dvc_makes_outs_of_the_others(project, tmp_path, at_work, monkeypatch):
+    """DVC records parameters as they are when a stage ends: the field would count as one of all batches."""
+    first = scans(tmp_path / "first", "a")
+    add(project, str(first))
+    before, source = (project / "params.yaml").read_bytes(), scans(tmp_path / "second", "b")
+    at_work(project)
+    with pytest.raises(BatchError, match=r"^dvc is at work \(dvc repro\); try again when it has ended$"):
+        add(project, str(source))
+    assert not add(project, str(first)).added  # Which changes nothing.
+    at_work(project, False)
+    fetch = batches.fetch
+
+    def fetch_while_dvc_begins(*arguments):
+        found = fetch(*arguments)
+        at_work(project)
+        return found
+
+    monkeypatch.setattr(batches, "fetch", fetch_while_dvc_begins)
+    with pytest.raises(BatchError, match="dvc is at work"):
+        add(project, str(source))
+    assert (project / "params.yaml").read_bytes() == before
+    assert not list((project / "data/raw/scans").glob("second*"))
+    at_work(project, False)
+    monkeypatch.undo()
+    assert add(project, str(source)).added
+
+
 def test_two_at_once_are_both_added(project, tmp_path):
     sources = [scans(tmp_path / f"batch-{i}", f"scan-{i}") for i in range(2)]
     started = [
@@ -389,19 +416,17 @@ def test_a_folder_that_is_refused_is_tried_again_twice_then_when_it_has_changed(
     )
 
 
-def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path):
+def test_a_removed_batch_keeps_its_scans_and_comes_back(project, tmp_path, at_work):
     source = scans(tmp_path / "may", "a")
     add(project, str(source))
     for folder in ("data/scans/may", "data/views/may", "metrics/all/score_batch", "metrics/all/make_avatars"):
         (project / folder).mkdir(parents=True)
     for stage in ("score_batch", "make_avatars"):
         (project / f"metrics/all/{stage}/may.json").write_text("{}")
-    busy = {"data/views": {"read": [{"pid": os.getpid(), "cmd": "dvc repro"}]}}
-    (project / ".dvc/tmp").mkdir(exist_ok=True)
-    (project / ".dvc/tmp/rwlock").write_text(json.dumps(busy))
+    at_work(project)
     with pytest.raises(BatchError, match=r"dvc is at work \(dvc repro\)"):
         remove(project, "may")
-    (project / ".dvc/tmp/rwlock").unlink()
+    at_work(project, False)
     remove(project, "may")
     assert not (project / "metrics/all/score_batch/may.json").exists()
     assert (project / "metrics/all/make_avatars/may.json").exists()  # Of a stage of its own.

@@ -14,6 +14,7 @@ import pytest
 
 from pipelines import dvc_stages, gpu_shares
 from pipelines.ablation_table import compare
+from pipelines.dvc_at_work import dvc_at_work
 from pipelines.summary import batch_tables, experiments_table, summary
 from stages import paths
 
@@ -27,6 +28,9 @@ stages:
     cmd: echo doing ${item.batch}; echo ${item.batch} > a-${item.batch}.txt
     outs: ["a-${item.batch}.txt"]
   sleep: {cmd: "echo $$ > pid.txt; sleep 100", outs: [never.txt]}
+  asks:
+    cmd: python -c "from pipelines.dvc_at_work import *; print(dvc_at_work(Path()))" > asked.txt
+    outs: [asked.txt]
   bad: {cmd: "echo about to fail; exit 3", outs: [never2.txt]}
   said: {cmd: "echo 'said: error: no such key'; exit 1", outs: [never3.txt]}
 """
@@ -42,7 +46,7 @@ def project(real_files, tmp_path_factory) -> Path:
 
 def test_graph_order(project):
     order = dvc_stages.in_graph_order(project, [])
-    assert sorted(order) == ["bad", "first@x", "first@y", "last", "report", "said", "sleep"]
+    assert sorted(order) == ["asks", "bad", "first@x", "first@y", "last", "report", "said", "sleep"]
     assert order.index("first@y") < order.index("last") < order.index("report")
     assert dvc_stages.in_graph_order(project, ["last"]) == ["first@x", "first@y", "last"]
     assert dvc_stages.in_graph_order(project, ["first"]) == ["first@x", "first@y"]
@@ -55,6 +59,13 @@ def test_a_stage_runs_once_then_is_cached(project):
     outcome = dvc_stages.run_stage("first@x", project, {}, lines.append)
     assert outcome.what == "ran" and "doing x" in lines and (project / "a-x.txt").read_text() == "x\n"
     assert dvc_stages.run_stage("first@x", project, {}, lines.append).what == "cached"
+
+
+def test_a_dvc_that_runs_a_stage_is_seen_at_work(project):
+    assert dvc_at_work(project) is None
+    dvc_stages.run_stage("asks", project, {"PYTHONPATH": str(CODE)}, print)
+    assert (project / "asked.txt").read_text().strip().endswith("repro --single-item asks")
+    assert dvc_at_work(project) is None
 
 
 def test_a_failure_raises_after_its_words(project):
@@ -116,7 +127,7 @@ def test_the_flow_goes_through_the_graph_and_stops_at_a_failure(project, monkeyp
     assert "| first@x | ran | 1.5 |" in artifacts[0] and "| last | failed |" in artifacts[0]
 
 
-def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, capsys):
+def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, capsys, at_work):
     from prefect.states import Completed, Failed
 
     from pipelines import batches, flows, watched_folder
@@ -149,6 +160,11 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
     assert noted == [("bad", Path("incoming/bad")), ("bad-again", paths.RAW_SCANS / "bad-again")]
     said = capsys.readouterr().out
     assert "batch 'hopeless' failed" in said and "incoming/Photos was refused 3 times" in said
+
+    at_work(tmp_path)
+    assert flows.watch_batches.fn(folder="incoming") == [] and len(rendered) == 4 and len(noted) == 2
+    assert "dvc is at work (dvc repro): incoming/New and what comes after" in capsys.readouterr().out
+    at_work(tmp_path, False)
 
     monkeypatch.setattr(watched_folder, "arrived", lambda *_: [])
     monkeypatch.setattr(watched_folder, "unfinished", lambda *_: ["hopeless", "mended"])

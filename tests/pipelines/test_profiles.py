@@ -133,6 +133,16 @@ def test_a_switch_waits_for_whoever_changes_params(project):
     assert values["batches"] == ["avatars-000", "may"] and values["profile"] == "paper"
 
 
+def test_none_is_written_while_dvc_is_at_work(project, at_work, capsys):
+    at_work(project)
+    assert main(["profile", "paper"]) == 1
+    assert "dvc is at work (dvc repro); try again when it has ended" in capsys.readouterr().err
+    assert (project / "params.yaml").read_text() == DEMO
+    assert main(["profile"]) == 0  # What there is can be asked.
+    at_work(project, False)
+    assert main(["profile", "paper"]) == 0
+
+
 def test_wrong_names_are_said(project, capsys):
     assert main(["profile", "papr"]) == 1
     assert "did you mean 'paper'" in capsys.readouterr().err

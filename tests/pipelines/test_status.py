@@ -4,6 +4,7 @@ import shutil
 from pathlib import Path
 
 from pipelines import status
+from pipelines.__main__ import main
 
 BATCH = "avatars-000"
 
@@ -42,6 +43,20 @@ def test_stale_stages_are_named_with_what_made_them_so(up_to_date, monkeypatch, 
     assert lines[0].split(maxsplit=1) == ["train_siw", "train_siw: modified"]
     assert ["evaluate", "after train_siw"] in [line.split(maxsplit=1) for line in lines]
     assert not any("train_sof" in line for line in lines)
+
+
+def test_lists_of_code_stay_while_dvc_is_at_work(up_to_date, at_work, monkeypatch, capfd):
+    """DVC records what a stage depends on when it ends: it would take the new lists for those that the stage ran."""
+    monkeypatch.chdir(up_to_date)
+    lists = {path: path.read_bytes() for path in (up_to_date / "data/code").iterdir()}
+    text = (up_to_date / "stages/stand_in.py").read_text()
+    (up_to_date / "stages/stand_in.py").write_text(text + "\nASKED = True\n")
+    at_work(up_to_date)
+    assert main(["status"]) == 1
+    assert capfd.readouterr() == ("", "dvc is at work (dvc repro); try again when it has ended\n")
+    assert {path: path.read_bytes() for path in (up_to_date / "data/code").iterdir()} == lists
+    at_work(up_to_date, False)
+    (up_to_date / "stages/stand_in.py").write_text(text)
 
 
 def test_a_mistake_in_the_parameters_is_told(up_to_date, monkeypatch, capfd):
