@@ -18,6 +18,7 @@ from pathlib import Path
 import yaml
 
 from pipelines import profiles
+from pipelines.batch_outs import drop_made
 from pipelines.batch_sources import BatchError, fetch, slug
 from pipelines.dvc_at_work import refuse_while_at_work
 from pipelines.dvc_files import AT_RISK, MEND, dvc_file, why_unseen
@@ -26,7 +27,6 @@ from sofgan.files import sha256_file, write_bytes
 from sofgan.scans.folder import files_in, find_scans, none_found
 from stages import paths
 
-MADE = (paths.SCANS, paths.VIEWS)  # what stages make of a batch, in a folder of its own
 SCORES = paths.FIGURES / "score_batch"
 TOLD = 10  # of the files that are left out
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -168,8 +168,7 @@ def remove(root: Path, name: str) -> None:
             if len(document["batches"]) == 1:
                 raise BatchError(f"'{name}' is the only batch; add another one first")
             document["batches"].remove(name)
-        for folder in MADE:
-            shutil.rmtree(root / folder / name, ignore_errors=True)
+        drop_made(root, name)
         for file in (root / SCORES / f"{name}.json", root / paths.ODDITIES / f"{name}.csv"):
             file.unlink(missing_ok=True)
 

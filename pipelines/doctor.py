@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass, is_dataclass
 from pathlib import Path
 
 from pipelines import dvc_files
+from pipelines.batch_outs import out_of_use
 from pipelines.batches import seen_in
 from pipelines.demo import dvc
 from sofgan.config import ConfigError
@@ -275,7 +276,7 @@ def kept() -> Iterator[Line]:
 
 
 def data() -> Iterator[Line]:
-    """Every batch in use: raw, ingested, rendered."""
+    """Every batch in use: raw, ingested, rendered; and what is left of others."""
     try:
         batches, made = params.batches(), params.read_params("avatars").batches
     except (ConfigError, ImportError) as error:
@@ -294,6 +295,9 @@ def data() -> Iterator[Line]:
         views = len(list((paths.VIEWS / batch).glob("*.npz")))
         text = f"{found}; {scans} scans ingested, {views} rendered"
         yield Line("ok", text + ("" if views else "; dvc repro makes the rest"))
+    if left := " ".join(str(path) for path in out_of_use(Path(), batches)):
+        text = f"{left.replace(' ', ', ')}: made of no batch in use, and stages count it as changed data"
+        yield Line("note", text, f"rm -r {left}")
 
 
 def held() -> Iterator[Line]:

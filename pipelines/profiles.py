@@ -3,8 +3,9 @@
 The params.yaml in git is the `demo` profile. `profiles/NAME.yaml` holds what another one changes: mappings are merged
 key by key, everything else (lists too) is replaced. With `base: OTHER` it changes another profile, not the demo. The
 profile's name is kept in params.yaml as `profile:`. What you changed yourself (your batches, your photo folders) is
-found by comparing with what the command would have written, and put on top of the new profile. The demo file is taken
-from git, the newest version there that is one; outside of git from a copy that is made when the demo is left.
+found by comparing with what the command would have written, and put on top of the new profile. What was made of batches
+that the new profile does not have goes out of the folder, as `remove-batch` has it. The demo file is taken from git,
+the newest version there that is one; outside of git from a copy that is made when the demo is left.
 """
 
 import copy
@@ -20,8 +21,9 @@ import yaml
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
 
+from pipelines.batch_outs import MADE, drop_made
 from pipelines.dvc_at_work import refuse_while_at_work
-from sofgan.config import no_yaml
+from sofgan.config import ConfigError, no_yaml
 from sofgan.errors import UserError
 from sofgan.files import write_bytes
 from stages import params
@@ -69,16 +71,29 @@ def _write(name: str, fresh: bool) -> int:
         raise _unknown(name, names)
     refuse_while_at_work(Path.cwd(), ProfileError)
     base = demo_text()
-    text, own = switch(
-        PARAMS.read_text(), base, changes_of(current, names), changes_of(name, names), name, fresh
-    )
+    before = PARAMS.read_text()
+    text, own = switch(before, base, changes_of(current, names), changes_of(name, names), name, fresh)
     check(text)
     write_bytes(KEPT_DEMO, base.encode())
     write_bytes(PARAMS, text.encode())
     print(f"params.yaml is now '{name}' (was '{current}')")
+    dropped = [batch for batch in _batches(before) if batch not in _batches(text)]
+    made = [batch for batch in dropped if any((folder / batch).is_dir() for folder in MADE)]
+    for batch in made:
+        drop_made(Path.cwd(), batch)
+    if made:
+        print(f"what was made of batches no longer in use, in DVC's cache until `dvc gc`: {', '.join(made)}")
     if own:
         print("your own changes, kept: " + ", ".join(own) + "   (--fresh drops them)")
     return 0
+
+
+def _batches(text: str) -> list[str]:
+    """The batches in use of a params.yaml; none where it is not valid."""
+    try:
+        return params.batches_of(yaml.safe_load(text), PARAMS)
+    except ConfigError:
+        return []
 
 
 def of_name(name: str) -> dict:

@@ -74,6 +74,14 @@ def test_batches_without_scans(empty):
     assert next(iter(doctor.data())).fix == "dvc pull data/raw/scans/mine.dvc"
 
 
+def test_what_was_made_of_batches_out_of_use_is_named(empty):
+    for path in ("data/views/mine", "data/views/old", "data/scans/old", "data/scans/avatars-000"):
+        (empty / path).mkdir(parents=True)
+    line = list(doctor.data())[-1]
+    assert (line.state, line.fix) == ("note", "rm -r data/scans/old data/views/old")
+    assert "data/scans/old, data/views/old" in line.text
+
+
 def test_batches_are_told_by_their_scans(empty):
     for name in ("mine/s01/head.obj", "mine/s01/skin.png", "mine/s02/head.obj"):
         (empty / "data/raw/scans" / name).parent.mkdir(parents=True, exist_ok=True)

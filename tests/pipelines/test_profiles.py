@@ -133,6 +133,25 @@ def test_a_switch_waits_for_whoever_changes_params(project):
     assert values["batches"] == ["avatars-000", "may"] and values["profile"] == "paper"
 
 
+def test_what_was_made_of_dropped_batches_goes_to_dvcs_cache_alone(project, capsys):
+    """Stages depend on the folders whole: on the way back they would find nothing that was made of these."""
+    (project / "profiles/two.yaml").write_text("batches: [avatars-000, heads]\n")
+    assert main(["profile", "two"]) == 0
+    made = [
+        project / f"data/{kind}/{name}" for kind in ("scans", "views") for name in ("avatars-000", "heads")
+    ]
+    raw, other = project / "data/raw/scans/heads", project / "data/views/by-hand"
+    for folder in (*made, raw, other):
+        folder.mkdir(parents=True)
+    capsys.readouterr()
+    (project / "profiles/wrong.yaml").write_text("train: {stepz: 3}\n")
+    assert main(["profile", "wrong"]) == 1 and made[1].is_dir()
+    assert main(["profile", "demo"]) == 0
+    assert [folder.is_dir() for folder in made] == [True, False, True, False]
+    assert raw.is_dir() and other.is_dir()
+    assert "of batches no longer in use, in DVC's cache until `dvc gc`: heads\n" in capsys.readouterr().out
+
+
 def test_none_is_written_while_dvc_is_at_work(project, at_work, capsys):
     at_work(project)
     assert main(["profile", "paper"]) == 1
