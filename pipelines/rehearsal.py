@@ -32,6 +32,7 @@ from pipelines.dvc_stages import Planned, planned
 from pipelines.rehearsal_forks import RehearsalError, forks, run_python
 from pipelines.rehearsal_params import PHOTOS, fewer, lengths_of, set_sizes
 from stages import params
+from stages.code import VALUES
 from stages.execution.entry import MARK
 from stages.params_checks import faults_of_blocks
 
@@ -226,7 +227,10 @@ def rehearse(
     for stage in graph:
         heavy = paints(stage) and is_heavy(few)
         key = _key(stage, few, document, keys, heavy)
-        keys |= dict.fromkeys(stage.makes, key)
+        if not _lists_code(
+            stage
+        ):  # The code is one for all; what its lists tell of params.yaml is in `_key`.
+            keys |= dict.fromkeys(stage.makes, key)
         if lost := sorted(path for path in stage.needs if _within(path, stopped)):
             result = Result(stage.name, faults=[f"not run: nothing made {', '.join(lost)}"])
         else:
@@ -441,13 +445,23 @@ def _key(stage: Planned, few: dict, document: dict, keys: dict[str, str], heavy:
     """Digest of what a stage's run depends on: command, parameters, and the same of the stages that made its inputs."""
     made = sorted(path for path in keys if any(_overlap(path, need) for need in stage.needs))
     raw = [few["import_photos"][name] for name in PHOTOS] if "import_photos" in stage.params else []
-    short, full = (
-        {name: params.value_at(values, name) for name in stage.params} for values in (few, document)
-    )
     content = [
-        stage.command, short, [[path, keys[path]] for path in made], full, raw, heavy, _photo_size(few) if raw else 0,
+        stage.command, [_parameters(stage, few), _parameters(stage, document)], [[path, keys[path]] for path in made],
+        raw, heavy, _photo_size(few) if raw else 0,
     ]  # fmt: skip
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _parameters(stage: Planned, document: dict) -> dict:
+    """All that a stage reads of params.yaml: what dvc.yaml names, what its list of code tells it, or all."""
+    if _lists_code(stage):
+        return document
+    told = VALUES.get(stage.name.partition("@")[0], lambda _: {})(document)
+    return {name: params.value_at(document, name) for name in stage.params} | {"told": told}
+
+
+def _lists_code(stage: Planned) -> bool:
+    return stage.command.endswith(" stages.code")
 
 
 def _take(stage: Planned, source: Path, target: Path) -> None:

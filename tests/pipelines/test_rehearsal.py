@@ -229,7 +229,11 @@ def test_the_very_same_is_run_once_and_what_differs_again(project):
     project.rehearse("demo")
     del project.ran[:]
     results, said = project.rehearse("other", changes={"train_sof": {"learning_rate": 0.5}})
-    assert project.ran == ["stages.train_sof", "stages.report"]
+    assert project.ran == [
+        "stages.code",
+        "stages.train_sof",
+        "stages.report",
+    ]  # The first checks all parameters.
     assert results["one"].twin == "demo" and "as in demo" in said
 
 
@@ -255,18 +259,51 @@ def test_outs_that_are_not_made_are_a_fault(project, monkeypatch):
     assert results["last"].faults == ["it ended well, but did not make report"]
 
 
+def own_graph(document: dict, folder: Path) -> list[Planned]:
+    """The project's graph by a params.yaml."""
+    (folder / ".dvc").mkdir(exist_ok=True)
+    (folder / ".dvc/config").write_text("[core]\n    no_scm = true\n")
+    (folder / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
+    (folder / "params.yaml").write_text(yaml.safe_dump(document))
+    return planned(folder, [])
+
+
 def test_the_own_graph_is_planned_with_commands_and_paths(in_project, tmp_path):
     few = rehearsal_params.fewer(rehearsal.document_of("real-mini"))
-    (tmp_path / ".dvc").mkdir()
-    (tmp_path / ".dvc/config").write_text("[core]\n    no_scm = true\n")
-    (tmp_path / "dvc.yaml").write_bytes((ROOT / "dvc.yaml").read_bytes())
-    (tmp_path / "params.yaml").write_text(yaml.safe_dump(few))
-    graph = {stage.name: stage for stage in planned(tmp_path, [])}
+    graph = {stage.name: stage for stage in own_graph(few, tmp_path)}
     assert graph["ingest_scans@heads"].command == "python -m stages.ingest_scans --batch heads"
     assert "data/raw/real/ffhq" in graph["import_photos"].needs
     assert graph["train_siw"].params == ("seed", "train_siw") and "models/siw.pt" in graph["train_siw"].makes
     order = list(graph)
     assert order.index("train_sof") < order.index("invert_masks") < order.index("train_siw")
+
+
+@pytest.mark.parametrize(
+    "key, of",
+    [
+        ("render_views.views_per_scan", "render_views"),
+        ("ingest_scans.palette_tolerance", "ingest_scans"),
+        ("report.title", "code"),
+    ],
+)
+def test_what_lists_of_code_tell_stages_is_theirs_too(in_project, tmp_path, key, of):
+    """dvc.yaml names no block for these: their parameters come by data/code."""
+    document = rehearsal.document_of("demo")
+    other = json.loads(json.dumps(document))
+    block, _, name = key.partition(".")
+    other[block][name] = other[block][name] * 2
+    graph = own_graph(document, tmp_path)
+    stage = next(stage for stage in graph if stage.name.partition("@")[0] == of)
+    foreign = next(stage for stage in graph if stage.name == "train_shape_parser")
+
+    def key_of(stage: Planned, few: dict, real: dict) -> str:
+        return rehearsal._key(stage, few, real, {}, False)
+
+    few = rehearsal_params.fewer(document)
+    assert key_of(stage, few, document) == key_of(stage, few, document)
+    assert key_of(stage, few, other) != key_of(stage, few, document)  # Its tables will grow otherwise.
+    assert key_of(stage, other, document) != key_of(stage, document, document)
+    assert key_of(foreign, other, other) == key_of(foreign, document, document)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="elsewhere each stage is a process from the start")
