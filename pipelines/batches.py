@@ -179,6 +179,12 @@ def goes_on_from_its_field(root: Path, name: str) -> bool:
     return kept == (paths.FIELDS / f"before-{name}.pt").as_posix()
 
 
+def can_go_on(root: Path, name: str) -> bool:
+    """Whether there is a field that training can go on from with the batch in it: the present one, or the one that is
+    kept from before the batch was added."""
+    return (root / paths.SOF).is_file() or goes_on_from_its_field(root, name)
+
+
 def read_document(root: Path) -> dict:
     """params.yaml as it is now."""
     return profiles.parse(profiles.read(root / profiles.PARAMS), profiles.PARAMS)

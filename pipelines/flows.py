@@ -103,11 +103,19 @@ def render_batch(
     Args:
         source: a folder, an archive or a file, by its path on the worker or by what else fsspec opens.
         name: of the batch; none: from the source.
-        fine_tune: the field goes on from what it was, with the new heads in it.
+        fine_tune: the field goes on from what it was, with the new heads in it; where there is none, scans are
+            rendered all the same.
         retries, cluster, train_processes: as of `rebuild`.
     """
     root, outcomes, batch = Path.cwd(), [], None
     environment = execution("render-batch", cluster, train_processes)
+    if fine_tune and not batches.can_go_on(root, name or slug(source)):
+        # dvc removes the field before it trains another: after a training that failed there is none.
+        print(
+            f"no field at {paths.SOF} to go on from: batch '{name or slug(source)}' is rendered only, and learned by "
+            "the next field"
+        )
+        fine_tune = False
     try:
         batch = register_task(source, name, root, fine_tune, return_state=True).result()
         run_stages([f"render_views@{batch.name}"], root, environment, retries, outcomes)
@@ -150,7 +158,7 @@ def watch_batches(
             print(
                 f"{source} was refused {watched_folder.TRIES} times: left alone until something in it changes"
             )
-    for name in watched_folder.unfinished(root, Path(folder)):
+    for name in watched_folder.unfinished(root, Path(folder), fine_tune):
         if watched_folder.worth_a_try(root, name):
             # Where another batch came with a warm start since, this one is rendered, and trained on with the next.
             tuned = fine_tune and batches.goes_on_from_its_field(root, name)

@@ -6,7 +6,7 @@ import time
 from pathlib import Path
 
 from pipelines.batch_sources import slug
-from pipelines.batches import listing, read_document
+from pipelines.batches import goes_on_from_its_field, listing, read_document
 from pipelines.dvc_files import dvc_file
 from sofgan.files import write_bytes
 from stages import paths
@@ -31,11 +31,18 @@ def arrived(root: Path, folder: Path, settled_seconds: float) -> list[Path]:
     ]
 
 
-def unfinished(root: Path, folder: Path) -> list[str]:
-    """Batches in use that came from folders in `folder`, and that have no views: reading or rendering failed."""
+def unfinished(root: Path, folder: Path, fine_tune: bool = False) -> list[str]:
+    """Batches in use that came from folders in `folder`, and that have no views: reading or rendering failed; with
+    `fine_tune` those too that came with a warm start, of whose training there is no field."""
     known = read_document(root)["batches"]
+    untrained = fine_tune and not (root / paths.SOF).is_file()
     names = [slug(path.name) for path in sorted((root / folder).glob("*/")) if not path.name.startswith(".")]
-    return [name for name in names if name in known and not (root / paths.VIEWS / name).is_dir()]
+    return [
+        name
+        for name in names
+        if name in known
+        and (not _is_rendered(root, name) or (untrained and goes_on_from_its_field(root, name)))
+    ]
 
 
 def worth_a_try(root: Path, name: str, source: Path | None = None) -> bool:
@@ -62,10 +69,16 @@ def _failures(root: Path) -> dict[str, tuple[str, int]]:
     return json.loads((root / FAILURES).read_text()) if (root / FAILURES).is_file() else {}
 
 
+def _is_rendered(root: Path, name: str) -> bool:
+    return (root / paths.VIEWS / name).is_dir()
+
+
 def _what_is_made_of(root: Path, name: str, source: Path | None) -> str:
-    """A digest of the batch's scans, by size and time, and of the parameters of its stages."""
+    """A digest of the batch's scans, by size and time, and of the parameters of its stages: once it is rendered, of the
+    field's training too, which is what failed then."""
     document = read_document(root)
     folder = root / (paths.RAW_SCANS / name if source is None or name in document["batches"] else source)
     files = [(file, size, (folder / file).stat().st_mtime_ns) for file, size in listing(folder).items()]
-    blocks = {key: document.get(key) for key in ("seed", "runtime", "ingest_scans", "render_views")}
+    keys = ("seed", "runtime", "ingest_scans", "render_views", *(["train_sof"] * _is_rendered(root, name)))
+    blocks = {key: document.get(key) for key in keys}
     return hashlib.sha256(json.dumps([files, blocks], default=str).encode()).hexdigest()

@@ -397,6 +397,25 @@ def test_what_failed_is_tried_again_twice_then_when_it_has_changed(project):
     assert watched_folder.worth_a_try(project, "failed")
 
 
+def test_a_batch_whose_fields_training_failed_is_unfinished(project):
+    incoming = Path("data/incoming")
+    (project / incoming).mkdir(parents=True)
+    (project / "models").mkdir()
+    (project / "models/sof.pt").write_bytes(b"a field")
+    add(project, str(scans(project / incoming / "may", "a")), warm_start=True)
+    (project / "data/views/may").mkdir(parents=True)
+    assert watched_folder.unfinished(project, incoming, fine_tune=True) == []
+    (project / "models/sof.pt").unlink()  # As dvc does before it trains another.
+    assert watched_folder.unfinished(project, incoming, fine_tune=True) == ["may"]
+    assert watched_folder.unfinished(project, incoming) == []  # No training is asked for.
+    for _ in range(watched_folder.TRIES):
+        watched_folder.note_failure(project, "may")
+    assert not watched_folder.worth_a_try(project, "may")
+    text = (project / "params.yaml").read_text()
+    (project / "params.yaml").write_text(text.replace("steps: 1000", "steps: 999"))
+    assert watched_folder.worth_a_try(project, "may")
+
+
 def test_a_folder_that_is_refused_is_tried_again_twice_then_when_it_has_changed(project):
     source = scans(project / "photos")
     for _ in range(watched_folder.TRIES):

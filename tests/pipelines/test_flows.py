@@ -171,6 +171,42 @@ def test_the_watching_flow_takes_up_what_is_unfinished(tmp_path, monkeypatch, ca
     assert flows.watch_batches.fn(folder="incoming") == ["mended"]
 
 
+@pytest.mark.parametrize(
+    "name, has_field, trains", [("new", True, True), ("new", False, False), ("may", False, True)]
+)
+def test_without_a_field_a_batch_is_rendered_all_the_same(
+    tmp_path, monkeypatch, capsys, name, has_field, trains
+):
+    """dvc removed it before a training that failed; the batch that came with that goes on from the field kept."""
+    from prefect.states import Completed
+
+    from pipelines import batches, flows
+
+    monkeypatch.chdir(tmp_path)
+    kept = "batches: [may]\ntrain_sof: {warm_start: {field: data/fields/before-may.pt}}\n"
+    (tmp_path / "params.yaml").write_text(kept)
+    if has_field:
+        (tmp_path / "models").mkdir()
+        (tmp_path / paths.SOF).write_bytes(b"a field")
+    ran = []
+
+    def register(source, name, root, warm_start, return_state):
+        ran.append(warm_start)
+        return Completed(data=batches.Batch(name, {}, 1, True))
+
+    monkeypatch.setattr(flows, "register_task", register)
+    monkeypatch.setattr(flows, "run_stages", lambda targets, *_: ran.extend(targets))
+    monkeypatch.setattr(flows, "score_task", lambda *_, **__: Completed(data=True))
+    monkeypatch.setattr(flows, "execution", lambda *_: {"SOFGAN_RUN": "x"})
+    monkeypatch.setattr(flows, "batch_tables", lambda *_: "")
+    monkeypatch.setattr(flows, "summary", lambda *_, **__: "")
+    monkeypatch.setattr(flows, "create_markdown_artifact", lambda *_, **__: None)
+    assert flows.render_batch.fn("incoming/x", name=name, fine_tune=True) == []
+    assert ran == [trains, f"render_views@{name}", *(["train_sof"] if trains else [])]
+    said = "no field at models/sof.pt to go on from: batch 'new' is rendered only"
+    assert (said in capsys.readouterr().out) is not trains
+
+
 @pytest.fixture
 def repository(real_files, tmp_path) -> Path:
     """A git repository with this one's own ignore files, whose one stage takes a while."""
