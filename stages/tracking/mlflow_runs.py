@@ -209,8 +209,8 @@ class Runs:
         if monitor := self._monitors.pop(run_id, None):
             monitor.finish()
         if end.get("error"):
-            client.set_tag(run_id, "error", str(end["error"])[:VALUE_CHARACTERS])
-        client.set_terminated(run_id, end["status"], end_time=int(end["time"] * 1000))
+            self._tell(client.set_tag, run_id, "error", str(end["error"])[:VALUE_CHARACTERS])
+        self._tell(client.set_terminated, run_id, end["status"], end_time=int(end["time"] * 1000))
         parent["ran"][header["dvc_stage"]] = {"run_id": run_id, "status": end["status"]}
         write_json(parent["path"], parent)
         if header["stage"] == "report" and end["status"] == "FINISHED":
@@ -240,7 +240,8 @@ class Runs:
             self._tell(client.log_batch, run_id, metrics=some)
         outcomes = {run["status"] for run in parent["ran"].values()}
         status = next((worst for worst in ("FAILED", "KILLED") if worst in outcomes), "FINISHED")
-        client.set_terminated(run_id, status, end_time=int((last.state.get("ended") or time.time()) * 1000))
+        ended = last.state.get("ended") or time.time()
+        self._tell(client.set_terminated, run_id, status, end_time=int(ended * 1000))
 
     def _maker(self, header: dict, stage: str, lock: dict) -> tuple[str, str] | None:
         """Name and id of the execution's stage run that wrote the outputs that dvc.lock names."""
@@ -255,7 +256,12 @@ class Runs:
         )
         for run in found:
             if wanted and all(run.data.tags.get(key) == md5 for key, md5 in wanted.items()):
-                execution = client.get_run(run.data.tags["mlflow.parentRunId"])
+                try:
+                    execution = client.get_run(run.data.tags["mlflow.parentRunId"])
+                except MlflowException as error:
+                    if error.error_code not in REFUSALS:
+                        raise
+                    continue  # Its execution's run was deleted for good.
                 return execution.info.run_name, run.info.run_id
         return None
 

@@ -1,11 +1,14 @@
 """What a server of MLflow holds in the end, whatever goes wrong on the way to it."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import RESOURCE_DOES_NOT_EXIST
 
 from stages.tracking import mirror, spool
 from stages.tracking.mlflow_runs import Runs
@@ -150,3 +153,25 @@ def test_a_picture_that_cannot_be_read_is_left_out(root, capsys):
     server = Server()
     assert runs_of(root, server).update() == (1, {})
     assert [step for _, _, step in server.files] == [2] and "unreadable" in capsys.readouterr().out
+
+
+def test_runs_that_someone_deletes_on_the_way_keep_no_execution_open(root, monkeypatch):
+    """MLflow refuses what it is told of a deleted run, also its end; and a run may have outlived its parent."""
+    for stage in ("train_sof", "evaluate"):
+        with stage_run(stage, None) as run:
+            run.final({"miou": 0.5})
+    lock = {"stages": {"train_siw": {"outs": [{"path": "models/siw.pt", "md5": "1"}]}}}
+    (root / "dvc.lock").write_text(json.dumps(lock))
+
+    def refuse(*_, **__):
+        raise MlflowException("no such run", RESOURCE_DOES_NOT_EXIST)
+
+    server = Server()
+    orphan = {"tags": {"dvc.out.models/siw.pt": "1", "mlflow.parentRunId": "gone"}}
+    found = SimpleNamespace(data=SimpleNamespace(**orphan), info=SimpleNamespace(run_id="orphan"))
+    by_key = server.search_runs
+    server.search_runs = lambda some, query, **_: [found] if "dvc.stage" in query else by_key(some, query)
+    for name in ("log_batch", "log_text", "set_tag", "set_terminated", "get_run"):
+        setattr(server, name, refuse)
+    monkeypatch.setattr(spool, "is_alive", lambda *_: False)
+    assert runs_of(root, server).update() == (0, {})
