@@ -116,13 +116,14 @@ class EditLoss:
     @torch.no_grad()
     def look(self, made: Representation) -> None:
         """Find anew between which depths surfaces lie."""
-        known: dict[bytes, Tensor] = {}
-        for camera in self.cameras:
-            key = camera.cam2world.cpu().numpy().tobytes()
+        known: dict[tuple[bytes, bytes], Tensor] = {}
+        ranges = []
+        for camera in self.cameras:  # Of equal ones, as the edited view's are, one is looked through.
+            key = tuple(part.cpu().numpy().tobytes() for part in (camera.cam2world, camera.intrinsics))
             if key not in known:
                 known[key] = torch.stack(coarse_range(self.model, made, camera))
-        keys = [pose.cpu().numpy().tobytes() for pose in self.cameras.cam2world]
-        self.ranges = torch.stack([known[key] for key in keys])
+            ranges.append(known[key])
+        self.ranges = torch.stack(ranges)
 
     def tasks(self, made: Representation, leaves: list[Tensor], step: int) -> list[LearnTask]:
         """Pieces of a step, for `learn`."""

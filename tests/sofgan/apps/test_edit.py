@@ -10,13 +10,14 @@ import torch
 from sofgan.apps import edit, edited_heads
 from sofgan.apps.edit import edit_head
 from sofgan.apps.edit_scope import about, takes
-from sofgan.apps.edit_views import crosses, pixels_of
+from sofgan.apps.edit_views import EditLoss, crosses, pixels_of
 from sofgan.apps.engine import Engine
 from sofgan.cameras import project
 from sofgan.errors import InputError
 from sofgan.labels import BACKGROUND, CLOTH, EAR, EYE, EYEGLASS, HAIR, HAT, NECK, SKIN
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
 from sofgan.sof.model import new_model
+from sofgan.sof.render import coarse_range
 from tests.small_models import small_siw, small_sof
 
 SIZE = 64
@@ -215,6 +216,20 @@ def test_shoulders_stand_for_cloth_that_the_field_lacks(engine):
     assert not targets.either[:2][:, ~scene.changed].any() and not targets.either[2:].any()
     assert targets.chances[0].astype(bool).sum() == scene.changed.sum()
     assert (targets.chances[0] * targets.chances[1] == 0).all()
+
+
+def test_each_view_is_sampled_at_its_own_depths_at_another_zoom_too(engine):
+    """The edited view has the pose of the held one from the front there, but not its rays."""
+    camera = engine.camera(0, 0, 32, 2.0)
+    wanted = engine.view(engine.head(0), camera).labels.copy()
+    wanted[:8, :8] = HAIR
+    scene = edit._Scene.of(engine, engine.head(0), camera, wanted)
+    assert any(np.array_equal(pose, camera.cam2world) for pose in scene.held.cam2world)
+    loss = EditLoss(engine.sof.model, scene.targets(scene.labels, np.ones(scene.labels.shape), 1.0), 0)
+    made = engine.sof.generate(engine.head(0))
+    loss.look(made)
+    expected = [torch.stack(coarse_range(engine.sof.model, made, one)) for one in loss.cameras]
+    assert [bool((a == b).all()) for a, b in zip(loss.ranges, expected)] == [True] * len(expected)
 
 
 def test_taken_are_changes_of_what_the_edit_is_about_into_known_classes_and_not_out_of_kept_parts():
