@@ -1,5 +1,6 @@
 """Controls of a page that both show something and change it, and those that wait for a computation."""
 
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
@@ -11,13 +12,25 @@ from sofgan.viewer.bar import Bar
 HIGHEST_SEED = 1_000_000  # that a page asks for
 
 
-def on_visitor(handle: viser.GuiInputHandle, act: Callable[[], None]) -> None:
-    """Act when a visitor changes a control, and not when the page itself does to show what is."""
+def on_visitor(handle: viser.GuiInputHandle, act: Callable[[], None]) -> Callable[[], None]:
+    """Act when a visitor changes a control, and not when the page itself does to show what is.
+
+    Returns:
+        what else may act on the control's value: one at a time.
+    """
+    acting = threading.Lock()
+
+    def alone() -> None:
+        # viser calls from many threads: who reads the control first must not be the last to act on it.
+        with acting:
+            act()
 
     @handle.on_update
     def _(event: viser.GuiEvent) -> None:
         if event.client is not None:
-            act()
+            alone()
+
+    return alone
 
 
 @contextmanager

@@ -44,6 +44,7 @@ class Page:
         self.session = Session(engine, self._show, self._tell, places, fits)
         self.shot: Shot | None = None
         self._aspect = client.camera.aspect
+        self._moving = threading.RLock()  # of the camera: who reads it first must not be the last to write
         self._add_controls()
         client.camera.on_update(self._moved)
         self._moved(client.camera)
@@ -83,20 +84,22 @@ class Page:
         return place_on_map(screen, self._aspect, self.with_map.value)
 
     def _moved(self, camera: viser.CameraHandle) -> None:
-        yaw, pitch, zoom = angles_of(camera.position - camera.look_at, self.engine.framing.distance)
-        self.session.turn(yaw, pitch, zoom)
-        if camera.aspect != self._aspect:
-            self._aspect = camera.aspect
-            self.session.redraw()
+        with self._moving:
+            yaw, pitch, zoom = angles_of(camera.position - camera.look_at, self.engine.framing.distance)
+            self.session.turn(yaw, pitch, zoom)
+            if camera.aspect != self._aspect:
+                self._aspect = camera.aspect
+                self.session.redraw()
 
     def look_from(self, yaw: float, pitch: float, zoom: float = 1.0) -> None:
         """Move the camera to these angles, in degrees."""
         framing, camera = self.engine.framing, self.client.camera
-        with self.client.atomic():
-            camera.up_direction = (0.0, 1.0, 0.0)
-            camera.position = position_of(yaw, pitch, zoom, framing)
-            camera.look_at = (0.0, framing.target_y, 0.0)  # which a new position takes along
-        self.session.turn(yaw, pitch, zoom)
+        with self._moving:
+            with self.client.atomic():
+                camera.up_direction = (0.0, 1.0, 0.0)
+                camera.position = position_of(yaw, pitch, zoom, framing)
+                camera.look_at = (0.0, framing.target_y, 0.0)  # which a new position takes along
+            self.session.turn(yaw, pitch, zoom)
 
     def follow(self) -> None:
         """Have camera and controls show the scene, which others than they have changed."""
@@ -136,7 +139,7 @@ class Page:
             other = gui.add_number("Other seed", int(scene.other_head), min=0, max=HIGHEST_SEED, step=1)
             morph = gui.add_slider("Morph", 0.0, 1.0, 0.02, scene.morph, hint="towards the other head")
         self.controls |= {"head": head, "other_head": other, "head_psi": psi, "morph": morph}
-        on_visitor(head, lambda: change(head=str(int(head.value))))
+        changed = on_visitor(head, lambda: change(head=str(int(head.value))))
         on_visitor(other, lambda: change(other_head=str(int(other.value))))
         on_visitor(psi, lambda: change(head_psi=psi.value))
         on_visitor(morph, lambda: change(morph=morph.value))
@@ -144,7 +147,7 @@ class Page:
         @another.on_click
         def _(_) -> None:
             head.value = int(head.value) + 1
-            change(head=str(int(head.value)))
+            changed()
 
     def _add_look(self, gui: viser.GuiApi) -> None:
         session, change = self.session, self.session.change
@@ -158,12 +161,12 @@ class Page:
                 sheet_of_six = gui.add_image(np.zeros((2, 3, 3), np.uint8))
                 choice = gui.add_button_group("Seed", ("0",))
         self.controls |= {"look": look, "look_psi": psi, "six": choice}
-        on_visitor(look, lambda: change(look=int(look.value)))
+        changed = on_visitor(look, lambda: change(look=int(look.value)))
         on_visitor(psi, lambda: change(psi=psi.value))
 
         def choose(seed: int) -> None:
             look.value = seed
-            change(look=seed)
+            changed()
 
         @another.on_click
         def _(_) -> None:

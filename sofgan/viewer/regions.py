@@ -42,7 +42,7 @@ class Regions:
             )
             self.bar = gui.add_progress_bar(0.0, visible=False)
         self.region.on_update(lambda _: self.follow())
-        on_visitor(self.seed, lambda: self._restyle(int(self.seed.value)))
+        self._seeded = on_visitor(self.seed, lambda: self._restyle(int(self.seed.value)))
         self.buttons.on_click(lambda _: self._press())
         self.photo.on_upload(lambda _: self._by_photo())
 
@@ -60,7 +60,7 @@ class Regions:
     def _press(self) -> None:
         if self.buttons.value == NEXT:
             self.seed.value = int(self.seed.value) + 1
-            self._restyle(int(self.seed.value))
+            self._seeded()
             return
         if self.buttons.value == OWN:
             self._restyle(None)
