@@ -212,6 +212,8 @@ class Session:
     def fit(self, progress: Progress = SILENT) -> Edit:
         """Take the head that follows the drawn map in the place of the head, for all views; `undo` goes back.
 
+        What is painted meanwhile stays, on the new head.
+
         Raises:
             InputError: nothing was drawn; as `sofgan.apps.edit.edit_head`; or another head was chosen meanwhile.
         """
@@ -228,8 +230,9 @@ class Session:
             progress.see()
             if now.differs(scene, HEAD):
                 raise InputError("another head was chosen while this one was fitted: paint again")
-            self._remember(scene)
-            return replace(now, head=text, drawn="", **PLAIN)
+            newer = now.drawn if now.drawn != scene.drawn else ""
+            self._remember(now if newer else scene)
+            return replace(now, head=text, drawn=newer, **PLAIN)
 
         self._alter(followed)
         return found

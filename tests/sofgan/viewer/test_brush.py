@@ -1,13 +1,16 @@
 """The brush without a browser: where a drag paints, what the head is fitted to, and what is undone."""
 
+import io
 import threading
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
+from PIL import Image
 
 from sofgan.__main__ import main
-from sofgan.apps import edit
+from sofgan.apps import edit, edited_heads
 from sofgan.apps.drawn_maps import unpacked
 from sofgan.apps.edited_heads import MARK
 from sofgan.errors import InputError
@@ -17,6 +20,12 @@ from sofgan.viewer.session import MOST_UNDONE, Session, Shot
 from sofgan.viewer.strokes import drawn
 
 SIZE = 64
+
+
+def png_of(labels: np.ndarray) -> bytes:
+    out = io.BytesIO()
+    Image.fromarray(labels).save(out, "PNG")
+    return out.getvalue()
 
 
 @pytest.fixture
@@ -116,6 +125,24 @@ def test_nothing_painted_and_another_head_meanwhile_are_told(session, monkeypatc
     with pytest.raises(InputError, match="another head was chosen"):
         session.fit()
     assert session.scene.head == "5"
+
+
+def test_what_is_painted_during_a_fit_stays_and_is_undone_after_the_fit(session, engine, monkeypatch):
+    none = edited_heads.rounded(torch.zeros(edited_heads.addition_shape(engine.sof)))
+
+    def meanwhile(*_, **__):
+        session.begin_stroke()
+        session.stroke(EYEGLASS, (0.5, 0.5), (0.6, 0.5), 2.0)
+        return SimpleNamespace(head=edited_heads.edited(engine.head(0), none))
+
+    monkeypatch.setattr("sofgan.viewer.session.edit_head", meanwhile)
+    session.draw(png_of(np.full((SIZE, SIZE), HAIR, np.uint8)))
+    first = session.scene
+    session.fit()
+    scene, last = session.scene, drawn(unpacked(first.drawn), EYEGLASS, (0.5, 0.5), (0.6, 0.5), 2.0)
+    assert scene.head.startswith(MARK) and (unpacked(scene.drawn) == last).all()
+    assert session.undo() and session.scene.head == "0" and (unpacked(session.scene.drawn) == last).all()
+    assert session.undo() and session.scene == first and not session.undo()
 
 
 def test_only_so_many_strokes_are_kept(session):
