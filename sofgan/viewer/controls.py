@@ -10,6 +10,7 @@ from sofgan.errors import UserError, sentence
 from sofgan.viewer.bar import Bar
 
 HIGHEST_SEED = 1_000_000  # that a page asks for
+FAULT = "Something went wrong here: where the viewer runs, it is printed what."  # of what is no user's error
 
 
 def on_visitor(handle: viser.GuiInputHandle, act: Callable[[], None]) -> Callable[[], None]:
@@ -40,12 +41,14 @@ def busy(
     tell: Callable[[str], None],
     is_open: Callable[[], bool],
 ) -> Iterator[Bar]:
-    """A listener that moves a bar, while controls wait for a computation; a user's error in it is told.
+    """A listener that moves a bar, while controls wait for a computation; an error in it is told.
+
+    Only a user's error ends here: viser prints any other one.
 
     A page that was closed meanwhile is told nothing more: nobody sees it, and viser warns of it.
 
     Args:
-        tell: is given the error's sentence.
+        tell: is given the error's sentence, or `FAULT`.
         is_open: whether the page is.
     """
     for one in controls:
@@ -56,6 +59,10 @@ def busy(
     except UserError as error:
         if is_open():
             tell(sentence(error))
+    except Exception:
+        if is_open():
+            tell(FAULT)
+        raise
     finally:
         if is_open():
             bar.visible = False

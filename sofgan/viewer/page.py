@@ -77,7 +77,8 @@ class Page:
             self.regions.show(shot)
 
     def _tell(self, text: str) -> None:
-        self.client.add_notification("This did not work", text, color="red")
+        if self.session.is_open:  # Nobody would see it else, and viser warns of it.
+            self.client.add_notification("This did not work", text, color="red")
 
     def _place(self, screen: Place) -> Place | None:
         """Where on the label map a place of the page lies."""

@@ -1,4 +1,4 @@
-"""Controls without a browser: what is read last is written last."""
+"""Controls without a browser: what is read last is written last, and whatever fails is told."""
 
 import threading
 from types import SimpleNamespace
@@ -8,8 +8,9 @@ import pytest
 
 pytest.importorskip("viser")
 
+from sofgan.errors import InputError
 from sofgan.siw.portrait_camera import Framing
-from sofgan.viewer.controls import on_visitor
+from sofgan.viewer.controls import busy, on_visitor
 from sofgan.viewer.page import Page
 from sofgan.viewer.scene import position_of
 
@@ -59,3 +60,30 @@ def test_a_controls_last_value_is_kept_whichever_thread_is_the_last():
     on_visitor(handle, lambda: acted(handle.value))
     event = SimpleNamespace(client=object())
     assert acted.after(lambda: listeners[0](event), lambda: setattr(handle, "value", 2))[-1] == 2
+
+
+@pytest.mark.parametrize(
+    ("error", "words"), [(InputError("no face"), "no face"), (KeyError("x"), "went wrong here")]
+)
+def test_whatever_ends_a_computation_is_told_on_an_open_page_alone(error, words):
+    """A fault of ours goes on, to viser, which prints it."""
+    for is_open in (True, False):
+        told, bar, button = [], SimpleNamespace(), SimpleNamespace()
+        ended = []
+        try:
+            with busy([button], bar, told.append, lambda: is_open):  # noqa: B023
+                raise error
+        except KeyError as one:
+            ended.append(one)
+        assert bool(ended) == isinstance(error, KeyError)
+        assert len(told) == is_open and all(words in text for text in told)
+        assert button.disabled != is_open and bar.visible != is_open
+
+
+def test_a_page_that_is_gone_is_told_nothing():
+    told, page = [], object.__new__(Page)
+    page.client = SimpleNamespace(add_notification=lambda *words, **_: told.append(words))
+    for is_open in (False, True):
+        page.session = SimpleNamespace(is_open=is_open)
+        page._tell("too late")
+        assert len(told) == is_open
