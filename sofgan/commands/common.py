@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -19,6 +20,7 @@ from sofgan.progress import Progress
 Make = Callable[[Engine, argparse.Namespace, Progress], Result]
 # Arguments that say where something is done, not what: a record leaves them out.
 ELSEWHERE = ("models", "out", "device", "threads", "run", "verb")
+DEVICES = r"auto|cpu|cuda(:\d+)?"  # torch has more, on which this was never run
 PHOTOS = "photo_sha256"  # argument in records of what was made of photos: their digests
 
 
@@ -78,7 +80,8 @@ def device_of(arguments: argparse.Namespace) -> str:
     Raises:
         InputError: it is no device, or not there.
     """
-    runtime.check_device(arguments.device, "--device")
+    if not re.fullmatch(DEVICES, arguments.device):
+        raise InputError(f"--device is auto, cpu, cuda or cuda:N, not {arguments.device!r}")
     try:
         return runtime.resolve_device(arguments.device)
     except InputError as error:  # It speaks of params.yaml, which has no say here.
