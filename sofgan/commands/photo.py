@@ -35,6 +35,12 @@ def turned(engine: Engine, arguments: argparse.Namespace, progress: Progress) ->
     return fit_photo(engine, photo, arguments.seed, progress)
 
 
+def report_of(record: dict, report: dict) -> dict:
+    """A record and a fit's report in one; the record's `camera` is the framing, so the photo's gets another name."""
+    fit = {("photo_camera" if name == "camera" else name): value for name, value in report.items()}
+    return record | fit
+
+
 def run(arguments: argparse.Namespace) -> None:
     """Fit the photo and write the files.
 
@@ -57,7 +63,7 @@ def run(arguments: argparse.Namespace) -> None:
     files = {
         FILM: encode(Film(frames, arguments.fps), ".webp", record),
         SHEET: encode(head.sheet(arguments.yaw), ".png", record),
-        REPORT: (json.dumps(record | head.report, indent=1) + "\n").encode(),
+        REPORT: (json.dumps(report_of(record, head.report), indent=1) + "\n").encode(),
     }
     for name, content in files.items():
         common.write(arguments.out / name, content)

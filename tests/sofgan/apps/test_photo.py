@@ -177,6 +177,7 @@ def test_the_verb_writes_film_sheet_and_report(few_steps, tmp_path, capsys):
     assert command_line.main(words) == 0
     report = json.loads((out / "report.json").read_text())
     assert 0 < report["map_miou"] <= 1 and report["arguments"]["frames"] == 3
+    assert "fov_degrees" in report["camera"] and "yaw_degrees" in report["photo_camera"]
     assert report["arguments"]["photo_sha256"] == [sha256_file(tmp_path / "me.png")]
     assert report["arguments"]["file"] == "me.png" and str(tmp_path) not in (out / "report.json").read_text()
     with Image.open(out / "turned.webp") as film:
