@@ -5,9 +5,10 @@ from functools import partial
 
 import numpy as np
 
-from sofgan.apps.engine import Engine
+from sofgan.apps.engine import MOST_DIGITS, Engine
 from sofgan.apps.results import PICTURES
 from sofgan.commands import common, kinds
+from sofgan.errors import InputError
 from sofgan.images import sheet
 from sofgan.labels import colorize, resize
 from sofgan.progress import Progress
@@ -28,8 +29,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> np.ndarray:
-    """The grid (H, W, 3) uint8."""
+    """The grid (H, W, 3) uint8.
+
+    Raises:
+        InputError: it is too large, or the last head's seed is.
+    """
     kinds.check_pictures(arguments.heads * arguments.looks)
+    if len(str(arguments.seed + arguments.heads - 1)) > MOST_DIGITS:
+        raise InputError(
+            f"--seed {arguments.seed} is too high for {arguments.heads} heads: seeds have {MOST_DIGITS} digits at most"
+        )
     camera = engine.camera(arguments.yaw, arguments.pitch, arguments.size)
     codes = [engine.head(arguments.seed + n, arguments.head_psi) for n in range(arguments.heads)]
     looks = [engine.look(arguments.look_seed + n, arguments.psi) for n in range(arguments.looks)]

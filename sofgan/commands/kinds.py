@@ -123,6 +123,15 @@ def head(text: str) -> str:
     for found in (arguments.get("edited"), arguments.get("head"), scene.get("head")):
         if str(found).startswith(MARK):
             return found
+    several = arguments.get("heads")
+    several = several if isinstance(several, list) else []
+    edited = list(dict.fromkeys(str(one) for one in several if str(one).startswith(MARK)))
+    if len(edited) > 1:
+        raise argparse.ArgumentTypeError(
+            f"{text} holds {len(edited)} edited heads: name the file of one, that `sofgan edit` made"
+        )
+    if edited:
+        return edited[0]
     raise argparse.ArgumentTypeError(
         f"{text} holds no edited head: files of `sofgan edit` do, and what is made of such heads"
     )
