@@ -34,7 +34,7 @@ def settle(
 
     Args:
         siw: a painter; it stays as it is.
-        look: where to begin; styles of regions without a color stay.
+        look: where to begin; styles of regions stay that have no color, or that no map shows.
         maps: (S, S) uint8 each, in turns.
         colors: (3,) in [0, 255] by the region's name.
         steps: of each map.
@@ -45,13 +45,18 @@ def settle(
     rows = torch.tensor([REGION_NAMES.index(name) for name in colors], device=siw.device)
     if not len(rows):
         return look
+    group_of, size = class_to_group("cpu"), siw.resolution
+    groups = [group_of[torch.from_numpy(resize(labels, size)).long()].to(siw.device) for labels in maps]
+    shares = torch.stack([(group == rows[:, None, None]).float().mean((1, 2)) for group in groups], 1)
+    shown = torch.from_numpy(shown_on(shares.cpu().numpy())).to(siw.device)
+    if not shown.any():
+        return Look(first.clone())
     wanted = torch.tensor(np.stack([*colors.values()]), dtype=torch.float32, device=siw.device) / 127.5 - 1
+    rows, wanted, count = rows[shown], wanted[shown], len(rows)
     deviation = siw.map_styles(siw.sample_z(256, torch_generator(0, "apps", "deviation"))).std().item()
     canvases = [Canvas(generator, labels) for labels in maps]
     with torch.no_grad():
         spades = [generator.spade_maps(canvas.hot) for canvas in canvases]
-    group_of, size = class_to_group("cpu"), siw.resolution
-    groups = [group_of[torch.from_numpy(resize(labels, size)).long()].to(siw.device) for labels in maps]
     moved = torch.zeros_like(first[rows], requires_grad=True)
     optimizer, total = torch.optim.Adam([moved], lr=0.0, betas=(0.9, 0.99)), steps * len(maps)
     for step in range(total):
@@ -59,7 +64,8 @@ def settle(
         optimizer.param_groups[0]["lr"] = STYLE_RATE * deviation * 0.5 * (1 + np.cos(np.pi * step / total))
         optimizer.zero_grad(set_to_none=True)
         picture = canvases[number].paint(first.index_add(0, rows, moved), spades[number])[0]
-        loss = NEARNESS * (moved / deviation).square().mean()
+        # As if regions that are not shown took part, which stay: each has the same weight beside others.
+        loss = NEARNESS * (moved / deviation).square().mean() * (len(rows) / count)
         for row, color in zip(rows, wanted):
             inside = groups[number] == row
             if inside.float().mean() >= LEAST_SHARE:
@@ -68,3 +74,8 @@ def settle(
         optimizer.step()
         progress.items(step + 1, total, "steps of settling")
     return Look(first.index_add(0, rows, moved.detach()))
+
+
+def shown_on(shares: np.ndarray) -> np.ndarray:
+    """(K,) bool: regions that a map shows, by their shares (K, M) of M maps."""
+    return (shares >= LEAST_SHARE).any(1)

@@ -9,6 +9,7 @@ from sofgan.apps.looks import REGION_NAMES
 from sofgan.apps.settle import settle
 from sofgan.apps.style_fit import region_colors
 from sofgan.labels import CLOTH, HAIR, SKIN
+from sofgan.progress import Progress
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +44,26 @@ def test_without_colors_a_look_stays(engine, maps):
     assert settle(engine.siw, look, maps, {}) is look
 
 
-def test_a_region_that_no_map_shows_stays(engine, maps):
-    look = engine.look(1, 0.7)
-    settled = settle(engine.siw, look, [np.full((64, 64), SKIN, np.uint8)], {"hat": np.zeros(3)}, steps=3)
-    assert torch.allclose(settled.w, look.w[:, None].expand_as(settled.w), atol=1e-6)
+class Steps(Progress):
+    """How many were told."""
+
+    count = 0
+
+    def items(self, *_, **__) -> None:
+        self.count += 1
+
+
+def test_a_region_that_no_map_shows_stays_and_costs_nothing(engine):
+    look, steps = engine.look(1, 0.7), Steps()
+    labels = [np.full((64, 64), SKIN, np.uint8)]
+    settled = settle(engine.siw, look, labels, {"hat": np.zeros(3)}, steps=3, progress=steps)
+    assert torch.equal(settled.w, look.w[:, None].expand_as(settled.w)) and settled.w.dim() == 3
+    assert not steps.count
+
+
+def test_regions_that_are_shown_settle_as_beside_one_that_is_not(engine, maps, monkeypatch):
+    """As they do where that one takes part in every step."""
+    look, colors = engine.look(1, 0.7), {"hair": np.array([200.0, 40, 40]), "hat": np.zeros(3)}
+    found = settle(engine.siw, look, maps[:1], colors, steps=4)
+    monkeypatch.setattr("sofgan.apps.settle.shown_on", lambda shares: np.ones(len(shares), bool))
+    assert torch.allclose(found.w, settle(engine.siw, look, maps[:1], colors, steps=4).w, atol=1e-6)
