@@ -4,6 +4,7 @@ import argparse
 import os
 import re
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -21,11 +22,16 @@ Make = Callable[[Engine, argparse.Namespace, Progress], Result]
 # Arguments that say where something is done, not what: a record leaves them out.
 ELSEWHERE = ("models", "out", "device", "threads", "run", "verb")
 DEVICES = r"auto|cpu|cuda(:\d+)?"  # torch has more, on which this was never run
+EVERY = 10.0  # seconds between lines of progress where there is no terminal
 PHOTOS = "photo_sha256"  # argument in records of what was made of photos: their digests
 
 
 class Line(Progress):
-    """Listener that shows the count in place of the last line of a terminal, and nothing elsewhere."""
+    """Listener that shows the count in place of the last line of a terminal; elsewhere, as in a log, a line now and
+    then."""
+
+    def __init__(self) -> None:
+        self._told = time.monotonic()
 
     def items(self, done: int, total: int, unit: str = "items", note: str = "") -> None:
         if sys.stderr.isatty():
@@ -35,6 +41,9 @@ class Line(Progress):
                 file=sys.stderr,
                 flush=True,
             )
+        elif (now := time.monotonic()) - self._told >= EVERY:
+            self._told = now
+            print(f"{done}/{total} {unit} {note}".rstrip(), file=sys.stderr, flush=True)
 
 
 def add_head(parser: argparse.ArgumentParser, default: str = "0") -> None:

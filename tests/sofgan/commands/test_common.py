@@ -1,4 +1,4 @@
-"""What verbs share, without models: devices, heads out of files, and a report's parts."""
+"""What verbs share, without models: devices, heads out of files, a report's parts, and lines of progress."""
 
 import argparse
 from types import SimpleNamespace
@@ -51,3 +51,14 @@ def test_a_report_has_both_cameras():
     record, fit = {"camera": {"fov_degrees": 29.0}}, {"camera": {"yaw_degrees": 3.0}, "map_miou": 0.9}
     found = photo.report_of(record, fit)
     assert found == {**record, "photo_camera": {"yaw_degrees": 3.0}, "map_miou": 0.9}
+
+
+def test_progress_is_told_now_and_then_where_there_is_no_terminal(monkeypatch, capsys):
+    clock = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: clock[0])
+    line = common.Line()
+    for done in range(1, 101):
+        clock[0] += 0.5
+        line.items(done, 100, "steps")
+    told = capsys.readouterr().err
+    assert "\r" not in told and told.splitlines() == [f"{done}/100 steps" for done in (20, 40, 60, 80, 100)]
