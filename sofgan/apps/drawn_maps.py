@@ -19,7 +19,8 @@ MOST_OFF = 0.1  # share of pixels that may be none: soft edges, which take the c
 
 
 def read_map(content: bytes, size: int) -> np.ndarray:
-    """Labels (size, size) uint8 of a square PNG: of class ids (gray), or of the colors in which maps are shown.
+    """Labels (size, size) uint8 of a square PNG: of class ids (gray, in whatever mode it was saved), or of the
+    colors in which maps are shown.
 
     Raises:
         InputError: it is no such file, too large, not square, or its values are neither.
@@ -36,13 +37,24 @@ def read_map(content: bytes, size: int) -> np.ndarray:
                 )
             if image.width != image.height:
                 raise InputError(f"a label map is square, not {image.width} x {image.height} pixels")
-            # Gray of 16 bits holds ids too: as colors all of them would be black.
-            values = np.asarray(image if image.mode in GRAY else image.convert("RGB"))
+            values = _values(image)
     except InputError:
         raise
     except Exception as error:  # PIL's readers raise anything at damaged input.
         raise InputError("a label map is a PNG, which this file is not, or it is damaged") from error
     return resize(_ids(values), size)
+
+
+def _values(image: Image.Image) -> np.ndarray:
+    """Gray values (H, W) or colors (H, W, 3) of a picture: gray where it can't be meant for colors."""
+    if image.mode == "LA":
+        image = image.getchannel("L")
+    # Gray of 16 bits holds ids too: as colors all of them would be black.
+    values = np.asarray(image if image.mode in GRAY else image.convert("RGB"))
+    # Editors save gray as RGB or by a palette. As colors, such ids are all so dark that they would be background.
+    if values.ndim == 3 and 0 < values.max() < NUM_CLASSES and (values == values[..., :1]).all():
+        return values[..., 0]
+    return values
 
 
 def _ids(values: np.ndarray) -> np.ndarray:
@@ -94,6 +106,8 @@ def unpacked(text: str) -> np.ndarray:
             if max(image.size) > SIDES[1]:
                 raise InputError(f"a label map has sides of {SIDES[1]} pixels at most")
             labels = np.array(image)
+    except InputError:
+        raise
     except Exception as error:  # PIL's readers raise anything at damaged input.
         raise InputError("the record's label map is damaged") from error
     if (
