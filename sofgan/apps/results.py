@@ -196,11 +196,17 @@ def record_of(verb: str, arguments: dict, engine: Engine, digests: Mapping[str, 
 
 def version() -> dict[str, str]:
     """Version of this package, and the commit where it is a checkout, "-dirty" where it was changed since."""
-    root = Path(__file__).parents[2]
-    command = ["git", "-C", str(root), "describe", "--always", "--dirty", "--abbrev=12", "--match", ""]
+    root, commit = Path(__file__).resolve().parents[2], ""
+    # git looks upward: for a package within the folder of a project it would tell of that.
+    if (top := _git(root, "rev-parse", "--show-toplevel")) and Path(top).resolve() == root:
+        commit = _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--match", "")
+    return {"version": metadata.version("sofgan-pipeline"), "commit": commit or "unknown"}
+
+
+def _git(folder: Path, *words: str) -> str:
+    """What git tells in a folder; nothing where it fails or isn't there."""
     try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=30)
-        commit = told.stdout.strip() if told.returncode == 0 else "unknown"
+        told = subprocess.run(["git", "-C", str(folder), *words], capture_output=True, text=True, timeout=30)
     except (OSError, subprocess.TimeoutExpired):
-        commit = "unknown"
-    return {"version": metadata.version("sofgan-pipeline"), "commit": commit}
+        return ""
+    return told.stdout.strip() if told.returncode == 0 else ""
