@@ -2,6 +2,7 @@
 
 import io
 import json
+import math
 import struct
 import subprocess
 import tempfile
@@ -26,6 +27,8 @@ PAGE_PLACE = "<!--record-->"  # of the record, in a page
 PAGE_RECORD = f'<script type="application/json" id="{KEY}">', "</script>"
 EXIF_DESCRIPTION = 0x010E
 MOST_SIDE = {".webp": 16_383, ".gif": 65_535, ".mp4": 8192}  # pixels; players have a limit where MP4 has none
+MOST_FPS = {".gif": 50}  # frames a second; browsers show what is shorter than 20 ms for 100
+GIF_UNIT = 10  # ms in which a GIF counts
 
 
 @dataclass(frozen=True)
@@ -70,7 +73,7 @@ def encode(result: Result, suffix: str, record: dict) -> bytes:
     """
     check_ending(suffix, suffixes(result))
     if isinstance(result, Film):
-        _check_sides(result, suffix)
+        check_film(suffix, *result.frames.shape[2:0:-1], result.frames_per_second)
     text, out = json.dumps(record, sort_keys=True), io.BytesIO()
     if suffix == ".glb":
         return result.to_glb({KEY: text})
@@ -87,24 +90,42 @@ def encode(result: Result, suffix: str, record: dict) -> bytes:
     else:
         images = [Image.fromarray(frame) for frame in result.frames]
         how = {"save_all": True, "append_images": images[1:], "loop": 0}
-        how["duration"] = round(1000 / result.frames_per_second)
         if suffix == ".gif":
-            how["comment"] = text.encode()
+            how |= {"duration": _gif_durations(result), "comment": text.encode()}
         else:
             exif = Image.Exif()
             exif[EXIF_DESCRIPTION] = text
-            how |= {"quality": 90, "exif": exif.tobytes()}
+            how |= {"duration": round(1000 / result.frames_per_second), "quality": 90, "exif": exif.tobytes()}
         images[0].save(out, suffix[1:].upper(), **how)
     return out.getvalue()
 
 
-def _check_sides(film: Film, suffix: str) -> None:
-    height, width = film.frames.shape[1:3]
-    if max(height, width) > MOST_SIDE[suffix]:
+def check_film(suffix: str, width: int, height: int, frames_per_second: int) -> None:
+    """See that a format, that of an ending, holds such a film.
+
+    Args:
+        width, height: pixels of a frame.
+
+    Raises:
+        InputError: its frames are too large, or too many a second.
+    """
+    if max(height, width) > (most := MOST_SIDE.get(suffix, math.inf)):
         raise InputError(
-            f"frames of {width} x {height} pixels are too large for {suffix}, whose sides have {MOST_SIDE[suffix]:,} "
+            f"frames of {width} x {height} pixels are too large for {suffix}, whose sides have {most:,} "
             "at most: ask for fewer looks"
         )
+    if frames_per_second > (most := MOST_FPS.get(suffix, math.inf)):
+        raise InputError(
+            f"{frames_per_second} frames a second are too many for {suffix}, which holds {most}: ask for fewer, "
+            "or name a .webp or .mp4 file"
+        )
+
+
+def _gif_durations(film: Film) -> list[int]:
+    """Milliseconds that each frame of a GIF is shown: a film is as long as it should be, to half a unit."""
+    units = 1000 / GIF_UNIT / film.frames_per_second
+    ends = [round(units * number) for number in range(len(film.frames) + 1)]
+    return [GIF_UNIT * (end - begin) for begin, end in zip(ends, ends[1:])]
 
 
 def _mp4(film: Film) -> bytes:

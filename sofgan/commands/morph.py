@@ -8,7 +8,7 @@ import torch
 
 from sofgan.apps.edited_heads import blend
 from sofgan.apps.engine import Engine
-from sofgan.apps.results import FILMS, Film
+from sofgan.apps.results import FILMS, Film, check_film
 from sofgan.commands import common, kinds
 from sofgan.errors import InputError
 from sofgan.progress import Progress
@@ -52,6 +52,8 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
     shares = ease(torch.arange(arguments.frames) / arguments.frames).tolist()
     count = len(heads) * arguments.frames
     kinds.check_pictures(count)
+    side = engine.siw.resolution
+    check_film(arguments.out.suffix.lower(), side, side, arguments.fps)  # now, not after all is painted
     scenes = []
     for leg in range(len(heads)):
         after = (leg + 1) % len(heads)

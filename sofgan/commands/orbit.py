@@ -7,7 +7,7 @@ import numpy as np
 
 from sofgan.apps import camera_paths
 from sofgan.apps.engine import Engine
-from sofgan.apps.results import FILMS, Film
+from sofgan.apps.results import FILMS, Film, check_film
 from sofgan.commands import common, kinds
 from sofgan.labels import colorize, resize
 from sofgan.progress import Progress
@@ -48,15 +48,16 @@ def make(engine: Engine, arguments: argparse.Namespace, progress: Progress) -> F
         path = {"orbit": camera_paths.orbit, "spiral": camera_paths.spiral}[arguments.path]
         angles = path(arguments.frames, arguments.yaw, arguments.pitch)
     kinds.check_pictures(len(arguments.looks) * len(angles))
+    side = engine.siw.resolution
+    width = side * (len(arguments.looks) + arguments.map)
+    check_film(arguments.out.suffix.lower(), width, side, arguments.fps)  # now, not after all is painted
     code = engine.head(arguments.head, arguments.head_psi)
     looks = [engine.look(seed, arguments.psi) for seed in arguments.looks]
     cameras = [engine.camera(one.yaw, one.pitch, arguments.size, one.zoom) for one in angles]
     pictures = engine.pictures(((code, look, camera) for camera in cameras for look in looks), progress)
     columns = list(pictures.reshape(len(cameras), len(looks), *pictures.shape[1:]).swapaxes(0, 1))
     if arguments.map:
-        maps = np.stack(
-            [resize(engine.view(code, camera).labels, engine.siw.resolution) for camera in cameras]
-        )
+        maps = np.stack([resize(engine.view(code, camera).labels, side) for camera in cameras])
         columns.insert(0, colorize(maps))
     return Film(np.concatenate(columns, 2), arguments.fps)
 

@@ -36,6 +36,7 @@ def run(arguments: argparse.Namespace) -> None:
     if not hasattr(verb, "make"):
         raise InputError(f"{file} is one of several files: `sofgan {record['verb']}` makes them again")
     asked = arguments_of(record, verb, common.ELSEWHERE, str(file))
+    asked.out = file  # whose ending says what a film may be
     engine = common.engine_of(arguments)
     digests = model_digests(engine, common.PHOTOS in record["arguments"])
     others = [name for name, digest in record["models"].items() if digests.get(name) != digest]

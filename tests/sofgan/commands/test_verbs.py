@@ -344,6 +344,31 @@ def test_frames_that_a_format_can_not_hold_are_told():
             encode(film, suffix, {})
 
 
+@pytest.mark.parametrize(
+    ("words", "name", "told"),
+    [
+        (
+            ["orbit", "--looks", *map(str, range(2000))],
+            "film.webp",
+            "32000 x 16 pixels are too large for .webp",
+        ),
+        (
+            ["orbit", "--looks", *map(str, range(1023)), "--map"],
+            "film.webp",
+            "16384 x 16 pixels are too large",
+        ),
+        (["orbit", "--fps", "51"], "film.GIF", "51 frames a second are too many for .gif"),
+        (["morph", "--fps", "60"], "film.gif", "60 frames a second are too many for .gif"),
+    ],
+)
+def test_what_a_format_can_not_hold_is_told_before_it_is_painted(
+    models, workdir, capsys, monkeypatch, words, name, told
+):
+    monkeypatch.setattr(Engine, "pictures", lambda *_: pytest.fail("it was painted"))
+    assert run(words[0], models, workdir / name, *words[1:], "--frames", "2", "--size", "16") == 1
+    assert told in capsys.readouterr().err
+
+
 def test_a_film_that_a_full_disk_cuts_off_is_told(monkeypatch):
     pytest.importorskip("cv2")
     monkeypatch.setattr(results, "_count_frames", lambda path: 1)
