@@ -8,13 +8,13 @@ what a head is turned by; what is kept is rendered from the field itself.
 import math
 from dataclasses import dataclass
 
-import numba
 import numpy as np
 import torch
 from scipy import ndimage
 
 from sofgan.apps.baked import BakedCode
 from sofgan.cameras import Camera
+from sofgan.compiled import compiled
 from sofgan.labels import BACKGROUND, CLOTH
 from sofgan.siw.shoulders import CENTER, RADII, USUAL
 from sofgan.sof.occupancy import CLOSED, SKIP
@@ -71,7 +71,7 @@ def quick_head(baked: BakedCode) -> QuickHead:
     return QuickHead(*(np.ascontiguousarray(value) for value in arrays), np.ascontiguousarray(free))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _corners(side, x, y, z):
     """First node and shares of the way to the next one, of a point in a grid over [-1, 1]."""
     x = min(max((x + 1) * 0.5 * side - 0.5, 0.0), side - 1.0)
@@ -81,7 +81,7 @@ def _corners(side, x, y, z):
     return i, j, k, x - i, y - j, z - k
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _odds(log_odds, x, y, z):
     """Log odds of being solid at a point, interpolated."""
     i, j, k, x, y, z = _corners(log_odds.shape[0], x, y, z)
@@ -92,7 +92,7 @@ def _odds(log_odds, x, y, z):
     return low * (1 - z) + high * z
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _class(grid, x, y, z, scores):
     """Most probable class, background aside, at a point; log probabilities are interpolated."""
     _, index, rows, best, _ = grid
@@ -112,13 +112,13 @@ def _class(grid, x, y, z, scores):
     return scores.argmax() + 1
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _log_empty(odds):
     """Log probability of being empty."""
     return -odds - math.log1p(math.exp(-odds)) if odds > 0 else -math.log1p(math.exp(odds))
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ball(origin, direction, length):
     """Distances along a ray at which it enters and leaves the ball, in front of the camera; the first is higher where
     it misses."""
@@ -133,7 +133,7 @@ def _ball(origin, direction, length):
     return max(-along - root, 0.0), -along + root
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _ray(origin, direction, length, nearest, grid, scores):
     """Label and camera depth of what a ray of the direction (3,), that long a unit of depth, meets in the ball.
 
@@ -171,7 +171,7 @@ def _ray(origin, direction, length, nearest, grid, scores):
     return _class(grid, ox + at * dx, oy + at * dy, oz + at * dz, scores), depth / length
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _body_depth(origin, direction, center, radii):
     """Camera depth at which a ray meets the ellipsoid, 0 where it passes."""
     a, b, c = 0.0, 0.0, -1.0
@@ -190,7 +190,7 @@ def _body_depth(origin, direction, center, radii):
     return near if near > 0 else (-b + root) / a
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _direction(pose, intrinsics, x, y, direction):
     """Fill the direction (3,), of camera depth 1, through an image point in image widths; its length."""
     right, down = (x - intrinsics[0, 2]) / intrinsics[0, 0], (y - intrinsics[1, 2]) / intrinsics[1, 1]
@@ -199,7 +199,7 @@ def _direction(pose, intrinsics, x, y, direction):
     return math.sqrt(right * right + down * down + 1)
 
 
-@numba.njit(cache=True, nogil=True)
+@compiled
 def _walk(pose, intrinsics, grid, body, labels, depth):
     """Fill labels and depth (size, size) as a camera sees them."""
     center, radii, there = body
