@@ -340,9 +340,7 @@ def main(arguments) -> None:
         print(harness.row(name, *(f"{figures[f'rms_{d}']:.4f}" for d in distances)))
     if arguments.identity:
         print()
-        describe(
-            {"painted heads": work.painted(), "avatars": drawn(arguments.avatars, work, yaws)}, yaws, seed
-        )
+        describe({"painted heads": work.painted(), "avatars": drawn(arguments.avatars, work, yaws)}, yaws)
 
 
 if __name__ == "__main__":

@@ -1677,7 +1677,7 @@ MUTATIONS = (
         "stages/tracking/lineage.py",
         "tests/stages/test_tracking.py",
         {
-            "old parameters count as current": ("params.get(key) == value", "True"),
+            "old parameters count as current": ("value_at(params, key) == value", "True"),
             "what was read before counts as current": (
                 "(md5 is None or md5 == written) and is_current(maker)",
                 "is_current(maker)",

@@ -76,7 +76,7 @@ def test_a_map_of_one_class_is_smoothed_to_itself(siw):
 
 def test_identity_is_left_out_in_a_line_where_the_judge_is_not_installed(monkeypatch, capsys):
     monkeypatch.setattr(identity, "PACKAGES", ("torch", "no_such_package"))
-    identity.describe({"heads": iter(())}, (0.0,), 0)
+    identity.describe({"heads": iter(())}, (0.0,))
     assert (
         capsys.readouterr().out
         == "no identity: no_such_package not installed (dlib-bin, face-recognition-models)\n"

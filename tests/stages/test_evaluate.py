@@ -208,7 +208,8 @@ def test_every_number_and_picture_is_there_twice_the_same(project):
         "warp_20": figures["warp_error_20"],
     }
     for name in ("warp_error_10", "warp_error_20", "shift_db_stride", "shift_db_between"):
-        assert 0 <= figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"]
+        # Student's interval of two heads may reach below 0.
+        assert figures[f"{name}_low"] <= figures[name] <= figures[f"{name}_high"] and figures[name] >= 0
     assert figures["orbit_heads"] == 2 and figures["yaw_error_degrees"] > 0
     assert "warp_error_20_floor" not in figures  # No avatars were asked for.
     table = list(csv.DictReader((project / "plots/evaluation_classes.csv").read_text().splitlines()))
