@@ -47,7 +47,7 @@ def test_a_toy_set_is_learned_each_region_in_its_color(method, tiny_training):
         batch=4, kimg=0.48, report_every_kimg=0.48, scale_max=1.0, generator={"label_size": 32, "channel_base": 256,
         "channel_max": 16, "encoder_channels": (4, 6, 8)}, ema_halflife_kimg=0.05,
     )  # fmt: skip
-    sizes = dataclasses.replace(SIZES, rates=30.0)
+    sizes = dataclasses.replace(SIZES, rates=18.0)
     painter, rows = train_baseline(
         Baseline(method, ours, sizes), sources_of(photos, maps), maps[:2], 0, "cpu"
     )
