@@ -1,7 +1,7 @@
 """Intervals of figures over heads, by the jackknife.
 
-Heads are few. Percentiles of the bootstrap hold the truth in 85 of 100 cases with 6 heads and in half of them with 2
-(as the test of this file counts); Student's interval around the jackknife's error holds it in 94.
+Heads are few. Percentiles of the bootstrap hold the truth in some 85 of 100 cases with 6 heads and in half of them with
+2; Student's interval around the jackknife's error holds it in 94, as its test counts.
 """
 
 from collections.abc import Callable
