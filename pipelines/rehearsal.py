@@ -227,9 +227,7 @@ def rehearse(
     for stage in graph:
         heavy = paints(stage) and is_heavy(few)
         key = _key(stage, few, document, keys, heavy)
-        if not _lists_code(
-            stage
-        ):  # The code is one for all; what its lists tell of params.yaml is in `_key`.
+        if not _lists_code(stage):  # Code is one for all; what its lists tell of params.yaml is in `_key`.
             keys |= dict.fromkeys(stage.makes, key)
         if lost := sorted(path for path in stage.needs if _within(path, stopped)):
             result = Result(stage.name, faults=[f"not run: nothing made {', '.join(lost)}"])

@@ -1,4 +1,4 @@
-"""A Dask cluster of two workers, and the Prefect server that shards tell."""
+"""A project whose runs are tracked; a Dask cluster of two workers, and the Prefect server that shards tell."""
 
 import os
 import socket
@@ -10,6 +10,8 @@ import urllib.request
 from pathlib import Path
 
 import pytest
+
+from stages.tracking import mirror
 
 CODE = Path(__file__).parents[2]
 
@@ -66,3 +68,16 @@ def _answers(url: str) -> bool:
             return True
     except (urllib.error.URLError, OSError):
         return False
+
+
+@pytest.fixture
+def root(tmp_path, monkeypatch):
+    """A project folder to work in, with no pipeline above it and no mirror started."""
+    for name in ("DVC_STAGE", "DVC_EXP_NAME", "SOFGAN_RUN", "SOFGAN_RUN_PID", "MLFLOW_TRACKING_URI", "RANK"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
+    monkeypatch.setenv("SOFGAN_TRACKING", "on")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(mirror, "ensure_running", lambda root: None)
+    (tmp_path / "params.yaml").write_text("seed: 5\nsof: {size: 3}\n")
+    return tmp_path

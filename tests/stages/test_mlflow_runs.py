@@ -72,19 +72,12 @@ class Server:
 
 
 @pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A project folder to work in, with no mirror started."""
-    for name in ("DVC_STAGE", "DVC_EXP_NAME", "SOFGAN_RUN", "SOFGAN_RUN_PID", "MLFLOW_TRACKING_URI", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("SOFGAN_TRACKING", "on")
+def root(root, monkeypatch):
+    """A project folder to work in, whose runs are told to a server of this process."""
     monkeypatch.setenv("MLFLOW_ENABLE_SYSTEM_METRICS_LOGGING", "false")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mirror, "ensure_running", lambda root: None)
     monkeypatch.setattr(mirror, "wait", lambda *_: None)
     monkeypatch.setattr(Runs, "_client", lambda self, uri: self.server)
-    (tmp_path / "params.yaml").write_text("seed: 5\nsof: {size: 3}\n")
-    return tmp_path
+    return root
 
 
 def runs_of(root: Path, server: Server) -> Runs:

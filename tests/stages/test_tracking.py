@@ -43,19 +43,6 @@ with stage_run(name, {"lr": 0.1, "deep": {"n": 3}}, item) as run:
 """
 
 
-@pytest.fixture
-def root(tmp_path, monkeypatch):
-    """A project folder to work in, with no pipeline above it and no mirror started."""
-    for name in ("DVC_STAGE", "DVC_EXP_NAME", "SOFGAN_RUN", "SOFGAN_RUN_PID", "MLFLOW_TRACKING_URI", "RANK"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("DVC_ROOT", str(tmp_path))
-    monkeypatch.setenv("SOFGAN_TRACKING", "on")
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(mirror, "ensure_running", lambda root: None)
-    (tmp_path / "params.yaml").write_text("seed: 5\nsof: {size: 3}\n")
-    return tmp_path
-
-
 def only_entry(root: Path) -> spool.Entry:
     (path,) = spool.entries(root)
     return spool.Entry(path)
