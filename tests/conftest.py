@@ -38,15 +38,25 @@ for name in (
     os.environ.pop(name, None)
 
 
-@pytest.fixture
-def workdir(tmp_path, monkeypatch) -> Iterator[Path]:
-    """An empty folder, the working directory of a test, after which torch has as many threads as before."""
-    monkeypatch.chdir(tmp_path)
+@pytest.fixture(autouse=True)
+def own_threads() -> Iterator[None]:
+    """Each test begins without the threads that one before it (or a verb that it called) asked for."""
     torch = sys.modules.get("torch")
-    threads = torch and torch.get_num_threads()
-    yield tmp_path
+    before = torch and torch.get_num_threads()
+    yield
+    runtime = sys.modules.get("sofgan.runtime")
+    if runtime and runtime._threads is not None:
+        runtime.use_cpu(1)
+        runtime._threads = None
     if torch:
-        torch.set_num_threads(threads)
+        torch.set_num_threads(before)
+
+
+@pytest.fixture
+def workdir(tmp_path, monkeypatch) -> Path:
+    """An empty folder, the working directory of a test."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 @pytest.fixture(scope="session")

@@ -51,12 +51,15 @@ def test_freed_memory_serves_the_next_tensors():
 
 @pytest.fixture
 def threads():
-    """Sets how many threads work off pieces; as it was afterwards."""
-    before = torch.get_num_threads()
-    yield use_cpu
-    use_cpu(1)
-    runtime._threads = None
-    torch.set_num_threads(before)
+    """Sets how many threads work off pieces, for the test alone."""
+    return use_cpu
+
+
+@pytest.mark.parametrize("order", ["first", "second"])
+def test_no_test_works_by_the_threads_of_another(order):
+    """One that records what pieces do saw them in the order of whichever thread was first."""
+    assert list(map_pieces(lambda _: threading.current_thread(), range(2))) == [threading.main_thread()] * 2
+    use_cpu(3)
 
 
 def test_pieces_run_beside_each_other_with_one_thread_of_torch_each(threads):

@@ -19,7 +19,6 @@ from sofgan.evaluation import shards
 from sofgan.parsing.config import ParserConfig
 from sofgan.parsing.parser import FaceParser, save_parser
 from sofgan.photos.store import PhotoStoreWriter
-from sofgan.runtime import use_cpu
 from sofgan.siw.condition_store import EVALUATION, TRAINING, Conditions, write_index, write_shard
 from sofgan.siw.config import GeneratorConfig
 from sofgan.siw.generator import Generator
@@ -385,7 +384,6 @@ def test_two_threads_find_the_same_figures(project, monkeypatch):
         workers.append(set())
         evaluate.main()
         found.append((project / "metrics/evaluation.json").read_bytes())
-    use_cpu(1)
     assert found[0] == found[1]
     assert workers[0] == {"MainThread"} and workers[1] == {"pieces_0", "pieces_1"}
 

@@ -18,7 +18,6 @@ from PIL import Image
 from sofgan import cameras
 from sofgan.errors import InputError
 from sofgan.photos.store import HELD_OUT, TRAIN, PhotoStoreWriter
-from sofgan.runtime import use_cpu
 from sofgan.seeds import torch_generator
 from sofgan.siw import condition_shards, condition_store
 from sofgan.siw.condition_store import EVALUATION, TRAINING, Conditions
@@ -75,7 +74,6 @@ def run(share=0.35, threads=1, compared_every=0, **changes):
     }  # fmt: skip
     write_params(document)
     sample_conditions.main()
-    use_cpu(1)
     return {path.name: path.read_bytes() for path in Path("data/conditions").iterdir()}
 
 

@@ -45,7 +45,6 @@ def test_features_are_of_each_picture_in_order_on_any_number_of_threads(workdir)
     for threads in (1, 2):
         runtime.use_cpu(threads)
         found[threads] = take_features(Pictures(3 * BATCH + 2), EXTRACTORS, None)
-    runtime.use_cpu(1)
     grays = [row for row in range(3 * BATCH + 2) if row != 7]
     for one in found.values():
         assert one.damaged == ["7: damaged"] and set(one.features) == {"fd_one", "fd_two"}

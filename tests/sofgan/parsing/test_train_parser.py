@@ -112,10 +112,7 @@ def test_threads_change_no_bit(store):
     config, weights = dataclasses.replace(CONFIG, batch=8, steps=4), []
     for threads in (1, 2):
         runtime.use_cpu(threads)
-        try:
-            weights.append(train_parser(splits_of(store, 32), config, seed=0).parser.state_dict())
-        finally:
-            runtime.use_cpu(1)
+        weights.append(train_parser(splits_of(store, 32), config, seed=0).parser.state_dict())
     assert all(torch.equal(value, weights[1][name]) for name, value in weights[0].items())
 
 

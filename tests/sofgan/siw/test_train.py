@@ -143,12 +143,9 @@ def test_a_step_by_threads_is_the_step_of_one_and_its_plain_twin(
         weights = [value for part in ("ema", "critics") for value in state[part].values()]
         return scalars, weights, len(list(training._parts(batches(0))))
 
-    try:
-        one, two = trained(1), trained(2)
-        monkeypatch.setattr(shares, "MOST_SHARES", 1)
-        plain = trained(1)
-    finally:
-        runtime.use_cpu(1)
+    one, two = trained(1), trained(2)
+    monkeypatch.setattr(shares, "MOST_SHARES", 1)
+    plain = trained(1)
     assert (one[2], two[2], plain[2]) == (2, 2, 1)
     assert all(torch.equal(a, b) for a, b in zip(one[1], two[1]))
     assert {"r1", "path_length", "view_difference", "palette_fake", "regions_fake", "projected_real"} <= one[
