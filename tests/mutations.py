@@ -18,6 +18,27 @@ MUTATIONS = (
         },
     ),
     (
+        "stages/execution/recorded.py",
+        "tests/stages/test_recorded.py",
+        {
+            "changed parameters are recorded": ("_flat(entry, value_at(parameters, entry))", "()"),
+            "scans that come while a stage runs are lost": (
+                'seen |= {(file, ""): state',
+                'seen |= {(path, ""): 0',
+            ),
+            "code is not looked at": ("_digest(root / file) != digest", "_digest(root / file) is None"),
+            "parameters of a list of code are not looked at": (
+                'json.loads(json.dumps(values)) != listed["params"]',
+                "values is None",
+            ),
+        },
+    ),
+    (
+        "stages/execution/sessions.py",
+        "tests/stages/test_recorded.py",
+        {"states go before all is seen": ("recorded.check()", "recorded.begin()")},
+    ),
+    (
         "sofgan/labels.py",
         "tests/sofgan/test_labels.py",
         {

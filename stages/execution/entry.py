@@ -16,7 +16,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from sofgan.errors import debugging
-from stages.execution import recovery
+from stages.execution import recorded, recovery
 from stages.execution.error_sentences import words
 from stages.tracking import run
 
@@ -30,7 +30,9 @@ def enter(main: Callable[[], None]) -> None:
     name, item = stage_and_item()
     full_name = f"{name}@{item}" if item else name
     try:
+        recorded.begin()
         main()
+        recorded.check()
     except KeyboardInterrupt:
         if ERRORS not in os.environ:
             _say(f"{full_name}: interrupted", recovery.advice(os.environ.get("DVC_STAGE")))

@@ -7,6 +7,7 @@ from sofgan.config import to_mapping
 from sofgan.session import Checkpoints, Session
 from stages import paths
 from stages.code import code_digests
+from stages.execution import recorded
 from stages.params import runtime, seed
 from stages.tracking.run import StageRun
 
@@ -39,5 +40,10 @@ def session(stage: str, params, run: StageRun, part: str = "", **inputs) -> Sess
 
 
 def forget(stage: str) -> None:
-    """Remove what a stage keeps to go on from, once its result is on disk."""
+    """Remove what a stage keeps to go on from, once its result is on disk.
+
+    Raises:
+        InputError: DVC would not record that result by what it was made with; nothing is removed.
+    """
+    recorded.check()
     shutil.rmtree(paths.WORK / stage, ignore_errors=True)
