@@ -81,8 +81,11 @@ def style_text(look: Look, region: str) -> str:
     return MARK + base64.b64encode(style.tobytes()).decode()
 
 
-def with_style(look: Look, region: str, text: str) -> Look:
+def with_style(look: Look, region: str, text: str, layers: int) -> Look:
     """A look with a region's style out of such a text.
+
+    Args:
+        layers: of the painter.
 
     Raises:
         InputError: it is none, or one of another painter.
@@ -92,17 +95,10 @@ def with_style(look: Look, region: str, text: str) -> Look:
     except ValueError as error:
         raise InputError(f"the style of the region {region} is damaged") from error
     width = look.w.shape[-1]
-    if (
-        not text.startswith(MARK)
-        or not len(numbers)
-        or len(numbers) % width
-        or not np.isfinite(numbers).all()
-    ):
+    rows = len(numbers) // width
+    is_whole = rows in (1, layers) and len(numbers) == rows * width and np.isfinite(numbers).all()
+    if not text.startswith(MARK) or not is_whole:
         raise InputError(f"the style of the region {region} is one of another painter, or damaged")
-    style = torch.from_numpy(numbers.copy()).to(look.w).reshape(-1, width)
-    w, other = _alike(
-        look.w, style.expand(len(REGION_NAMES), -1, -1) if len(style) > 1 else style.expand_as(look.w)
-    )
-    if w.shape != other.shape:
-        raise InputError(f"the style of the region {region} is one of another painter, or damaged")
-    return Look(w).restyled(region, Look(other))
+    style = torch.from_numpy(numbers.copy()).to(look.w).reshape(rows, width)
+    one = Look.of(style[0]) if rows == 1 else Look(style.expand(len(REGION_NAMES), -1, -1))
+    return look.restyled(region, one)

@@ -126,7 +126,7 @@ class Scene:
         look = engine.look(PHOTO if self.photo_look else self.look, self.psi)
         for region, style in self.regions:
             if isinstance(style, str):
-                look = with_style(look, region, style)
+                look = with_style(look, region, style, engine.siw.generator.layers)
             else:
                 look = look.restyled(region, engine.look(style, self.psi))
         return look

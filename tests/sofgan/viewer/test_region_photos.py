@@ -10,11 +10,12 @@ import pytest
 from sofgan.__main__ import main
 from sofgan.apps import style_fit
 from sofgan.apps.engine import Engine
-from sofgan.apps.looks import style_text, with_style
+from sofgan.apps.looks import Look, style_text, with_style
 from sofgan.apps.style_fit import region_colors
 from sofgan.errors import InputError, MissingInput
 from sofgan.viewer import session as session_module
 from sofgan.viewer import uploads
+from sofgan.viewer.scene import Scene
 from sofgan.viewer.scene import Scene
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
@@ -85,9 +86,16 @@ def test_without_a_parser_it_is_told_what_makes_one(engine, tmp_path, monkeypatc
 
 def test_a_style_is_its_text_and_others_are_refused(engine):
     look, other = engine.look(0), engine.look(3)
-    again = with_style(look, "hair", style_text(other, "hair"))
+    layers = engine.siw.generator.layers
+    again = with_style(look, "hair", style_text(other, "hair"), layers)
     plain = look.restyled("hair", other)
     assert (again.w == plain.w).all()
-    for text in ("style:AAAA", "style:!", "7", style_text(other, "hair")[:-12]):
+    by_layer = Look(other.w[:, None].expand(-1, layers, -1))
+    assert (with_style(look, "hair", style_text(by_layer, "hair"), layers).w[:, 0] == plain.w).all()
+    fewer = style_text(Look(by_layer.w[:, 1:]), "hair")  # of a painter of smaller pictures
+    for text in ("style:AAAA", "style:!", "7", style_text(other, "hair")[:-12], fewer):
         with pytest.raises(InputError, match="style of the region hair"):
-            with_style(look, "hair", text)
+            with_style(look, "hair", text, layers)
+    scene = Scene(regions=(("hair", fewer),))
+    with pytest.raises(InputError, match="style of the region hair"):
+        scene.look_of(engine)
