@@ -16,7 +16,6 @@ from sofgan.errors import InputError, MissingInput
 from sofgan.viewer import session as session_module
 from sofgan.viewer import uploads
 from sofgan.viewer.scene import Scene
-from sofgan.viewer.scene import Scene
 from sofgan.viewer.session import Session
 from tests.drawn_faces import draw_face
 from tests.photo_fits import DrawnParser
