@@ -32,7 +32,7 @@ from pipelines.dvc_stages import Planned, planned
 from pipelines.rehearsal_forks import RehearsalError, forks, run_python
 from pipelines.rehearsal_params import PHOTOS, fewer, lengths_of, set_sizes
 from stages import params
-from stages.code import VALUES
+from stages.code_lists import VALUES
 from stages.execution.entry import MARK
 from stages.params_checks import faults_of_blocks
 

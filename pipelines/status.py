@@ -10,7 +10,7 @@ from pipelines import demo
 from pipelines.dvc_at_work import refuse_while_at_work
 from pipelines.dvc_stages import Planned, StageFailed, planned
 from stages import paths
-from stages.code import EARLIER
+from stages.code_lists import EARLIER
 from stages.tracking.lineage import read_lock
 
 ABSENT = "is not here"

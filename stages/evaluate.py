@@ -31,7 +31,7 @@ from sofgan.sof.train import validate
 from sofgan.sof.view_set import instance_name, read_views, view_files
 from sofgan.training import write_classes
 from stages import paths
-from stages.code import code_digests
+from stages.code_lists import code_digests
 from stages.execution.dask_shards import over_devices, spread
 from stages.execution.entry import enter
 from stages.params import batches, read_params, runtime, seed

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from stages.code import scripts_of
+from stages.code_lists import scripts_of
 
 # Tests that run beside each other (`make test`) have a core each: threads of OpenMP would wait for one another.
 if "PYTEST_XDIST_WORKER" in os.environ:

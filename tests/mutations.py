@@ -1722,7 +1722,7 @@ MUTATIONS = (
         },
     ),
     (
-        "stages/code.py",
+        "stages/code_lists.py",
         "tests/stages/test_code.py",
         {
             "imports within functions are not seen": (
@@ -1745,7 +1745,7 @@ MUTATIONS = (
         },
     ),
     (
-        "stages/code.py",
+        "stages/code_lists.py",
         "tests/stages/test_code.py",
         {
             "digest of the files alone": (

@@ -1,8 +1,8 @@
 """A code as a mesh coloured by class: marching cubes of where its field is solid."""
 
-import io
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from sofgan.sof.render import CLASS_DEPTH, PreparedCode
 from sofgan.sof.sof import Sof
 from sofgan.sof.surface import surface_normals
 
+UNSIGNED_SHORT, UNLIT = 5123, "KHR_materials_unlit"  # of glTF
 RESOLUTION = 128  # cells along a side of the ball's box
 LOOKS, LOOK_SIZE, TOLERANCE = 14, 128, 0.03  # views by which it is told what training saw; pixels; head units
 WIDE = (SKIN, NECK, CLOTH, HAIR, HAT)  # classes that go on where nothing was seen
@@ -51,15 +52,48 @@ class HeadMesh:
 
     def to_glb(self, extras: dict | None = None) -> bytes:
         """A binary glTF whose vertices have their color, or their class' where none was painted; its axes are head
-        space's. `extras` are plain data that its scene holds."""
-        import trimesh
+        space's. `extras` are plain data that its scene holds.
 
-        colors = colorize(self.labels) if self.colors is None else self.colors
+        Painted colors have their light in them: they are linear, as glTF has them, and shown as they are. Those of
+        classes are a matte surface's, in the palette's bytes, by which `ingest_scans` reads them again.
+        """
+        import trimesh
+        from trimesh.exchange.gltf import export_glb
+
+        painted = self.colors is not None
+        colors = self.colors if painted else colorize(self.labels)
         mesh = trimesh.Trimesh(self.vertices, self.faces, vertex_colors=colors, process=False)
-        scene, buffer = trimesh.Scene({"head": mesh}), io.BytesIO()
+        scene = trimesh.Scene({"head": mesh})
         scene.metadata.update(extras or {})
-        scene.export(file_obj=buffer, file_type="glb")
-        return buffer.getvalue()
+        return export_glb(
+            scene,
+            include_normals=True,
+            buffer_postprocessor=_linear_colors if painted else None,
+            tree_postprocessor=partial(_add_material, unlit=painted),
+        )
+
+
+def _linear_colors(buffers: dict, tree: dict) -> None:
+    """Make the colors of a file's one mesh linear light, of 16 bits: 8 would leave few for the dark."""
+    from sofgan.avatars.shading import to_linear
+
+    (mesh,) = tree["meshes"]
+    accessor = list(tree["accessors"].values())[mesh["primitives"][0]["attributes"]["COLOR_0"]]
+    accessor["componentType"] = UNSIGNED_SHORT
+    key = list(buffers)[accessor["bufferView"]]
+    colors = np.frombuffer(buffers[key], np.uint8).reshape(-1, 4) / 255
+    colors[:, :3] = to_linear(colors[:, :3])
+    buffers[key] = np.round(65535 * colors).astype("<u2").tobytes()
+
+
+def _add_material(tree: dict, unlit: bool) -> None:
+    """Give a file's one mesh a matte material, or one that no light changes."""
+    material = {"pbrMetallicRoughness": {"metallicFactor": 0, "roughnessFactor": 1}}
+    if unlit:
+        material["extensions"] = {UNLIT: {}}
+        tree["extensionsUsed"] = [*tree.get("extensionsUsed", []), UNLIT]
+    tree["materials"] = [material]
+    tree["meshes"][0]["primitives"][0]["material"] = 0
 
 
 def save_glb(path: str | Path, mesh: HeadMesh) -> None:

@@ -17,7 +17,7 @@ from pathlib import Path
 import yaml
 
 from sofgan.errors import InputError
-from stages import paths
+from stages import code_lists, paths
 from stages.params import params_file, value_at
 
 MOST_NAMED = 3  # changes, in a sentence
@@ -108,16 +108,14 @@ def _files(path: str) -> Iterator[tuple[str, tuple[int, int]]]:
 
 def _check_list(name: str) -> None:
     """See that a stage's code, and parameters that count as such, are what its list has."""
-    from stages import code
-
     path = Path(paths.CODE) / f"{name}.json"
     if name == CODE or not path.is_file():
         return
     listed = json.loads(path.read_text())
-    root = code.ROOT
+    root = code_lists.ROOT
     changed = [file for file, digest in listed["files"].items() if _digest(root / file) != digest]
-    if name in code.VALUES:
-        values = code.VALUES[name](yaml.safe_load(params_file().read_text()))
+    if name in code_lists.VALUES:
+        values = code_lists.VALUES[name](yaml.safe_load(params_file().read_text()))
         if json.loads(json.dumps(values)) != listed["params"]:
             changed.append(params_file().name)
     if changed:
@@ -128,10 +126,8 @@ def _check_list(name: str) -> None:
 
 
 def _digest(file: Path) -> str | None:
-    from stages.code import file_digest
-
     try:
-        return file_digest(file)
+        return code_lists.file_digest(file)
     except (FileNotFoundError, SyntaxError):  # removed, or just being edited
         return None
 

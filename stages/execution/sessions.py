@@ -6,7 +6,7 @@ import shutil
 from sofgan.config import to_mapping
 from sofgan.session import Checkpoints, Session
 from stages import paths
-from stages.code import code_digests
+from stages.code_lists import code_digests
 from stages.execution import recorded
 from stages.params import runtime, seed
 from stages.tracking.run import StageRun

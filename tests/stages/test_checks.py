@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sofgan.config import ConfigError
-from stages import code, params, params_checks
+from stages import code, code_lists, params, params_checks
 
 ROOT = Path(__file__).parents[2]
 
@@ -226,11 +226,11 @@ def test_blocks_that_do_not_fit_each_other_are_named(tmp_path, old, new, fault):
 def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
     path = changed(tmp_path, "\n  maps: 256", "\n  maps: 0")
     path.write_text(path.read_text().replace("sof: 0.35}", "sof: 0}"))
-    assert code.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": True}
+    assert code_lists.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": True}
     path.write_text(path.read_text().replace("consistency_every: 4", "consistency_every: 0"))
     monkeypatch.chdir(tmp_path)
     params_checks.check_all(tmp_path)
-    assert code.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": False}
+    assert code_lists.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": False}
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from stages.code import PACKAGES, ROOT, VALUES, code_digests, code_files, scripts_of
+from stages.code_lists import PACKAGES, ROOT, VALUES, code_digests, code_files, scripts_of
 
 STAGES = sorted(
     path.stem for path in (ROOT / "stages").glob("*.py") if "enter(main)" in path.read_text(encoding="utf-8")

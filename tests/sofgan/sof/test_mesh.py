@@ -1,7 +1,10 @@
 """Meshes and pictures of a field's volume: a sphere, whose size and colours are known."""
 
 import io
+import json
 import math
+import struct
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,6 +15,7 @@ from sofgan import labels
 from sofgan.apps import mesh as mesh_module
 from sofgan.apps.mesh import TrainingViews, _shown_parts, continued, extract_mesh, save_glb, smoothed, tidied
 from sofgan.apps.volume_picture import class_volumes, most_probable_volume, probabilities_at, volume_picture
+from sofgan.avatars import shading
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import cell_centres
 from tests import scenes
@@ -46,10 +50,57 @@ def test_a_glb_reloads_with_colours_of_classes(sphere_sof, tmp_path):
     (loaded,) = trimesh.load(tmp_path / "head.glb").geometry.values()
     assert len(loaded.faces) == len(mesh.faces)
     assert np.allclose(loaded.bounds, _trimesh(mesh).bounds, atol=1e-5)
-    colors = {tuple(color[:3]) for color in np.asarray(loaded.visual.vertex_colors).tolist()}
+    colors = {tuple(color[:3]) for color in loaded.visual.vertex_attributes["color"].tolist()}
     assert colors == {tuple(labels.PALETTE[label].tolist()) for label in (labels.SKIN, labels.HAIR)}
     assert mesh.to_glb() == mesh.to_glb()
     assert len(trimesh.load(io.BytesIO(mesh.to_glb()), file_type="glb").geometry) == 1
+
+
+def test_painted_colors_are_the_pictures_in_any_viewer_whatever_its_lights(sphere_sof):
+    """glTF's vertex colors are linear light, and its default material is a metal's."""
+    mesh = extract_mesh(sphere_sof, sphere_sof.codes[0], 16)
+    colors = np.random.default_rng(0).integers(0, 256, (len(mesh.vertices), 3), dtype=np.uint8)
+    colors[0] = (0, 128, 255)
+    classes, painted = (Glb(one.to_glb()) for one in (mesh, replace(mesh, colors=colors)))
+
+    found = painted.values("COLOR_0") / 65535
+    assert found[0, :3].tolist() == pytest.approx([0, 0.215861, 1], abs=1e-5) and (found[:, 3] == 1).all()
+    assert (np.round(255 * shading.to_srgb(found[:, :3])) == colors).all()
+    assert painted.material["extensions"] == {"KHR_materials_unlit": {}}
+    assert painted.document["extensionsUsed"] == ["KHR_materials_unlit"]
+
+    # Classes are told by their colors, so these stay bytes; their shape is seen by lights.
+    assert (classes.values("COLOR_0")[:, :3] == labels.colorize(mesh.labels)).all()
+    assert "extensions" not in classes.material
+    normals = classes.values("NORMAL")
+    outward = mesh.vertices - np.array(scenes.SphereField.CENTRE)
+    assert ((normals * outward).sum(1) > 0.7 * np.linalg.norm(outward, axis=1)).all()
+    for one in (classes, painted):
+        assert one.material["pbrMetallicRoughness"] == {"metallicFactor": 0, "roughnessFactor": 1}
+        assert (one.values("POSITION") == mesh.vertices).all()
+
+
+class Glb:
+    """A mesh of one part in a GLB, by the format's own words."""
+
+    KINDS = {5121: np.uint8, 5123: np.uint16, 5126: np.float32}
+
+    def __init__(self, content: bytes):
+        (length,) = struct.unpack_from("<I", content, 12)
+        self.document, self.bytes = json.loads(content[20 : 20 + length]), content[28 + length :]
+        ((self.primitive,),) = (mesh["primitives"] for mesh in self.document["meshes"])
+        self.material = self.document["materials"][self.primitive["material"]]
+
+    def values(self, name: str) -> np.ndarray:
+        accessor = self.document["accessors"][self.primitive["attributes"][name]]
+        view = self.document["bufferViews"][accessor["bufferView"]]
+        assert name != "COLOR_0" or accessor["normalized"]
+        width = int(accessor["type"].removeprefix("VEC"))
+        assert view["byteOffset"] % 4 == 0 and len(self.bytes) >= view["byteOffset"] + view["byteLength"]
+        kind = self.KINDS[accessor["componentType"]]
+        found = np.frombuffer(self.bytes, kind, accessor["count"] * width, view["byteOffset"])
+        assert found.nbytes == view["byteLength"]
+        return found.reshape(-1, width)
 
 
 def test_a_head_that_leaves_the_ball_is_closed_there(sphere_sof, monkeypatch):
