@@ -1005,6 +1005,10 @@ MUTATIONS = (
                 "view_difference(*painted, pairs.warp)",
                 "view_difference(painted[0], painted[1].detach(), pairs.warp)",
             ),
+            "the other view's picture teaches nothing, by the spread": (
+                "difference_by_spread(*painted, pairs, together)",
+                "difference_by_spread(painted[0], painted[1].detach(), pairs, together)",
+            ),
             "path lengths not by how seldom": (
                 "(config.path_length_weight * config.path_length_every)",
                 "config.path_length_weight",

@@ -20,6 +20,7 @@ from sofgan.photos.layouts import find_source, read_labels
 from sofgan.progress import Throughput
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.data import Batch
+from sofgan.siw.mixing import class_to_group
 from sofgan.siw.view_pairs import ViewPairs
 from sofgan.warping import Warp
 from stages import paths
@@ -113,4 +114,7 @@ def random_pairs(config: TrainSiw, draws: torch.Generator, device: str) -> ViewP
     places = (torch.arange(size) + 0.5) * (2 / size) - 1
     grid = 0.9 * torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).expand(heads, -1, -1, -1)
     seen = torch.ones((heads, size, size), dtype=torch.bool)
-    return ViewPairs(labels.to(device), Warp(grid.contiguous().to(device), seen.to(device)))
+    groups = class_to_group()[resize(labels[:, 0], size)]
+    return ViewPairs(
+        labels.to(device), groups.to(device), Warp(grid.contiguous().to(device), seen.to(device))
+    )

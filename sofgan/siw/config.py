@@ -211,6 +211,8 @@ class TrainSiw:
     # of steps that make two views of a head alike, by the generator's: these have an optimiser of their own
     consistency_rate: Annotated[float, within(0, 1)]
     consistency_every: Whole  # steps; 0: off
+    # What those steps lessen: the views' difference, or that of each region by how far its colors lie apart over heads.
+    consistency_by: Literal["difference", "spread"]
     # photo stores that are real
     photo_sets: Annotated[tuple[Literal["ffhq", "celebamask"], ...], NOT_EMPTY, DISTINCT]
     # shares of the photos of some folders, by the folder's name in its set; the others have what is left of 1

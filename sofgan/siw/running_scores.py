@@ -58,10 +58,11 @@ class RunningScores:
         self.exam, self.device = exam, torch.device(device)
         self.count = min(images, len(exam.trained_on), len(exam.held_out))
         self.extractor = LiteFeatures("lite0").to(self.device).eval()
+        self._floors: dict[int, float] = {}
 
     def __call__(self, painter) -> dict[str, float]:
         """Scores by name: `running_fd_lite0` by maps of the set that is learned from, the same with `_<set>_maps`
-        behind by others', and `running_fd_lite0_floor` of the held-out photos themselves.
+        behind by others', and with `_floor` behind of as many held-out photos themselves.
 
         Args:
             painter: `Siw`, or what has its `sample_z`, `map_styles`, `paint` and `generator.config.label_size`.
@@ -70,17 +71,24 @@ class RunningScores:
         for number, (name, source) in enumerate(self.exam.maps.items()):
             count = min(self.count, len(source))
             found = self._painted(painter, source, name, count)
-            suffix = f"_{name}_maps" if number else ""
-            scores[f"{SCORE}{suffix}"] = frechet_distance(found, self._trained_on[:count])
-        return scores | {FLOOR: self._floor}
+            own = f"{SCORE}_{name}_maps" if number else SCORE
+            scores[own] = frechet_distance(found, self._trained_on[:count])
+            if number:
+                scores[f"{own}_floor"] = self._floor(count)
+        return scores | {FLOOR: self._floor(self.count)}
 
     @cached_property
     def _trained_on(self) -> np.ndarray:
         return self._features(self.exam.trained_on)
 
     @cached_property
-    def _floor(self) -> float:
-        return frechet_distance(self._features(self.exam.held_out), self._trained_on)
+    def _held_out(self) -> np.ndarray:
+        return self._features(self.exam.held_out)
+
+    def _floor(self, count: int) -> float:
+        if count not in self._floors:
+            self._floors[count] = frechet_distance(self._held_out[:count], self._trained_on[:count])
+        return self._floors[count]
 
     def _features(self, photos: LazySource) -> np.ndarray:
         """(count, d) of the first photos."""

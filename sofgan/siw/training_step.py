@@ -25,7 +25,7 @@ from sofgan.siw.critics.critics import Critics, Seen
 from sofgan.siw.data import Batch, half
 from sofgan.siw.generator import Generator, random_noise
 from sofgan.siw.mixing import draw_similarity, draw_styles, one_hot, two_style_weights
-from sofgan.siw.view_pairs import view_difference
+from sofgan.siw.view_pairs import difference_by_spread, view_difference
 from sofgan.training import ema_beta, update_ema
 
 W_AVERAGE_RATE = 0.005  # StyleGAN2's w_avg_beta 0.995
@@ -232,8 +232,15 @@ class SiwTraining:
                 w, weights = self._styles(labels, draws)
                 noise = random_noise(self.generator, len(labels), draws, resolution)
                 painted.append(self.synthesize(one_hot(labels), w, weights, noise, resolution=resolution))
-        difference = view_difference(*painted, pairs.warp)
-        return part.learn(difference, self.painted, {"view_difference": difference})
+        scalars = {"view_difference": view_difference(*painted, pairs.warp)}
+        if config.consistency_by == "difference":
+            return part.learn(scalars["view_difference"], self.painted, scalars)
+        # As many heads are compared as stay together, however the batch is divided; of an odd batch, which isn't, all.
+        together = half(slice(0, config.inseparable)).stop
+        if len(pairs.labels) % together:
+            together = len(pairs.labels)
+        scalars["view_by_spread"] = difference_by_spread(*painted, pairs, together)
+        return part.learn(scalars["view_by_spread"], self.painted, scalars)
 
     def _parts(self, batch: Batch) -> Iterator[Part]:
         """This process's share of the step's batch, in pieces that are worked on at a time."""

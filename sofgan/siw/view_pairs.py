@@ -12,11 +12,16 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan.cameras import Camera
-from sofgan.labels import resize
+from sofgan.labels import STYLE_GROUPS, resize
 from sofgan.siw.condition_store import HeadPairs
+from sofgan.siw.mixing import class_to_group
 from sofgan.warping import Warp, depth_of_pixels, find_warp
 
 CELL = 4  # pixels along a side of the cells whose colours are compared
+LEAST_AREA = 32  # pixels of a region that has a colour
+# Spreads of styles below which views aren't asked to differ less still, and above which styles aren't asked to differ
+# more: in photos skin spreads by some 0.19, hair by 0.24 (colours in [-1, 1]).
+LEAST_SPREAD, WIDE_SPREAD = 0.07, 0.35
 
 
 @dataclass(frozen=True)
@@ -25,15 +30,18 @@ class ViewPairs:
 
     Attributes:
         labels: (P, 2, L, L) long: maps to paint.
+        groups: (P, R, R) long: style groups that the first pictures show.
         warp: of the P second pictures onto the first ones.
     """
 
     labels: Tensor
+    groups: Tensor
     warp: Warp
 
     def rows(self, rows: slice) -> "ViewPairs":
         """Some of the heads."""
-        return ViewPairs(self.labels[rows], Warp(self.warp.grid[rows], self.warp.seen[rows]))
+        warp = Warp(self.warp.grid[rows], self.warp.seen[rows])
+        return ViewPairs(self.labels[rows], self.groups[rows], warp)
 
 
 def align_views(heads: HeadPairs, resolution: int) -> ViewPairs:
@@ -54,7 +62,8 @@ def align_views(heads: HeadPairs, resolution: int) -> ViewPairs:
     warp = find_warp(depth, Camera(cam2world, intrinsics, resolution), first + 1, first)
     one, other = resize(heads.labels.flatten(0, 1), resolution).unflatten(0, (-1, 2)).unbind(1)
     there = warp.apply(other[:, None].float(), "nearest")[:, 0]
-    return ViewPairs(heads.labels.long(), Warp(warp.grid, warp.seen & (there == one)))
+    groups = class_to_group(one.device)[one.long()]
+    return ViewPairs(heads.labels.long(), groups, Warp(warp.grid, warp.seen & (there == one)))
 
 
 def view_difference(first: Tensor, second: Tensor, warp: Warp) -> Tensor:
@@ -68,3 +77,52 @@ def view_difference(first: Tensor, second: Tensor, warp: Warp) -> Tensor:
     colours = F.avg_pool2d((first - warp.apply(second)) * seen, CELL)  # times that share
     difference = colours.abs().mean(1, keepdim=True)
     return (difference.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)).mean()
+
+
+def difference_by_spread(first: Tensor, second: Tensor, pairs: ViewPairs, together: int) -> Tensor:
+    """Difference of two views by the spread of styles.
+
+    The difference alone is least where all heads are painted alike. So each style group's difference is divided by how
+    far its mean colours lie apart from head to head, as these are painted in styles of their own. Fading or darkening
+    lessens both.
+
+    Args:
+        first, second: (P, 3, R, R) in [-1, 1], painted from the pairs' labels.
+        together: heads whose colours are compared, one after another; divides P.
+
+    Returns:
+        Mean over style groups by their visible area.
+    """
+    seen = pairs.warp.seen[:, None].to(first.dtype)
+    unit = torch.eye(len(STYLE_GROUPS), dtype=first.dtype, device=first.device)
+    regions = F.embedding(pairs.groups, unit).movedim(-1, 1) * seen  # (P, G, R, R)
+    shares = F.avg_pool2d(regions, CELL)
+    different = F.avg_pool2d((first - pairs.warp.apply(second)) * seen, CELL).abs().mean(1, keepdim=True)
+    by_share = shares / shares.sum(1, keepdim=True).clamp(min=1 / CELL**2)
+    difference = (by_share * different).sum((2, 3)).unflatten(0, (-1, together)).sum(1)  # (P / together, G)
+    cells = shares.sum((2, 3)).unflatten(0, (-1, together)).sum(1)
+    spread = style_spread(first, regions, together).clamp(LEAST_SPREAD, WIDE_SPREAD)
+    return ((difference / spread).sum(1) / cells.sum(1).clamp(min=1 / CELL**2)).mean()
+
+
+def style_spread(images: Tensor, regions: Tensor, together: int) -> Tensor:
+    """Mean absolute deviation of regions' mean colours from head to head, (P / together, G); 0 where fewer than two
+    heads show a region.
+
+    It is that from the mean of all heads there are, whose deviation from few heads' own mean is smaller: of n by the
+    root of (n - 1) / n.
+
+    Args:
+        images: (P, 3, R, R).
+        regions: (P, G, R, R), 1 where a picture shows the region, else 0.
+        together: pictures that are compared with each other, one after another.
+    """
+    area = regions.sum((2, 3))
+    means = torch.einsum("pghw,pchw->pgc", regions, images) / area.clamp(min=1)[..., None]
+    means = means.unflatten(0, (-1, together))  # (P / together, together, G, 3)
+    shown = (area >= LEAST_AREA).to(means.dtype).unflatten(0, (-1, together))[..., None]
+    count = shown.sum(1, keepdim=True).clamp(min=1)
+    middle = (means * shown).sum(1, keepdim=True) / count
+    deviation = (((means - middle).abs() * shown).sum(1) / count[:, 0]).mean(-1)
+    count = count[:, 0, :, 0]
+    return deviation * (count / (count - 1).clamp(min=1)).sqrt()

@@ -47,8 +47,8 @@ DEFINITIONS = (
         "The same of held-out photos' label maps in place of the heads'.",
     ),
     (
-        r"(best_)?running_fd_lite0_floor",
-        "The floor of distances on the way: held-out photos in place of painted pictures.",
+        r"(best_)?running_fd_lite0(_\w+_maps)?_floor",
+        "The floor of distances on the way: as many held-out photos in place of painted pictures.",
     ),
     (
         r"(best_)?running_fd_lite0(_\w+_maps)?",
@@ -64,6 +64,10 @@ DEFINITIONS = (
     (
         r"view_difference",
         "Mean absolute difference of colours of two views of a head in one style, warped onto each other, in [-1, 1].",
+    ),
+    (
+        r"view_by_spread",
+        "The same of each region, by how far its colours lie apart from head to head.",
     ),
     (
         r"(fid|fd_\w+?|kid|kd_\w+?)_celebamask_maps",

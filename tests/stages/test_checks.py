@@ -11,7 +11,7 @@ import pytest
 import yaml
 
 from sofgan.config import ConfigError
-from stages import code, code_lists, params, params_checks
+from stages import code_lists, params, params_checks
 
 ROOT = Path(__file__).parents[2]
 
@@ -230,7 +230,9 @@ def test_a_field_whose_maps_have_no_share_needs_none(tmp_path, monkeypatch):
     path.write_text(path.read_text().replace("consistency_every: 4", "consistency_every: 0"))
     monkeypatch.chdir(tmp_path)
     params_checks.check_all(tmp_path)
-    assert code_lists.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {"training_maps": False}
+    assert code_lists.VALUES["sample_conditions"](yaml.safe_load(path.read_text())) == {
+        "training_maps": False
+    }
 
 
 def test_all_mistakes_are_named_at_once(tmp_path):

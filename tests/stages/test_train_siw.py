@@ -25,6 +25,7 @@ BLOCK = {
     "kimg": 0.016, "trial": 0, "batch": 4, "learning_rate_generator": 0.002, "learning_rate_discriminator": 0.002,
     "cooldown": 0.3, "two_style_probability": 0.9, "soft_mix_probability": 0.5, "r1_gamma": 1.0, "r1_every": 2,
     "path_length_weight": 2.0, "path_length_every": 0, "consistency_rate": 0.0, "consistency_every": 0,
+    "consistency_by": "difference",
     "photo_sets": ["ffhq", "celebamask"], "photo_proportions": {}, "share_fakes": True,
     "mix_by": "groups", "growth": [], "accumulate": 1, "augment_kimg": 0, "augment_target": 0.6,
     "compile": False, "scale_max": 1.2, "mirror": True, "ema_halflife_kimg": 1, "ema_rampup": 0.1,

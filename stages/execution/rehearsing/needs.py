@@ -278,6 +278,7 @@ def _generator_steps(config) -> tuple[float, float, float, float, float]:
             torch.zeros(config.batch, maps, maps, dtype=torch.long),
             ViewPairs(
                 torch.zeros(heads, 2, maps, maps, dtype=torch.long),
+                torch.zeros(heads, size, size, dtype=torch.long),
                 Warp(torch.zeros(heads, size, size, 2), torch.ones(heads, size, size, dtype=torch.bool)),
             ),
         )

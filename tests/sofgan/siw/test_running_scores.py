@@ -54,11 +54,19 @@ def test_scores_are_distances_of_as_many_pictures_as_photos(tiny, seeded, exam):
 
     runtime.use_cpu(1)
     found = RunningScores(exam, 100, "cpu")(siw)
-    assert list(found) == ["running_fd_lite0", "running_fd_lite0_celebamask_maps", "running_fd_lite0_floor"]
+    assert list(found) == [
+        "running_fd_lite0",
+        "running_fd_lite0_celebamask_maps",
+        "running_fd_lite0_celebamask_maps_floor",
+        "running_fd_lite0_floor",
+    ]
     expected = {
         "running_fd_lite0": frechet_distance(of_maps("ffhq", 20), of_photos(exam.trained_on, 20)),
         "running_fd_lite0_celebamask_maps": frechet_distance(
             of_maps("celebamask", 5), of_photos(exam.trained_on, 5)
+        ),
+        "running_fd_lite0_celebamask_maps_floor": frechet_distance(  # of as few as its maps are
+            of_photos(exam.held_out, 5), of_photos(exam.trained_on, 5)
         ),
         "running_fd_lite0_floor": frechet_distance(
             of_photos(exam.held_out, 21), of_photos(exam.trained_on, 21)

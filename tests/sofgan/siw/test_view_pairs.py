@@ -12,12 +12,22 @@ from torch.utils._pytree import tree_leaves
 from sofgan import distributed
 from sofgan.cameras import Camera, project, rays
 from sofgan.errors import InputError
+from sofgan.labels import STYLE_GROUPS
 from sofgan.siw.condition_store import HeadPairs
 from sofgan.siw.data import ArraySource, Batches, Sources, half
 from sofgan.siw.generator import random_noise
-from sofgan.siw.mixing import one_hot
+from sofgan.siw.mixing import class_to_group, one_hot
 from sofgan.siw.training_step import SiwTraining
-from sofgan.siw.view_pairs import CELL, align_views, view_difference
+from sofgan.siw.view_pairs import (
+    CELL,
+    LEAST_SPREAD,
+    WIDE_SPREAD,
+    ViewPairs,
+    align_views,
+    difference_by_spread,
+    style_spread,
+    view_difference,
+)
 from sofgan.warping import STEEPEST, Warp
 from tests.sofgan.siw.heads import ball_views, write_heads
 from tests.sofgan.siw.test_training_step import flat
@@ -132,6 +142,93 @@ def test_heads_of_which_two_views_show_nothing_in_common_count_as_alike():
     assert view_difference(first, second, align_views(pairs, 32).warp) == 0
 
 
+def plain_loss(pairs: ViewPairs, first: np.ndarray, second: np.ndarray, together: int) -> float:
+    """`difference_by_spread`, group by group and cell by cell, of second pictures that are warped already."""
+    groups, seen = pairs.groups.numpy(), pairs.warp.seen.numpy()
+    size, losses = first.shape[-1], []
+    for start in range(0, len(first), together):
+        heads, loss, cells = range(start, start + together), 0.0, 0.0
+        for group in range(len(STYLE_GROUPS)):
+            own = {head: (groups[head] == group) & seen[head] for head in heads}
+            means = [first[head][:, own[head]].mean(1) for head in heads if own[head].sum() >= 32]
+            spread = np.abs(means - np.mean(means, 0)).mean() if means else 0.0
+            spread *= np.sqrt(len(means) / max(len(means) - 1, 1))
+            for head in heads:
+                for row, column in np.ndindex(size // CELL, size // CELL):
+                    cell = np.s_[row * CELL : (row + 1) * CELL, column * CELL : (column + 1) * CELL]
+                    apart = (first[head] - second[head]) * seen[head]
+                    share = own[head][cell].sum() / max(seen[head][cell].sum(), 1)
+                    difference = np.abs(apart[(slice(None), *cell)].mean((1, 2))).mean()
+                    loss += share * difference / np.clip(spread, LEAST_SPREAD, WIDE_SPREAD)
+                    cells += own[head][cell].mean()
+        losses.append(loss / cells)
+    return np.mean(losses)
+
+
+def painted_pairs(heads: int, size: int) -> tuple[ViewPairs, torch.Tensor, torch.Tensor]:
+    """Pairs of some regions, and pictures whose colours are each head's and region's own, but for some noise."""
+    draws = torch.Generator().manual_seed(0)
+    labels = torch.randint(0, 4, (heads, size // 8, size // 8), generator=draws)
+    labels = labels.repeat_interleave(8, 1).repeat_interleave(8, 2)
+    groups = class_to_group()[labels]
+    colours = 0.6 * torch.rand(heads, len(STYLE_GROUPS), 3, generator=draws) - 0.3
+    first = torch.stack([own[at] for own, at in zip(colours, groups)]).movedim(-1, 1)
+    first, second = (first + 0.1 * torch.randn(first.shape, generator=draws) for _ in range(2))
+    places = (torch.arange(size) + 0.5) * (2 / size) - 1
+    grid = torch.stack(torch.meshgrid(places, places, indexing="xy"), -1).expand(heads, -1, -1, -1)
+    seen = torch.rand((heads, size, size), generator=draws) < 0.8
+    seen[:, : size // 2, : size // 4] = False
+    return ViewPairs(labels[:, None].expand(-1, 2, -1, -1), groups, Warp(grid, seen)), first, second
+
+
+@pytest.mark.parametrize("together", [2, 4])
+def test_the_loss_is_that_of_a_plain_loop(together):
+    pairs, first, second = painted_pairs(4, 32)
+    found = difference_by_spread(first, second, pairs, together)
+    expected = plain_loss(pairs, first.double().numpy(), second.double().numpy(), together)
+    assert found.item() == pytest.approx(expected, rel=1e-4) and expected > 0.1
+
+
+def test_views_do_not_become_alike_by_fading():
+    """The loss is the same of pictures with less contrast, where the difference is less."""
+    pairs, first, second = painted_pairs(4, 32)
+    whole, faded = (
+        difference_by_spread(scale * first, scale * second, pairs, 4).item() for scale in (1.0, 0.8)
+    )
+    assert faded == pytest.approx(whole, rel=1e-3)
+    differences = [view_difference(scale * first, scale * second, pairs.warp).item() for scale in (1.0, 0.8)]
+    assert differences[1] == pytest.approx(0.8 * differences[0], rel=1e-3)
+    scale = torch.ones((), requires_grad=True)
+    (slope,) = torch.autograd.grad(difference_by_spread(scale * first, scale * second, pairs, 4), scale)
+    assert abs(slope) < 1e-4 * whole
+    # Styles that lie wider apart than people's do are no gain.
+    (slope,) = torch.autograd.grad(
+        difference_by_spread(8 * scale * first, 8 * scale * second, pairs, 4), scale
+    )
+    assert slope > 0
+
+
+def test_only_heads_that_show_a_region_count_for_its_spread():
+    images = torch.zeros(4, 3, 16, 16)
+    images[:2] = torch.tensor([0.2, -0.4])[:, None, None, None]
+    regions = torch.zeros(4, 2, 16, 16)
+    regions[:, 0] = 1
+    regions[0, 1, :8] = regions[1, 1, :8] = 1
+    regions[2, 1, :1] = 1  # too few pixels
+    spread = style_spread(images, regions, 4)
+    expected = np.abs(np.array([0.2, -0.4, 0, 0]) + 0.05).mean() * np.sqrt(4 / 3)
+    assert spread.shape == (1, 2) and spread[0].tolist() == pytest.approx([expected, 0.3 * np.sqrt(2)])
+    alone = style_spread(images, regions, 1)
+    assert alone.shape == (4, 2) and not alone.any()
+
+
+@pytest.mark.parametrize("together", [2, 3, 8])
+def test_the_spread_is_that_of_all_heads_however_few_are_compared(together):
+    colours = torch.randn(4800, 3, generator=torch.Generator().manual_seed(0))
+    found = style_spread(colours[..., None, None].expand(-1, -1, 6, 6), torch.ones(4800, 1, 6, 6), together)
+    assert found.mean().item() == pytest.approx(np.sqrt(2 / np.pi), rel=0.02)
+
+
 def whole_rows(warp: Warp, rows: slice) -> Warp:
     return Warp(warp.grid[rows], warp.seen[rows])
 
@@ -153,8 +250,13 @@ def test_a_gpus_host_waits_for_nothing_while_views_are_compared():
         depth, poses = torch.ones(2, 2, 32, 32, dtype=torch.float16), torch.ones(2, 2, 4, 4)
         pairs = HeadPairs(torch.zeros(2, 2, 16, 16, dtype=torch.uint8), depth, poses, poses[..., :3, :3])
         images = torch.zeros(2, 3, 16, 16)
+        class_to_group.cache_clear()
+        class_to_group(pairs.labels.device)  # Copied once a device, not once a step.
         with Places():
-            view_difference(images, images, align_views(pairs, 16).warp)
+            aligned = align_views(pairs, 16)
+            view_difference(images, images, aligned.warp)
+            difference_by_spread(images, images, aligned, 2)
+        class_to_group.cache_clear()
     assert {device for _, device in places} == {"cuda"}
     assert not [name for name, _ in places if "local_scalar" in name or "nonzero" in name]
 
@@ -172,23 +274,35 @@ def begin(tiny_training, photos, maps, tmp_path):
     return make
 
 
+@pytest.mark.parametrize("by", ["difference", "spread"])
 @pytest.mark.parametrize(("mixing", "size"), [("input", 16), ("none", 8), ("layerwise", 16)])
-def test_both_views_are_painted_alike_and_compared(begin, mixing, size):
+def test_both_views_are_painted_alike_and_compared(begin, mixing, size, by):
     """In the same styles, regions and noise, by the network that learns."""
     growth = ((8, 0.5),) if size == 8 else ()
-    training, batches = begin(generator={"mixing": mixing}, growth=growth, two_style_probability=1.0)
+    training, batches = begin(
+        generator={"mixing": mixing}, growth=growth, two_style_probability=1.0, consistency_by=by
+    )
     (part,) = training._parts(batches(0))
     pairs = part.batch.pairs
     assert pairs.labels.shape == (2, 2, 16, 16) and pairs.warp.grid.shape == (2, size, size, 2)
-    told = training._learn_consistency(part, 0).scalars["view_difference"]
+    learned = training._learn_consistency(part, 0)
+    told = learned.scalars
     images = []
     for view in (0, 1):
         draws, labels = training._draws(0, "consistency"), pairs.labels[:, view]
         w, weights = training._styles(labels, draws)
         noise = random_noise(training.generator, 2, draws, size)
         images.append(training.generator.synthesize(one_hot(labels), w, weights, noise, resolution=size))
-    torch.testing.assert_close(told, view_difference(*images, pairs.warp))
-    assert told > 0.01
+    expected = {"view_difference": view_difference(*images, pairs.warp)}
+    if by == "spread":
+        expected["view_by_spread"] = difference_by_spread(*images, pairs, 2)
+    torch.testing.assert_close(told, expected, check_device=False)
+    assert told["view_difference"] > 0.01
+    last = list(expected.values())[-1]
+    gradients = torch.autograd.grad(last * part.weight, training.painted, allow_unused=True)
+    torch.testing.assert_close(
+        [one for one in learned.gradients if one is not None], [one for one in gradients if one is not None]
+    )
 
 
 @pytest.mark.parametrize("rate", [0.25, 1.0])
@@ -226,6 +340,7 @@ def test_a_step_has_the_same_heads_in_any_process_and_after_any_other_step(begin
         monkeypatch.setattr(distributed, "rank", lambda rank=rank: rank)
         own = begin(batch=8)[1](3).pairs
         expected = whole.rows(slice(2 * rank, 2 * rank + 2))
+        assert torch.equal(own.groups, expected.groups)
         assert torch.equal(own.labels, expected.labels) and torch.equal(own.warp.grid, expected.warp.grid)
         assert torch.equal(own.warp.seen, expected.warp.seen)
 
