@@ -16,6 +16,7 @@ from sofgan.sof.sof import Sof
 from sofgan.sof.volume_marcher import stratified
 
 SAMPLES = 96
+RAYS = 1 << 14  # looked along at a time: their samples' probabilities take some 100 MB
 CLASS_OPTICAL_DEPTH = 2.5  # of a class where it is thickest
 CLASS_LEAST = 0.05  # head units
 VOLUME_DENSITY = 12.0  # per head unit where a class is certain
@@ -48,17 +49,25 @@ def blend_colors(probabilities: Tensor) -> Tensor:
     return probabilities @ torch.as_tensor(PALETTE, dtype=probabilities.dtype, device=probabilities.device)
 
 
-def class_volumes(probabilities: Tensor, spacing: Tensor) -> Tensor:
+def class_thickness(probabilities: Tensor, spacing: Tensor) -> Tensor:
+    """Head units (N, K - 1) of each class along rays.
+
+    Args:
+        probabilities: (N, S, K) of samples along them.
+        spacing: (N,) head units between samples.
+    """
+    return spacing[:, None] * probabilities[..., 1:].sum(1)
+
+
+def class_volumes(thickness: Tensor) -> Tensor:
     """Fig. 2a: opacities (N, K - 1) in 0..1 of each class alone, its probability being the density.
 
     Each class has a density of its own, by which thin brows show as well as skin; one whose thickest place has
     less than `CLASS_LEAST` head units stays faint.
 
     Args:
-        probabilities: (N, S, K) of samples along rays.
-        spacing: (N,) head units between them.
+        thickness: (N, K - 1) head units of each along the rays of a whole picture.
     """
-    thickness = spacing[:, None] * probabilities[..., 1:].sum(1)
     density = CLASS_OPTICAL_DEPTH / thickness.amax(0).clamp_min(CLASS_LEAST)
     return -torch.expm1(-density * thickness)
 
@@ -66,7 +75,7 @@ def class_volumes(probabilities: Tensor, spacing: Tensor) -> Tensor:
 def most_probable_volume(probabilities: Tensor, spacing: Tensor) -> Tensor:
     """Fig. 2b: colours (N, 3) in 0..255 of the most probable class, its probability being the density.
 
-    Arguments as of `class_volumes`, samples in order of depth.
+    Arguments as of `class_thickness`, samples in order of depth.
     """
     most, label = probabilities.max(-1)
     density = torch.where(label > 0, most, 0.0) * VOLUME_DENSITY * spacing[:, None]
@@ -95,19 +104,24 @@ def volume_picture(
     view = sof.render(prepared, camera)
     rays = camera_rays(camera)
     near, far, _ = ball_interval(rays)
-    depths = stratified(near, far, SAMPLES, None)
-    spacing = (far - near)[0] * rays.directions[0].norm(dim=-1) / SAMPLES
-    points = rays.at(depths).flatten(0, 2)
-    sampled = probabilities_at(instance, prepared.occupancy, points).unflatten(0, depths.shape[1:])
+    thickness, colors = [], []
+    for start in range(0, size * size, RAYS):
+        some = (slice(None), slice(start, start + RAYS))
+        depths = stratified(near[some], far[some], SAMPLES, None)
+        spacing = (far - near)[some][0] * rays.directions[some][0].norm(dim=-1) / SAMPLES
+        points = rays[some].at(depths).flatten(0, 2)
+        sampled = probabilities_at(instance, prepared.occupancy, points).unflatten(0, depths.shape[1:])
+        thickness.append(class_thickness(sampled, spacing))
+        colors.append(most_probable_volume(sampled, spacing))
     tiles = {"label map": colorize(view.labels.cpu().numpy())}
-    tiles["most probable class"] = _image(most_probable_volume(sampled, spacing), size)
+    tiles["most probable class"] = _image(torch.cat(colors), size)
     steps = (torch.arange(size, device=sof.device) + 0.5) * (2 / size) - 1
     for title, (right, down) in SLICES.items():
         right, down = (torch.tensor(axis, device=sof.device, dtype=torch.float32) for axis in (right, down))
         plane = steps[None, :, None] * right + steps[:, None, None] * down
         shown = probabilities_at(instance, prepared.occupancy, plane.flatten(0, 1))
         tiles[title] = _image(blend_colors(shown), size)
-    opacities = class_volumes(sampled, spacing)
+    opacities = class_volumes(torch.cat(thickness))
     for label in range(1, instance.num_classes):
         color = torch.as_tensor(PALETTE[label], device=sof.device)
         tiles[NAMES[label]] = _image(opacities[:, label - 1, None] * color, size)

@@ -13,8 +13,15 @@ import trimesh
 
 from sofgan import labels
 from sofgan.apps import mesh as mesh_module
+from sofgan.apps import volume_picture as volume
 from sofgan.apps.mesh import TrainingViews, _shown_parts, continued, extract_mesh, save_glb, smoothed, tidied
-from sofgan.apps.volume_picture import class_volumes, most_probable_volume, probabilities_at, volume_picture
+from sofgan.apps.volume_picture import (
+    class_thickness,
+    class_volumes,
+    most_probable_volume,
+    probabilities_at,
+    volume_picture,
+)
 from sofgan.avatars import shading
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import cell_centres
@@ -217,7 +224,7 @@ def test_volumes_are_see_through():
     probabilities[0, 10:14] = torch.eye(17)[labels.BROW]
     probabilities[0, 14:] = torch.eye(17)[labels.SKIN]
     spacing = torch.tensor([0.05, 0.05])
-    opacities = class_volumes(probabilities, spacing)
+    opacities = class_volumes(class_thickness(probabilities, spacing))
     assert (opacities[1] == 0).all()
     assert opacities[0, labels.BROW - 1] == pytest.approx(
         opacities[0, labels.SKIN - 1].item()
@@ -243,3 +250,14 @@ def test_a_sheet_shows_every_class(sphere_sof):
     shown = probabilities_at(instance, prepared.occupancy, points)
     assert shown.argmax(-1).tolist() == [labels.HAIR, labels.SKIN, 0, 0]
     assert torch.allclose(shown.sum(-1), torch.ones(4), atol=1e-4)
+
+
+def test_a_volume_is_looked_at_in_pieces_of_equal_memory(sphere_sof, monkeypatch):
+    whole, rows, plain = volume_picture(sphere_sof, sphere_sof.codes[0], size=20), [], volume.probabilities_at
+    monkeypatch.setattr(volume, "RAYS", 150)
+    monkeypatch.setattr(
+        volume, "probabilities_at", lambda *given: rows.append(len(given[2])) or plain(*given)
+    )
+    pieces = volume_picture(sphere_sof, sphere_sof.codes[0], size=20)
+    assert np.abs(pieces.astype(int) - whole).max() <= 1
+    assert max(rows) == 150 * volume.SAMPLES and sum(rows) == 400 * (volume.SAMPLES + 3)
