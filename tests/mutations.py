@@ -1267,12 +1267,21 @@ MUTATIONS = (
                 "(difference.sum((1, 2, 3)) / inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)).mean()",
                 "difference.sum() / inside.sum()",
             ),
-            "nothing in common is no number": (".clamp(min=1 / CELL**2)", ""),
-            "squares for absolute values": (
-                ".abs().mean(1, keepdim=True)",
-                ".square().mean(1, keepdim=True)",
+            "nothing in common is no number": (
+                "inside.sum((1, 2, 3)).clamp(min=1 / CELL**2)",
+                "inside.sum((1, 2, 3))",
             ),
-            "sum of the colours": (".abs().mean(1, keepdim=True)", ".abs().sum(1, keepdim=True)"),
+            "squares for absolute values": (
+                "difference = colours.abs().mean(1, keepdim=True)",
+                "difference = colours.square().mean(1, keepdim=True)",
+            ),
+            "sum of the colours": (
+                "colours.abs().mean(1, keepdim=True)",
+                "colours.abs().sum(1, keepdim=True)",
+            ),
+            "the spread of few heads": ("* (count / (count - 1).clamp(min=1)).sqrt()", ""),
+            "styles gain by any spread": (".clamp(LEAST_SPREAD, WIDE_SPREAD)", ".clamp(LEAST_SPREAD)"),
+            "regions weigh alike": ("(by_share * different)", "(shares.sign() * different)"),
             "heads of other parts": (
                 "Warp(self.warp.grid[rows]",
                 "Warp(self.warp.grid[: len(self.labels[rows])]",
@@ -1830,8 +1839,8 @@ MUTATIONS = (
                 "scores[SCORE] <= before[SCORE]",
             ),
             "the floor is of the photos that are learned from": (
-                "self._features(self.exam.held_out), self._trained_on",
-                "self._features(self.exam.trained_on), self._trained_on",
+                "frechet_distance(self._held_out[:count]",
+                "frechet_distance(self._trained_on[:count]",
             ),
             "all batches in the first one's styles": ("len(rows), rows.start)", "len(rows), 0)"),
         },
