@@ -28,7 +28,7 @@ MUTATIONS = (
             ),
             "code is not looked at": ("_digest(root / file) != digest", "_digest(root / file) is None"),
             "parameters of a list of code are not looked at": (
-                'json.loads(json.dumps(values)) != listed["params"]',
+                'json.loads(json.dumps(values)) != listed.get("params")',
                 "values is None",
             ),
         },

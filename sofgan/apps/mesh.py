@@ -80,6 +80,8 @@ def _linear_colors(buffers: dict, tree: dict) -> None:
     (mesh,) = tree["meshes"]
     accessor = list(tree["accessors"].values())[mesh["primitives"][0]["attributes"]["COLOR_0"]]
     accessor["componentType"] = UNSIGNED_SHORT
+    accessor.pop("min", None)  # of the bytes
+    accessor.pop("max", None)
     key = list(buffers)[accessor["bufferView"]]
     colors = np.frombuffer(buffers[key], np.uint8).reshape(-1, 4) / 255
     colors[:, :3] = to_linear(colors[:, :3])

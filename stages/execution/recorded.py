@@ -17,10 +17,12 @@ from pathlib import Path
 import yaml
 
 from sofgan.errors import InputError
+from sofgan.files import sha256_file
 from stages import code_lists, paths
 from stages.params import params_file, value_at
 
 MOST_NAMED = 3  # changes, in a sentence
+SMALL = 1 << 16  # bytes of a file that is told by its content
 CODE = "code"  # the stage that lists code
 
 Seen = dict[tuple[str, str], object]  # values, or a file's size and time, by file and dotted name in it
@@ -36,6 +38,7 @@ def begin() -> None:
     global _began
     _began = None
     if stage := os.environ.get("DVC_STAGE"):
+        stage = stage.rpartition(":")[2]  # As seen from another folder it is ../dvc.yaml:NAME.
         _check_list(stage.partition("@")[0])
         _began = _look(stage)
 
@@ -49,7 +52,15 @@ def check() -> None:
     """
     if _began is None:
         return
-    now = _look(os.environ["DVC_STAGE"])
+    try:
+        now = _look(os.environ["DVC_STAGE"].rpartition(":")[2])
+    except (
+        yaml.YAMLError,
+        TypeError,
+    ) as error:  # A file that is just being saved has half of its text, or none.
+        raise InputError(
+            "params.yaml or dvc.yaml is no YAML now: mend it, then run `dvc repro` again"
+        ) from error
     changed = [key for key in {**_began, **now} if _began.get(key) != now.get(key)]
     if not changed:
         return
@@ -89,12 +100,11 @@ def _flat(name: str, value) -> Iterator[tuple[str, object]]:
         yield from _flat(f"{name}.{key}", inner)
 
 
-def _files(path: str) -> Iterator[tuple[str, tuple[int, int]]]:
-    """Size and time of change of a file, or of all in a folder but what Python keeps of its own."""
+def _files(path: str) -> Iterator[tuple[str, tuple[int, int | str]]]:
+    """States of a file, or of all in a folder but what Python keeps of its own."""
     folders = [path] if os.path.isdir(path) else []
     if not folders and os.path.exists(path):
-        found = os.stat(path)
-        yield path, (found.st_size, found.st_mtime_ns)
+        yield path, _state(path, os.stat(path))
     while folders:
         with os.scandir(folders.pop()) as entries:
             for entry in entries:
@@ -102,8 +112,13 @@ def _files(path: str) -> Iterator[tuple[str, tuple[int, int]]]:
                     folders += [entry.path] * (entry.name != "__pycache__")
                 else:
                     with suppress(FileNotFoundError):  # It went just now, which the next look tells, too.
-                        found = entry.stat()
-                        yield entry.path, (found.st_size, found.st_mtime_ns)
+                        yield entry.path, _state(entry.path, entry.stat())
+
+
+def _state(path: str, found: os.stat_result) -> tuple[int, int | str]:
+    """Size, and the digest of a small file: git writes these anew, as they were, when it stashes and takes back. Of a
+    large one its time of change."""
+    return found.st_size, sha256_file(Path(path)) if found.st_size < SMALL else found.st_mtime_ns
 
 
 def _check_list(name: str) -> None:
@@ -116,7 +131,7 @@ def _check_list(name: str) -> None:
     changed = [file for file, digest in listed["files"].items() if _digest(root / file) != digest]
     if name in code_lists.VALUES:
         values = code_lists.VALUES[name](yaml.safe_load(params_file().read_text()))
-        if json.loads(json.dumps(values)) != listed["params"]:
+        if json.loads(json.dumps(values)) != listed.get("params"):
             changed.append(params_file().name)
     if changed:
         raise InputError(

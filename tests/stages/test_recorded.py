@@ -135,7 +135,16 @@ def test_states_stay_where_a_result_is_not_recorded(tmp_path, monkeypatch):
     (tmp_path / "params.yaml").write_text("train: {steps: 3, other: 2}")
     with pytest.raises(InputError, match=r"^in.txt, new.txt changed while"):
         recorded.check()
+    monkeypatch.setenv("DVC_STAGE", "../dvc.yaml:train")  # dvc's name for it, called from another folder
     recorded.begin()
+    (tmp_path / "params.yaml").write_text("train: {steps: ")
+    with pytest.raises(InputError, match="no YAML now"):
+        recorded.check()
+    (tmp_path / "params.yaml").write_text("train: {steps: 5, other: 2}")
+    with pytest.raises(InputError, match=r"steps \(3, now 5\)"):
+        recorded.check()
+    (tmp_path / "params.yaml").write_text("train: {steps: 3, other: 2}")
+    (tmp_path / "in.txt").write_text("out")  # as git does that stashes and takes back
     sessions.forget("train")
     assert not state.exists()
 

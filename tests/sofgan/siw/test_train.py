@@ -21,7 +21,7 @@ from sofgan.siw.training_step import SiwTraining
 from tests.sofgan.siw.heads import write_heads
 
 # A small rate: where a gradient is none but for rounding, Adam's first step may go either way.
-COMPARED = {"consistency_rate": 0.005, "consistency_every": 2, "consistency_by": "spread"}
+COMPARED = {"consistency_rate": 0.005, "consistency_every": 2}
 
 
 def run(config, photos, maps, folder, name="siw.pt", stop_after=None, seed=0, heads=None):

@@ -102,6 +102,7 @@ class Glb:
         accessor = self.document["accessors"][self.primitive["attributes"][name]]
         view = self.document["bufferViews"][accessor["bufferView"]]
         assert name != "COLOR_0" or accessor["normalized"]
+        assert name != "COLOR_0" or accessor["componentType"] == 5121 or not {"min", "max"} & accessor.keys()
         width = int(accessor["type"].removeprefix("VEC"))
         assert view["byteOffset"] % 4 == 0 and len(self.bytes) >= view["byteOffset"] + view["byteLength"]
         kind = self.KINDS[accessor["componentType"]]
