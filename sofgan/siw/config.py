@@ -242,6 +242,11 @@ class TrainSiw:
         for name in self.map_proportions:
             if name not in MAP_SOURCES:
                 raise ValueError(f"map_proportions: '{name}' is none of {', '.join(MAP_SOURCES)}")
+        if self.compares_views and self.consistency_by == "spread" and self.inseparable < 4:
+            raise ValueError(
+                "consistency_by: spread compares heads, of which pairs of pictures that stay together have one: it "
+                "needs discriminator.minibatch_group and batch of 4 or more, and a residual or palette critic"
+            )
         if sum(self.photo_proportions.values()) > 1 + 1e-6:
             raise ValueError(f"photo_proportions add up to 1 at most, not {self.photo_proportions}")
         if sum(self.map_proportions.values()) <= 0:

@@ -384,3 +384,10 @@ def test_a_training_that_compares_views_ends_with_views_that_differ_less(begin):
             (part,) = training._parts(judged(100))
         found.append(training._learn_consistency(part, 100).scalars["view_difference"].item())
     assert found[1] < 0.4 * found[0], found
+
+
+def test_a_spread_of_one_head_is_refused(tiny_training):
+    compared = {"consistency_rate": 1.0, "consistency_every": 1}
+    tiny_training(**compared, batch=2)
+    with pytest.raises(ValueError, match="consistency_by: spread compares heads"):
+        tiny_training(**compared, consistency_by="spread", batch=2)
