@@ -25,7 +25,7 @@ MOST_NAMED = 3  # changes, in a sentence
 SMALL = 1 << 16  # bytes of a file that is told by its content
 CODE = "code"  # the stage that lists code
 
-Seen = dict[tuple[str, str], object]  # values, or a file's size and time, by file and dotted name in it
+Seen = dict[tuple[str, str], object]  # values, or a file's state, by file and dotted name in it
 _began: Seen | None = None  # by the stage of this process
 
 
@@ -54,10 +54,7 @@ def check() -> None:
         return
     try:
         now = _look(os.environ["DVC_STAGE"].rpartition(":")[2])
-    except (
-        yaml.YAMLError,
-        TypeError,
-    ) as error:  # A file that is just being saved has half of its text, or none.
+    except (yaml.YAMLError, TypeError) as error:  # A file that is being saved has half of its text, or none.
         raise InputError(
             "params.yaml or dvc.yaml is no YAML now: mend it, then run `dvc repro` again"
         ) from error
