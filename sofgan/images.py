@@ -21,6 +21,17 @@ def sheet(pictures: np.ndarray, columns: int) -> np.ndarray:
     return grid.swapaxes(1, 2).reshape(rows * height, columns * width, *channels)
 
 
+def to_linear(srgb: np.ndarray) -> np.ndarray:
+    """sRGB values 0..1 as linear light."""
+    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
+
+
+def to_srgb(linear: np.ndarray) -> np.ndarray:
+    """Linear light as sRGB values; clipped to 0..1."""
+    linear = np.clip(linear, 0, 1)
+    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
+
+
 def resize(images: "Tensor", size: int) -> "Tensor":
     """Antialiased bilinear resize of (B, 3, H, W) to size x size; the images themselves if they fit."""
     if images.shape[-2:] == (size, size):

@@ -29,11 +29,11 @@ def main() -> None:
         kept = kept_folder(paths.WORK / "parse_faces", "a parsing", made_by)
         threads = threads_each(mapper, how.workers)
         parse_store(photos, parser, paths.PARSED, params, Pieces(kept, mapper, run), threads)
-        forget("parse_faces")
         labels = PhotoStore(paths.PARSED)
         run.image("samples/parsed", picture_parsed(photos, labels, PICTURED))
         areas = {f"area_{name}": area for name, area in mean_class_areas(labels).items()}
         run.final({"photos": len(photos), **areas})
+        forget("parse_faces")
 
 
 if __name__ == "__main__":

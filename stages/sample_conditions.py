@@ -65,7 +65,6 @@ def main() -> None:
             shown = Conditions(folder).maps(TRAINING if counts[TRAINING] else EVALUATION)
             sheet = contact_sheet(shown, SHEET_MAPS, SHEET_COLUMNS)
             write_png(folder / "maps.png", sheet)
-        forget(STAGE)
         run.image("samples/maps", sheet)
         run.final(
             {
@@ -75,6 +74,7 @@ def main() -> None:
                 "camera_distance": framing.distance,
             }
         )
+        forget(STAGE)
 
 
 def photo_maps(params: SampleConditions) -> np.ndarray:

@@ -1626,12 +1626,12 @@ MUTATIONS = (
         "tests/sofgan/parsing/test_parser_losses.py tests/sofgan/parsing/test_train_parser.py",
         {
             "Dice without its factor": (
-                "(1 - 2 * overlap[present] / sizes[present])",
-                "(1 - overlap[present] / sizes[present])",
+                "present, 1 - 2 * overlap / sizes",
+                "present, 1 - overlap / sizes",
             ),
             "Dice over all classes": (
-                "present = counts > 0\n    return",
-                "present = counts >= 0\n    return",
+                "present = counts > 0\n    loss",
+                "present = counts >= 0\n    loss",
             ),
             "auxiliary heads without their weight": (
                 "loss + config.auxiliary_weight * F.cross_entropy",

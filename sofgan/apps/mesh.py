@@ -18,6 +18,7 @@ from sofgan.apps.baked import grid_log_odds
 from sofgan.cameras import Camera, project
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
+from sofgan.images import to_linear
 from sofgan.labels import CLOTH, HAIR, HAT, NECK, SKIN, colorize
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import cell_centres, in_chunks
@@ -75,8 +76,6 @@ class HeadMesh:
 
 def _linear_colors(buffers: dict, tree: dict) -> None:
     """Make the colors of a file's one mesh linear light, of 16 bits: 8 would leave few for the dark."""
-    from sofgan.avatars.shading import to_linear
-
     (mesh,) = tree["meshes"]
     accessor = list(tree["accessors"].values())[mesh["primitives"][0]["attributes"]["COLOR_0"]]
     accessor["componentType"] = UNSIGNED_SHORT

@@ -14,7 +14,7 @@ from sofgan.avatars.config import MakePortraits
 from sofgan.avatars.parts import Part
 from sofgan.cameras import Camera
 from sofgan.files import atomic_path
-from sofgan.images import sheet
+from sofgan.images import sheet, to_srgb
 from sofgan.parallel import Mapper, map_in_processes
 from sofgan.progress import SILENT, Progress
 from sofgan.rendering.process_renderer import process_renderer
@@ -241,8 +241,6 @@ def develop(linear: np.ndarray, coverage: np.ndarray, generator: np.random.Gener
     Returns:
         (H, W, 3) uint8 sRGB.
     """
-    from sofgan.avatars.shading import to_srgb
-
     brightness = (linear @ _LUMINANCE * coverage).sum() / max(coverage.sum(), 1)
     gain = (0.22 / max(brightness, 1e-3)) ** 0.45 * np.exp(generator.normal(0, 0.12))
     light = linear * np.clip(gain, 0.5, 2.5)

@@ -15,6 +15,7 @@ from sofgan import cameras, labels
 from sofgan.avatars.lighting import Lighting
 from sofgan.avatars.parts import Part
 from sofgan.cameras import Camera
+from sofgan.images import to_linear
 from sofgan.rendering.renderer import MeshRenderer, barycentric
 
 _SKIN = (labels.SKIN, labels.R_NOSE, labels.L_NOSE, labels.U_LIP, labels.L_LIP, labels.EAR, labels.NECK)
@@ -187,17 +188,6 @@ def _facing_out(part_of_vertex, visibility, cosines) -> np.ndarray:
     gain = (visibility * cosines).sum(1)
     per_part = np.bincount(part_of_vertex, gain)
     return np.where(per_part < 0, -1.0, 1.0)[part_of_vertex]
-
-
-def to_linear(srgb: np.ndarray) -> np.ndarray:
-    """sRGB values 0..1 as linear light."""
-    return np.where(srgb <= 0.04045, srgb / 12.92, ((srgb + 0.055) / 1.055) ** 2.4)
-
-
-def to_srgb(linear: np.ndarray) -> np.ndarray:
-    """Linear light as sRGB values; clipped to 0..1."""
-    linear = np.clip(linear, 0, 1)
-    return np.where(linear <= 0.0031308, linear * 12.92, 1.055 * linear ** (1 / 2.4) - 0.055)
 
 
 def shade(head: Head, visible: np.ndarray, camera: Camera, lighting: Lighting) -> np.ndarray:

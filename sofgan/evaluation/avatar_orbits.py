@@ -20,6 +20,7 @@ import torch
 from sofgan import cameras, labels
 from sofgan.cameras import Camera
 from sofgan.evaluation.view_consistency import Orbit, measure_orbit
+from sofgan.images import to_linear, to_srgb
 from sofgan.parallel import Mapper, map_in_processes
 from sofgan.rendering.process_renderer import process_renderer
 from sofgan.seeds import numpy_generator
@@ -102,8 +103,6 @@ def _head(name: str, generator: np.random.Generator):
 
 def class_colors(parts: Sequence) -> dict[int, np.ndarray]:
     """Mean colours (3,), linear, of the classes that occur on a person's parts."""
-    from sofgan.avatars.shading import to_linear
-
     sums: dict[int, np.ndarray] = {}
     for part in parts:
         albedo = to_linear(part.vertex_colors / 255.0)
@@ -184,7 +183,7 @@ def photograph(head, triangles: np.ndarray, views: Camera, generator: np.random.
         generator: draws the light.
     """
     from sofgan.avatars.lighting import draw_lighting
-    from sofgan.avatars.shading import shade, to_srgb
+    from sofgan.avatars.shading import shade
 
     lighting = draw_lighting(generator)
     shaded = np.stack([shade(head, seen, view, lighting) for seen, view in zip(triangles, views)])

@@ -278,7 +278,10 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     counts = truth.sum((0, 2, 3))
     sizes = probabilities.sum((0, 2, 3)) + counts
     present = counts > 0
-    return (1 - 2 * overlap[present] / sizes[present]).mean()
+    loss = torch.where(
+        present, 1 - 2 * overlap / sizes, 0.0
+    )  # Picked by `present`, a GPU would be waited for.
+    return loss.sum() / present.sum()
 
 
 def score_parser(

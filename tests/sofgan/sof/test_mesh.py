@@ -22,7 +22,7 @@ from sofgan.apps.volume_picture import (
     probabilities_at,
     volume_picture,
 )
-from sofgan.avatars import shading
+from sofgan.images import to_srgb
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import cell_centres
 from tests import scenes
@@ -72,7 +72,7 @@ def test_painted_colors_are_the_pictures_in_any_viewer_whatever_its_lights(spher
 
     found = painted.values("COLOR_0") / 65535
     assert found[0, :3].tolist() == pytest.approx([0, 0.215861, 1], abs=1e-5) and (found[:, 3] == 1).all()
-    assert (np.round(255 * shading.to_srgb(found[:, :3])) == colors).all()
+    assert (np.round(255 * to_srgb(found[:, :3])) == colors).all()
     assert painted.material["extensions"] == {"KHR_materials_unlit": {}}
     assert painted.document["extensionsUsed"] == ["KHR_materials_unlit"]
 
