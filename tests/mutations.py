@@ -1942,7 +1942,11 @@ MUTATIONS = (
     (
         "sofgan/apps/photo_head.py",
         "tests/sofgan/apps/test_photo.py",
-        {"explained classes are told": ("if iou < EXPLAINED", "if iou > EXPLAINED")},
+        {
+            "explained classes are told": ("if iou < EXPLAINED", "if iou > EXPLAINED"),
+            "poor fits are passed over": ('if report["map_miou"] < LIKE', "if False"),
+            "small classes are missed": ("if share > LARGE", "if share > 0"),
+        },
     ),
     (
         "sofgan/apps/looks.py",

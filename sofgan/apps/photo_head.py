@@ -22,6 +22,8 @@ from sofgan.progress import SILENT, Progress
 PHOTO = "photo"  # name of the photo's head and look
 TURNED = 45.0  # degrees of yaw that are remarked on
 SAME, EXPLAINED = 0.15, 0.5  # of [0, 1]: a pixel is explained below it; IoU: a class is above it
+LIKE = 0.6  # mean IoU of a fit that is taken for the person's head
+LARGE = 0.02  # share of a photo: a class that has more of it is missed
 QUICK_HEADS_KEPT, MAPS_KEPT = 2, 4
 
 
@@ -144,7 +146,7 @@ def fit_photo(engine: Engine, photo: AlignedPhoto, seed: int = 0, progress: Prog
             "look": round(time.perf_counter() - fitted_head, 1),
         }
     }
-    report["remarks"] += _turned(head)
+    report["remarks"] += _turned(head) + _unlike(report)
     return PhotoHead(own, photo, picture, report)
 
 
@@ -162,6 +164,20 @@ def _turned(head: FittedHead) -> list[str]:
                 f"seen {what}, at {angle:.0f} degrees: views go from {low:.0f} to {high:.0f}, so the viewer begins "
                 "beside the photo's own"
             )
+    return remarks
+
+
+def _unlike(report: dict) -> list[str]:
+    """Sentences on a head whose map is not the photo's."""
+    remarks = []
+    if report["map_miou"] < LIKE:
+        remarks.append(
+            f"the head's map is little like the photo's (mean IoU {report['map_miou']:.2f}): turned it may be somebody "
+            "else's"
+        )
+    missed = [name for name, share in report["not_explained"]["classes"].items() if share > LARGE]
+    if missed:
+        remarks.append(f"of the photo's {', '.join(missed)} less than half is met by the head")
     return remarks
 
 

@@ -140,10 +140,22 @@ def test_the_report_says_how_like_the_photo_it_is(few_steps, plain):
     assert report["region_color_distance"]["hair"] == pytest.approx(np.linalg.norm(off[0] - off[1]), abs=0.1)
     unexplained = {name for name, iou in report["map_iou"].items() if iou < 0.5}
     assert set(report["not_explained"]["classes"]) == unexplained
+    assert report["map_miou"] < 0.6 and any("little like the photo's" in one for one in report["remarks"])
     film = head.film(4, 30.0)
     assert film.shape == (4, 32, 32, 3) and (film[0] != film[1]).any() and (film[1] != film[3]).any()
     assert np.abs(film[0].astype(int) - head.picture).mean() < 2  # it begins with the photo's view
     assert head.sheet(30.0).shape == (64, 128, 3)
+
+
+def test_a_head_unlike_the_photo_is_remarked_on():
+    def remarks(miou: float, **missed: float) -> list[str]:
+        return photo_head._unlike({"map_miou": miou, "not_explained": {"classes": missed}})
+
+    assert remarks(0.6, earring=0.02) == []
+    (poor,) = remarks(0.594)
+    assert "mean IoU 0.59" in poor
+    (missed,) = remarks(0.8, hair=0.03, earring=0.01, hat=0.2)
+    assert missed == "of the photo's hair, hat less than half is met by the head"
 
 
 def test_views_that_are_cut_off_are_remarked_on():
