@@ -67,12 +67,6 @@ class Checkpoints:
         found = sorted(set(self.folder.glob(f"{self.prefix}-*")) - states)
         return {path.name.removeprefix(f"{self.prefix}-"): path for path in found}
 
-    def clear(self) -> None:
-        """Remove this training's states, once its result is on disk."""
-        for _, path in self._states(self.prefix):
-            path.unlink()
-        self._about(self.prefix).unlink(missing_ok=True)
-
     def _about(self, prefix: str) -> Path:
         """Path of the fingerprint of the states whose names begin so."""
         return self.folder / f"{prefix}.json"

@@ -2,15 +2,12 @@
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from sofgan.cameras import Camera
-from sofgan.files import write_npz
 from sofgan.sof.model import field_instance
 from sofgan.sof.occupancy import CLOSED, SKIP, Instance, Occupancy, cell_centres, find_occupancy, in_chunks
 from sofgan.sof.rays import as_tensors, camera_rays
@@ -116,22 +113,3 @@ def grid_log_odds(
 
 def _grown(chosen: Tensor) -> Tensor:
     return F.max_pool3d(chosen[None].float(), 3, stride=1, padding=1)[0] > 0
-
-
-def save_baked(path: str | Path, baked: BakedCode) -> None:
-    """Write a baked code as .npz of a few MB, in half precision."""
-    half = {"log_odds": baked.log_odds, "rows": baked.rows, "occupancy": baked.occupancy.cells}
-    arrays = {name: value.cpu().numpy().astype(np.float16) for name, value in half.items()}
-    write_npz(path, index=baked.index.cpu().numpy(), **arrays)
-
-
-def load_baked(path: str | Path, device: str | torch.device = "cpu") -> BakedCode:
-    """The baked code that `save_baked` wrote.
-
-    Raises:
-        FileNotFoundError: the file is not there.
-    """
-    with np.load(path) as arrays:
-        read = {name: torch.from_numpy(arrays[name]).to(device) for name in arrays}
-    occupancy = Occupancy(read["occupancy"].float())
-    return BakedCode(read["log_odds"].float(), read["index"], read["rows"].float(), occupancy)

@@ -117,7 +117,10 @@ def make(
         InputError: the files are larger than the limit.
     """
     sources = {FIELD: models / "sof_inverted.pt", PAINTER: models / "siw.pt"} if models else {}
-    sources |= {PARSER: parser} if parser else {}
+    if parser:
+        if not parser.with_suffix(".json").is_file():
+            raise MissingInput(f"no {parser.with_suffix('.json')}: the parser's figures are wanted beside it")
+        sources |= {PARSER: parser}
     with tempfile.TemporaryDirectory() as made:
         card = _make(folder, sources, Path(made), limit)
         folder.mkdir(parents=True, exist_ok=True)

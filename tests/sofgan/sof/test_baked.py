@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from sofgan import cameras, labels
-from sofgan.apps.baked import bake, load_baked, save_baked
+from sofgan.apps.baked import bake
 from sofgan.cameras import Camera
 from sofgan.scores.segmentation import ConfusionMatrix
 from sofgan.sof.config import FieldConfig, MarcherConfig, SofConfig
@@ -38,15 +38,12 @@ def test_baked_scores_are_the_fields_at_nodes(sphere_sof):
     assert torch.equal(baked.log_classes(points).argmax(-1), logs[:, 1:].argmax(-1))
 
 
-def test_a_baked_trained_field_agrees_with_direct_views_after_a_round_trip(trained, tmp_path):
+def test_a_baked_trained_field_agrees_with_direct_views(trained):
     confusion = ConfusionMatrix()
     for head in range(2):
         baked = bake(trained, trained.codes[head], 64)
         view = baked.render(seen_from(48))
         confusion.update(view.labels, trained.render(trained.codes[head], seen_from(48)).labels)
-        save_baked(tmp_path / "baked.npz", baked)
-        again = load_baked(tmp_path / "baked.npz").render(seen_from(48))
-        assert (again.labels != view.labels).float().mean() < 0.01
     assert confusion.accuracy() > 0.97
     assert confusion.miou() > 0.7
 

@@ -104,8 +104,10 @@ def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
     assert make.main(["--models", str(tmp_path), "--out", str(out)]) == 1 and not out.exists()
     assert "has no parser.pt" in capsys.readouterr().err
     save_parser(tmp_path / "parser.pt", load_starter_parser())
-    (tmp_path / "parser.json").write_text('{"held_out_miou": 0.7}')
     words = ["--models", str(tmp_path), "--parser", str(tmp_path / "parser.pt"), "--out", str(out)]
+    assert make.main(words) == 1
+    assert "parser.json: the parser's figures are wanted" in capsys.readouterr().err
+    (tmp_path / "parser.json").write_text('{"held_out_miou": 0.7}')
     assert make.main(words) == 0
     assert (out / "scans/avatars-000/avatars.json").read_text() == known.read_text()
     figures = read_json(out / CARD)["figures"]
