@@ -145,8 +145,8 @@ def fit_directions(
     Args:
         codes: (N, Z).
         attributes: of the N heads.
-        features: (N, F), what attributes are read from for the score, such as `space.shape_features`: codes hold
-            much that no view shows. None: the codes.
+        features: (N, F), such as `space.shape_features`: the score is of attributes as they are read from these,
+            since codes hold much that no view shows. None: it is of the codes.
         seed: of the heads' split into parts for the score.
 
     Raises:

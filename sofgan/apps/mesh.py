@@ -173,8 +173,8 @@ class TrainingViews:
         return known.reshape(cells, cells, cells)
 
     def _at(self, points: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Of each camera the depth of points and that of the surface there: 0 where it sees nothing, NaN where the
-        point is beyond its picture."""
+        """For each camera the depth of points, and that of the surface at their pixels: 0 where it sees nothing, NaN
+        where the point is beyond its picture."""
         for one, shown in zip(self.camera, self.depths):
             places, depth = project(points.astype(np.float64), one)
             column, row = np.floor(places * LOOK_SIZE).astype(int).T

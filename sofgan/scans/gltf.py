@@ -11,6 +11,7 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import Image
 
+from sofgan.images import to_srgb
 from sofgan.scans.gltf_buffers import Buffers, normalized
 from sofgan.scans.materials import Material
 from sofgan.scans.raw_parts import RawPart, ScanError, color_bytes, unique_names
@@ -46,6 +47,22 @@ def read_gltf(path: Path) -> list[RawPart]:
             "can't be parsed: its JSON lacks what other places of it refer to "
             f"({type(error).__name__}: {error}): it is damaged, export it again"
         ) from error
+
+
+def _vertex_colors(values: np.ndarray) -> np.ndarray:
+    """sRGB bytes of COLOR_0. Fractions are linear light, as glTF has it (3.7.2.1); bytes are taken for sRGB, which is
+    what programs for scans write."""
+    colors = color_bytes(values)
+    if values.dtype == np.uint8 or not values.size:
+        return colors
+    largest = 65535 if values.dtype == np.uint16 else 1
+    if (
+        largest == 1 and values.max() > 2 or largest > 1 and values.max() <= 255
+    ):  # whole numbers of a byte's range
+        return colors
+    light = np.nan_to_num(values[:, :3].astype(np.float64) / largest, nan=0.0, posinf=0.0, neginf=0.0)
+    colors[:, :3] = np.round(255 * to_srgb(light))
+    return colors
 
 
 def _read_document(path: Path) -> tuple[dict, bytes | None]:
@@ -198,7 +215,7 @@ class _Document:
             kind = self.document["accessors"][accessor]
             values = self.buffers.raw(accessor) if values is None else values
             if name == "COLOR_0":
-                attributes[name] = color_bytes(values)
+                attributes[name] = _vertex_colors(values)
             else:
                 attributes[name] = normalized(values) if kind.get("normalized") else values
         if faces is None:
@@ -284,9 +301,10 @@ class _Document:
             image, wanted = None, ""
         if factor is None:
             return Material(image, wanted=wanted)
-        rgba = np.asarray(factor, np.float64) * 255
-        opacity = float(rgba[3]) / 255 if len(rgba) > 3 else 1.0
-        return Material(image, tuple(int(value) for value in rgba[:3].round()), opacity, wanted)
+        rgba = np.asarray(factor, np.float64)
+        opacity = float(rgba[3]) if len(rgba) > 3 else 1.0
+        color = 255 * to_srgb(rgba[:3])
+        return Material(image, tuple(int(value) for value in color.round()), opacity, wanted)
 
     def _picture(self, texture: int) -> tuple[Image.Image | None, str]:
         """A texture's image, and what it is called for a report, should it not be readable."""

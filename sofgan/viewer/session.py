@@ -34,7 +34,7 @@ MOST_UNDONE = 20  # strokes and fits
 
 
 class Session:
-    """One visitor's. Calls return at once, but for `export`.
+    """One visitor's scene, photo and edits. Calls return at once, but for `export`.
 
     Args:
         engine: may serve several sessions: what it keeps depends on no visitor. Of a photo that a visitor gives, the

@@ -148,16 +148,30 @@ def test_quantized_numbers_are_fractions_of_their_largest(dtype, largest, tmp_pa
     primitive = writer.square()
     primitive["attributes"]["POSITION"] = writer.accessor(whole, normalized=True)
     primitive["attributes"]["TEXCOORD_0"] = writer.accessor(uv, normalized=True)
-    primitive["attributes"]["COLOR_0"] = (
-        writer.accessor(np.array([[largest, 0, largest // 2, largest]] * 4, dtype), normalized=True)
-        if dtype[0] == "u"
-        else writer.accessor(np.array([[255, 0, 127, 255]] * 4, "u1"), normalized=True)
-    )
     writer.document["extensionsRequired"] = ["KHR_mesh_quantization"]
     scan = _one(writer, primitive, scale=[2, 2, 2]).read(tmp_path)
     np.testing.assert_allclose(_corners(scan), POINTS[FACES], atol=2 / largest)
     np.testing.assert_allclose(scan.corner_uv[..., 1], 1 - UV[FACES][..., 1], atol=1 / largest)
-    np.testing.assert_allclose(scan.corner_colors.reshape(-1, 3), [[255, 0, 127]] * 6, atol=1)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "half", "shown"),
+    [
+        ("f4", 0.5, 188),  # of light, whose sRGB is 0.735
+        ("u2", 32768, 188),
+        ("u2", 128, 128),  # A file whose largest is 255 has bytes in wider numbers.
+        ("u1", 128, 128),
+        ("f4", 128, 128),
+    ],
+)
+def test_colors_at_vertices_are_light_as_fractions_and_srgb_as_bytes(dtype, half, shown, tmp_path):
+    writer = Writer()
+    primitive = writer.square()
+    whole = {0.5: 1, 32768: 65535}.get(half, 255)
+    colors = np.array([[whole, 0, half, whole]] * 4, dtype)
+    primitive["attributes"]["COLOR_0"] = writer.accessor(colors, normalized=dtype[0] == "u")
+    scan = _one(writer, primitive).read(tmp_path)
+    np.testing.assert_array_equal(scan.corner_colors.reshape(-1, 3), [[255, 0, shown]] * 6)
 
 
 def test_whole_numbers_that_are_no_fractions_stay(tmp_path):
