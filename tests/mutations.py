@@ -1630,8 +1630,8 @@ MUTATIONS = (
                 "present, 1 - overlap / sizes",
             ),
             "Dice over all classes": (
-                "present = counts > 0\n    loss",
-                "present = counts >= 0\n    loss",
+                "present = counts > 0\n    #",
+                "present = counts >= 0\n    #",
             ),
             "auxiliary heads without their weight": (
                 "loss + config.auxiliary_weight * F.cross_entropy",

@@ -278,9 +278,8 @@ def dice_loss(probabilities: Tensor, labels: Tensor) -> Tensor:
     counts = truth.sum((0, 2, 3))
     sizes = probabilities.sum((0, 2, 3)) + counts
     present = counts > 0
-    loss = torch.where(
-        present, 1 - 2 * overlap / sizes, 0.0
-    )  # Picked by `present`, a GPU would be waited for.
+    # Picked by `present`, a GPU would be waited for; and 0 by 0 of an absent class would be NaN on the way back.
+    loss = torch.where(present, 1 - 2 * overlap / sizes.clamp(min=1), 0.0)
     return loss.sum() / present.sum()
 
 

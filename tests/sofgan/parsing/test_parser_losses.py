@@ -70,6 +70,14 @@ def test_dice_is_twice_the_overlap_by_both_sizes_of_the_classes_that_are_there()
     torch.testing.assert_close(dice_loss(probabilities, labels), sum(expected) / 2)
 
 
+def test_dice_of_a_class_that_is_neither_there_nor_seen_has_no_part_in_gradients():
+    scores = torch.zeros((1, 3, 2, 2))
+    scores[:, 2] = -200  # its probabilities are 0 in float32
+    scores.requires_grad_()
+    dice_loss(scores.softmax(1), torch.tensor([[[0, 1], [1, 0]]])).backward()
+    assert scores.grad.isfinite().all() and scores.grad[:, :2].abs().min() > 0
+
+
 def test_class_weights_are_of_mean_1_over_pixels_and_larger_for_rare_classes():
     photos = Maps([[0, 0, 0, 1]], [[0, 0, 2, 2]])
     weights = class_weights(photos, 0.5)
