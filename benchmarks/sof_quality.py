@@ -11,6 +11,7 @@ written to .work/benchmarks/<name>.pt. Limits: the mean IoU of held-out views is
 
 import argparse
 import dataclasses
+import shutil
 import sys
 import time
 from collections.abc import Mapping
@@ -103,7 +104,7 @@ def main(arguments) -> list[bool]:
     fitted, fit_picture = score_codes(model, codes, new_heads)
     write_png(folder / f"{arguments.name}.png", picture)
     write_png(folder / f"{arguments.name}-new.png", fit_picture)
-    states.clear()
+    shutil.rmtree(states.folder)
 
     given = int((~new_heads.held_out).sum()) // len(new_heads.names)
     print(f"{arguments.heads} heads, {steps} steps in {seconds:.0f} s of this call, seed {seed}; ", end="")

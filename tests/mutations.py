@@ -1940,6 +1940,15 @@ MUTATIONS = (
         },
     ),
     (
+        "sofgan/scans/gltf_colors.py",
+        "tests/sofgan/scans/test_gltf_colors.py",
+        {
+            "dark 16 bits are taken for bytes": ("normalized or values.max() > 255", "values.max() > 255"),
+            "palettes are light": ("and not _of_palette(colors[:, :3])", ""),
+            "infinite numbers count": ("posinf=0.0", "posinf=9.0"),
+        },
+    ),
+    (
         "sofgan/apps/photo_head.py",
         "tests/sofgan/apps/test_photo.py",
         {

@@ -172,12 +172,11 @@ def _unlike(report: dict) -> list[str]:
     remarks = []
     if report["map_miou"] < LIKE:
         remarks.append(
-            f"the head's map is little like the photo's (mean IoU {report['map_miou']:.2f}): turned it may be somebody "
-            "else's"
+            f"the head's map is little like the photo's (mean IoU under {LIKE}): turned it may be somebody else's"
         )
     missed = [name for name, share in report["not_explained"]["classes"].items() if share > LARGE]
     if missed:
-        remarks.append(f"of the photo's {', '.join(missed)} less than half is met by the head")
+        remarks.append(f"not where the photo has them: {', '.join(missed)} (IoU under {EXPLAINED})")
     return remarks
 
 

@@ -11,10 +11,10 @@ from urllib.parse import unquote
 import numpy as np
 from PIL import Image
 
-from sofgan.images import to_srgb
-from sofgan.scans.gltf_buffers import Buffers, normalized
+from sofgan.scans.gltf_buffers import TYPES, Buffers, normalized
+from sofgan.scans.gltf_colors import factor_color, holds_light, vertex_colors
 from sofgan.scans.materials import Material
-from sofgan.scans.raw_parts import RawPart, ScanError, color_bytes, unique_names
+from sofgan.scans.raw_parts import RawPart, ScanError, unique_names
 
 _JSON, _BIN = 0x4E4F534A, 0x004E4942  # Kinds of chunks of a GLB.
 _POINTS, _TRIANGLES, _STRIP, _FAN = 0, 4, 5, 6
@@ -47,22 +47,6 @@ def read_gltf(path: Path) -> list[RawPart]:
             "can't be parsed: its JSON lacks what other places of it refer to "
             f"({type(error).__name__}: {error}): it is damaged, export it again"
         ) from error
-
-
-def _vertex_colors(values: np.ndarray) -> np.ndarray:
-    """sRGB bytes of COLOR_0. Fractions are linear light, as glTF has it (3.7.2.1); bytes are taken for sRGB, which is
-    what programs for scans write."""
-    colors = color_bytes(values)
-    if values.dtype == np.uint8 or not values.size:
-        return colors
-    largest = 65535 if values.dtype == np.uint16 else 1
-    if (
-        largest == 1 and values.max() > 2 or largest > 1 and values.max() <= 255
-    ):  # whole numbers of a byte's range
-        return colors
-    light = np.nan_to_num(values[:, :3].astype(np.float64) / largest, nan=0.0, posinf=0.0, neginf=0.0)
-    colors[:, :3] = np.round(255 * to_srgb(light))
-    return colors
 
 
 def _read_document(path: Path) -> tuple[dict, bytes | None]:
@@ -108,7 +92,7 @@ class _Document:
 
     def __init__(self, path: Path, document: dict, binary: bytes | None):
         self.document, self.buffers = document, Buffers(path, document, binary)
-        self.nodes = document.get("nodes", [])
+        self.nodes, self.light = document.get("nodes", []), holds_light(document)
         self._decoded: dict[int, tuple[dict[str, np.ndarray], np.ndarray]] = {}  # Draco, by buffer view.
         self._images: dict[int, Image.Image | None] = {}
         unknown = [name for name in document.get("extensionsRequired", []) if not _KNOWN.match(name)]
@@ -213,9 +197,12 @@ class _Document:
             accessor = primitive["attributes"][name]
             values = packed.get(name)
             kind = self.document["accessors"][accessor]
-            values = self.buffers.raw(accessor) if values is None else values
+            if values is None:
+                values = self.buffers.raw(accessor)
+            else:  # DracoPy widens numbers of 16 bits.
+                values = values.astype(TYPES[kind["componentType"]])
             if name == "COLOR_0":
-                attributes[name] = _vertex_colors(values)
+                attributes[name] = vertex_colors(values, self.light, kind.get("normalized", False))
             else:
                 attributes[name] = normalized(values) if kind.get("normalized") else values
         if faces is None:
@@ -303,8 +290,7 @@ class _Document:
             return Material(image, wanted=wanted)
         rgba = np.asarray(factor, np.float64)
         opacity = float(rgba[3]) if len(rgba) > 3 else 1.0
-        color = 255 * to_srgb(rgba[:3])
-        return Material(image, tuple(int(value) for value in color.round()), opacity, wanted)
+        return Material(image, factor_color(rgba, self.light), opacity, wanted)
 
     def _picture(self, texture: int) -> tuple[Image.Image | None, str]:
         """A texture's image, and what it is called for a report, should it not be readable."""

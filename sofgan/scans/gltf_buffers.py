@@ -10,7 +10,7 @@ from sofgan.scans import meshopt
 from sofgan.scans.materials import beside
 from sofgan.scans.raw_parts import ScanError
 
-_TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
+TYPES = {5120: "<i1", 5121: "<u1", 5122: "<i2", 5123: "<u2", 5125: "<u4", 5126: "<f4"}
 _COMPONENTS = {"SCALAR": 1, "VEC2": 2, "VEC3": 3, "VEC4": 4, "MAT2": 4, "MAT3": 9, "MAT4": 16}
 _MESHOPT = ("EXT_meshopt_compression", "KHR_meshopt_compression", "MESHOPT_compression")
 
@@ -35,7 +35,7 @@ class Buffers:
     def raw(self, index: int) -> np.ndarray:
         """The same as they are stored."""
         accessor = self.document["accessors"][index]
-        dtype, width = np.dtype(_TYPES[accessor["componentType"]]), _COMPONENTS[accessor["type"]]
+        dtype, width = np.dtype(TYPES[accessor["componentType"]]), _COMPONENTS[accessor["type"]]
         count = accessor["count"]
         if "bufferView" in accessor:
             values = self._elements(
@@ -50,7 +50,7 @@ class Buffers:
             places = self._elements(
                 where["bufferView"],
                 where.get("byteOffset", 0),
-                np.dtype(_TYPES[where["componentType"]]),
+                np.dtype(TYPES[where["componentType"]]),
                 1,
                 sparse["count"],
             )

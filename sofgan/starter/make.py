@@ -118,8 +118,7 @@ def make(
     """
     sources = {FIELD: models / "sof_inverted.pt", PAINTER: models / "siw.pt"} if models else {}
     if parser:
-        if not parser.with_suffix(".json").is_file():
-            raise MissingInput(f"no {parser.with_suffix('.json')}: the parser's figures are wanted beside it")
+        parser_figures(parser)
         sources |= {PARSER: parser}
     with tempfile.TemporaryDirectory() as made:
         card = _make(folder, sources, Path(made), limit)
@@ -129,6 +128,24 @@ def make(
         for path in Path(made).glob(f"{SCANS.name}/*/*"):
             write_bytes(folder / path.relative_to(made), path.read_bytes())
     return card
+
+
+def parser_figures(parser: Path) -> dict[str, float]:
+    """How good a parser is, which `sofgan.starter.train_parser` has written beside it.
+
+    Raises:
+        MissingInput: it is not there.
+        InputError: the file has something else.
+    """
+    path = parser.with_suffix(".json")
+    if not path.is_file():
+        raise MissingInput(f"no {path}: the parser's figures are wanted beside it")
+    found = read_json(path)
+    if not all(isinstance(value, (int, float)) for value in found.values()):
+        raise InputError(
+            f"{path} has no figures: a parser of `python -m sofgan.starter.train_parser` is wanted"
+        )
+    return found
 
 
 def _make(folder: Path, sources: dict[str, Path], made: Path, limit: int) -> dict:
@@ -167,7 +184,7 @@ def _make(folder: Path, sources: dict[str, Path], made: Path, limit: int) -> dic
     if PARSER in sources:
         before, maps = load_parser(sources[PARSER]), _maps(starter.sof, starter.siw)
         agreement = parser_agreement(starter.siw, before, load_starter_parser(folder=made), maps)
-        learned = read_json(sources[PARSER].with_suffix(".json"))
+        learned = parser_figures(sources[PARSER])
         card["figures"] |= {"parser_agreement": agreement}
         card["figures"] |= {f"parser_{name}": round(value, 4) for name, value in learned.items()}
     write_json(made / CARD, card)
@@ -178,7 +195,9 @@ def main(words: list[str] | None = None) -> int:
     """Write the starter, and show its card."""
     parser = argparse.ArgumentParser(prog="python -m sofgan.starter.make", description=__doc__)
     parser.add_argument("--models", type=Path, help="folder of field and painter (the starter's stay)")
-    parser.add_argument("--parser", type=Path, help="parser.pt of train_parser (the starter's stays)")
+    parser.add_argument(
+        "--parser", type=Path, help="parser.pt of sofgan.starter.train_parser (the starter's stays)"
+    )
     parser.add_argument("--out", type=Path, default=FOLDER, help="folder to write (the package's own)")
     arguments = parser.parse_args(words)
 

@@ -154,26 +154,6 @@ def test_quantized_numbers_are_fractions_of_their_largest(dtype, largest, tmp_pa
     np.testing.assert_allclose(scan.corner_uv[..., 1], 1 - UV[FACES][..., 1], atol=1 / largest)
 
 
-@pytest.mark.parametrize(
-    ("dtype", "half", "shown"),
-    [
-        ("f4", 0.5, 188),  # of light, whose sRGB is 0.735
-        ("u2", 32768, 188),
-        ("u2", 128, 128),  # A file whose largest is 255 has bytes in wider numbers.
-        ("u1", 128, 128),
-        ("f4", 128, 128),
-    ],
-)
-def test_colors_at_vertices_are_light_as_fractions_and_srgb_as_bytes(dtype, half, shown, tmp_path):
-    writer = Writer()
-    primitive = writer.square()
-    whole = {0.5: 1, 32768: 65535}.get(half, 255)
-    colors = np.array([[whole, 0, half, whole]] * 4, dtype)
-    primitive["attributes"]["COLOR_0"] = writer.accessor(colors, normalized=dtype[0] == "u")
-    scan = _one(writer, primitive).read(tmp_path)
-    np.testing.assert_array_equal(scan.corner_colors.reshape(-1, 3), [[255, 0, shown]] * 6)
-
-
 def test_whole_numbers_that_are_no_fractions_stay(tmp_path):
     writer = Writer()
     scan = _one(writer, writer.square((POINTS * 100).astype("u2")), scale=[0.01] * 3).read(tmp_path)
@@ -323,6 +303,39 @@ def test_draco(tmp_path):
     flat = scan.corner_uv.reshape(-1, 2)
     np.testing.assert_allclose(flat[:, 0], _corners(scan).reshape(-1, 3)[:, 0], atol=1e-3)
     np.testing.assert_allclose(1 - flat[:, 1], _corners(scan).reshape(-1, 3)[:, 1] / 8, atol=1e-3)
+
+
+def test_draco_keeps_numbers_of_16_bits(tmp_path):
+    """DracoPy gives them as 32."""
+    writer = Writer()
+    colors = np.array([[32768, 0, 65535]] * 4, "u2")
+    data = DracoPy.encode(
+        POINTS,
+        FACES.astype(np.uint32),
+        quantization_bits=16,
+        generic_attributes={7: colors},
+        preserve_order=True,
+    )
+    (place,) = (each["unique_id"] for each in DracoPy.decode(data).attributes if each["unique_id"] != 7)
+    primitive = writer.square()
+    primitive["attributes"]["COLOR_0"] = writer.accessor(colors, normalized=True)
+    packed = {"bufferView": writer.view(data), "attributes": {"POSITION": place, "COLOR_0": 7}}
+    primitive["extensions"] = {"KHR_draco_mesh_compression": packed}
+    scan = _one(writer, primitive).read(tmp_path)
+    np.testing.assert_array_equal(scan.corner_colors.reshape(-1, 3), [[188, 0, 255]] * 6)
+
+
+@pytest.mark.parametrize(("generator", "half"), [("Khronos glTF Blender I/O", 188), ("Open3D", 128)])
+def test_colors_are_light_but_of_programs_that_write_srgb(generator, half, tmp_path):
+    writer = Writer()
+    writer.document["asset"]["generator"] = generator
+    dark = np.array([[0.5, 0, 1], [0.5, 0, 1], [0.5, 0, 1], [0.5, 0, 1]], "f4")
+    primitive = writer.square(COLOR_0=dark)
+    writer.document["materials"] = [{"pbrMetallicRoughness": {"baseColorFactor": [0, 0.5, 0, 1]}}]
+    primitive["material"] = 0
+    scan = _one(writer, primitive).read(tmp_path)
+    np.testing.assert_array_equal(scan.corner_colors.reshape(-1, 3), [[half, 0, 255]] * 6)
+    assert scan.materials[0].color == (0, half, 0)
 
 
 def test_draco_without_its_decoder_or_broken_is_told(tmp_path, monkeypatch):

@@ -183,11 +183,10 @@ def test_glb_with_a_texture(tmp_path):
 
 @pytest.mark.parametrize(("alpha", "clear"), [(255, False), (60, True)])
 def test_glb_with_a_plain_colour(alpha, clear, tmp_path):
-    # trimesh writes 0.2 of light; a factor is linear.
-    mesh = _textured_square(name="lens", baseColorFactor=[0, 255, 51, alpha], alphaMode="BLEND")
+    mesh = _textured_square(name="lens", baseColorFactor=[10, 200, 30, alpha], alphaMode="BLEND")
     (tmp_path / "a.glb").write_bytes(mesh.export(file_type="glb"))
     scan = read_scan(tmp_path / "a.glb")
-    assert scan.materials[0].color == (0, 255, 124)
+    assert scan.materials[0].color == (10, 200, 30)
     assert scan.materials[0].opacity == pytest.approx(alpha / 255, abs=0.01)
     assert scan.clear.tolist() == [clear, clear]
     assert not has_colors(scan)  # One colour all over shows no face.

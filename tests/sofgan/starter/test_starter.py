@@ -107,6 +107,8 @@ def test_it_is_made_of_models(tmp_path, engine, monkeypatch, capsys):
     words = ["--models", str(tmp_path), "--parser", str(tmp_path / "parser.pt"), "--out", str(out)]
     assert make.main(words) == 1
     assert "parser.json: the parser's figures are wanted" in capsys.readouterr().err
+    (tmp_path / "parser.json").write_text('{"sha256": "0f"}')
+    assert make.main(words) == 1 and "parser.json has no figures" in capsys.readouterr().err
     (tmp_path / "parser.json").write_text('{"held_out_miou": 0.7}')
     assert make.main(words) == 0
     assert (out / "scans/avatars-000/avatars.json").read_text() == known.read_text()
