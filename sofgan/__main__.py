@@ -9,7 +9,19 @@ import sys
 from sofgan.commands import VERBS
 from sofgan.errors import InputError, in_a_sentence
 
-STOPPED, CUT = 130, 141  # exit statuses, as shells have them for SIGINT and SIGPIPE
+STOPPED = 130  # exit status, as shells have it for SIGINT
+
+
+class WithDefaults(argparse.HelpFormatter):
+    """Help that ends in the default, in parentheses, where there is one and the text does not say it."""
+
+    def _get_help_string(self, action: argparse.Action) -> str:
+        text, default = action.help or "", action.default
+        none = default is None or default is False or default in ("", [], argparse.SUPPRESS)
+        if none or not action.option_strings:
+            return text
+        shown = " ".join(map(str, default)) if isinstance(default, (list, tuple)) else str(default)
+        return text if f"({shown}" in text else f"{text} ({shown})".replace("%", "%%")
 
 
 def main(words: list[str] | None = None) -> int:
@@ -23,16 +35,15 @@ def main(words: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return STOPPED
-    except BrokenPipeError:  # Of `| head`: what is still to be flushed goes nowhere.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return CUT
 
 
 def _run(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="sofgan", description="Use trained models.")
+    parser = argparse.ArgumentParser(prog="sofgan", description="Use trained models.", allow_abbrev=False)
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, text) in VERBS.items():
-        added = verbs.add_parser(name, help=text, description=text)
+        added = verbs.add_parser(
+            name, help=text, description=text, formatter_class=WithDefaults, allow_abbrev=False
+        )
         if words and words[0] == name:  # Other verbs' modules take seconds to import.
             verb = importlib.import_module(module)
             verb.add_arguments(added)

@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable
 
 DEBUG = "SOFGAN_DEBUG"  # set to anything: tracebacks of such errors too
+CUT = 141  # exit status, as shells have it for SIGPIPE
 
 
 class UserError(Exception):
@@ -35,9 +36,17 @@ def sentence(error: BaseException) -> str:
 
 
 def in_a_sentence(main: Callable[[], int | None]) -> int:
-    """The exit status of a script's `main`: a user's error is told on stderr, without a traceback."""
+    """The exit status of a script's `main`: a user's error is told on stderr, without a traceback; nothing is where who
+    reads the output has gone, as `head` has."""
     try:
-        return main() or 0
+        status = main() or 0
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:
+        os.dup2(
+            os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno()
+        )  # where what is still kept is flushed to
+        return CUT
     except UserError as error:
         if debugging():
             raise

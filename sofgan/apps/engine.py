@@ -53,6 +53,7 @@ SCANS = "data/raw/scans"  # beside the folder of models: what is known of avatar
 LEAST_RELIABILITY = 0.3  # of a direction, from 0, chance, to 1
 HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
 Model = TypeVar("Model")
+PSI = 0.7  # truncation of styles
 MOST_DIGITS = 15  # of a seed
 HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
 
@@ -266,6 +267,12 @@ class Engine:
     def is_starter(self) -> bool:
         """Whether these are the models of the package."""
         return self.folder is None and bool(self.digests)
+
+    @property
+    def psi(self) -> float:
+        """Truncation of styles by which looks are shown where nothing else is asked for: of the starter, which learned
+        few, none."""
+        return 1.0 if self.is_starter else PSI
 
     def is_baked(self, code: Tensor) -> bool:
         """Whether a code's quick views need no more baking."""

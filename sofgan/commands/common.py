@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from sofgan import runtime
-from sofgan.apps.engine import MODELS, Engine
+from sofgan.apps.engine import MODELS, PSI, Engine
 from sofgan.apps.photo import AlignedPhoto, model_digests
 from sofgan.apps.results import Result, check_ending, encode, record_of
 from sofgan.commands import kinds
@@ -69,7 +69,9 @@ def add_models(parser: argparse.ArgumentParser, out: str = "", what: str = "file
 def add_psi(parser: argparse.ArgumentParser) -> None:
     """Add arguments of truncation."""
     parser.add_argument(
-        "--psi", type=kinds.psi, default=0.7, help="styles towards the average one: 1 not at all, 0 fully"
+        "--psi",
+        type=kinds.psi,
+        help=f"styles towards the average one: 1 not at all, 0 fully ({PSI}, the starter's 1)",
     )
     parser.add_argument(
         "--head-psi", type=kinds.psi, default=1.0, help="heads towards the mean one, likewise"
@@ -108,6 +110,12 @@ def engine_of(arguments: argparse.Namespace) -> Engine:
     return engine
 
 
+def settle_psi(engine: Engine, arguments: argparse.Namespace) -> None:
+    """Have arguments of a verb with truncation hold the engine's, where none was named."""
+    if "psi" in arguments and arguments.psi is None:
+        arguments.psi = engine.psi
+
+
 def know_photos(arguments: argparse.Namespace, photos: Sequence[AlignedPhoto], names: Sequence[str]) -> None:
     """Have the record hold the digests of the photos that something is made of; a replay's must be the same ones.
 
@@ -136,6 +144,7 @@ def finish(make: Make, endings: Sequence[str], arguments: argparse.Namespace) ->
     check_out(arguments.out)
     check_ending(suffix_of(arguments.out), endings)  # now, not after minutes
     engine = engine_of(arguments)
+    settle_psi(engine, arguments)
     content = encode(make(engine, arguments, Line()), suffix_of(arguments.out), asked_of(engine, arguments))
     write(arguments.out, content)
 

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--heads",
         nargs="+",
         type=kinds.head,
-        default=["0", "1", "2"],
+        default=["0", "1", "3"],
         help="seeds, names of the field's heads, or files of `sofgan edit`",
     )
     parser.add_argument(

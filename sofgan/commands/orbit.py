@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--looks", type=kinds.whole, nargs="+", default=[0], help="seeds of looks, side by side"
     )
-    parser.add_argument("--path", choices=("orbit", "spiral"), default="orbit")
+    parser.add_argument("--path", choices=("orbit", "spiral"), default="orbit", help="of the camera")
     parser.add_argument(
         "--keyframes", default="", help="YAML list of {yaw, pitch, zoom} to go through, in its place"
     )
@@ -29,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--pitch", type=kinds.pitch, default=8.0, help="degrees: height of an orbit, half of a spiral's"
     )
-    parser.add_argument("--frames", type=kinds.frames, default=48)
+    parser.add_argument("--frames", type=kinds.frames, default=48, help="of the film")
     parser.add_argument("--fps", type=kinds.fps, default=24, help="frames a second")
     parser.add_argument("--map", action="store_true", help="the label map at the left")
     common.add_size(parser)

@@ -21,7 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--yaw", type=kinds.degrees, default=35.0, help="degrees that the film turns to either side"
     )
-    parser.add_argument("--frames", type=kinds.frames, default=36)
+    parser.add_argument("--frames", type=kinds.frames, default=36, help="of the film")
     parser.add_argument("--fps", type=kinds.fps, default=18, help="frames a second")
     parser.add_argument("--seed", type=kinds.whole, default=0, help="of what the fit draws")
     common.add_models(parser, "photo", f"folder to write {FILM}, {SHEET} and {REPORT} into")

@@ -2,14 +2,18 @@
 
 import argparse
 import importlib
+import io
 from pathlib import Path
 from reprlib import repr as short_repr
+
+import numpy as np
+from PIL import Image, ImageSequence
 
 from sofgan.apps.photo import model_digests
 from sofgan.apps.results import encode, read_record, version
 from sofgan.commands import VERBS, common
 from sofgan.commands.records import arguments_of
-from sofgan.errors import InputError
+from sofgan.errors import InputError, MissingInput
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -43,13 +47,37 @@ def run(arguments: argparse.Namespace) -> None:
     if others:
         names = " and another ".join(map(short_repr, others[:3]))
         raise InputError(f"{file} was made with another {names} than that of {engine.source}")
-    content = encode(verb.make(engine, asked, common.Line()), suffix, record)
-    if content != file.read_bytes():
+    common.settle_psi(engine, asked)
+    try:
+        content = encode(verb.make(engine, asked, common.Line()), suffix, record)
+    except MissingInput as error:
+        if common.PHOTOS not in record["arguments"]:
+            raise
+        raise MissingInput(f"{error}: it is made of a photo, so run this in that one's folder") from error
+    if content != (before := file.read_bytes()):
         now = version()
         then = f"{short_repr(record['version'])}, commit {short_repr(record['commit'])}"
         raise InputError(
-            f"{file} comes out otherwise: it was made by version {then}, this is {now['version']}, commit "
-            f"{now['commit']}, or the file was changed"
+            f"{file} comes out otherwise{_difference(before, content)}: it was made by version {then}, this is "
+            f"{now['version']}, commit {now['commit']}; or by another kind of CPU, which rounds otherwise; or the file "
+            "was changed"
         )
     common.write(out, content)
     print("the same bytes")
+
+
+def _difference(before: bytes, now: bytes) -> str:
+    """How far two pictures or films are apart, in words; "" for files of other kinds or sizes."""
+    try:
+        frames = [
+            [
+                np.asarray(frame.convert("RGB")).astype(int)
+                for frame in ImageSequence.Iterator(Image.open(io.BytesIO(one)))
+            ]
+            for one in (before, now)
+        ]
+        apart = [np.abs(one - other).max(-1) for one, other in zip(*frames, strict=True)]
+    except (OSError, ValueError):
+        return ""
+    most, others = max(each.max() for each in apart), sum((each > 0).sum() for each in apart)
+    return f" (by {most} of 255 at most, in {others:,} of {sum(each.size for each in apart):,} pixels)"

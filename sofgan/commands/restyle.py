@@ -1,7 +1,6 @@
 """`sofgan restyle`: a grid of one head, whose regions take the styles of other looks."""
 
 import argparse
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -36,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--regions", nargs="+", default=["skin", "lips", "hair", "cloth", "background"],
-        help="a column each, after the look itself; joined with +: several at once (hair+brow)",
+        help=f"a column each, after the look itself, with all regions in the last one; joined with +: several at once, "
+        f"as in hair+brow; of {', '.join(REGION_NAMES)}",
     )  # fmt: skip
     parser.add_argument("--yaw", type=kinds.degrees, default=0.0, help="degrees")
     parser.add_argument("--pitch", type=kinds.pitch, default=0.0, help="degrees")
@@ -97,4 +97,8 @@ def regions_of(labels: np.ndarray) -> set[str]:
     return {REGION_NAMES[group] for group in class_to_group("cpu")[np.unique(labels).astype(int)].tolist()}
 
 
-run = partial(common.finish, make, PICTURES)
+def run(arguments: argparse.Namespace) -> None:
+    """Make the grid and write it."""
+    common.finish(make, PICTURES, arguments)
+    photo = ["the photo"] if arguments.photos else []
+    print(f"columns: {', '.join([*photo, 'the look itself', *arguments.regions, 'all regions'])}")

@@ -98,3 +98,11 @@ def test_a_device_that_is_none_or_not_here(monkeypatch):
     assert resolve_device("auto") == "cpu"
     with pytest.raises(errors.InputError, match="sees no GPU here: set runtime.device"):
         resolve_device("cuda")
+
+
+@pytest.mark.parametrize("lines", [1, 100_000])  # kept until the end, or written meanwhile
+def test_a_reader_that_has_gone_ends_a_script_without_a_traceback(lines):
+    script = f"import sys; from sofgan.errors import in_a_sentence as it; sys.exit(it(lambda: print('x\\n' * {lines})))"
+    process = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    assert process.wait(60) == 141 and process.stderr.read() == b""
