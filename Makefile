@@ -41,8 +41,8 @@ $(READY):
 demo: setup ## The whole pipeline on the embedded avatars: from scans to portraits, no data or GPU needed.
 	@python -m pipelines demo
 
-view: setup ## A page on this machine (127.0.0.1) in which heads are turned and restyled; needs no training.
-	@python -m pipelines view
+view: setup ## A page on this machine (127.0.0.1) in which heads are turned and restyled; needs no training. PORT=8081: there.
+	@python -m pipelines view $(if $(PORT),--port $(PORT))
 
 starter: setup ## The package's starter model made anew: the demo's models, written small to sofgan/starter.
 	@{ ! grep -q '^profile:' params.yaml && git diff --quiet HEAD -- params.yaml; } || \

@@ -55,7 +55,9 @@ HEADS_KEPT, QUICK_HEADS_KEPT, MAPS_KEPT = 16, 8, 16
 Model = TypeVar("Model")
 PSI = 0.7  # truncation of styles
 MOST_DIGITS = 15  # of a seed
-HOW_TO_MAKE = "`make demo` or `dvc repro` makes it; --models names another folder"
+HOW_TO_MAKE = (
+    "`make demo` or `dvc repro` makes it; --models names another folder, or `starter` (`Engine.starter()`)"
+)
 
 
 @dataclass(frozen=True)
