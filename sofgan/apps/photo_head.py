@@ -24,6 +24,7 @@ TURNED = 45.0  # degrees of yaw that are remarked on
 SAME, EXPLAINED = 0.15, 0.5  # of [0, 1]: a pixel is explained below it; IoU: a class is above it
 LIKE = 0.6  # mean IoU of a fit that is taken for the person's head
 LARGE = 0.02  # share of a photo: a class that has more of it is missed
+FEATURES, LOST = ("eye", "brow", "r_nose", "l_nose", "mouth", "u_lip", "l_lip"), 0.2  # of a face, and IoU
 QUICK_HEADS_KEPT, MAPS_KEPT = 2, 4
 
 
@@ -174,7 +175,11 @@ def _unlike(report: dict) -> list[str]:
         remarks.append(
             f"the head's map is little like the photo's (mean IoU under {LIKE}): turned it may be somebody else's"
         )
-    missed = [name for name, share in report["not_explained"]["classes"].items() if share > LARGE]
+    missed = [
+        name
+        for name, share in report["not_explained"]["classes"].items()
+        if share > LARGE or (name in FEATURES and report["map_iou"][name] < LOST)
+    ]
     if missed:
         remarks.append(f"not where the photo has them: {', '.join(missed)} (IoU under {EXPLAINED})")
     return remarks

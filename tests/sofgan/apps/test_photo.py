@@ -148,14 +148,16 @@ def test_the_report_says_how_like_the_photo_it_is(few_steps, plain):
 
 
 def test_a_head_unlike_the_photo_is_remarked_on():
-    def remarks(miou: float, **missed: float) -> list[str]:
-        return photo_head._unlike({"map_miou": miou, "not_explained": {"classes": missed}})
+    def remarks(miou: float, iou: float = 0.3, **missed: float) -> list[str]:
+        ious = dict.fromkeys(missed, iou)
+        return photo_head._unlike({"map_miou": miou, "map_iou": ious, "not_explained": {"classes": missed}})
 
     assert remarks(0.6, earring=0.02) == []
     (poor,) = remarks(0.594)
     assert "mean IoU under 0.6" in poor
     (missed,) = remarks(0.8, hair=0.03, earring=0.01, hat=0.2)
     assert missed == "not where the photo has them: hair, hat (IoU under 0.5)"
+    assert remarks(0.8, eye=0.004) == [] and "eye (IoU" in remarks(0.8, 0.1, eye=0.004, earring=0.001)[0]
 
 
 def test_views_that_are_cut_off_are_remarked_on():
