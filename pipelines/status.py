@@ -1,20 +1,25 @@
 """`python -m pipelines status`: which stages `dvc repro` would run, and what made each stale."""
 
+import hashlib
 import json
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import yaml
+
 from pipelines import demo
 from pipelines.dvc_at_work import refuse_while_at_work
 from pipelines.dvc_stages import Planned, StageFailed, planned
 from stages import paths
 from stages.code_lists import EARLIER
+from stages.params import flat, value_at
 from stages.tracking.lineage import read_lock
 
 ABSENT = "is not here"
-CODE_STAGE = "code"
+CODE_STAGE, PARAMETERS = "code", "params.yaml"
+MOST_COMMITS = 200  # that changed a list of code, of which an earlier one is looked for
 
 
 def run() -> int:
@@ -99,7 +104,13 @@ def _reasons(stage: str, entry: dict | str, locked: dict, root: Path, anew: list
         if path == f"{paths.CODE.as_posix()}/{stage.split('@')[0]}.json":
             yield from _code_reasons(root / path, locked, path, root)
         elif isinstance(how, dict):
-            yield from (f"{key}: {change}" for key, change in how.items())
+            last = locked.get("params", {}).get(path, {})
+            for key, change in how.items():
+                if path == PARAMETERS and key in last:
+                    now = value_at(yaml.safe_load((root / path).read_text()), key)
+                    yield from _parameter_reasons(key, last[key], now)
+                else:
+                    yield f"{key}: {change}"
         elif not any(_touch(path, made) for made in anew):
             yield f"{path} is gone" if how == "deleted" else f"{path}: {how}"
     for path, how in entry.get("changed outs", {}).items():
@@ -111,6 +122,18 @@ def _reasons(stage: str, entry: dict | str, locked: dict, root: Path, anew: list
             yield f"{path} {ABSENT}"
 
 
+def _parameter_reasons(key: str, before, now) -> Iterator[str]:
+    """How a parameter, or a block of them, differs from that of the stage's last run."""
+    old, new = dict(flat(key, before)), dict(flat(key, now))
+    for name in sorted({*old, *new}):
+        if name not in new:
+            yield f"{name} is not used any more"
+        elif name not in old:
+            yield f"{name} is new: {new[name]}"
+        elif old[name] != new[name]:
+            yield f"{name} is {new[name]}, was {old[name]}"
+
+
 def _code_reasons(path: Path, locked: dict, name: str, root: Path) -> Iterator[str]:
     """Names of the files and parameters by which a list of code differs from that of the stage's last run."""
     if not locked:
@@ -118,7 +141,7 @@ def _code_reasons(path: Path, locked: dict, name: str, root: Path) -> Iterator[s
         return
     before, now = _version(locked, name, root), json.loads(path.read_text())
     if before is None:
-        yield "its code changed (this machine has no list of what it was)"
+        yield "its code changed (neither this machine nor git has the list of what it was)"
         return
     for kind, mark in (("files", ""), ("params", "params.yaml: ")):
         old, new = before.get(kind, {}), now.get(kind, {})
@@ -143,4 +166,25 @@ def _version(locked: dict, name: str, root: Path) -> dict | None:
             content = json.loads(path.read_text())
             if content["digest"] == digest:
                 return content
-    return None
+    return next((json.loads(text) for text in _committed(name, root) if _is_locked(text, locked, name)), None)
+
+
+def _is_locked(text: bytes, locked: dict, name: str) -> bool:
+    """Whether dvc.lock names this list of code."""
+    digest = hashlib.md5(text, usedforsecurity=False).hexdigest()
+    if any(dep["path"] == name and dep.get("md5") == digest for dep in locked.get("deps", [])):
+        return True
+    wanted = locked.get("params", {}).get(name, {}).get("digest")
+    return wanted is not None and json.loads(text)["digest"] == wanted
+
+
+def _committed(name: str, root: Path) -> Iterator[bytes]:
+    """Versions of a file that git has, the newest first; none outside of a repository."""
+    git = ["git", "-C", str(root)]
+    log = subprocess.run(
+        [*git, "log", f"-{MOST_COMMITS}", "--format=%H", "--", name], capture_output=True, text=True
+    )
+    for commit in log.stdout.split():
+        found = subprocess.run([*git, "show", f"{commit}:./{name}"], capture_output=True)
+        if not found.returncode:  # else that commit removed it
+            yield found.stdout

@@ -4,6 +4,7 @@ import dataclasses
 import importlib
 import os
 import re
+from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
@@ -133,6 +134,15 @@ def value_at(document: dict, key: str):
     for name in key.split("."):
         document = document.get(name) if isinstance(document, dict) else None
     return document
+
+
+def flat(name: str, value) -> Iterator[tuple[str, object]]:
+    """Values of a block of that dotted name by their own ones; of an empty block, or a value, itself."""
+    if not isinstance(value, dict) or not value:
+        yield name, value
+        return
+    for key, inner in value.items():
+        yield from flat(f"{name}.{key}", inner)
 
 
 def block_of(mapping, block: str, path: Path):

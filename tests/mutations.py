@@ -21,7 +21,7 @@ MUTATIONS = (
         "stages/execution/recorded.py",
         "tests/stages/test_recorded.py",
         {
-            "changed parameters are recorded": ("_flat(entry, value_at(parameters, entry))", "()"),
+            "changed parameters are recorded": ("flat(entry, value_at(parameters, entry))", "()"),
             "scans that come while a stage runs are lost": (
                 'seen |= {(file, ""): state',
                 'seen |= {(path, ""): 0',

@@ -19,7 +19,7 @@ import yaml
 from sofgan.errors import InputError
 from sofgan.files import sha256_file
 from stages import code_lists, paths
-from stages.params import params_file, value_at
+from stages.params import flat, params_file, value_at
 
 MOST_NAMED = 3  # changes, in a sentence
 SMALL = 1 << 16  # bytes of a file that is told by its content
@@ -76,7 +76,7 @@ def _look(stage: str) -> Seen:
     declared, seen = graph.get(name, {}), {}
     for entry in declared.get("params", []):
         if isinstance(entry, str):
-            seen |= {("params.yaml", key): value for key, value in _flat(entry, value_at(parameters, entry))}
+            seen |= {("params.yaml", key): value for key, value in flat(entry, value_at(parameters, entry))}
             continue
         for file, keys in entry.items():
             values = json.loads(Path(file).read_text())
@@ -86,15 +86,6 @@ def _look(stage: str) -> Seen:
         filled = re.sub(r"\$\{([\w.]+)\}", lambda match: str(value_at(known, match[1])), path)
         seen |= {(file, ""): state for file, state in _files(filled)}
     return seen
-
-
-def _flat(name: str, value) -> Iterator[tuple[str, object]]:
-    """Values of a block by their dotted names."""
-    if not isinstance(value, dict) or not value:
-        yield name, value
-        return
-    for key, inner in value.items():
-        yield from _flat(f"{name}.{key}", inner)
 
 
 def _files(path: str) -> Iterator[tuple[str, tuple[int, int | str]]]:

@@ -1,6 +1,9 @@
 """`python -m pipelines status` names the stages that would run, and the file or parameter that made each stale."""
 
+import hashlib
+import json
 import shutil
+import subprocess
 from pathlib import Path
 
 from pipelines import status
@@ -31,7 +34,7 @@ def test_stale_stages_are_named_with_what_made_them_so(up_to_date, monkeypatch, 
     capfd.readouterr()
     found = status.stale(up_to_date)
     assert list(found)[:1] == [f"make_avatars@{BATCH}"] and "code" not in found
-    assert found["train_siw"] == ["stages/stand_in.py changed", "train_siw: modified"]
+    assert found["train_siw"] == ["stages/stand_in.py changed", "train_siw.kimg is 21, was 20"]
     assert found[f"render_views@{BATCH}"] == [
         "stages/stand_in.py changed",
         "params.yaml: render_views changed",
@@ -40,9 +43,42 @@ def test_stale_stages_are_named_with_what_made_them_so(up_to_date, monkeypatch, 
     change(up_to_date / "params.yaml", "held_out_views: 3", "held_out_views: 4")
     assert status.run() == 0
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0].split(maxsplit=1) == ["train_siw", "train_siw: modified"]
+    assert lines[0].split(maxsplit=1) == ["train_siw", "train_siw.kimg is 21, was 20"]
     assert ["evaluate", "after train_siw"] in [line.split(maxsplit=1) for line in lines]
     assert not any("train_sof" in line for line in lines)
+
+
+def test_parameters_that_came_or_went_are_named():
+    before, now = (
+        {"kimg": 20, "growth": [[32, 0.1]], "old": {"a": 1}},
+        {"kimg": 20, "growth": [], "by": "spread"},
+    )
+    assert list(status._parameter_reasons("train_siw", before, now)) == [
+        "train_siw.by is new: spread",
+        "train_siw.growth is [], was [[32, 0.1]]",
+        "train_siw.old.a is not used any more",
+    ]
+
+
+def test_a_clone_takes_lists_of_code_from_git(tmp_path):
+    """Where dvc.lock names a list by its bytes, or by the digest in it, though this machine never had it."""
+    name, git = (
+        "data/code/report.json",
+        ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@b"],
+    )
+    subprocess.run([*git, "init", "-q"], check=True)
+    (tmp_path / name).parent.mkdir(parents=True)
+    texts = [json.dumps({"digest": str(number), "files": {"a.py": number}}) for number in range(3)]
+    for text in texts:
+        (tmp_path / name).write_text(text)
+        subprocess.run([*git, "add", "-A"], check=True)
+        subprocess.run([*git, "commit", "-qm", "x"], check=True)
+    digest = hashlib.md5(texts[1].encode(), usedforsecurity=False).hexdigest()
+    by_bytes = {"deps": [{"path": "b"}, {"path": name, "md5": digest}]}
+    assert status._version(by_bytes, name, tmp_path) == json.loads(texts[1])
+    assert status._version({"params": {name: {"digest": "0"}}}, name, tmp_path) == json.loads(texts[0])
+    assert list(status._code_reasons(tmp_path / name, by_bytes, name, tmp_path)) == ["a.py changed"]
+    assert status._version({"params": {name: {"digest": "7"}}}, name, tmp_path) is None
 
 
 def test_lists_of_code_stay_while_dvc_is_at_work(up_to_date, at_work, monkeypatch, capfd):
