@@ -216,11 +216,14 @@ def record_of(verb: str, arguments: dict, engine: Engine, digests: Mapping[str, 
 
 
 def version() -> dict[str, str]:
-    """Version of this package, and the commit where it is a checkout, "-dirty" where it was changed since."""
+    """Version of this package, and the commit where it is a checkout; "-dirty" where the package itself was changed
+    since: pictures that are written into the checkout change nothing of what makes them."""
     root, commit = Path(__file__).resolve().parents[2], ""
     # git looks upward: for a package within the folder of a project it would tell of that.
     if (top := _git(root, "rev-parse", "--show-toplevel")) and Path(top).resolve() == root:
-        commit = _git(root, "describe", "--always", "--dirty", "--abbrev=12", "--match", "")
+        commit = _git(root, "rev-parse", "--short=12", "HEAD")
+        if _git(root, "diff", "--name-only", "HEAD", "--", Path(__file__).parents[1].name):
+            commit += "-dirty"
     return {"version": metadata.version("sofgan-pipeline"), "commit": commit or "unknown"}
 
 

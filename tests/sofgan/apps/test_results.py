@@ -57,8 +57,12 @@ def commit_all(folder: Path) -> str:
 
 
 def test_a_checkout_has_its_commit(package, tmp_path):
-    module = package()
+    module, picture = package(), tmp_path / "docs/picture.png"
+    picture.parent.mkdir()
+    picture.write_text("")
     commit = commit_all(tmp_path)
+    assert results.version()["commit"] == commit[:12]
+    picture.write_text("another")
     assert results.version()["commit"] == commit[:12]
     module.write_text("changed\n")
     assert results.version()["commit"] == f"{commit[:12]}-dirty"
