@@ -1,6 +1,7 @@
 """Pictures of a trained generator on maps and heads that it was not trained on, from what `dvc repro train_siw` made.
 
     python -m docs.pictures.showcase [--project .] [--model models/siw.pt] [--pictures docs/images] [--psi 0.7]
+                                     [--restyle-seed 0]
 
 Writes, all truncated by psi:
 
@@ -51,6 +52,12 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument(
         "--psi", type=float, default=0.7, help="towards the average style: 1 not at all, 0 fully"
     )
+    found.add_argument(
+        "--restyle-seed",
+        type=int,
+        default=SEED,
+        help="of the two styles of siw_restyle.png: not any two differ much",
+    )
     return found
 
 
@@ -66,7 +73,7 @@ def main(arguments) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     write_png(folder / "siw_masks.png", sample_grid(siw, masks, GRID[1], SEED, psi))
     write_png(folder / "siw_heads.png", sample_grid(siw, heads, GRID[1], SEED, psi))
-    write_png(folder / "siw_restyle.png", restyle_strip(siw, masks, SEED, psi))
+    write_png(folder / "siw_restyle.png", restyle_strip(siw, masks, arguments.restyle_seed, psi))
 
     sampling = read_params("sample_conditions", root / "params.yaml").sampling.sampling()
     codes = sample_heads(sof, HeadSampling(sampling), ORBITS, torch_generator(SEED, "showcase", "heads"))
