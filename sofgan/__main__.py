@@ -38,12 +38,10 @@ def main(words: list[str] | None = None) -> int:
 
 
 def _run(words: list[str]) -> None:
-    parser = argparse.ArgumentParser(prog="sofgan", description="Use trained models.", allow_abbrev=False)
+    parser = argparse.ArgumentParser(prog="sofgan", description="Use trained models.")
     verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
     for name, (module, text) in VERBS.items():
-        added = verbs.add_parser(
-            name, help=text, description=text, formatter_class=WithDefaults, allow_abbrev=False
-        )
+        added = verbs.add_parser(name, help=text, description=text, formatter_class=WithDefaults)
         if words and words[0] == name:  # Other verbs' modules take seconds to import.
             verb = importlib.import_module(module)
             verb.add_arguments(added)

@@ -247,6 +247,7 @@ def test_a_region_that_the_photo_does_not_show_is_told(few_steps, workdir, capsy
         "note: the head shows no skin from here, so nothing of that changes",
         "note: me.png shows no eyeglass: that style is a guess",
         "restyled.png",
+        "columns: the photo, the look itself, eyeglass, skin, all regions",
     ]
 
 
