@@ -59,7 +59,7 @@ class Session:
         places: threading.Semaphore,
         fits: threading.Semaphore | None = None,
     ):
-        self.engine, self.scene = engine, Scene(psi=engine.psi)
+        self.engine, self.scene = engine, Scene()
         self.size = min(engine.siw.generator.config.label_size, LARGEST)
         self.views: list[tuple[float, float, float]] = []
         self.strokes: list[dict] = []

@@ -119,7 +119,7 @@ def test_a_head_is_shown_coarse_first_and_fine_then(engine, visitor):
     assert [shot.fine for shot in one.shots] == [False, True] and len(one.shots[0].labels) == COARSE
     exact = engine.view(engine.head(11), engine.camera(0, 0, SIZE)).labels
     assert (last.labels == exact).all() and last.scene == one.session.scene
-    assert (last.picture == engine.paint(exact, engine.look(0, engine.psi))).all()
+    assert (last.picture == engine.paint(exact, engine.look(0, 0.7))).all()
     # Now it is baked: what follows is coarse by a grid alone, at all pixels.
     turned = one.after(one.session.turn, 25.0, 5.0)
     coarse = one.shots[-2]
@@ -211,9 +211,7 @@ def test_a_drawn_map_is_painted_until_the_camera_moves(visitor, workdir):
     assert (unpacked(packed(edited)) == edited).all()
     drawn = one.after(one.session.draw, png_of(colorize(edited)))
     assert (drawn.labels == edited).all() and drawn.fine
-    assert (
-        drawn.picture == one.session.engine.paint(edited, one.session.engine.look(0, one.session.engine.psi))
-    ).all()
+    assert (drawn.picture == one.session.engine.paint(edited, one.session.engine.look(0, 0.7))).all()
     (workdir / "saved.png").write_bytes(one.session.export("picture", ".png"))
     assert main(["replay", "saved.png", "--models", "starter", "--threads", "1", "--out", "again.png"]) == 0
     assert (np.asarray(Image.open("again.png")) == drawn.picture).all()
@@ -317,7 +315,7 @@ def test_a_film_goes_through_the_views_that_were_kept(visitor, engine, monkeypat
         one.session.keep_view()
     assert one.session.views == [(-30.0, 0.0, 1.0), (20.0, 10.0, 1.3)]
     through = exports.film(engine, Scene(), 32, views=one.session.views).frames
-    first = engine.picture(engine.head(0), engine.look(0, engine.psi), engine.camera(-30, 0, 32))
+    first = engine.picture(engine.head(0), engine.look(0, 0.7), engine.camera(-30, 0, 32))
     assert len(through) == 4 and (through[0] == first).all() and (through[2] != first).any()
     around = exports.film(engine, Scene(), 32, views=one.session.views[:1]).frames
     assert (around[0] == around[2]).all() and (around[0] != first).any()
@@ -342,9 +340,7 @@ def test_previews_are_the_head_in_those_looks(visitor, engine):
     one.after(one.session.change, head="2")
     shown = one.session.previews([4, 5])
     labels = engine.view(engine.head(2), engine.camera(0, 0, COARSE)).labels
-    assert (shown[1] == engine.paint(labels, engine.look(5, engine.psi))).all() and (
-        shown[0] != shown[1]
-    ).any()
+    assert (shown[1] == engine.paint(labels, engine.look(5, 0.7))).all() and (shown[0] != shown[1]).any()
 
 
 @pytest.mark.parametrize(("aspect", "beside"), [(1.6, True), (3.0, True), (0.6, False)])
