@@ -1,6 +1,7 @@
 """`python -m pipelines status`: which stages `dvc repro` would run, and what made each stale."""
 
 import hashlib
+import itertools
 import json
 import subprocess
 import sys
@@ -155,18 +156,10 @@ def _code_reasons(path: Path, locked: dict, name: str, root: Path) -> Iterator[s
 
 
 def _version(locked: dict, name: str, root: Path) -> dict | None:
-    """The list of code that dvc.lock names, by its md5 or by the digest in it."""
-    for dep in locked.get("deps", []):
-        path = root / EARLIER / f"{dep.get('md5')}.json"
-        if dep["path"] == name and path.is_file():
-            return json.loads(path.read_text())
-    digest = locked.get("params", {}).get(name, {}).get("digest")
-    if digest:
-        for path in (root / EARLIER).glob("*.json"):
-            content = json.loads(path.read_text())
-            if content["digest"] == digest:
-                return content
-    return next((json.loads(text) for text in _committed(name, root) if _is_locked(text, locked, name)), None)
+    """The list of code that dvc.lock names, by its md5 or digest, of those that this machine or git has."""
+    kept = (path.read_bytes() for path in (root / EARLIER).glob("*.json"))
+    versions = itertools.chain(kept, _committed(name, root))
+    return next((json.loads(text) for text in versions if _is_locked(text, locked, name)), None)
 
 
 def _is_locked(text: bytes, locked: dict, name: str) -> bool:
