@@ -3,24 +3,24 @@
 from dataclasses import replace
 
 import numpy as np
-from scipy.spatial import cKDTree
 
 from sofgan.apps.engine import Engine
 from sofgan.apps.looks import Look
 from sofgan.apps.mesh import HeadMesh, extract_mesh
+from sofgan.apps.surface_diffusion import diffused
 from sofgan.cameras import project
 from sofgan.progress import SILENT, Progress
 
 ANGLES = tuple((yaw, pitch) for pitch in (-15.0, 15.0) for yaw in range(-45, 46, 15))  # degrees; as trained
 TOLERANCE = 0.03  # head units that a vertex may lie behind what a view shows there
 SHARPNESS = 4  # power of how much a view faces a vertex: views from the front of a place have their say
-NEAREST = 256  # seen vertices of whose colors one that isn't seen has the mean
+LEAST_WEIGHT = 1e-6  # of the views that see a vertex, by which its color is known
 RESOLUTION = 160  # cells along a side
 
 
 def painted_mesh(engine: Engine, code, look: Look, progress: Progress = SILENT) -> HeadMesh:
-    """The mesh of a head, each vertex with the mean color of the views that see it; what none sees has the mean
-    color of the nearest ones that some see, of those of its class if there are any."""
+    """The mesh of a head, each vertex with the mean color of the views that see it. Over what none sees, such as the
+    head's back, the colors of its borders flow, within a class."""
     import trimesh
 
     mesh = extract_mesh(engine.sof, engine.prepared(code), RESOLUTION)
@@ -43,13 +43,8 @@ def painted_mesh(engine: Engine, code, look: Look, progress: Progress = SILENT) 
         total += share[:, None] * picture[row, column]
         weight += share
         progress.items(number, len(ANGLES), "views")
-    known = weight > 1e-6
-    colors = np.zeros_like(total)
-    colors[known] = total[known] / weight[known, None]
-    for part in np.unique(mesh.labels[~known]) if known.any() else ():
-        alike = known & (mesh.labels == part)
-        near, wanted = alike if alike.any() else known, ~known & (mesh.labels == part)
-        count = min(NEAREST, int(near.sum()))
-        nearest = cKDTree(mesh.vertices[near]).query(mesh.vertices[wanted], range(1, count + 1))[1]
-        colors[wanted] = colors[near][nearest].mean(1)
+    known = weight > LEAST_WEIGHT
+    colors = total / np.maximum(weight, LEAST_WEIGHT)[:, None]
+    if known.any():
+        colors = diffused(mesh.vertices, mesh.faces, mesh.labels, colors, known)
     return replace(mesh, colors=colors.round().clip(0, 255).astype(np.uint8))

@@ -138,6 +138,15 @@ HEADLINES = (
     ),
     Headline(
         "evaluate",
+        ("control_miou_frequent",),
+        "Control, frequent classes",
+        "the same over the classes that show often enough to be judged",
+        ("{n} classes", "control_classes_frequent"),
+        "up",
+        optional=True,
+    ),
+    Headline(
+        "evaluate",
         ("fid", "fd_lite0", "fd_lite2", "fd_parser"),
         "Portraits, {key}",
         "painted from maps kept from training, against photos that were trained on",

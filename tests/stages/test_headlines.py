@@ -39,7 +39,8 @@ def figures() -> dict[str, dict]:
         "train_siw": {"kimg": 25000.0},
         "evaluation": {
             "held_out_view_miou": 0.82468875, "held_out_views": 96, "control_miou": 0.63486103,
-            "control_pictures": 700, "fd_lite0": 1313.20057498, "fd_lite0_floor": 311.9, "n_a_side": 300,
+            "control_pictures": 700, "control_miou_frequent": 0.742, "control_classes_frequent": 7,
+            "fd_lite0": 1313.20057498, "fd_lite0_floor": 311.9, "n_a_side": 300,
         },
     }  # fmt: skip
 
@@ -56,6 +57,8 @@ def test_each_figure_has_its_n_its_floor_and_what_it_is():
     assert of(found, "Field, mIoU").text == "0.856" and of(found, "Field, mIoU").count == "352 views"
     assert of(found, "Field after round 2").count == "96 views"
     assert of(found, "Control, mIoU").count == "700 pictures"
+    frequent = of(found, "Control, frequent classes")
+    assert (frequent.text, frequent.count, frequent.short) == ("0.742", "7 classes", "")  # Not in dvc's few.
     distance = of(found, "Portraits, fd_lite0")
     assert (distance.text, distance.count, distance.short) == ("1,313", "300 a side", "fd_lite0")
     assert "floor 312: as many real photos" in distance.note and distance.note.endswith("lower is better")
