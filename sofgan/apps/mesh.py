@@ -11,10 +11,10 @@ import torch.nn.functional as F
 from scipy import ndimage
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import connected_components
-from scipy.spatial import cKDTree
 from torch import Tensor
 
 from sofgan.apps.baked import grid_log_odds
+from sofgan.apps.surface_diffusion import diffused
 from sofgan.cameras import Camera, project
 from sofgan.errors import InputError
 from sofgan.files import write_bytes
@@ -139,7 +139,7 @@ def extract_mesh(sof: Sof, code, resolution: int = RESOLUTION, speck_size: float
     labels = _vertex_labels(instance, torch.from_numpy(vertices.copy()).to(sof.device)).cpu().numpy()
     seen = shown.seen(vertices)
     vertices, faces, labels, seen = _shown_parts(vertices, faces.astype(np.int64), labels, seen)
-    return HeadMesh(vertices, faces, continued(vertices, labels, seen))
+    return HeadMesh(vertices, faces, continued(vertices, faces, labels, seen))
 
 
 class TrainingViews:
@@ -214,16 +214,15 @@ def _shown_parts(vertices, faces, labels, seen):
     return vertices[kept], number[faces[kept[faces[:, 0]]]], labels[kept], seen[kept]
 
 
-def continued(vertices: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
-    """Classes (V,) of vertices (V, 3): of those that are not seen that of the nearest seen one which covers much, as
-    hair and skin do; small parts, such as ears, don't go on behind a head."""
+def continued(vertices: np.ndarray, faces: np.ndarray, labels: np.ndarray, seen: np.ndarray) -> np.ndarray:
+    """Classes (V,) of a mesh's vertices (V, 3): of those that are not seen the one that most flows there from seen ones
+    which cover much, as hair and skin do; small parts, such as ears, don't go on behind a head."""
     known = seen & np.isin(labels, WIDE)
     if not known.any() or seen.all():
         return labels
-    nearest = cKDTree(vertices[known]).query(vertices[~seen])[1]
-    labels = labels.copy()
-    labels[~seen] = labels[known][nearest]
-    return labels
+    shares = (labels[:, None] == np.array(WIDE)).astype(float)
+    flown = diffused(vertices, faces, np.zeros(len(vertices)), shares, known)
+    return np.where(seen, labels, np.array(WIDE)[flown.argmax(1)]).astype(labels.dtype)
 
 
 def tidied(log_odds: np.ndarray, least_cells: float) -> np.ndarray:

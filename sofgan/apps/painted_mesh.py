@@ -14,7 +14,7 @@ from sofgan.progress import SILENT, Progress
 ANGLES = tuple((yaw, pitch) for pitch in (-15.0, 15.0) for yaw in range(-45, 46, 15))  # degrees; as trained
 TOLERANCE = 0.03  # head units that a vertex may lie behind what a view shows there
 SHARPNESS = 4  # power of how much a view faces a vertex: views from the front of a place have their say
-LEAST_WEIGHT = 1e-6  # of the views that see a vertex, by which its color is known
+LEAST_WEIGHT = 0.02  # of views that see a vertex: a glance along the surface shows half of what is behind it
 RESOLUTION = 160  # cells along a side
 
 

@@ -46,9 +46,10 @@ def test_the_mesh_of_a_sphere_is_the_sphere(sphere_sof):
     assert whole.volume == pytest.approx(
         4 / 3 * math.pi * sphere.RADIUS**3, rel=0.04
     )  # Positive: wound outward. Smoothing makes the back a little smaller.
-    above = mesh.vertices[:, 1] > 0.02
-    assert (mesh.labels[above] == labels.HAIR).all()
-    assert (mesh.labels[mesh.vertices[:, 1] < -0.02] == labels.SKIN).all()
+    height = mesh.vertices[:, 1]
+    for half, name in ((height > 0.03, labels.HAIR), (height < -0.03, labels.SKIN)):
+        right = mesh.labels[half] == name
+        assert right[seen[half]].all() and right.mean() > 0.9  # At the back they flow.
 
 
 def test_a_glb_reloads_with_colours_of_classes(sphere_sof, tmp_path):
@@ -199,12 +200,23 @@ def test_what_nobody_sees_is_smooth_and_all_else_as_it_was():
     assert rows.diff().abs().sum() <= 2 < (log_odds[2, :, 12] > 0).int().diff().abs().sum()
 
 
-def test_small_parts_do_not_go_on():
-    places = np.array([[0.0, 0, 1], [1.0, 0, 0], [0.9, 0, -0.2], [0.0, 0, -1]])
-    classes = np.array([labels.HAIR, labels.EAR, labels.MOUTH, labels.EYE])
-    seen = np.array([True, True, False, False])
-    assert continued(places, classes, seen).tolist() == [labels.HAIR, labels.EAR, labels.HAIR, labels.HAIR]
-    assert continued(places, classes, np.zeros(4, bool)).tolist() == classes.tolist()
+def test_small_parts_do_not_go_on_and_borders_do():
+    ball = trimesh.creation.icosphere(subdivisions=3)
+    places, faces = np.asarray(ball.vertices), np.asarray(ball.faces)
+    seen = places[:, 2] > 0
+    classes = np.where(places[:, 1] > 0.3, labels.HAIR, labels.SKIN).astype(np.uint8)
+    truth = classes.copy()
+    ear = np.linalg.norm(places - (1, 0, 0), axis=1) < 0.3
+    classes[ear] = labels.EAR
+    classes[~seen & ~ear] = labels.MOUTH
+    found = continued(places, faces, classes, seen)
+    assert (found[seen] == classes[seen]).all()
+    assert (found[~seen] == truth[~seen]).mean() > 0.9
+    assert set(np.unique(found[~seen])) == {labels.HAIR, labels.SKIN}
+    for up, expected in ((0.1, labels.SKIN), (0.6, labels.HAIR)):  # The nearest seen vertex of the first is hair.
+        behind = np.linalg.norm(places - (0, up, -np.sqrt(1 - up**2)), axis=1).argmin()
+        assert found[behind] == expected
+    assert (continued(places, faces, classes, np.zeros(len(places), bool)) == classes).all()
 
 
 def test_hollows_are_filled_and_specks_dropped():
