@@ -1,6 +1,7 @@
 """Speed of the generator's training step: the default against the usual grouped convolutions, and what its parts cost.
 
     python -m benchmarks.siw [--rounds 5] [--threads 2] [--device cpu] [--compile] [--check]
+    python -m benchmarks.siw --profile NAME [--rounds 5] [--threads 2] [--device cpu]
 
 Every variant takes whole steps (discriminators and generator, with the lazy regularisers in their shares: 16 steps
 are a cycle) of params.yaml's train_siw on random pictures; variants take turns, and the fastest of --rounds is printed,
@@ -19,6 +20,9 @@ and the default without SPADE, without R1, with path lengths every 8 steps, with
 them once with the residual discriminator alone and once with the default's. Then maps painted with 1, 2, 6 and 12
 styles a picture, without training. Limits: the default with the residual discriminator is 2 times as fast as naive and
 2.5 times as naive-128, and 12 styles take 1.1 times as long as 2.
+
+With --profile it says how long the training of a profile takes: img/s at each size through which its pictures grow, and
+the hours that its photos of that size take by that. Nothing else is measured, and nothing checked.
 """
 
 import argparse
@@ -167,6 +171,27 @@ def measure(configs: dict[str, TrainSiw], rounds: int, device: str, clock: harne
     return {name: shown[name] / min(values) for name, values in seconds.items()}
 
 
+def growth(
+    config: TrainSiw, rounds: int, device: str, clock: harness.Clock
+) -> dict[int, tuple[float, float]]:
+    """By pixels of the pictures, img/s of a training and the thousands of photos that it sees at that size."""
+    training = SiwTraining(config, 0, device, config.autocast and device.startswith("cuda"))
+    kimg = {size: config.kimg * share for size, share in config.growth}
+    kimg[config.generator.resolution] = config.kimg - sum(kimg.values())
+    works = {}
+    for size in kimg:
+        batch = random_batch(config, device, size)
+
+        def cycle(_: int, batch=batch) -> None:
+            for step in range(CYCLE):
+                training.step(step, batch)
+
+        training.step(0, batch)  # The first step at a size sets up.
+        works[str(size)] = cycle
+    seconds = harness.turns(works, rounds, clock)
+    return {size: (CYCLE * config.batch / min(seconds[str(size)]), kimg[size]) for size in kimg}
+
+
 @torch.inference_mode()
 def painting(config: TrainSiw, rounds: int, device: str, clock: harness.Clock) -> dict[int, float]:
     """Greatest img/s of painting with so many styles a picture."""
@@ -193,10 +218,26 @@ def parser() -> argparse.ArgumentParser:
     found = harness.parser(__doc__, threads=2, device=True)
     found.add_argument("--rounds", type=int, default=5)
     found.add_argument("--compile", action="store_true")
+    found.add_argument("--profile", help="of profiles/, or demo: how long its training takes, alone")
     return found
 
 
+def print_growth(config: TrainSiw, arguments) -> None:
+    """Print how long a training takes."""
+    hours = 0.0
+    print(harness.head("pixels", "kimg", "img/s", "hours"))
+    for size, (rate, kimg) in growth(
+        config, arguments.rounds, arguments.device, harness.clock(arguments)
+    ).items():
+        hours += (took := 1000 * kimg / rate / 3600)
+        print(harness.row(size, f"{kimg:g}", f"{rate:.1f}", f"{took:.2f}"))
+    print(harness.row("all", f"{config.kimg:g}", f"{1000 * config.kimg / hours / 3600:.1f}", f"{hours:.2f}"))
+
+
 def main(arguments) -> list[bool]:
+    if arguments.profile:
+        print_growth(harness.block("train_siw", arguments.profile), arguments)
+        return []
     default, clock = harness.block("train_siw"), harness.clock(arguments)
     size = default.generator.resolution
     print(f"{size}x{size}, batch {default.batch}")

@@ -88,26 +88,25 @@ def mask_maps(folder: Path, count: int, size: int) -> torch.Tensor:
     return torch.from_numpy(np.stack(maps))
 
 
-def random_batch(config: TrainSiw, device: str = "cpu") -> Batch:
-    """Noise for photos, maps of blocks: as much as a step of the generator's training takes."""
-    draws = torch.Generator().manual_seed(0)
+def random_batch(config: TrainSiw, device: str = "cpu", pixels: int | None = None) -> Batch:
+    """Noise for photos, maps of blocks: as much as a step of the generator's training takes, at its full size or, while
+    it grows, at fewer pixels."""
+    draws, pixels = torch.Generator().manual_seed(0), pixels or config.generator.resolution
     size, rounds = config.generator.label_size, 1 if config.share_fakes else 2
-    photos = torch.rand(
-        (config.batch, 3, config.generator.resolution, config.generator.resolution), generator=draws
-    )
+    photos = torch.rand((config.batch, 3, pixels, pixels), generator=draws)
     blocks = torch.randint(0, NUM_CLASSES, (rounds, config.batch, 8, 8), generator=draws)
     labels = blocks.repeat_interleave(size // 8, 2).repeat_interleave(size // 8, 3)
     return Batch(
         (photos * 2 - 1).to(device),
         labels.to(device),
         labels[0].to(device),
-        random_pairs(config, draws, device),
+        random_pairs(config, draws, device, pixels),
     )
 
 
-def random_pairs(config: TrainSiw, draws: torch.Generator, device: str) -> ViewPairs:
-    """Maps of blocks for two views of heads, which show the same a little moved."""
-    heads, size = (config.batch + 1) // 2, config.generator.resolution
+def random_pairs(config: TrainSiw, draws: torch.Generator, device: str, size: int) -> ViewPairs:
+    """Maps of blocks for two views of heads, which show the same a little moved, in pictures of so many pixels."""
+    heads = (config.batch + 1) // 2
     times = config.generator.label_size // 8
     blocks = torch.randint(0, NUM_CLASSES, (heads, 2, 8, 8), generator=draws)
     labels = blocks.repeat_interleave(times, 2).repeat_interleave(times, 3)
