@@ -9,8 +9,9 @@ percent over heads.
 
 Then parts are taken out or made smoother, without training anew, so a part's share is what the figures gain; how far a
 change goes, by the difference between styles, stands beside it: where that is much, the generator works with what it
-has never seen, and the row says little. All rows from the third on are without noise and painted on a canvas half as
-wide again, so that no border of zeros is near, and what they change is told against the third.
+has never seen, and the row says little; --as-trained leaves these rows out. All rows from the third on are without
+noise and painted on a canvas half as wide again, so that no border of zeros is near, and what they change is told
+against the third.
 
 The floor is of rendered avatars, whose texture is fixed to them. With --identity the distance of dlib's face
 descriptors over the orbit stands beside that between styles and between heads, where `face-recognition-models` and
@@ -273,6 +274,7 @@ def parser() -> argparse.ArgumentParser:
     found.add_argument("--workers", type=int, default=2, help="processes that draw these")
     found.add_argument("--batch", type=int, default=16, help="pictures at once")
     found.add_argument("--identity", action="store_true", help="distances of face descriptors too")
+    found.add_argument("--as-trained", action="store_true", help="no part is changed: the first row alone")
     found.add_argument("--sheet", type=Path, help="PNG of warped views")
     return found
 
@@ -304,6 +306,8 @@ def main(arguments) -> None:
         for part in parts()
         if part.place[0] is not StyledEncoder or isinstance(siw.generator.encoder, StyledEncoder)
     ]
+    if arguments.as_trained:
+        rows = rows[:1]
     names = [f"warp_error_{gap}" for gap in GAPS_DEGREES]
     decibels = [f"shift_db_{name}" for name in shifts(siw)]
     print(f"{size}x{size}, {len(codes)} heads, {styles} styles, {len(yaws)} views, seed {seed}")

@@ -437,6 +437,10 @@ MUTATIONS = (
                 "return -(weights * picked_classes(log_probabilities, classes, void)).mean()",
                 "return -picked_classes(log_probabilities, classes, void).mean()",
             ),
+            "void pushes background down alone": (
+                "logits[:, 1:].logsumexp(-1)), each)",
+                "logits[:, 1:].logsumexp(-1).detach()), each)",
+            ),
             "cross-entropy without its weight": ("total + weights.cross_entropy * terms", "total + terms"),
             "codes without their weight": ("total = weights.code * terms", "total = terms"),
             "rough fields are rewarded": (
@@ -450,8 +454,8 @@ MUTATIONS = (
                 "each.mean()",
             ),
             "void points are background": (
-                "F.softplus(logits[:, BACKGROUND] - others)",
-                "F.softplus(others - logits[:, BACKGROUND])",
+                "F.softplus(logits[:, BACKGROUND] - logits[:, 1:].logsumexp(-1))",
+                "F.softplus(logits[:, 1:].logsumexp(-1) - logits[:, BACKGROUND])",
             ),
             "void rays are background": ("torch.where(unknown, solid, picked)", "picked"),
             "positive depth is punished": ("projection.depth.clamp_max(0)", "projection.depth.clamp_min(0)"),

@@ -18,7 +18,7 @@ def weighted_cross_entropy(
     """Mean over rays of weight times negative log probability (…, K) of the class (…).
 
     Where `void` says that classes may be VOID, such a ray is judged by whether it meets anything: by the negative log
-    probability that it isn't background. Its classes have no influence, and get no gradient.
+    probability that it isn't background, whichever class it is.
     """
     return -(weights * picked_classes(log_probabilities, classes, void)).mean()
 
@@ -38,14 +38,13 @@ def picked_classes(log_probabilities: Tensor, classes: Tensor, void: bool) -> Te
 def point_cross_entropy(logits: Tensor, classes: Tensor, void: bool) -> Tensor:
     """Negative log probability (P,) of the class (P,) by logits (P, K); where it is VOID, of not being background.
 
-    There the background's logit alone gets a gradient: which class the point is stays open.
+    There each class gets a gradient by its share of what is there: the likelier it is, the likelier it becomes.
     """
     if not void:
         return F.cross_entropy(logits, classes, reduction="none")
     unknown = classes == VOID
     each = F.cross_entropy(logits, classes.masked_fill(unknown, BACKGROUND), reduction="none")
-    others = logits[:, 1:].logsumexp(-1).detach()
-    return torch.where(unknown, F.softplus(logits[:, BACKGROUND] - others), each)
+    return torch.where(unknown, F.softplus(logits[:, BACKGROUND] - logits[:, 1:].logsumexp(-1)), each)
 
 
 def sof_loss(

@@ -213,7 +213,10 @@ def test_small_parts_do_not_go_on_and_borders_do():
     assert (found[seen] == classes[seen]).all()
     assert (found[~seen] == truth[~seen]).mean() > 0.9
     assert set(np.unique(found[~seen])) == {labels.HAIR, labels.SKIN}
-    for up, expected in ((0.1, labels.SKIN), (0.6, labels.HAIR)):  # The nearest seen vertex of the first is hair.
+    for up, expected in (
+        (0.1, labels.SKIN),
+        (0.6, labels.HAIR),
+    ):  # The nearest seen vertex of the first is hair.
         behind = np.linalg.norm(places - (0, up, -np.sqrt(1 - up**2)), axis=1).argmin()
         assert found[behind] == expected
     assert (continued(places, faces, classes, np.zeros(len(places), bool)) == classes).all()
