@@ -35,6 +35,7 @@ from torch import Tensor
 
 from benchmarks import harness
 from benchmarks.inputs.portraits import random_batch
+from sofgan.errors import InputError
 from sofgan.labels import NUM_CLASSES
 from sofgan.siw.config import TrainSiw
 from sofgan.siw.generator import Generator
@@ -224,11 +225,9 @@ def parser() -> argparse.ArgumentParser:
 
 def print_growth(config: TrainSiw, arguments) -> None:
     """Print how long a training takes."""
-    hours = 0.0
+    found, hours = growth(config, arguments.rounds, arguments.device, harness.clock(arguments)), 0.0
     print(harness.head("pixels", "kimg", "img/s", "hours"))
-    for size, (rate, kimg) in growth(
-        config, arguments.rounds, arguments.device, harness.clock(arguments)
-    ).items():
+    for size, (rate, kimg) in found.items():
         hours += (took := 1000 * kimg / rate / 3600)
         print(harness.row(size, f"{kimg:g}", f"{rate:.1f}", f"{took:.2f}"))
     print(harness.row("all", f"{config.kimg:g}", f"{1000 * config.kimg / hours / 3600:.1f}", f"{hours:.2f}"))
@@ -236,6 +235,8 @@ def print_growth(config: TrainSiw, arguments) -> None:
 
 def main(arguments) -> list[bool]:
     if arguments.profile:
+        if arguments.check:
+            raise InputError("--profile measures how long a training takes: no limit is checked")
         print_growth(harness.block("train_siw", arguments.profile), arguments)
         return []
     default, clock = harness.block("train_siw"), harness.clock(arguments)

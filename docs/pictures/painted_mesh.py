@@ -23,7 +23,7 @@ PAPER = 255.0
 
 def parser() -> argparse.ArgumentParser:
     """The command line's arguments."""
-    found = harness.parser(__doc__, threads=2)
+    found = harness.parser(__doc__, threads=2, check=False)
     found.add_argument("--models", default="starter", help="folder of the models, or starter")
     found.add_argument("--heads", nargs="+", default=["1", "2"], help="seeds, or names of the field's own")
     found.add_argument("--out", type=Path, default=Path("docs/images/painted_mesh.png"))
